@@ -1,0 +1,46 @@
+#pragma once
+// A model family: one file in checkpoints/families/. The complete Hugging Face config.json is the interchange form of a
+// family's config: recipes are turned into it, folders hold it, checkpoints store it, describe() reads it.
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "checkpoints/bundle/spec.h"
+#include "data/io/json.h"
+#include "recipes/schema/raw.h"
+
+namespace lathe {
+
+// One tensor on disk and the internal parameters it holds: the internal ones one after the other along dimension 0
+// (output features), the whole transposed when stored as (in, out) like GPT-2's Conv1D.
+struct NameRule {
+  std::string on_disk;
+  std::vector<std::string> internal;
+  bool transposed = false;
+};
+
+struct FamilyInput {          // what a recipe says of a model from scratch
+  const RawSection* section = nullptr;  // model keys unread by the recipe
+  std::string size;
+  std::int64_t vocab_size = 0, sequence_length = 0;
+  std::int64_t bos = -1, eos = -1, pad = -1;   // token ids, -1 none
+};
+
+struct Family {
+  std::string name;                            // recipe's `family`
+  std::vector<std::string> model_types;        // config.json's model_type
+  std::vector<std::string> architectures;      // first one is written
+  // A complete config.json from a recipe; problems get what is wrong with the section's keys and values.
+  std::function<Json(const FamilyInput&, std::vector<RecipeProblem>& problems)> from_recipe;
+  // Reads config.json of transformers 4 and 5; a field that changes the maths and is not supported is an Error by name.
+  std::function<DecoderSpec(const Json& config, const std::string& where)> describe;
+  std::function<std::vector<NameRule>(const DecoderSpec&)> names;
+  // The reference of the family's keys for `lathe recipes reference`.
+  std::function<std::string()> reference;
+};
+
+const std::vector<const Family*>& families();                       // generated registry
+const Family& family_by_name(const std::string& name);              // Error with the known names
+const Family& family_of_config(const Json& config, const std::string& where);   // by model_type
+
+}  // namespace lathe

@@ -1,0 +1,55 @@
+#pragma once
+// What a decoder is, as plain data: one Decoder module (models/decoder) runs any spec; exporters, plan and the KV cache
+// read the same. A family's describe(config) fills it.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace lathe {
+
+enum class NormKind { RMSNorm, LayerNorm };
+enum class MlpKind { Gated, Plain };               // Gated: down(act(gate(x)) * up(x)); Plain: down(act(up(x)))
+enum class Activation { SiLU, GeluTanh, Gelu, Relu };
+enum class PositionKind { Rotary, Learned };
+enum class RotaryScaling { None, Linear, Dynamic, Llama3, Yarn };
+
+struct RotarySpec {
+  double theta = 10000;
+  RotaryScaling scaling = RotaryScaling::None;
+  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;   // Llama 3
+  double beta_fast = 32, beta_slow = 1, attention_factor = 0;     // YaRN (arXiv 2309.00071); 0: its default
+  std::int64_t original_max_position_embeddings = 0;
+};
+
+struct DecoderSpec {
+  std::int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_layers = 0;
+  std::int64_t num_heads = 0, num_kv_heads = 0, head_size = 0;
+  std::int64_t max_positions = 0;
+  NormKind norm = NormKind::RMSNorm;
+  double norm_eps = 1e-5;
+  bool norm_bias = false;
+  MlpKind mlp = MlpKind::Gated;
+  Activation activation = Activation::SiLU;
+  PositionKind position = PositionKind::Rotary;
+  RotarySpec rotary;
+  bool qkv_bias = false, output_bias = false, mlp_bias = false;
+  bool tie_embeddings = false;
+  double attention_scale = 0;           // 0: 1 / sqrt(head_size)
+  double initializer_range = 0.02;
+  bool scaled_residual_init = false;    // GPT-2: residual projections / sqrt(2 * layers)
+  // The internal parameter names are Hugging Face Llama's:
+  //   model.embed_tokens.weight  (V, C)         model.position_embeddings.weight (P, C), Learned only
+  //   model.layers.N.input_layernorm.{weight,bias}   model.layers.N.post_attention_layernorm.{weight,bias}
+  //   model.layers.N.self_attn.{q,k,v,o}_proj.{weight,bias}   model.layers.N.mlp.{gate,up,down}_proj.{weight,bias}
+  //   model.norm.{weight,bias}   lm_head.weight (absent when tied)
+};
+
+// Every parameter of a spec: internal name and shape, in a fixed order.
+struct ParameterInfo {
+  std::string name;
+  std::vector<std::int64_t> shape;
+};
+std::vector<ParameterInfo> decoder_parameters(const DecoderSpec& spec);
+std::int64_t parameter_count(const DecoderSpec& spec);
+
+}  // namespace lathe

@@ -1,0 +1,23 @@
+#pragma once
+// Exporters write a Bundle for the engines that serve it: one file a format in this folder. The folder is published whole.
+#include <string>
+#include <vector>
+
+#include "checkpoints/bundle/bundle.h"
+
+namespace lathe {
+
+struct ExportOptions {
+  std::string directory;                 // must not exist, or be an export of ours when overwrite is set
+  DType dtype = DType::BF16;
+  std::uint64_t max_shard_bytes = 5'000'000'000;
+  std::string card;                      // README.md, the model card
+  Json reference;                        // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
+  bool overwrite = false;
+};
+
+// config.json, generation_config.json, model*.safetensors, tokenizer.json + tokenizer_config.json (+ tokenizer.model),
+// README.md, reference.json. Loads in transformers 4 and 5.
+void export_huggingface(const Bundle& bundle, const ExportOptions& options);
+
+}  // namespace lathe

@@ -1,0 +1,31 @@
+#pragma once
+// SHA-256 (FIPS 180-4, OpenSSL) for names and manifests, XXH3-64 for block checksums.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace lathe {
+
+class Sha256 {  // incremental
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
+  Sha256& update(std::span<const std::byte> bytes);
+  Sha256& update(std::string_view text);
+  std::string hex();  // 64 lower-case digits; ends the computation
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+std::string sha256_hex(std::string_view text);
+std::string sha256_file(const std::string& path);
+std::uint64_t xxh3(std::span<const std::byte> bytes);
+
+}  // namespace lathe

@@ -1,0 +1,41 @@
+#pragma once
+// Rows in a counter-based order. The whole state is one integer, the cursor: rows of the global order consumed so far.
+// Row n of the order is a function of (seed, n) alone, for any number of ranks, workers and micro-batches.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/pipeline/batch.h"
+#include "data/shards/prepare.h"
+
+namespace lathe {
+
+struct LoaderOptions {
+  std::int64_t sequence_length = 512;
+  std::uint64_t seed = 17;
+  bool shuffle = true;         // false: rows as stored (evaluation)
+  std::int64_t prefetch = 4;   // batches made ahead by a thread of its own
+};
+
+// Not thread-safe; owns one prefetch thread.
+class Loader {
+ public:
+  Loader(const PreparedSet& set, const LoaderOptions& options);
+  ~Loader();
+  std::uint64_t rows_per_epoch() const;       // with weights: rows until every source counted by its share is seen once
+  std::uint64_t tokens_per_epoch() const;     // targets that count
+  // Rows [first, first + count) of the order starting at the cursor + offset; see next().
+  std::uint64_t cursor() const;
+  void seek(std::uint64_t cursor);            // O(1)
+  // The micro-batch of rows {cursor + rank * count ... } is the caller's arithmetic: reads `count` rows starting at
+  // order position `first`, without moving the cursor. Prefetches the same shape at first + stride.
+  Batch read(std::uint64_t first, std::int64_t count, std::int64_t stride = 0);
+  void advance(std::uint64_t rows);           // moves the cursor after an optimizer step
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,37 @@
+#pragma once
+// corpus -> tokenizer (if asked) -> shards. Idempotent and restartable; the cache is content-addressed, so any change of
+// data, tokenizer or settings gives another name. The bytes do not depend on the number of threads.
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/shards/shard.h"
+#include "data/tokenizers/tokenizer.h"
+#include "recipes/schema/recipe.h"
+
+namespace lathe {
+
+struct PreparedSet {
+  std::string name;               // "train", "validation" or a named set
+  std::vector<std::string> shards;  // one a source for train (mixing), else one
+  std::vector<double> weights;      // of the sources, 0 for natural; parallel to shards
+  std::uint64_t bytes = 0;          // of text kept
+  TokenLedger ledger;
+};
+
+struct PreparedData {
+  std::string directory;            // content-addressed folder in the cache
+  std::string tokenizer_path;       // folder with tokenizer.json
+  std::shared_ptr<const Tokenizer> tokenizer;
+  PreparedSet train;
+  std::vector<PreparedSet> validation;  // empty when none is asked
+  std::string data_sha256;          // of names, sizes and contents
+  bool was_ready = false;           // everything was there already
+};
+
+using PrepareProgress = std::function<void(const std::string& phase, double fraction)>;
+
+PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress = {});
+
+}  // namespace lathe

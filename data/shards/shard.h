@@ -1,0 +1,65 @@
+#pragma once
+// Token shards: HDF5 files that h5py reads, laid out so that Lathe maps them (contiguous, page-aligned, no filters).
+//   /tokens        uint16 or uint32, all documents one after the other, each closed by its EOS
+//   /doc_offsets   uint64 [documents + 1], token offsets into /tokens
+//   /doc_sources   uint16 [documents]
+//   /rows          uint64 [segments, 3]: (document, begin in the document, length); row_offsets says which form a row
+//   /row_offsets   uint64 [rows + 1], into /rows
+//   /block_hashes  uint64: XXH3-64 of every 64 MiB of /tokens
+// Attributes on the root: format "lathe-tokens", version, tokenizer_sha256, source_sha256, settings (JSON), vocab_size,
+// sequence_length, ledger (JSON). Reads check structure before use and each block's hash at first touch.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/io/json.h"
+
+namespace lathe {
+
+// Where every token went; sums balance: read = kept + truncated + dropped, row slots = kept + padded - (shared ends).
+struct TokenLedger {
+  std::uint64_t documents_read = 0, documents_kept = 0, documents_duplicate = 0, documents_dropped = 0;
+  std::uint64_t bytes_read = 0, bytes_kept = 0;
+  std::uint64_t tokens_read = 0, tokens_kept = 0, tokens_truncated = 0, tokens_dropped = 0;
+  std::uint64_t rows = 0, row_tokens = 0, padded = 0;  // rows * row width == row_tokens + padded
+  Json to_json() const;
+  static TokenLedger from_json(const Json& json);
+};
+
+// A piece of one document in a row: tokens [begin, begin + length) of document `document`.
+struct Segment {
+  std::uint64_t document, begin, length;
+};
+
+struct ShardInfo {
+  std::uint64_t vocab_size = 0, sequence_length = 0;
+  std::string tokenizer_sha256, source_sha256;
+  Json settings;
+  TokenLedger ledger;
+};
+
+// An open shard: cheap to copy, safe to read from several threads.
+class TokenShard {
+ public:
+  explicit TokenShard(const std::string& path);
+  const ShardInfo& info() const;
+  std::uint64_t documents() const;
+  std::uint64_t tokens() const;
+  std::uint64_t rows() const;
+  std::span<const Segment> row(std::uint64_t index) const;
+  std::uint64_t document_length(std::uint64_t document) const;
+  std::uint16_t document_source(std::uint64_t document) const;
+  // Copies tokens [begin, begin + out.size()) of a document.
+  void read(std::uint64_t document, std::uint64_t begin, std::span<std::int32_t> out) const;
+  // Reads every block and compares its hash; Error naming the block.
+  void verify() const;
+
+ private:
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace lathe

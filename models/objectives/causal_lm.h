@@ -1,0 +1,29 @@
+#pragma once
+// Next-token cross-entropy without ever holding the (N, V) logits: chunked linear + softmax + gradient in one pass
+// (the scheme of Liger's fused linear cross-entropy, arXiv 2410.10989).
+#include <ATen/core/Tensor.h>
+
+#include "data/pipeline/batch.h"
+#include "models/decoder/decoder.h"
+
+namespace lathe {
+
+enum class LossUnit { Token, Sequence, Pixel };
+
+// Loss is a sum over targets; the trainer divides by the global count. unit says what is counted.
+struct ObjectiveValue {
+  at::Tensor sum;             // scalar fp32, differentiable
+  std::int64_t count = 0;
+  LossUnit unit = LossUnit::Token;
+};
+
+// hidden (N, C), weight (V, C), targets (N) with kIgnoreTarget: sum over targets of -log p, times `scale` in the
+// gradient (so that backward of micro-batches adds up to the mean over the global count). fp32 accumulation.
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets);
+
+ObjectiveValue causal_lm_loss(Decoder& decoder, const Batch& batch, const RunOptions& options);
+
+// Per-target -log p in fp32 (N), 0 where ignored; no gradient.
+at::Tensor token_losses(Decoder& decoder, const Batch& batch);
+
+}  // namespace lathe

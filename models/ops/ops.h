@@ -1,0 +1,37 @@
+#pragma once
+// The fused operations of a block, differentiable, CPU kernels compiled per instruction set and chosen at run time
+// (models/ops/*.kernel.cpp). x may be fp32 or bf16; arithmetic is fp32. Letters: N tokens, C hidden, I MLP width,
+// H query heads, K key/value heads, D head size.
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "data/pipeline/batch.h"
+
+namespace lathe {
+
+// x * rsqrt(mean(x^2) + eps) * weight (arXiv 1910.07467). x (N, C), weight (C).
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+// (residual + branch, rms_norm of it) in one pass over memory.
+std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& residual, const at::Tensor& branch,
+                                               const at::Tensor& weight, double eps);
+// silu(gate) * up (arXiv 2002.05202). Both (N, I).
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+// Rotary embedding in Hugging Face's half-split layout. x (N, H, D); cos, sin (P, D/2) fp32; positions (N) int64.
+at::Tensor rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, const at::Tensor& positions);
+// Causal attention inside each stretch, never across; padding slots give 0. q (N, H, D), k and v (N, K, D) -> (N, H, D).
+// rows and length describe N = rows * length: when every stretch is a whole row one batched call is made.
+at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                              const std::vector<Stretch>& stretches, std::int64_t rows, std::int64_t length,
+                              double scale);
+// Inverted dropout whose mask is a function of (seed, step, site, document, position, channel). x (N, C).
+struct DropoutKey {
+  std::uint64_t seed = 0, step = 0;
+  std::uint32_t site = 0;
+};
+at::Tensor counter_dropout(const at::Tensor& x, double probability, const DropoutKey& key,
+                           const std::vector<Stretch>& stretches);
+
+}  // namespace lathe

@@ -1,0 +1,34 @@
+#pragma once
+// A section kept unread for a layer above (the family of `model:`), and the place in a file that errors point at.
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace YAML { class Node; }
+
+namespace lathe {
+
+// 1-based; columns count characters, not bytes. file is "--set #1" for command-line overrides.
+struct Place {
+  std::string file;
+  int line = 0, column = 0;
+};
+
+// One thing wrong with a recipe. Errors of all stages are sorted by place and printed together.
+struct RecipeProblem {
+  Place place;
+  std::string text;
+};
+
+// Keys and YAML values in the order of the file. Decoded by decode_section() in recipes/schema/reader.h.
+struct RawSection {
+  struct Entry {
+    std::string key;
+    std::shared_ptr<const YAML::Node> value;
+    Place key_place, value_place;
+  };
+  std::string path;  // "model"
+  std::vector<Entry> entries;
+};
+
+}  // namespace lathe

@@ -1,0 +1,257 @@
+#pragma once
+// The typed recipe. Keys equal members, letter for letter. Every section has one description, `fields(f, c)`, used by
+// strict reading, unknown-key errors, the resolved dump (`lathe check`), the reference table and the JSON Schema.
+//   f(key, member, help)             a value, a section, an optional, a list
+//   f(key, member, help, constraint) with a Constraint from recipes/schema/constraints.h (range, choice)
+// Plain data; no torch, no I/O.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "recipes/schema/constraints.h"
+#include "recipes/schema/raw.h"
+
+namespace lathe {
+
+struct ModelSection {
+  std::string path;    // a run, a Hugging Face folder; empty: from scratch
+  std::string family;  // llama, gpt2 ...; required when path is empty
+  std::string size;    // 1m 5m 15m 60m 125m 350m 1b; fills what is not set below
+  RawSection config;   // every other key of the section, unread: the family decodes it (trainer/checks)
+  static void fields(auto& f, auto& c) {
+    f("path", c.path, "a run or a Hugging Face folder to start from; empty trains from scratch");
+    f("family", c.family, "model family when training from scratch: gpt2, llama");
+    f("size", c.size, "a preset of widths and depths; keys of the family written here win",
+      choice({"", "1m", "5m", "15m", "60m", "125m", "350m", "1b"}));
+    f.rest(c.config);  // remaining keys belong to the family
+  }
+};
+
+struct TokenizerSection {
+  std::string path;                  // tokenizer.json, a folder that has one, or a SentencePiece .model
+  std::string train;                 // byte_bpe | bpe | unigram
+  std::int64_t vocab_size = 8192;
+  std::string pattern = "gpt2";      // byte_bpe: gpt2 | llama3
+  static void fields(auto& f, auto& c) {
+    f("path", c.path, "a tokenizer.json, a folder that holds one, or a SentencePiece .model");
+    f("train", c.train, "train one on the training data: byte_bpe, or SentencePiece bpe or unigram",
+      choice({"", "byte_bpe", "bpe", "unigram"}));
+    f("vocab_size", c.vocab_size, "size of a trained vocabulary, special tokens included", range(258, 1 << 20));
+    f("pattern", c.pattern, "pre-tokenizer of byte_bpe", choice({"gpt2", "llama3"}));
+  }
+};
+
+// One source of documents.
+struct SourceSection {
+  std::string path;        // a file or a folder
+  std::string glob;        // in a folder: default every file of a known text type ("**/*")
+  std::string field = "text";  // jsonl: the key whose text is the document
+  double weight = 0;       // share of training tokens; 0: as large as it is
+  std::string name;        // validation sets: shown in reports
+  std::vector<std::string> exclude;  // folder names or globs left out
+  static void fields(auto& f, auto& c) {
+    f("path", c.path, "a file (.txt, .jsonl, source code, each also .gz) or a folder");
+    f("glob", c.glob, "which files of a folder, e.g. '**/*.py'");
+    f("field", c.field, "the key of a jsonl record that holds the document");
+    f("weight", c.weight, "share of training tokens drawn from this source; 0 for its natural share",
+      range(0.0, 1e9));
+    f("name", c.name, "name in reports");
+    f("exclude", c.exclude, "folder names or globs to leave out");
+  }
+};
+
+// `data.validation`: a share in (0, 1), a path, or named sets.
+struct ValidationSection {
+  double share = 0;
+  std::vector<SourceSection> sets;
+};
+
+struct DataSection {
+  std::vector<SourceSection> train;  // a single path is accepted and becomes one source
+  ValidationSection validation;
+  std::int64_t sequence_length = 512;
+  bool packing = true;
+  bool deduplicate = true;
+  std::string overlength;          // split | error | drop | truncate; empty: split when pretraining, else error
+  std::string encoding = "error";  // error | replace | skip: what invalid UTF-8 does
+  std::string cache;               // folder of shards; default .lathe/cache beside `directory`'s parent
+  std::int64_t workers = 0;        // 0: threads
+  static void fields(auto& f, auto& c) {
+    f.sources("train", c.train, "a path, or a list of sources {path, glob, field, weight}");
+    f.validation("validation", c.validation, "a share of the documents, a path, or named sets [{name, path}]");
+    f("sequence_length", c.sequence_length, "tokens in the row that the model sees", range(8, 1 << 20));
+    f("packing", c.packing, "several documents in one row, each seeing only itself");
+    f("deduplicate", c.deduplicate, "drop exact duplicates");
+    f("overlength", c.overlength, "documents longer than a row; default split when pretraining",
+      choice({"", "split", "error", "drop", "truncate"}));
+    f("encoding", c.encoding, "invalid UTF-8: stop, replace the bytes, or skip the document (counted)",
+      choice({"error", "replace", "skip"}));
+    f("cache", c.cache, "where shards live; default .lathe_cache in the run directory's parent");
+    f("workers", c.workers, "threads of preparation; 0 for all", range(0, 1024));
+  }
+};
+
+struct OptimizerSection {
+  std::string name = "adamw";  // adamw | muon (Muon for matrices of the blocks, AdamW for the rest)
+  double learning_rate = 1e-3;
+  double weight_decay = 0.1;
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
+  double muon_learning_rate = 0.02, muon_momentum = 0.95;
+  static void fields(auto& f, auto& c) {
+    f("name", c.name, "adamw, or muon: Muon for the blocks' matrices and AdamW for the rest",
+      choice({"adamw", "muon"}));
+    f("learning_rate", c.learning_rate, "peak rate of AdamW after warm-up", range(0.0, 10.0));
+    f("weight_decay", c.weight_decay, "decoupled; matrices only, never norms and biases", range(0.0, 10.0));
+    f("beta1", c.beta1, "AdamW's first-moment decay", range(0.0, 0.999999));
+    f("beta2", c.beta2, "AdamW's second-moment decay", range(0.0, 0.9999999));
+    f("eps", c.eps, "AdamW's epsilon", range(0.0, 1.0));
+    f("muon_learning_rate", c.muon_learning_rate, "peak rate of Muon after warm-up", range(0.0, 10.0));
+    f("muon_momentum", c.muon_momentum, "Muon's Nesterov momentum", range(0.0, 0.9999));
+  }
+};
+
+struct ScheduleSection {
+  std::string name = "cosine";  // constant | linear | cosine | wsd
+  std::int64_t warmup_steps = 0;
+  double min_lr_ratio = 0.1;
+  double decay_ratio = 0.2;  // wsd: the last share of the steps
+  static void fields(auto& f, auto& c) {
+    f("name", c.name, "shape after warm-up", choice({"constant", "linear", "cosine", "wsd"}));
+    f("warmup_steps", c.warmup_steps, "steps of linear warm-up", range(0, 1 << 30));
+    f("min_lr_ratio", c.min_lr_ratio, "last rate divided by the peak", range(0.0, 1.0));
+    f("decay_ratio", c.decay_ratio, "wsd: share of the steps spent decaying", range(0.0, 1.0));
+  }
+};
+
+struct TrainSection {
+  std::optional<std::int64_t> max_steps, max_tokens;
+  std::optional<double> epochs, max_minutes;
+  std::int64_t global_batch_size = 16;            // rows an optimizer step
+  std::optional<std::int64_t> micro_batch_size;   // rows a forward pass and rank; `auto`: empty
+  std::string precision = "auto";                 // auto | bf16 | fp32
+  double max_grad_norm = 1.0;                     // 0: off
+  std::int64_t seed = 17;
+  std::int64_t threads = 0;                       // 0: all cores
+  bool activation_checkpointing = false;
+  double dropout = 0;                             // residual and embedding dropout
+  double z_loss = 0;
+  std::string on_spike = "skip";                  // skip | rollback | ignore
+  double spike_sigma = 6;
+  static void fields(auto& f, auto& c) {
+    f("max_steps", c.max_steps, "stop after so many optimizer steps", range(1, std::int64_t{1} << 40));
+    f("max_tokens", c.max_tokens, "stop after so many tokens", range(1, std::int64_t{1} << 60));
+    f("epochs", c.epochs, "stop after so many passes over the data", range(0.0, 1e6));
+    f("max_minutes", c.max_minutes, "stop after so many minutes of training; does not shape the schedule",
+      range(0.0, 1e7));
+    f("global_batch_size", c.global_batch_size, "rows an optimizer step, over all ranks", range(1, 1 << 24));
+    f.automatic("micro_batch_size", c.micro_batch_size, "rows a forward pass; auto picks one that fits", range(1, 1 << 20));
+    f("precision", c.precision, "auto is bf16 where the processor has it natively, else fp32",
+      choice({"auto", "bf16", "fp32"}));
+    f("max_grad_norm", c.max_grad_norm, "clip the global gradient norm; 0 for off", range(0.0, 1e9));
+    f("seed", c.seed, "of initialisation, order and dropout", range(0, std::int64_t{1} << 62));
+    f("threads", c.threads, "compute threads a rank; 0 for all cores", range(0, 4096));
+    f("activation_checkpointing", c.activation_checkpointing, "recompute blocks in backward: less memory, a third more compute");
+    f("dropout", c.dropout, "on embeddings and residual branches", range(0.0, 0.99));
+    f("z_loss", c.z_loss, "weight of the squared log-normaliser (PaLM); 0 for off", range(0.0, 1.0));
+    f("on_spike", c.on_spike, "a step whose loss or gradient norm is not finite or far out: skip it, roll back to the "
+      "last checkpoint, or ignore", choice({"skip", "rollback", "ignore"}));
+    f("spike_sigma", c.spike_sigma, "how many deviations count as a spike", range(1.0, 1e6));
+  }
+};
+
+struct EarlyStoppingSection {
+  std::int64_t patience = 0;  // evaluations without improvement; 0: off
+  double min_delta = 0;
+  static void fields(auto& f, auto& c) {
+    f("patience", c.patience, "stop after so many evaluations without improvement; 0 for off", range(0, 1 << 20));
+    f("min_delta", c.min_delta, "what counts as improvement of the validation loss", range(0.0, 1e9));
+  }
+};
+
+struct EvaluateSection {
+  std::int64_t every = 0;          // steps; 0: only at the end
+  std::int64_t max_rows = 0;       // 0: the whole validation set
+  std::string prompts;             // a text file, one prompt a line, sampled at every evaluation
+  std::int64_t sample_tokens = 48;
+  static void fields(auto& f, auto& c) {
+    f("every", c.every, "steps between evaluations; 0 for the end only", range(0, 1 << 30));
+    f("max_rows", c.max_rows, "rows of validation an evaluation reads; 0 for all", range(0, 1 << 30));
+    f("prompts", c.prompts, "file of prompts, one a line, completed at every evaluation");
+    f("sample_tokens", c.sample_tokens, "tokens of each sample", range(1, 1 << 16));
+  }
+};
+
+struct CheckpointSection {
+  std::int64_t every = 0;  // steps; 0: at the end only
+  std::int64_t keep_last = 2;
+  bool keep_best = true;
+  std::string resume = "auto";  // auto | never | must
+  static void fields(auto& f, auto& c) {
+    f("every", c.every, "steps between checkpoints; 0 for the end only", range(0, 1 << 30));
+    f("keep_last", c.keep_last, "checkpoints kept beside the best", range(1, 1 << 20));
+    f("keep_best", c.keep_best, "keep the checkpoint with the lowest validation loss");
+    f("resume", c.resume, "auto resumes what is there, must fails when there is nothing, never starts only in an "
+      "empty directory", choice({"auto", "never", "must"}));
+  }
+};
+
+struct ExportSection {
+  std::string format;        // huggingface
+  std::string dtype = "bf16";  // bf16 | fp32 | fp16
+  std::string directory;     // default <run>/export/<format>
+  std::int64_t max_shard_bytes = 5'000'000'000;
+  static void fields(auto& f, auto& c) {
+    f("format", c.format, "huggingface", choice({"huggingface"}));
+    f("dtype", c.dtype, "of the exported tensors", choice({"bf16", "fp32", "fp16"}));
+    f("directory", c.directory, "default export/<format> in the run");
+    f("max_shard_bytes", c.max_shard_bytes, "split into files above this size", range(1 << 10, std::int64_t{1} << 50));
+  }
+};
+
+struct ParallelSection {
+  std::string strategy = "auto";  // auto | replicate
+  static void fields(auto& f, auto& c) {
+    f("strategy", c.strategy, "how ranks share the work", choice({"auto", "replicate"}));
+  }
+};
+
+struct Recipe {
+  std::string base;       // another recipe this one starts from (one level)
+  std::string name;       // default: the file's name
+  std::string directory;  // default runs/<name>
+  std::string task = "pretrain";
+  std::string device = "auto";
+  ModelSection model;
+  TokenizerSection tokenizer;
+  DataSection data;
+  OptimizerSection optimizer;
+  ScheduleSection schedule;
+  TrainSection train;
+  EarlyStoppingSection early_stopping;
+  EvaluateSection evaluate;
+  CheckpointSection checkpoint;
+  ParallelSection parallel;
+  std::vector<ExportSection> exports;  // key `export`
+  static void fields(auto& f, auto& c) {
+    f("base", c.base, "another recipe whose values this one starts from (one level)");
+    f("name", c.name, "of the run; default the file's name");
+    f("directory", c.directory, "of the run; default runs/<name>");
+    f("task", c.task, "what is trained", choice({"pretrain"}));
+    f("device", c.device, "auto, cpu", choice({"auto", "cpu"}));
+    f("model", c.model, "what is trained, or what it starts from");
+    f("tokenizer", c.tokenizer, "given or trained");
+    f("data", c.data, "what it reads");
+    f("optimizer", c.optimizer, "how it steps");
+    f("schedule", c.schedule, "the learning rate over the steps");
+    f("train", c.train, "how long, how large, how precise");
+    f("early_stopping", c.early_stopping, "when to give up");
+    f("evaluate", c.evaluate, "held-out loss and samples");
+    f("checkpoint", c.checkpoint, "what is kept");
+    f("parallel", c.parallel, "ranks");
+    f("export", c.exports, "what is written at the end");
+  }
+};
+
+}  // namespace lathe

@@ -1,0 +1,61 @@
+#pragma once
+// Ranks over c10d (Gloo). One process a rank; the launcher is ours (--processes), torchrun, srun or Open MPI: their
+// variables are read. A rank that dies makes the others' next collective throw; the launcher stops them within a second.
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "trainer/optim/optimizer.h"
+
+namespace lathe {
+
+struct RankInfo {
+  int rank = 0, world_size = 1, local_rank = 0, local_world_size = 1;
+  std::string master_address = "127.0.0.1";
+  int master_port = 0;
+  std::string launcher = "single";   // single, lathe, torchrun, slurm, openmpi, pmi
+};
+
+// Reads the environment (precedence: ours, torchrun, Open MPI / PMI, Slurm). Error when half of them are there.
+RankInfo rank_from_environment();
+
+class Ranks {
+ public:
+  explicit Ranks(const RankInfo& info);      // joins the group; world_size 1 needs no network
+  ~Ranks();
+  const RankInfo& info() const;
+  bool leader() const { return info().rank == 0; }
+  void broadcast(std::vector<at::Tensor>& tensors);          // from rank 0
+  double sum(double value);
+  std::vector<double> sum(std::vector<double> values);
+  double max(double value);
+  void barrier();
+
+ private:
+  friend class GradientReducer;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Sums gradients over ranks in buckets while backward runs. prepare() before the last micro-batch's backward of a step
+// arms the hooks; finish() waits. With accumulation the fp32 sums are reduced. No-op for one rank.
+class GradientReducer {
+ public:
+  GradientReducer(Ranks& ranks, std::vector<Parameter>& parameters, std::size_t bucket_bytes = std::size_t{8} << 20);
+  ~GradientReducer();
+  void prepare();
+  void finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// --processes N: starts N copies of argv with ranks set, forwards signals, prefixes nothing (only rank 0 prints), kills the
+// rest within a second when one fails. Returns the exit code: 0, 130 when interrupted, else the first failure's.
+int launch_processes(int processes, const std::vector<std::string>& argv);
+
+}  // namespace lathe
