@@ -14,6 +14,8 @@ class ByteReader {
  public:
   explicit ByteReader(const std::string& path);
   ~ByteReader();
+  ByteReader(ByteReader&&) noexcept;
+  ByteReader& operator=(ByteReader&&) noexcept;
   std::size_t read(char* out, std::size_t capacity);  // 0 at the end
 
  private:
