@@ -10,6 +10,7 @@ namespace lathe {
 Permutation::Permutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch) : size_(size) {
   const auto bits = RandomStream({.seed = seed, .purpose = Purpose::Order, .visit = epoch}).block(0);
   key_ = {bits[0], bits[1]};
+  odd_ = bits[2] & 1;
   const unsigned width = size < 2 ? 0 : static_cast<unsigned>(std::bit_width(size - 1));
   half_bits_ = (width + 1) / 2;
 }
@@ -29,7 +30,8 @@ std::uint64_t Permutation::operator()(std::uint64_t index) const {
     }
     value = left << half_bits_ | right;
   } while (value >= size_);
-  return value;
+  // Rounds on halves of two bits or more are even permutations; exchanging 0 and 1 on a key bit gives the odd ones too.
+  return value ^ static_cast<std::uint64_t>(odd_ && value < 2);
 }
 
 }  // namespace lathe

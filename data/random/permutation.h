@@ -16,6 +16,7 @@ class Permutation {
   std::uint64_t size_;
   std::array<std::uint32_t, 2> key_;
   unsigned half_bits_;
+  bool odd_;
 };
 
 }  // namespace lathe

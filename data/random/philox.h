@@ -63,7 +63,7 @@ class RandomStream {
   std::array<std::uint32_t, 2> high_{};
 };
 
-// The standard normal quantile at (bits + 1/2) / 2^32: symmetric, |z| <= 6.24, within 1 ulp of float. Uses + - * / sqrt
+// The standard normal quantile at (bits + 1/2) / 2^32: symmetric, |z| < 6.34, within 1 ulp of float. Uses + - * / sqrt
 // only, without contraction.
 float normal_from_bits(std::uint32_t bits);
 
