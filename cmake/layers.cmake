@@ -42,25 +42,35 @@ function(lathe_torch_headers target)
 endfunction()
 
 # Hot kernels are compiled once per instruction set and chosen at run time by at::get_cpu_capability();
-# nothing else is ever built for more than the baseline processor (pitfall: at::vec without these flags is scalar).
+# nothing else is ever built for more than the baseline processor. models/ops/parallel.cpp alone is built with OpenMP:
+# at::parallel_for silently runs serially without, and the flag would not match the precompiled header.
 function(lathe_kernels target)
   file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/models/ops/*.kernel.cpp
                                       ${CMAKE_SOURCE_DIR}/trainer/optim/*.kernel.cpp)
   if(NOT kernels)
     return()
   endif()
+  set(sets baseline)
   set(flags_avx2 -mavx2 -mfma -mf16c)
-  set(flags_avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq)
-  set(capability_avx2 AVX2)
-  set(capability_avx512 AVX512)
-  foreach(isa avx2 avx512)
+  set(flags_avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    list(APPEND sets avx2 avx512)
+    target_compile_definitions(${target} PRIVATE LATHE_KERNELS_X86=1)
+  endif()
+  foreach(isa ${sets})
     add_library(kernels_${isa} OBJECT ${kernels})
     lathe_own_code(kernels_${isa})
-    target_link_libraries(kernels_${isa} PUBLIC lathe_torch)
-    target_compile_options(kernels_${isa} PRIVATE -O3 ${flags_${isa}} -DCPU_CAPABILITY=${capability_${isa}}
-                           -DCPU_CAPABILITY_${capability_${isa}} -DLATHE_ISA=${isa} -Wno-conversion -Wno-shadow)
+    target_compile_options(kernels_${isa} PRIVATE -O3 ${flags_${isa}} -ffp-contract=off -Wno-psabi)
+    target_compile_definitions(kernels_${isa} PRIVATE LATHE_ISA=${isa})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:kernels_${isa}>)
   endforeach()
+  set(parallel ${CMAKE_SOURCE_DIR}/models/ops/parallel.cpp)
+  set_source_files_properties(${parallel} PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}")
+  file(GLOB runtime ${LATHE_TORCH_LIB_DIR}/libgomp*.so*)  # torch's own where it brings one: one pool of threads
+  if(NOT runtime)
+    set(runtime ${OpenMP_CXX_LIBRARIES})
+  endif()
+  target_link_libraries(${target} PUBLIC ${runtime})
 endfunction()
 
 # lathe_test(NAME DIR LIBS... ): one Catch2 binary of every .cpp under tests/DIR; nothing when there is none.

@@ -2,19 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include "models/objectives/token_loss.h"
+
 namespace lathe {
 namespace {
 
-at::Tensor target_tensor(const Batch& batch) {
-  return at::tensor(batch.targets, at::kInt).to(at::kLong);
-}
+at::Tensor target_tensor(const Batch& batch) { return at::tensor(batch.targets, at::kInt); }
 
 }  // namespace
-
-at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets) {
-  const at::Tensor logits = at::matmul(hidden, weight.t()).to(at::kFloat);
-  return at::cross_entropy_loss(logits, targets.to(at::kLong), {}, at::Reduction::Sum, kIgnoreTarget);
-}
 
 ObjectiveValue causal_lm_loss(Decoder& decoder, const Batch& batch, const RunOptions& options) {
   const at::Tensor hidden = decoder.forward(decoder_input(batch), options);
@@ -25,8 +20,7 @@ ObjectiveValue causal_lm_loss(Decoder& decoder, const Batch& batch, const RunOpt
 at::Tensor token_losses(Decoder& decoder, const Batch& batch) {
   const at::NoGradGuard no_grad;
   const at::Tensor hidden = decoder.forward(decoder_input(batch));
-  const at::Tensor logits = at::matmul(hidden, decoder.head_weight().t()).to(at::kFloat);
-  return at::cross_entropy_loss(logits, target_tensor(batch), {}, at::Reduction::None, kIgnoreTarget);
+  return linear_token_losses(hidden, decoder.head_weight(), target_tensor(batch));
 }
 
 }  // namespace lathe

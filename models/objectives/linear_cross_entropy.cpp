@@ -1,0 +1,142 @@
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "models/objectives/causal_lm.h"
+#include "models/objectives/token_loss.h"
+#include "models/ops/launch.h"
+
+namespace lathe {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Logits of a chunk take about this much memory; fewer tokens than kMinimumChunk would spend the time on adding up the
+// weight's gradient instead.
+constexpr std::int64_t kChunkBytes = std::int64_t{32} << 20;
+constexpr std::int64_t kMinimumChunk = 256;
+
+struct HeadResult {
+  at::Tensor losses;               // (N) fp32
+  at::Tensor dhidden, dweight;     // of the sum of losses; undefined when not asked for
+};
+
+std::int64_t chunk_size(std::int64_t vocabulary, std::int64_t element_size) {
+  return std::max(kMinimumChunk, kChunkBytes / (vocabulary * element_size));
+}
+
+void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& losses, bool gradient) {
+  const kernels::OpKernels& table = kernels_for(logits, "linear_cross_entropy");
+  const kernels::SoftmaxLoss args{.logits = logits.const_data_ptr(),
+                                  .gradient = gradient ? logits.data_ptr() : nullptr,
+                                  .targets = targets.const_data_ptr<std::int64_t>(),
+                                  .losses = losses.data_ptr<float>(), .vocabulary = logits.size(1)};
+  parallel_ranges(logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) { table.softmax_loss(args, begin, end); });
+}
+
+// One chunk of tokens after another: logits, then their gradient in place, then the two products that use it.
+HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets, bool want_hidden,
+                    bool want_weight) {
+  const std::int64_t tokens = hidden.size(0), vocabulary = weight.size(0);
+  const std::int64_t chunk = std::min(tokens, chunk_size(vocabulary, hidden.element_size()));
+  HeadResult result{at::empty({tokens}, at::kFloat), {}, {}};
+  if (want_hidden) result.dhidden = at::empty_like(hidden);
+  at::Tensor logits = at::empty({chunk, vocabulary}, hidden.options());
+  const at::Tensor transposed = weight.t();
+  for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
+    const std::int64_t count = std::min(chunk, tokens - begin);
+    const at::Tensor part = hidden.narrow(0, begin, count);
+    at::Tensor scores = logits.narrow(0, 0, count);
+    at::mm_out(scores, part, transposed);
+    softmax_loss(scores, targets.narrow(0, begin, count), result.losses.narrow(0, begin, count),
+                 want_hidden || want_weight);
+    if (want_hidden) {
+      at::Tensor out = result.dhidden.narrow(0, begin, count);
+      at::mm_out(out, scores, weight);
+    }
+    if (!want_weight) continue;
+    const at::Tensor product = at::mm(scores.t(), part);
+    if (count == tokens) {
+      result.dweight = product;
+    } else if (begin == 0) {
+      result.dweight = product.to(at::kFloat);
+    } else {
+      result.dweight.add_(product);
+    }
+  }
+  if (want_weight && tokens == 0) result.dweight = at::zeros_like(weight);
+  return result;
+}
+
+// The gradients are ready when the loss is (Liger's scheme); backward only scales them.
+struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
+                            const KeptTargets& targets, bool differentiable) {
+    const at::Tensor& kept = targets.rows;
+    const bool want_hidden = differentiable && hidden.requires_grad();
+    const bool want_weight = differentiable && weight.requires_grad();
+    const bool some = kept.defined();
+    const at::Tensor used = some ? hidden.index_select(0, kept) : hidden;
+    HeadResult result = run_head(used, weight, targets.targets, want_hidden, want_weight);
+    if (want_hidden && some) {
+      result.dhidden = at::zeros_like(hidden).index_copy_(0, kept, result.dhidden);
+    }
+    if (want_weight) result.dweight = result.dweight.to(weight.scalar_type());
+    ctx->saved_data["dhidden"] = result.dhidden;
+    ctx->saved_data["dweight"] = result.dweight;
+    return result.losses.sum(at::kDouble).to(at::kFloat);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const double scale = gradients[0].item<double>();
+    require(ctx->saved_data.count("dhidden") == 1, "linear_cross_entropy: backward ran twice; the gradients are gone");
+    const auto take = [&](const char* name) {
+      c10::IValue value = std::move(ctx->saved_data[name]);
+      ctx->saved_data.erase(name);  // so that the leaf may keep the tensor instead of copying it
+      at::Tensor gradient = value.isTensor() ? std::move(value).toTensor() : at::Tensor();
+      return !gradient.defined() || scale == 1 ? gradient : gradient.mul_(scale);
+    };
+    at::Tensor dhidden = take("dhidden");
+    return {dhidden, take("dweight"), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets) {
+  require(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1),
+          "linear_cross_entropy: hidden (N, C) and weight (V, C) are wanted, found ", hidden.sizes(), " and ",
+          weight.sizes());
+  require_shape(targets, {hidden.size(0)}, "linear_cross_entropy", "targets");
+  const KeptTargets kept = kept_targets(targets, weight.size(0));
+  return LinearCrossEntropy::apply(hidden.contiguous(), weight.contiguous(), kept, at::GradMode::is_enabled());
+}
+
+at::Tensor linear_token_losses(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets) {
+  const at::NoGradGuard no_grad;
+  const KeptTargets kept = kept_targets(targets, weight.size(0));
+  const at::Tensor dense = hidden.contiguous();
+  const HeadResult result = run_head(kept.rows.defined() ? dense.index_select(0, kept.rows) : dense,
+                                     weight.contiguous(), kept.targets, false, false);
+  if (!kept.rows.defined()) return result.losses;
+  return at::zeros({hidden.size(0)}, at::kFloat).index_copy_(0, kept.rows, result.losses);
+}
+
+KeptTargets kept_targets(const at::Tensor& targets, std::int64_t vocabulary) {
+  const at::Tensor wide = targets.to(at::kLong).contiguous();
+  const auto* values = wide.const_data_ptr<std::int64_t>();
+  std::vector<std::int64_t> rows;
+  rows.reserve(static_cast<std::size_t>(wide.numel()));
+  for (std::int64_t i = 0; i < wide.numel(); ++i) {
+    if (values[i] == kIgnoreTarget) continue;
+    require(values[i] >= 0 && values[i] < vocabulary, "linear_cross_entropy: target ", i, " is ", values[i],
+            ", outside the vocabulary of ", vocabulary);
+    rows.push_back(i);
+  }
+  if (static_cast<std::int64_t>(rows.size()) == wide.numel()) return {{}, wide};
+  const at::Tensor kept = at::tensor(rows, at::kLong);
+  return {kept, wide.index_select(0, kept)};
+}
+
+}  // namespace lathe

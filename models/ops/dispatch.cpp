@@ -1,0 +1,64 @@
+#include <ATen/Version.h>
+
+#include <array>
+
+#include "models/ops/kernels.h"
+
+namespace lathe::kernels {
+
+#if defined(LATHE_KERNELS_X86)
+namespace avx512 {
+void add_block_kernels(OpKernels& table, bool bfloat16);
+void add_loss_kernels(OpKernels& table, bool bfloat16);
+}  // namespace avx512
+namespace avx2 {
+void add_block_kernels(OpKernels& table, bool bfloat16);
+void add_loss_kernels(OpKernels& table, bool bfloat16);
+}  // namespace avx2
+#endif
+namespace baseline {
+void add_block_kernels(OpKernels& table, bool bfloat16);
+void add_loss_kernels(OpKernels& table, bool bfloat16);
+}  // namespace baseline
+
+namespace {
+
+OpKernels make_table(bool bfloat16) {
+  OpKernels table{};
+#if defined(LATHE_KERNELS_X86)
+  if (instruction_set() == InstructionSet::Avx512) {
+    table.name = "avx512";
+    avx512::add_block_kernels(table, bfloat16);
+    avx512::add_loss_kernels(table, bfloat16);
+    return table;
+  }
+  if (instruction_set() == InstructionSet::Avx2) {
+    table.name = "avx2";
+    avx2::add_block_kernels(table, bfloat16);
+    avx2::add_loss_kernels(table, bfloat16);
+    return table;
+  }
+#endif
+  table.name = "baseline";
+  baseline::add_block_kernels(table, bfloat16);
+  baseline::add_loss_kernels(table, bfloat16);
+  return table;
+}
+
+}  // namespace
+
+InstructionSet instruction_set() {
+#if defined(LATHE_KERNELS_X86)
+  static const std::string capability = at::get_cpu_capability();
+  if (capability == "AVX512") return InstructionSet::Avx512;
+  if (capability == "AVX2") return InstructionSet::Avx2;
+#endif
+  return InstructionSet::Baseline;
+}
+
+const OpKernels& op_kernels(bool bfloat16) {
+  static const std::array<OpKernels, 2> tables{make_table(false), make_table(true)};
+  return tables[bfloat16 ? 1 : 0];
+}
+
+}  // namespace lathe::kernels

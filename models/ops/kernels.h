@@ -1,0 +1,85 @@
+#pragma once
+// The table of hot loops over raw memory, one table per instruction set (avx512, avx2, baseline) and element type; torch
+// types never cross. Every function works on the rows or elements [begin, end) and writes nothing else, so that callers
+// may split the work over threads without changing a bit of the result.
+#include <cstdint>
+
+namespace lathe::kernels {
+
+struct NormForward {
+  const void* x;         // (N, C)
+  const void* branch;    // (N, C) added to x, or null
+  const void* weight;    // (C)
+  void* total;           // (N, C) x + branch, rounded to the element type; null without branch
+  void* y;               // (N, C)
+  float* inverse_rms;    // (N)
+  std::int64_t channels;
+  float eps;
+};
+
+struct NormBackward {
+  const void* x;              // (N, C) what was normalised
+  const void* weight;
+  const float* inverse_rms;
+  const void* dy;
+  const void* dtotal;         // (N, C) gradient of x + branch from elsewhere, or null
+  void* dx;
+  float* dweight;             // (C) of these rows alone, overwritten
+  std::int64_t channels;
+};
+
+struct Swiglu {
+  const void* gate;
+  const void* up;
+  void* out;         // forward
+  const void* dout;  // backward: the rest
+  void* dgate;
+  void* dup;
+};
+
+struct Rotary {
+  const void* x;                   // (N, H, D), rows row_stride elements apart
+  const float* cos;                // (P, D / 2)
+  const float* sin;
+  const std::int64_t* positions;   // (N)
+  void* out;                       // (N, H, D) contiguous
+  std::int64_t row_stride, heads, half;
+  float direction;                 // -1 turns back: the gradient
+};
+
+struct Dropout {
+  const void* x;                    // (N, C)
+  void* out;
+  const std::uint64_t* documents;   // (N)
+  const std::int64_t* positions;    // (N) in the document; -1 for padding, which becomes 0
+  std::uint32_t key[2];
+  std::int64_t channels;
+  std::uint32_t threshold;          // bits below it are dropped
+  float keep_scale;
+};
+
+// One pass over rows of logits: losses, and the gradient softmax - one_hot written over `gradient` (may be logits).
+struct SoftmaxLoss {
+  const void* logits;               // (rows, V)
+  void* gradient;                   // (rows, V) or null
+  const std::int64_t* targets;      // (rows), negative: ignored, loss 0 and gradient 0
+  float* losses;                    // (rows)
+  std::int64_t vocabulary;
+};
+
+struct OpKernels {
+  const char* name;
+  void (*norm_forward)(const NormForward&, std::int64_t begin, std::int64_t end);
+  void (*norm_backward)(const NormBackward&, std::int64_t begin, std::int64_t end);
+  void (*swiglu_forward)(const Swiglu&, std::int64_t begin, std::int64_t end);
+  void (*swiglu_backward)(const Swiglu&, std::int64_t begin, std::int64_t end);
+  void (*rotary)(const Rotary&, std::int64_t begin, std::int64_t end);
+  void (*dropout)(const Dropout&, std::int64_t begin, std::int64_t end);
+  void (*softmax_loss)(const SoftmaxLoss&, std::int64_t begin, std::int64_t end);
+};
+
+enum class InstructionSet { Baseline, Avx2, Avx512 };
+InstructionSet instruction_set();                    // of at::get_cpu_capability(), which ATEN_CPU_CAPABILITY lowers
+const OpKernels& op_kernels(bool bfloat16);
+
+}  // namespace lathe::kernels

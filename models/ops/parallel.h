@@ -1,0 +1,13 @@
+#pragma once
+// Loops over ranges on torch's own thread pool (OpenMP; at::get_num_threads()). The split depends on count, grain and the
+// number of threads alone. Compiled in one file because only that one is built with OpenMP.
+#include <cstdint>
+#include <functional>
+
+namespace lathe {
+
+// body(begin, end) over [0, count) in contiguous parts of at least `grain`; runs serially inside another parallel loop.
+void parallel_ranges(std::int64_t count, std::int64_t grain,
+                     const std::function<void(std::int64_t begin, std::int64_t end)>& body);
+
+}  // namespace lathe
