@@ -1,6 +1,7 @@
 #pragma once
 // Rows in a counter-based order. The whole state is one integer, the cursor: rows of the global order consumed so far.
-// Row n of the order is a function of (seed, n) alone, for any number of ranks, workers and micro-batches.
+// Row n of the order is a function of (seed, n) alone, for any number of ranks, workers and micro-batches; the formula
+// is in data/pipeline/order.h.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -21,15 +22,17 @@ struct LoaderOptions {
 // Not thread-safe; owns one prefetch thread.
 class Loader {
  public:
+  // Error when a shard cannot be read, holds longer rows than sequence_length, or the tokenizers of two shards differ.
   Loader(const PreparedSet& set, const LoaderOptions& options);
   ~Loader();
+  Loader(Loader&&) noexcept;
+  Loader& operator=(Loader&&) noexcept;
   std::uint64_t rows_per_epoch() const;       // with weights: rows until every source counted by its share is seen once
   std::uint64_t tokens_per_epoch() const;     // targets that count
-  // Rows [first, first + count) of the order starting at the cursor + offset; see next().
   std::uint64_t cursor() const;
   void seek(std::uint64_t cursor);            // O(1)
-  // The micro-batch of rows {cursor + rank * count ... } is the caller's arithmetic: reads `count` rows starting at
-  // order position `first`, without moving the cursor. Prefetches the same shape at first + stride.
+  // Rows [first, first + count) of the order, which never ends; `first` is absolute, the caller adds cursor() and its
+  // rank's part. Does not move the cursor. With a stride, first + stride, first + 2 stride ... are made ahead.
   Batch read(std::uint64_t first, std::int64_t count, std::int64_t stride = 0);
   void advance(std::uint64_t rows);           // moves the cursor after an optimizer step
 

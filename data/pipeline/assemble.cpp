@@ -1,0 +1,48 @@
+#include "data/pipeline/assemble.h"
+
+#include <numeric>
+
+#include "recipes/schema/error.h"
+
+namespace lathe {
+namespace {
+
+// Fills the slots from `at` on with one segment.
+void add_segment(Batch& batch, const TokenShard& shard, const Segment& segment, std::size_t at,
+                 std::uint64_t document) {
+  const std::size_t length = segment.length;
+  shard.read(segment.document, segment.begin, std::span(batch.tokens).subspan(at, length));
+  const bool ends = segment.begin + length == shard.document_length(segment.document);
+  const std::size_t targets = ends ? length - 1 : length;  // the last one stays kIgnoreTarget
+  shard.read(segment.document, segment.begin + 1, std::span(batch.targets).subspan(at, targets));
+  std::iota(batch.positions.begin() + static_cast<std::ptrdiff_t>(at),
+            batch.positions.begin() + static_cast<std::ptrdiff_t>(at + length), 0);
+  batch.stretches.push_back({static_cast<std::int32_t>(at), static_cast<std::int32_t>(length), document, 0});
+  batch.target_count += static_cast<std::int64_t>(targets);
+  batch.token_count += static_cast<std::int64_t>(length);
+}
+
+}  // namespace
+
+Batch assemble_batch(const OpenShards& set, std::span<const RowPlace> rows, std::int64_t length) {
+  Batch batch;
+  batch.rows = static_cast<std::int64_t>(rows.size());
+  batch.length = length;
+  const std::size_t slots = rows.size() * static_cast<std::size_t>(length);
+  require(slots < (std::size_t{1} << 31), "a batch of ", rows.size(), " rows of ", length,
+          " tokens is too large; lower train.micro_batch_size");
+  batch.tokens.assign(slots, 0);
+  batch.targets.assign(slots, kIgnoreTarget);
+  batch.positions.assign(slots, 0);
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const TokenShard& shard = set.shards[rows[r].source];
+    std::size_t at = r * static_cast<std::size_t>(length);
+    for (const Segment& segment : shard.row(rows[r].row)) {
+      add_segment(batch, shard, segment, at, set.first_document[rows[r].source] + segment.document);
+      at += segment.length;
+    }
+  }
+  return batch;
+}
+
+}  // namespace lathe

@@ -1,0 +1,130 @@
+#include "data/shards/probe.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+
+#include "data/shards/hdf5.h"
+
+namespace lathe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t kMaxAnswer = std::size_t{128} << 20;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kLimitAddressSpace = false;  // their shadow memory is terabytes of address space
+#else
+constexpr bool kLimitAddressSpace = true;
+#endif
+
+void set_limit(decltype(RLIMIT_CPU) which, rlim_t value) {
+  const rlimit limit{value, value};
+  setrlimit(which, &limit);  // a failure leaves the outer limit, which is no worse than none
+}
+
+rlim_t mapped_bytes() {
+  unsigned long long pages = 0;
+  if (std::FILE* statm = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(statm, "%llu", &pages) != 1) pages = 0;
+    std::fclose(statm);
+  }
+  return static_cast<rlim_t>(pages) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+}
+
+void limit_child(const ProbeLimits& limits) {
+  for (const int signal_number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGINT, SIGTERM}) {
+    signal(signal_number, SIG_DFL);  // the parent reports; no handler of the program runs here
+  }
+  signal(SIGPIPE, SIG_IGN);
+  set_limit(RLIMIT_CORE, 0);
+  set_limit(RLIMIT_FSIZE, 0);
+  set_limit(RLIMIT_CPU, static_cast<rlim_t>(limits.seconds));
+  if (kLimitAddressSpace) set_limit(RLIMIT_AS, mapped_bytes() + static_cast<rlim_t>(limits.memory_bytes));
+}
+
+void write_all(int descriptor, const std::string& text) {
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t n = write(descriptor, text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    done += static_cast<std::size_t>(n);
+  }
+}
+
+[[noreturn]] void run_child(const std::string& path, const ProbeLimits& limits, int descriptor) {
+  try {
+    limit_child(limits);
+    write_all(descriptor, "+" + layout_to_json(read_layout_locked(path)).dump());
+  } catch (const std::exception& error) {
+    write_all(descriptor, std::string("-") + error.what());
+  } catch (...) {
+    write_all(descriptor, "-" + path + ": HDF5 failed");
+  }
+  _exit(0);
+}
+
+// Reads to the end of the pipe; false when the deadline passed or the answer is absurdly large.
+bool read_answer(int descriptor, Clock::time_point deadline, std::string& answer) {
+  char buffer[4096];
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0 || answer.size() > kMaxAnswer) return false;
+    pollfd waiting{descriptor, POLLIN, 0};
+    const int ready = poll(&waiting, 1, static_cast<int>(left));
+    if (ready < 0 && errno != EINTR) return false;
+    if (ready <= 0) continue;
+    const ssize_t n = read(descriptor, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    if (n == 0) return true;
+    answer.append(buffer, static_cast<std::size_t>(n));
+  }
+}
+
+}  // namespace
+
+ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits) {
+  int ends[2];
+  require(pipe(ends) == 0, path, ": cannot make a pipe to the process that checks it: ", std::strerror(errno));
+  pid_t child = -1;
+  {
+    const std::lock_guard lock(hdf5_mutex());  // no thread of ours is inside HDF5 while the process is copied
+    child = fork();
+    if (child == 0) {
+      close(ends[0]);
+      run_child(path, limits, ends[1]);
+    }
+  }
+  close(ends[1]);
+  if (child < 0) {
+    const std::string reason = std::strerror(errno);
+    close(ends[0]);
+    fail(path, ": cannot start the process that checks it: ", reason);
+  }
+  std::string answer;
+  const bool whole = read_answer(ends[0], Clock::now() + std::chrono::seconds(limits.seconds), answer);
+  close(ends[0]);
+  if (!whole) kill(child, SIGKILL);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  require(whole, path, ": HDF5 did not finish opening the file within ", limits.seconds,
+          " s; it is damaged or made to do harm");
+  if (WIFSIGNALED(status) || answer.empty()) {
+    fail(path, ": HDF5 crashed on the file (", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "no answer",
+         "); it is damaged or made to do harm");
+  }
+  if (answer[0] == '-') fail(answer.substr(1));
+  return layout_from_json(parse_json(std::string_view(answer).substr(1), path), path);
+}
+
+}  // namespace lathe

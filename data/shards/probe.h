@@ -1,0 +1,20 @@
+#pragma once
+// Reading the structure of an HDF5 file that nobody vouches for. HDF5 1.10.8 has known crashes on crafted files, so a
+// child process opens it, under limits on memory, processor time and wall time, and sends back plain numbers and
+// strings; whatever happens to the child becomes an Error here. The caller then maps the file and checks the contents.
+#include <cstdint>
+#include <string>
+
+#include "data/shards/layout.h"
+
+namespace lathe {
+
+struct ProbeLimits {
+  std::uint64_t memory_bytes = std::uint64_t{1} << 30;  // beyond what the process maps already
+  int seconds = 20;
+};
+
+// Safe to call with other threads running: the child uses HDF5 only, under its inherited lock, and leaves by _exit.
+ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits = {});
+
+}  // namespace lathe
