@@ -1,0 +1,148 @@
+#include "data/tokenizers/added_tokens.h"
+
+#include <algorithm>
+
+#include "data/tokenizers/unicode_class.h"
+
+namespace lathe {
+namespace {
+
+// The character that ends at `end`, and where it begins.
+std::pair<char32_t, std::size_t> character_before(std::string_view text, std::size_t end) {
+  std::size_t begin = end - 1;
+  while (begin > 0 && end - begin < 4 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+  return {scan_utf8(text, begin).value, begin};
+}
+
+bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
+  if (begin > 0 && is_word_character(character_before(text, begin).first)) return false;
+  return end == text.size() || !is_word_character(scan_utf8(text, end).value);
+}
+
+std::size_t spaces_before(std::string_view text, std::size_t at) {
+  while (at > 0) {
+    const auto [c, begin] = character_before(text, at);
+    if (!is_white_space(c)) break;
+    at = begin;
+  }
+  return at;
+}
+
+std::size_t spaces_after(std::string_view text, std::size_t at) {
+  while (at < text.size()) {
+    const Scanned c = scan_utf8(text, at);
+    if (!is_white_space(c.value)) break;
+    at += c.length;
+  }
+  return at;
+}
+
+}  // namespace
+
+void LongestMatcher::add(std::string_view text, std::uint32_t value) {
+  if (!text.empty()) entries_.emplace_back(text, value);
+}
+
+void LongestMatcher::finish() {
+  std::stable_sort(entries_.begin(), entries_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [text, value] : entries_) {
+    std::uint32_t node = 0;
+    for (const char c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      auto& children = nodes_[node].children;
+      if (children.empty() || children.back().first != byte) {  // sorted texts: a known child is the last one
+        children.emplace_back(byte, static_cast<std::uint32_t>(nodes_.size()));
+        node = children.back().second;
+        nodes_.emplace_back();
+      } else {
+        node = children.back().second;
+      }
+    }
+    if (!nodes_[node].value) nodes_[node].value = value;
+    starts_[static_cast<unsigned char>(text[0])] = true;
+  }
+}
+
+std::optional<LongestMatcher::Match> LongestMatcher::at(std::string_view text, std::size_t position) const {
+  if (position >= text.size() || !starts_[static_cast<unsigned char>(text[position])]) return std::nullopt;
+  std::optional<Match> best;
+  std::uint32_t node = 0;
+  for (std::size_t i = position; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto& children = nodes_[node].children;
+    const auto child = std::lower_bound(children.begin(), children.end(), byte,
+                                        [](const auto& edge, unsigned char b) { return edge.first < b; });
+    if (child == children.end() || child->first != byte) break;
+    node = child->second;
+    if (nodes_[node].value) best = Match{position, i + 1, *nodes_[node].value};
+  }
+  return best;
+}
+
+std::optional<LongestMatcher::Match> LongestMatcher::next(std::string_view text, std::size_t from) const {
+  if (empty()) return std::nullopt;
+  for (; from < text.size(); ++from) {
+    if (!starts_[static_cast<unsigned char>(text[from])]) continue;
+    if (auto match = at(text, from)) return match;
+  }
+  return std::nullopt;
+}
+
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer) : tokens_(std::move(tokens)) {
+  for (std::uint32_t i = 0; i < tokens_.size(); ++i) {
+    const AddedToken& token = tokens_[i];
+    by_id_.emplace(token.id, i);
+    if (token.normalized && normalizer) {
+      normalized_.add(normalizer->apply(AlignedText(token.content, 0)).view(), i);
+    } else if (token.normalized) {
+      normalized_.add(token.content, i);
+    } else {
+      raw_.add(token.content, i);
+    }
+  }
+  raw_.finish();
+  normalized_.finish();
+}
+
+std::vector<Section> AddedTokens::split(const LongestMatcher& matcher, std::string_view text, bool parse_special) const {
+  std::vector<Section> sections;
+  std::size_t done = 0;
+  for (std::size_t from = 0;;) {
+    const auto match = matcher.next(text, from);
+    if (!match) break;
+    from = match->end;
+    const AddedToken& token = tokens_[match->value];
+    if (token.special && !parse_special) continue;
+    if (token.single_word && !stands_alone(text, match->begin, match->end)) continue;
+    const std::size_t begin = std::max(token.lstrip ? spaces_before(text, match->begin) : match->begin, done);
+    const std::size_t end = std::max(token.rstrip ? spaces_after(text, match->end) : match->end, begin);
+    if (begin > done) sections.push_back({done, begin});
+    sections.push_back({begin, end, &token});
+    done = end;
+    from = std::max(from, done);
+  }
+  if (done < text.size()) sections.push_back({done, text.size()});
+  return sections;
+}
+
+std::vector<Section> AddedTokens::split_raw(std::string_view text, bool parse_special) const {
+  return split(raw_, text, parse_special);
+}
+
+std::vector<Section> AddedTokens::split_normalized(std::string_view text, bool parse_special) const {
+  return split(normalized_, text, parse_special);
+}
+
+const AddedToken* AddedTokens::find(TokenId id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : &tokens_[found->second];
+}
+
+const AddedToken* AddedTokens::find(std::string_view content) const {
+  for (const AddedToken& token : tokens_) {
+    if (token.content == content) return &token;
+  }
+  return nullptr;
+}
+
+}  // namespace lathe

@@ -1,0 +1,22 @@
+#pragma once
+// The "decoder" of tokenizer.json: from the texts of tokens back to bytes.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/io/json.h"
+
+namespace lathe {
+
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  virtual void apply(std::vector<std::string>& tokens) const = 0;
+};
+
+using DecoderChain = std::vector<std::unique_ptr<Decoder>>;
+
+// An empty chain for a null value: tokens are joined as they are.
+DecoderChain make_decoder(const Json& value, const std::string& where);
+
+}  // namespace lathe
