@@ -6,7 +6,7 @@
 
 namespace lathe::kernels {
 
-#if defined(LATHE_KERNELS_X86)
+#if defined(__x86_64__)
 namespace avx512 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
@@ -25,7 +25,7 @@ namespace {
 
 OpKernels make_table(bool bfloat16) {
   OpKernels table{};
-#if defined(LATHE_KERNELS_X86)
+#if defined(__x86_64__)
   if (instruction_set() == InstructionSet::Avx512) {
     table.name = "avx512";
     avx512::add_block_kernels(table, bfloat16);
@@ -48,7 +48,7 @@ OpKernels make_table(bool bfloat16) {
 }  // namespace
 
 InstructionSet instruction_set() {
-#if defined(LATHE_KERNELS_X86)
+#if defined(__x86_64__)
   static const std::string capability = at::get_cpu_capability();
   if (capability == "AVX512") return InstructionSet::Avx512;
   if (capability == "AVX2") return InstructionSet::Avx2;

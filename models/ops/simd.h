@@ -49,7 +49,7 @@ inline Floats fma(Floats a, Floats b, Floats c) {
 
 inline Floats square_root(Floats x) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Floats>(_mm512_sqrt_ps(x));
+  return reinterpret_cast<Floats>(_mm512_maskz_sqrt_ps(0xffff, x));
 #elif defined(__AVX2__)
   return reinterpret_cast<Floats>(_mm256_sqrt_ps(x));
 #elif defined(__SSE2__)
