@@ -28,12 +28,16 @@ struct SourceFile {
 // result is an Error that says what was looked for. Folders of links that loop are entered once.
 std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources);
 
+// documents and bytes (of their text) are those visited; the second line counts documents too. `duplicates` is for who
+// filters them (data/sources/duplicates.h).
 struct SourceCounts {
   std::uint64_t files = 0, documents = 0, bytes = 0;
   std::uint64_t empty = 0, invalid_skipped = 0, invalid_replaced = 0, duplicates = 0;
 };
 
 // Calls visit(document) for each document of one file. A .jsonl(.gz) file has one a line (key `field`), others are one.
+// Empty ones are counted, not visited; nothing is trimmed (a byte order mark, NUL and \r stay). More than 1 GiB in one
+// document is an Error. Safe to call for different files from several threads, each with its own counts.
 void read_documents(const SourceFile& file, const SourceSection& source, const std::string& encoding,
                     SourceCounts& counts, const std::function<void(Document&&)>& visit);
 

@@ -1,0 +1,169 @@
+// Which files the sources mean. Deterministic: names are sorted by their bytes, real folders come before linked ones.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "data/sources/documents.h"
+#include "data/sources/foreign.h"
+#include "data/sources/glob.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+namespace {
+namespace stdfs = std::filesystem;
+
+using FolderId = std::pair<dev_t, ino_t>;
+
+bool is_excluded(const std::vector<Glob>& exclude, const std::string& relative, const std::string& name) {
+  for (const auto& glob : exclude) {
+    if (glob.has_folders() ? glob.matches(relative) : glob.matches_name(name)) return true;
+  }
+  return false;
+}
+
+// Everything below one folder, chosen by one source.
+class FolderWalk {
+ public:
+  FolderWalk(const SourceSection& source, std::string root)
+      : root_(std::move(root)), default_glob_(source.glob.empty()), glob_(default_glob_ ? "**/*" : source.glob) {
+    for (const auto& pattern : source.exclude) exclude_.emplace_back(pattern);
+  }
+
+  std::vector<std::string> run() {  // relative paths
+    enter("");
+    while (!linked_.empty()) {
+      const std::vector<std::string> links = std::exchange(linked_, {});
+      for (const auto& link : links) enter(link);
+    }
+    std::sort(found_.begin(), found_.end());
+    return std::move(found_);
+  }
+
+  // What to say when nothing was found.
+  std::string summary() const {
+    if (seen_.empty()) return "the folder holds no files";
+    std::vector<std::pair<std::size_t, std::string>> order;
+    for (const auto& [extension, count] : seen_) order.emplace_back(count, extension);
+    std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::string text = "found only";
+    for (std::size_t i = 0; i < order.size() && i < 5; ++i) {
+      text += cat(i ? ", " : " ", order[i].first, " ", order[i].second.empty() ? "without extension" : order[i].second);
+    }
+    return text;
+  }
+
+  const std::string& first_foreign() const { return first_foreign_; }
+  bool default_glob() const { return default_glob_; }
+
+ private:
+  void enter(const std::string& relative) {
+    const std::string folder = relative.empty() ? root_ : root_ + "/" + relative;
+    struct stat info {};
+    if (::stat(folder.c_str(), &info) != 0 || !visited_.insert({info.st_dev, info.st_ino}).second) return;
+    std::error_code error;
+    std::vector<stdfs::directory_entry> entries;
+    stdfs::directory_iterator iterator(folder, error);
+    for (; !error && iterator != stdfs::directory_iterator(); iterator.increment(error)) entries.push_back(*iterator);
+    if (error) fail(folder, ": cannot list the folder: ", error.message());
+    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+      return a.path().native() < b.path().native();
+    });
+    for (const auto& entry : entries) consider(relative, entry);
+  }
+
+  void consider(const std::string& folder, const stdfs::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    const std::string relative = folder.empty() ? name : folder + "/" + name;
+    if (name[0] == '.' && !glob_.names_hidden()) return;
+    if (is_excluded(exclude_, relative, name)) return;
+    std::error_code ignored;  // a dangling link is neither file nor folder
+    if (entry.is_directory(ignored)) {
+      if (entry.is_symlink(ignored)) linked_.push_back(relative);
+      else enter(relative);
+      return;
+    }
+    if (!entry.is_regular_file(ignored)) return;
+    ++seen_[text_extension(name)];
+    if (!glob_.matches(relative)) return;
+    if (default_glob_ && !is_known_text(name)) {
+      if (first_foreign_.empty() || (is_data_format(name) && !is_data_format(first_foreign_))) {
+        if (convert_command(name)) first_foreign_ = root_ + "/" + relative;
+      }
+      return;
+    }
+    found_.push_back(relative);
+  }
+
+  std::string root_;
+  bool default_glob_;
+  Glob glob_;
+  std::vector<Glob> exclude_;
+  std::set<FolderId> visited_;
+  std::vector<std::string> found_, linked_;
+  std::map<std::string, std::size_t> seen_;
+  std::string first_foreign_;
+};
+
+[[noreturn]] void fail_foreign(const std::string& path, const std::string& hint = "") {
+  fail_usage(path, ": this format is not read; convert it with: ", *convert_command(path), hint);
+}
+
+SourceFile describe(const std::string& path, const std::string& origin, std::uint32_t source) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) fail(path, ": cannot open: ", std::strerror(errno));
+  if (convert_command(path)) fail_foreign(path);
+  return {path, origin, static_cast<std::uint64_t>(info.st_size),
+          static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec, source};
+}
+
+void list_folder(const SourceSection& source, const std::string& root, std::uint32_t index,
+                 std::vector<SourceFile>& files) {
+  FolderWalk walk(source, root);
+  const auto found = walk.run();
+  const std::string foreign = walk.first_foreign();
+  if (!foreign.empty() && (found.empty() || is_data_format(foreign))) {
+    fail_foreign(foreign, found.empty() ? "" : "; or say which files are meant, e.g. glob: '**/*.txt'");
+  }
+  if (found.empty()) {
+    const std::string pattern = walk.default_glob() ? "text files (.txt, .md, .py, .jsonl ...)" : cat("'", source.glob, "'");
+    const bool flat = !walk.default_glob() && source.glob.find('/') == std::string::npos;
+    fail_usage(root, ": no file matches ", pattern, ": ", walk.summary(),
+               flat ? cat("; with folders below: glob: '**/", source.glob, "'")
+                    : walk.default_glob() ? "; name others with glob, e.g. glob: '**/*.xyz'" : "");
+  }
+  const std::string shown = stdfs::path(root).filename().string();
+  for (const auto& relative : found) {
+    files.push_back(describe(root + "/" + relative, shown.empty() ? relative : shown + "/" + relative, index));
+  }
+}
+
+}  // namespace
+
+std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources) {
+  std::vector<SourceFile> files;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const SourceSection& source = sources[i];
+    const auto index = static_cast<std::uint32_t>(i);
+    if (const auto command = fetch_command(source.path)) {
+      fail_usage(source.path, ": only local files are read; fetch it first with: ", *command);
+    }
+    if (source.path.empty()) fail_usage("a data source has no path: wanted a file or a folder");
+    stdfs::path path = stdfs::absolute(source.path).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    std::error_code ignored;
+    if (stdfs::is_directory(path, ignored)) {
+      list_folder(source, path.string(), index, files);
+    } else {
+      files.push_back(describe(path.string(), path.filename().string(), index));
+    }
+  }
+  return files;
+}
+
+}  // namespace lathe

@@ -1,0 +1,152 @@
+#include "data/sources/near_duplicates.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "data/io/hash.h"
+#include "data/io/threads.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+namespace {
+
+constexpr std::size_t kWords = 5, kWindow = 50, kBands = 16, kRows = 4;
+constexpr std::size_t kLongWords = 20;  // bytes a word on average: no language that writes spaces comes near
+constexpr std::uint32_t kEqualEntries = 52;  // the smallest count with kEqualEntries / 64 >= 0.8
+constexpr std::size_t kMostKinds = 32;  // compared within one bucket: common boilerplate must not cost a square
+
+constexpr std::uint64_t mix(std::uint64_t x) {  // SplitMix64's finaliser
+  x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ x >> 27) * 0x94D049BB133111EBull;
+  return x ^ x >> 31;
+}
+
+// Multiply-add-shift hashing (Dietzfelbinger): permutation i of h is the high half of a[i] * h + b[i].
+struct Family {
+  std::array<std::uint64_t, 64> a, b;
+  constexpr Family() : a(), b() {
+    for (std::size_t i = 0; i < 64; ++i) {
+      a[i] = mix(0x9E3779B97F4A7C15ull * (2 * i + 1)) | 1;
+      b[i] = mix(0x9E3779B97F4A7C15ull * (2 * i + 2));
+    }
+  }
+};
+constexpr Family kFamily;
+
+void include(MinHash& signature, std::string_view shingle) {
+  const std::uint64_t h = xxh3(std::as_bytes(std::span(shingle)));
+  for (std::size_t i = 0; i < signature.size(); ++i) {
+    const auto value = static_cast<std::uint32_t>((kFamily.a[i] * h + kFamily.b[i]) >> 32);
+    signature[i] = std::min(signature[i], value);
+  }
+}
+
+// The words, lower-case, each followed by one space, and where they begin.
+struct Words {
+  std::string text;
+  std::vector<std::size_t> begins;
+};
+
+Words words_of(std::string_view text) {
+  Words words;
+  words.text.reserve(text.size() + 1);
+  bool inside = false;
+  for (const char c : text) {
+    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    const bool letter = (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || (c & 0x80);
+    if (letter && !inside) words.begins.push_back(words.text.size());
+    if (letter) words.text += lower;
+    if (!letter && inside) words.text += ' ';
+    inside = letter;
+  }
+  if (inside) words.text += ' ';
+  return words;
+}
+
+void include_windows(MinHash& signature, std::string_view text) {
+  for (std::size_t at = 0; at + kWindow < text.size(); ++at) include(signature, text.substr(at, kWindow));
+  include(signature, text.size() < kWindow ? text : text.substr(text.size() - kWindow));
+}
+
+class UnionFind {  // the root is the smallest index
+ public:
+  explicit UnionFind(std::size_t count) : parent_(count) { std::iota(parent_.begin(), parent_.end(), 0u); }
+  std::uint32_t root(std::uint32_t i) {
+    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+    return i;
+  }
+  void join(std::uint32_t a, std::uint32_t b) {
+    a = root(a), b = root(b);
+    parent_[std::max(a, b)] = std::min(a, b);
+  }
+
+ private:
+  std::vector<std::uint32_t> parent_;
+};
+
+std::uint32_t equal_entries(const MinHash& a, const MinHash& b) {
+  std::uint32_t equal = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) equal += a[i] == b[i];
+  return equal;
+}
+
+}  // namespace
+
+MinHash min_hash(std::string_view text) {
+  MinHash signature;
+  signature.fill(0xFFFFFFFFu);
+  const Words words = words_of(text);
+  const std::size_t count = words.begins.size();
+  if (count == 0) {
+    include_windows(signature, text);  // punctuation only
+  } else if (words.text.size() > (kLongWords + 1) * count) {
+    include_windows(signature, words.text);
+  } else if (count <= kWords) {
+    include(signature, words.text);
+  } else {
+    for (std::size_t i = 0; i + kWords <= count; ++i) {
+      const std::size_t end = i + kWords < count ? words.begins[i + kWords] : words.text.size();
+      include(signature, std::string_view(words.text).substr(words.begins[i], end - words.begins[i]));
+    }
+  }
+  return signature;
+}
+
+double similarity(const MinHash& a, const MinHash& b) { return equal_entries(a, b) / 64.0; }
+
+std::vector<std::uint32_t> NearDuplicates::groups() const {
+  require(signatures_.size() < 0xFFFFFFFFu, "near-duplicates: more than 2^32 documents");
+  UnionFind sets(signatures_.size());
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> keys(signatures_.size());
+  for (std::size_t band = 0; band < kBands; ++band) {
+    for (std::uint32_t i = 0; i < keys.size(); ++i) {
+      keys[i] = {xxh3(std::as_bytes(std::span(signatures_[i]).subspan(band * kRows, kRows))), i};
+    }
+    std::sort(keys.begin(), keys.end());
+    std::vector<std::uint32_t> kinds;  // of the bucket: each document is compared with one of every kind
+    for (std::size_t k = 0; k < keys.size(); ++k) {
+      if (k == 0 || keys[k].first != keys[k - 1].first) kinds.clear();
+      const std::uint32_t document = keys[k].second;
+      bool matched = false;
+      for (const std::uint32_t other : kinds) {
+        if (equal_entries(signatures_[document], signatures_[other]) < kEqualEntries) continue;
+        sets.join(document, other);
+        matched = true;
+      }
+      if (!matched && kinds.size() < kMostKinds) kinds.push_back(document);
+    }
+  }
+  std::vector<std::uint32_t> groups(signatures_.size());
+  for (std::uint32_t i = 0; i < groups.size(); ++i) groups[i] = sets.root(i);
+  return groups;
+}
+
+std::vector<std::uint32_t> near_duplicate_groups(std::span<const std::string> texts, int threads) {
+  std::vector<MinHash> signatures(texts.size());
+  parallel_for(texts.size(), threads, [&](std::size_t i) { signatures[i] = min_hash(texts[i]); });
+  NearDuplicates documents;
+  for (const auto& signature : signatures) documents.add(signature);
+  return documents.groups();
+}
+
+}  // namespace lathe
