@@ -4,11 +4,11 @@
 #include <string>
 #include <vector>
 
-namespace YAML { class Node; }
-
 namespace lathe {
 
-// 1-based; columns count characters, not bytes. file is "--set #1" for command-line overrides.
+struct Yaml;  // recipes/schema/yaml.h
+
+// 1-based; columns count characters, not bytes. file is "--set #1" (line 0) for command-line overrides.
 struct Place {
   std::string file;
   int line = 0, column = 0;
@@ -24,11 +24,12 @@ struct RecipeProblem {
 struct RawSection {
   struct Entry {
     std::string key;
-    std::shared_ptr<const YAML::Node> value;
+    std::shared_ptr<const Yaml> value;
     Place key_place, value_place;
   };
-  std::string path;  // "model"
+  std::string path;                   // "model"
   std::vector<Entry> entries;
+  std::vector<std::string> siblings;  // keys of the section that were read already: offered by "did you mean"
 };
 
 }  // namespace lathe

@@ -235,7 +235,7 @@ struct Recipe {
   ParallelSection parallel;
   std::vector<ExportSection> exports;  // key `export`
   static void fields(auto& f, auto& c) {
-    f("base", c.base, "another recipe whose values this one starts from (one level)");
+    f("base", c.base, "another recipe whose values this one starts from, one level; name and directory are not taken");
     f("name", c.name, "of the run; default the file's name");
     f("directory", c.directory, "of the run; default runs/<name>");
     f("task", c.task, "what is trained", choice({"pretrain"}));

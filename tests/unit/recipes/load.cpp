@@ -1,0 +1,213 @@
+// Good recipes: values, precedence, sources, paths, aliases, printing and comparing.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "recipes/schema/error.h"
+#include "recipes/schema/load.h"
+#include "recipes/schema/yaml.h"
+#include "tests/catch.h"
+
+using namespace lathe;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kGood =
+    "model: {family: llama, size: 1m}\n"
+    "tokenizer: {train: byte_bpe}\n"
+    "data: {train: corpus.txt, validation: 0.1}\n"
+    "train: {max_steps: 10}\n";
+
+std::string problems_of(const LoadedRecipe& loaded) {
+  std::string all;
+  for (const auto& problem : loaded.problems) all += place_text(problem.place) + ": " + problem.text + "\n";
+  return all;
+}
+
+LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {},
+                  const std::string& file = "/somewhere/x.yaml") {
+  LoadedRecipe loaded = load_recipe_text(text, file, overrides);
+  INFO(problems_of(loaded));
+  REQUIRE(loaded.problems.empty());
+  REQUIRE_NOTHROW(throw_problems(loaded));
+  return loaded;
+}
+
+struct Folder {
+  fs::path path = fs::temp_directory_path() / ("lathe_recipes_" + std::to_string(::getpid()));
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(path / name, std::ios::binary) << text;
+    return (path / name).string();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a short recipe is complete") {
+  const Recipe r = good(kGood).recipe;
+  REQUIRE(r.name == "x");
+  REQUIRE(r.directory == (fs::current_path() / "runs/x").string());
+  REQUIRE(r.task == "pretrain");
+  REQUIRE(r.model.family == "llama");
+  REQUIRE(r.data.train.size() == 1);
+  REQUIRE(r.data.train[0].path == "/somewhere/corpus.txt");
+  REQUIRE(r.data.train[0].field == "text");
+  REQUIRE(r.data.validation.share == 0.1);
+  REQUIRE(r.data.overlength == "split");
+  REQUIRE(r.train.max_steps == 10);
+  REQUIRE_FALSE(r.train.epochs);
+  REQUIRE_FALSE(r.train.micro_batch_size);
+  REQUIRE(r.optimizer.learning_rate == 1e-3);
+}
+
+TEST_CASE("every kind of value is read") {
+  const Recipe r = good(kGood.substr(0, kGood.find("data:")) +
+                        "name: \"12\"\n"
+                        "directory: out/./deep/../here/\n"
+                        "data:\n"
+                        "  train: [{path: a, glob: '**/*.py', weight: 2, exclude: [x, 'y z']}, b.txt, {path: /c, field: body}]\n"
+                        "  validation: [{name: first, path: v1.txt}, sub/v2.jsonl]\n"
+                        "  packing: false\n"
+                        "train: {max_tokens: 10e9, epochs: 1.5, max_minutes: 5, max_steps: 10_000, micro_batch_size: 4,\n"
+                        "        precision: 'fp32'}\n"
+                        "optimizer: {name: muon, learning_rate: 6e-4}\n"
+                        "export: [{format: huggingface, dtype: fp32, directory: ex}]\n")
+                       .recipe;
+  REQUIRE(r.name == "12");
+  REQUIRE(r.directory == (fs::current_path() / "out/here").string());
+  REQUIRE(r.data.train.size() == 3);
+  REQUIRE(r.data.train[0].path == "/somewhere/a");
+  REQUIRE(r.data.train[0].glob == "**/*.py");
+  REQUIRE(r.data.train[0].weight == 2);
+  REQUIRE(r.data.train[0].exclude == std::vector<std::string>{"x", "y z"});
+  REQUIRE(r.data.train[1].path == "/somewhere/b.txt");
+  REQUIRE(r.data.train[2].path == "/c");
+  REQUIRE(r.data.train[2].field == "body");
+  REQUIRE(r.data.validation.share == 0);
+  REQUIRE(r.data.validation.sets.size() == 2);
+  REQUIRE(r.data.validation.sets[0].name == "first");
+  REQUIRE(r.data.validation.sets[1].path == "/somewhere/sub/v2.jsonl");
+  REQUIRE(r.data.validation.sets[1].name == "v2");
+  REQUIRE_FALSE(r.data.packing);
+  REQUIRE(r.train.max_tokens == 10'000'000'000);
+  REQUIRE(r.train.max_steps == 10'000);
+  REQUIRE(r.train.epochs == 1.5);
+  REQUIRE(r.train.max_minutes == 5.0);
+  REQUIRE(r.train.micro_batch_size == 4);
+  REQUIRE(r.exports.at(0).directory == (fs::current_path() / "ex").string());
+}
+
+TEST_CASE("default < base < recipe < --set, and each value names its source") {
+  const Folder folder;
+  folder.write("base.yaml", kGood + "name: parent\ndirectory: runs/parent\noptimizer: {learning_rate: 5e-4, beta1: 0.8, beta2: 0.9}\n");
+  const std::string file = folder.write("child.yaml", "base: base.yaml\noptimizer: {lr: 4e-4, beta2: 0.99}\nevaluate: {prompts: p.txt}\n");
+  const LoadedRecipe loaded = load_recipe(file, {"optimizer.beta2=0.95", "data.train=[{path: d.txt, weight: 1}, e.txt]"});
+  INFO(problems_of(loaded));
+  REQUIRE(loaded.problems.empty());
+  const Recipe& r = loaded.recipe;
+  REQUIRE(r.optimizer.eps == 1e-8);
+  REQUIRE(r.optimizer.beta1 == 0.8);
+  REQUIRE(r.optimizer.learning_rate == 4e-4);
+  REQUIRE(r.optimizer.beta2 == 0.95);
+  REQUIRE(r.train.max_steps == 10);
+  REQUIRE(r.name == "child");
+  REQUIRE(r.directory == (fs::current_path() / "runs/child").string());
+  REQUIRE(r.evaluate.prompts == (folder.path / "p.txt").string());
+  REQUIRE(r.data.train.size() == 2);
+  REQUIRE(r.data.train[0].path == (fs::current_path() / "d.txt").string());
+  const std::string base = (folder.path / "base.yaml").string();
+  REQUIRE(loaded.source.at("optimizer.eps") == "default");
+  REQUIRE(loaded.source.at("optimizer.beta1") == base + ":7");
+  REQUIRE(loaded.source.at("optimizer.learning_rate") == file + ":2");
+  REQUIRE(loaded.source.at("optimizer.beta2") == "--set #1");
+  REQUIRE(loaded.source.at("data.train[0].weight") == "--set #2");
+  REQUIRE(loaded.source.at("name") == "default");
+  REQUIRE(loaded.notes == std::vector<std::string>{"note: " + file + ":2: 'lr' is read as 'learning_rate'"});
+}
+
+TEST_CASE("--set enters sections, lists and other spellings") {
+  const std::string text = kGood + "export: [{format: huggingface}]\n";
+  const Recipe r = good(text, {"train.max_steps=20", "train.max_steps=30", "export[0].dtype=fp32", "export.0.directory=o",
+                               "schedule={name: wsd, warmup_steps: 2}", "lr=2e-3", "data.validation=v.txt",
+                               "evaluate.prompts=p.txt", "name=a=b", "model.hidden_size=96"})
+                       .recipe;
+  REQUIRE(r.train.max_steps == 30);
+  REQUIRE(r.exports[0].dtype == "fp32");
+  REQUIRE(r.exports[0].directory == (fs::current_path() / "o").string());
+  REQUIRE(r.schedule.name == "wsd");
+  REQUIRE(r.optimizer.learning_rate == 2e-3);
+  REQUIRE(r.data.validation.sets.at(0).path == (fs::current_path() / "v.txt").string());
+  REQUIRE(r.evaluate.prompts == (fs::current_path() / "p.txt").string());
+  REQUIRE(r.name == "a=b");
+  REQUIRE(r.model.config.entries.at(0).key == "hidden_size");
+
+  const std::string list = "model: {family: llama}\ntokenizer: {train: bpe}\ndata: {train: [{path: a}, b]}\ntrain: {max_steps: 10}\n";
+  const Recipe s = good(list, {"data.train[0].path=c", "data.train[1].glob=*.md"}).recipe;
+  REQUIRE(s.data.train[0].path == (fs::current_path() / "c").string());
+  REQUIRE(s.data.train[1].path == "/somewhere/b");
+  REQUIRE(s.data.train[1].glob == "*.md");
+}
+
+TEST_CASE("inputs are relative to their file, ~ is the home folder") {
+  ::setenv("HOME", "/home/tester", 1);
+  const Recipe r = good("model: {path: ../bases/m}\ndata: {train: ~/corpus, validation: ./v.txt}\n"
+                        "tokenizer: {path: ~}\ntrain: {max_steps: 10}\n", {"tokenizer.path=\"~\""}, "sub/dir/x.yaml").recipe;
+  const fs::path here = fs::current_path();
+  REQUIRE(r.model.path == (here / "sub/bases/m").string());
+  REQUIRE(r.data.train[0].path == "/home/tester/corpus");
+  REQUIRE(r.data.validation.sets.at(0).path == (here / "sub/dir/v.txt").string());
+  REQUIRE(r.tokenizer.path == "/home/tester");
+}
+
+TEST_CASE("other spellings are read with a note") {
+  const LoadedRecipe loaded = good(
+      "base_model: m\nmax_seq_length: 128\nnum_train_epochs: 2\nper_device_train_batch_size: 2\n"
+      "gradient_accumulation_steps: 4\nlr_scheduler: linear\nwarmup_steps: 3\ndata: {train: a}\n"
+      "training: {max_norm: 0.5, max_steps: 9}\neval: {interval: 5}\n");
+  const Recipe& r = loaded.recipe;
+  REQUIRE(r.model.path == "/somewhere/m");
+  REQUIRE(r.data.sequence_length == 128);
+  REQUIRE(r.train.epochs == 2.0);
+  REQUIRE(r.train.micro_batch_size == 2);
+  REQUIRE(r.train.global_batch_size == 8);
+  REQUIRE(r.schedule.name == "linear");
+  REQUIRE(r.schedule.warmup_steps == 3);
+  REQUIRE(r.train.max_grad_norm == 0.5);
+  REQUIRE(r.train.max_steps == 9);
+  REQUIRE(r.evaluate.every == 5);
+  const auto has = [&](const std::string& note) {
+    return std::find(loaded.notes.begin(), loaded.notes.end(), "note: /somewhere/x.yaml:" + note) != loaded.notes.end();
+  };
+  REQUIRE(has("1: 'base_model' is read as 'model.path'"));
+  REQUIRE(has("6: 'lr_scheduler' is read as 'schedule.name'"));
+  REQUIRE(has("9: 'training' is read as 'train'"));
+  REQUIRE(has("9: 'max_norm' is read as 'max_grad_norm'"));
+  REQUIRE(has("5: 'gradient_accumulation_steps' gives 'global_batch_size: 8'; accumulation is derived here"));
+
+  const Recipe both = good(kGood + "gradient_accumulation_steps: 4\nglobal_batch_size: 16\nmicro_batch_size: 4\n").recipe;
+  REQUIRE(both.train.micro_batch_size == 4);
+  REQUIRE(good(kGood + "gradient_accumulation_steps: 4\n").recipe.train.micro_batch_size == 4);
+}
+
+TEST_CASE("anchors and aliases are read, with places of their own") {
+  const LoadedRecipe loaded = good(
+      "model: {family: llama}\ntokenizer: {train: bpe}\ndata: {train: [&a {path: p, weight: 1}, *a]}\ntrain: {max_steps: 10}\n");
+  REQUIRE(loaded.recipe.data.train.at(1).path == "/somewhere/p");
+  REQUIRE(loaded.recipe.data.train.at(1).weight == 1);
+}
+
+TEST_CASE("what has no effect is a note") {
+  const LoadedRecipe loaded = good(kGood + "optimizer: {muon_momentum: 0.9}\n");
+  REQUIRE(loaded.notes == std::vector<std::string>{"note: /somewhere/x.yaml:5: 'optimizer.muon_momentum' has no effect with adamw"});
+}
+
+TEST_CASE("a clock may stop a constant schedule") {
+  const std::string text = kGood.substr(0, kGood.find("train: {max")) + "train: {max_minutes: 5}\nschedule: {name: constant}\n";
+  REQUIRE(good(text).recipe.train.max_minutes == 5.0);
+}
