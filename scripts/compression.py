@@ -1,0 +1,28 @@
+"""Prints a run's bits per byte on its held-out files beside gzip -9 and xz -9 over their concatenation.
+
+usage: compression.py LATHE RUN [--set ...]
+"""
+import gzip
+import json
+import lzma
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main():
+    lathe, run, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
+    prepared = json.loads(subprocess.run([lathe, "prepare", "quickstart", *arguments, "--json", "--quiet"], check=True,
+                                         capture_output=True, text=True).stdout)
+    files = prepared["validation"][0]["files"]
+    text = b"".join(Path(path).read_bytes() for path in files)
+    result = json.loads((Path(run) / "result.json").read_text())
+    bits = lambda compressed: 8 * len(compressed) / len(text)
+    by_gzip, by_xz = bits(gzip.compress(text, 9)), bits(lzma.compress(text, preset=9))
+    ours = result["bits_per_byte"]
+    print(f"held out: {len(files)} files, {len(text)} bytes")
+    print(f"bits per byte: lathe {ours:.3f}, gzip -9 {by_gzip:.3f} ({ours / by_gzip:.2f} x), xz -9 {by_xz:.3f} "
+          f"({ours / by_xz:.2f} x)")
+
+
+main()

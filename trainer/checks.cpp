@@ -1,0 +1,68 @@
+#include "trainer/checks.h"
+
+#include "trainer/model_source.h"
+
+namespace lathe {
+
+namespace {
+
+std::int64_t id_or_none(const std::optional<TokenId>& id) { return id ? static_cast<std::int64_t>(*id) : -1; }
+
+ModelPlan plan_from_base(const std::string& path) {
+  const ModelSource source = resolve_model(path);
+  ModelPlan plan;
+  plan.config = read_json(source.folder + "/config.json");
+  plan.family = &family_of_config(plan.config, source.folder + "/config.json");
+  plan.spec = plan.family->describe(plan.config, source.folder + "/config.json");
+  return plan;
+}
+
+}  // namespace
+
+ModelPlan plan_model(const Recipe& recipe, std::int64_t vocab_size, const SpecialTokens& special,
+                     std::vector<RecipeProblem>& problems) {
+  if (!recipe.model.path.empty()) return plan_from_base(recipe.model.path);
+  ModelPlan plan;
+  plan.family = &family_by_name(recipe.model.family);
+  FamilyInput input;
+  input.section = &recipe.model.config;
+  input.size = recipe.model.size;
+  input.vocab_size = vocab_size;
+  input.sequence_length = recipe.data.sequence_length;
+  input.bos = id_or_none(special.bos);
+  input.eos = id_or_none(special.eos);
+  input.pad = id_or_none(special.pad);
+  const std::size_t before = problems.size();
+  plan.config = plan.family->from_recipe(input, problems);
+  if (problems.size() == before) plan.spec = plan.family->describe(plan.config, "the recipe's model");
+  return plan;
+}
+
+ModelPlan plan_model(const Recipe& recipe, const Tokenizer& tokenizer) {
+  std::vector<RecipeProblem> problems;
+  ModelPlan plan = plan_model(recipe, static_cast<std::int64_t>(tokenizer.vocab_size()), tokenizer.special(), problems);
+  for (const RecipeProblem& problem : problems)
+    fail_usage(problem.place.file, ":", problem.place.line, ":", problem.place.column, ": ", problem.text);
+  require(static_cast<std::int64_t>(tokenizer.vocab_size()) <= plan.spec.vocab_size, "the tokenizer has ",
+          tokenizer.vocab_size(), " ids and the model's vocabulary ", plan.spec.vocab_size,
+          "; use the tokenizer that belongs to the model");
+  return plan;
+}
+
+LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::string>& overrides) {
+  LoadedRecipe loaded = load_recipe(path, overrides);
+  const Recipe& recipe = loaded.recipe;
+  const bool known_family = recipe.model.path.empty() && !recipe.model.family.empty();
+  if (known_family) {
+    try {
+      plan_model(recipe, recipe.tokenizer.vocab_size, {}, loaded.problems);
+    } catch (const Error& e) {
+      RecipeProblem problem{{loaded.file, 0, 0}, e.what()};
+      loaded.problems.push_back(problem);
+    }
+  }
+  throw_problems(loaded);
+  return loaded;
+}
+
+}  // namespace lathe

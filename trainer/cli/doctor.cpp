@@ -1,0 +1,71 @@
+// lathe doctor [--self-test]: what this machine is and what Lathe makes of it.
+#include <CLI/CLI.hpp>
+
+#include <ATen/ATen.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "models/objectives/causal_lm.h"
+#include "trainer/cli/command.h"
+#include "trainer/machine.h"
+#include "trainer/report/metrics.h"
+
+namespace lathe {
+
+namespace {
+
+double gigaflops(at::ScalarType type) {
+  const at::Tensor a = at::ones({1024, 1024}, type), b = at::ones({1024, 1024}, type);
+  at::mm(a, b);
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 8; ++i) at::mm(a, b);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return 8 * 2 * 1024.0 * 1024 * 1024 / seconds / 1e9;
+}
+
+// The fused loss against the plain one, values and gradient, on numbers of its own.
+double loss_error() {
+  at::manual_seed(7);
+  at::Tensor hidden = at::randn({64, 32}).requires_grad_(), weight = at::randn({96, 32}).requires_grad_();
+  const at::Tensor targets = at::randint(0, 96, {64}, at::kLong);
+  const at::Tensor plain = at::cross_entropy_loss(at::matmul(hidden, weight.t()), targets, {}, at::Reduction::Sum);
+  plain.backward();
+  const at::Tensor wanted = weight.grad().clone();
+  weight.mutable_grad().reset();
+  hidden.mutable_grad().reset();
+  const at::Tensor fused = linear_cross_entropy(hidden, weight, targets);
+  fused.backward();
+  return std::max((fused - plain).abs().item<double>() / plain.item<double>(),
+                  ((weight.grad() - wanted).abs().max() / wanted.abs().max()).item<double>());
+}
+
+ExitCode doctor(Context& context, bool self_test) {
+  set_compute_threads(resolve_threads(0));
+  context.result = machine_description();
+  const auto disk = std::filesystem::space(".");
+  context.result["disk_free"] = disk.available;
+  context.result["precision_auto"] = resolve_precision("auto");
+  for (const auto& [key, value] : context.result.items())
+    context.say(cat(key, ": ", key == "memory_limit" || key == "disk_free" ? format_bytes(value.get<double>())
+                                : value.is_string() ? value.get<std::string>() : value.dump()));
+  if (!self_test) return ExitCode::Done;
+  const double fp32 = gigaflops(at::kFloat), bf16 = gigaflops(at::kBFloat16), error = loss_error();
+  context.result["gigaflops_fp32"] = fp32;
+  context.result["gigaflops_bf16"] = bf16;
+  context.result["fused_loss_error"] = error;
+  context.say(cat("matrix products: fp32 ", std::round(fp32), " GFLOP/s, bf16 ", std::round(bf16), " GFLOP/s"));
+  context.say(cat("fused loss against the plain one: relative error ", error, error < 1e-5 ? ", good" : ", WRONG"));
+  return error < 1e-5 ? ExitCode::Done : ExitCode::Failed;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("doctor", "compiler, LibTorch, processor, memory, disk");
+  auto self_test = std::make_shared<bool>(false);
+  command->add_flag("--self-test", *self_test, "measure and check the arithmetic");
+  command->callback([=, &run] { run = [=](Context& context) { return doctor(context, *self_test); }; });
+}
+
+}  // namespace lathe

@@ -1,0 +1,68 @@
+// lathe export MODEL --format NAME --output DIR, and lathe verify DIR.
+#include <CLI/CLI.hpp>
+
+#include "trainer/cli/command.h"
+#include "trainer/export.h"
+#include "trainer/machine.h"
+#include "trainer/model_source.h"
+
+namespace lathe {
+
+namespace {
+
+struct Arguments {
+  std::string model, format = "huggingface", output, dtype = "bf16";
+  std::int64_t max_shard_bytes = 5'000'000'000;
+};
+
+void tell(Context& context, const Verification& verification) {
+  context.result.update(verification.to_json());
+  context.say(cat(verification.passed() ? "verified" : "NOT EQUAL", ": largest error of a logit ", verification.max_error,
+                  " (largest logit ", verification.largest_logit, "), ids ", verification.same_ids ? "equal" : "differ",
+                  ", greedy tokens ", verification.same_tokens ? "equal" : "differ"));
+}
+
+ExitCode export_command(Context& context, const Arguments& arguments) {
+  set_compute_threads(resolve_threads(0));
+  const ModelSource source = resolve_model(arguments.model);
+  ExportOptions options;
+  options.directory = arguments.output;
+  options.dtype = *dtype_from_name(arguments.dtype == "bf16" ? "BF16" : arguments.dtype == "fp16" ? "F16" : "F32");
+  options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
+  options.card = cat("# Export of ", source.description, "\n\n```\nlathe generate . --prompt TEXT\nlathe verify .\nvllm serve .\n```\n");
+  const Verification verification =
+      export_bundle(load_model(source), options, {"The", "def main():\n", "1 + 1 =", "Il \xc3\xa9tait une fois"});
+  context.say(cat("exported ", source.description, " to ", arguments.output));
+  context.result["directory"] = arguments.output;
+  tell(context, verification);
+  return ExitCode::Done;
+}
+
+ExitCode verify_command(Context& context, const std::string& directory) {
+  set_compute_threads(resolve_threads(0));
+  const Verification verification = verify_export(directory);
+  tell(context, verification);
+  return verification.passed() ? ExitCode::Done : ExitCode::Failed;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("export", "write a model for the engines that serve it");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")->required();
+  command->add_option("--format", arguments->format, "huggingface")->check(CLI::IsMember({"huggingface"}));
+  command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
+  command->add_option("--dtype", arguments->dtype, "of the tensors")->check(CLI::IsMember({"bf16", "fp16", "fp32"}));
+  command->add_option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")->check(CLI::PositiveNumber);
+  command->callback([=, &run] { run = [=](Context& context) { return export_command(context, *arguments); }; });
+}
+
+void add_verify(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("verify", "read an export back and compare it with what it was made from");
+  auto directory = std::make_shared<std::string>();
+  command->add_option("DIR", *directory, "an export of lathe")->required();
+  command->callback([=, &run] { run = [=](Context& context) { return verify_command(context, *directory); }; });
+}
+
+}  // namespace lathe

@@ -1,0 +1,107 @@
+// lathe inspect PATH: safetensors, shards, checkpoints, runs, folders: what is in it, is it whole.
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+
+#include "checkpoints/formats/safetensors.h"
+#include "checkpoints/store/store.h"
+#include "data/shards/shard.h"
+#include "trainer/cli/command.h"
+#include "trainer/model_source.h"
+#include "trainer/report/metrics.h"
+#include "trainer/state.h"
+
+namespace lathe {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Json shape_json(const BundleTensor& tensor) {
+  return Json{{"name", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}};
+}
+
+void inspect_safetensors(Context& context, const std::string& path) {
+  const SafetensorsFile file = read_safetensors(path);
+  std::size_t bytes = 0;
+  context.result["tensors"] = Json::array();
+  for (const BundleTensor& tensor : file.tensors) {
+    bytes += tensor.byte_size();
+    context.result["tensors"].push_back(shape_json(tensor));
+    context.say(cat("  ", tensor.name, "  ", dtype_name(tensor.dtype), " ", Json(tensor.shape).dump()));
+  }
+  context.result["bytes"] = bytes;
+  context.say(cat("safetensors: ", file.tensors.size(), " tensors, ", format_bytes(static_cast<double>(bytes)), ", whole"));
+}
+
+void inspect_shard(Context& context, const std::string& path) {
+  const TokenShard shard(path);
+  shard.verify();
+  context.result["documents"] = shard.documents();
+  context.result["tokens"] = shard.tokens();
+  context.result["rows"] = shard.rows();
+  context.result["ledger"] = shard.info().ledger.to_json();
+  context.say(cat("token shard: ", shard.documents(), " documents, ", shard.tokens(), " tokens, ", shard.rows(), " rows of ",
+                  shard.info().sequence_length, ", vocabulary ", shard.info().vocab_size, "; every block's hash is right"));
+  context.say("ledger: " + shard.info().ledger.to_json().dump());
+}
+
+void inspect_checkpoint(Context& context, const std::string& path) {
+  const std::string wrong = CheckpointStore::check(path);
+  require(wrong.empty(), path, ": damaged: ", wrong);
+  const TrainState state = read_train_state(path);
+  context.result["state"] = state.to_json();
+  context.say(cat("checkpoint: step ", state.step, ", ", state.tokens, " tokens, whole (every file's SHA-256 is right)"));
+}
+
+void inspect_run(Context& context, const std::string& path) {
+  context.result["checkpoints"] = Json::array();
+  for (const CheckpointEntry& entry : CheckpointStore(path).list()) {
+    const std::string wrong = CheckpointStore::check(entry.path);
+    context.result["checkpoints"].push_back(Json{{"step", entry.step}, {"path", entry.path}, {"whole", wrong.empty()}, {"problem", wrong}});
+    context.say(cat("  step ", entry.step, wrong.empty() ? ": whole" : ": DAMAGED: " + wrong));
+  }
+  if (fs::exists(path + "/result.json")) context.result["result"] = read_json(path + "/result.json");
+  context.say(cat("run ", path, ": ", context.result["checkpoints"].size(), " checkpoints",
+                  context.result.contains("result") ? ", result: " + context.result["result"].dump() : ", not finished"));
+}
+
+void inspect_model(Context& context, const std::string& path) {
+  const Bundle bundle = read_bundle(path);
+  context.result["family"] = bundle.family->name;
+  context.result["parameters"] = parameter_count(bundle.spec);
+  context.result["config"] = bundle.config;
+  context.say(cat("model folder: ", bundle.family->name, ", ", parameter_count(bundle.spec), " parameters, ",
+                  bundle.tensors.size(), " tensors of ", dtype_name(bundle.tensors.front().dtype),
+                  bundle.tokenizer ? cat(", tokenizer of ", bundle.tokenizer->vocab_size(), " ids") : ", no tokenizer"));
+}
+
+ExitCode inspect(Context& context, const std::string& path) {
+  require(fs::exists(path), "'", path, "' does not exist");
+  context.result["path"] = path;
+  if (fs::is_directory(path)) {
+    if (fs::exists(path + "/run.json")) inspect_run(context, path);
+    else if (fs::exists(path + "/MANIFEST.json")) inspect_checkpoint(context, path);
+    else if (fs::exists(path + "/config.json")) inspect_model(context, path);
+    else fail("'", path, "' is no run, checkpoint or model folder (run.json, MANIFEST.json and config.json are not there)");
+  } else if (path.ends_with(".safetensors")) {
+    inspect_safetensors(context, path);
+  } else if (path.ends_with(".h5") || path.ends_with(".hdf5")) {
+    inspect_shard(context, path);
+  } else {
+    fail("'", path, "': wanted .safetensors, .h5, or a folder of a run, checkpoint or model");
+  }
+  context.result["whole"] = true;
+  return ExitCode::Done;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("inspect", "what is in a file or folder, and is it whole");
+  auto path = std::make_shared<std::string>();
+  command->add_option("PATH", *path, "safetensors, shard, checkpoint, run or model folder")->required();
+  command->callback([=, &run] { run = [=](Context& context) { return inspect(context, *path); }; });
+}
+
+}  // namespace lathe

@@ -1,0 +1,85 @@
+// lathe recipes [list | show NAME | copy NAME | reference]: what is built in, and every key.
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+
+#include "checkpoints/bundle/family.h"
+#include "data/io/file_system.h"
+#include "recipes/schema/load.h"
+#include "trainer/cli/command.h"
+
+namespace lathe {
+
+namespace {
+
+BuiltinRecipe find(const std::string& name) {
+  std::string known;
+  for (const BuiltinRecipe& recipe : builtin_recipes()) {
+    if (recipe.name == name) return recipe;
+    known += cat(known.empty() ? "" : ", ", recipe.name);
+  }
+  fail_usage("there is no built-in recipe '", name, "'; there are: ", known);
+}
+
+ExitCode list(Context& context) {
+  context.result["recipes"] = Json::array();
+  for (const BuiltinRecipe& recipe : builtin_recipes()) {
+    context.say(cat(recipe.name, "  ", recipe.summary));
+    context.result["recipes"].push_back(Json{{"name", recipe.name}, {"file", recipe.file}, {"summary", recipe.summary}});
+  }
+  return ExitCode::Done;
+}
+
+ExitCode show(Context& context, const std::string& name) {
+  const std::string text = read_file(find(name).file);
+  context.result["recipe"] = text;
+  context.say(text);
+  return ExitCode::Done;
+}
+
+ExitCode copy(Context& context, const std::string& name) {
+  const BuiltinRecipe recipe = find(name);
+  const std::string target = std::filesystem::path(recipe.file).filename().string();
+  require(!std::filesystem::exists(target), "'", target, "' exists already and is not overwritten");
+  write_file_atomically(target, read_file(recipe.file));
+  context.result["file"] = target;
+  context.say(cat("copied to ", target, "; edit it, then:  lathe train ", target));
+  return ExitCode::Done;
+}
+
+ExitCode reference(Context& context, bool schema) {
+  std::string text = schema ? recipe_json_schema() : recipe_reference();
+  if (!schema)
+    for (const Family* family : families()) text += cat("\n## model: {family: ", family->name, "}\n\n", family->reference());
+  if (schema && context.json) context.result = parse_json(text, "schema");
+  else context.result["reference"] = text;
+  context.say(text);
+  return ExitCode::Done;
+}
+
+}  // namespace
+
+void add_recipes(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("recipes", "built-in recipes and the reference of every key");
+  auto name = std::make_shared<std::string>();
+  auto schema = std::make_shared<bool>(false);
+  auto* list_command = command->add_subcommand("list", "names and what they do");
+  auto* show_command = command->add_subcommand("show", "print one");
+  auto* copy_command = command->add_subcommand("copy", "copy one here to edit");
+  auto* reference_command = command->add_subcommand("reference", "every key with its type, default and meaning");
+  show_command->add_option("NAME", *name, "a built-in recipe")->required();
+  copy_command->add_option("NAME", *name, "a built-in recipe")->required();
+  reference_command->add_flag("--json-schema", *schema, "for editors");
+  command->require_subcommand(0, 1);
+  command->callback([=, &run] {
+    run = [=](Context& context) {
+      if (show_command->parsed()) return show(context, *name);
+      if (copy_command->parsed()) return copy(context, *name);
+      if (reference_command->parsed()) return reference(context, *schema);
+      (void)list_command;
+      return list(context);
+    };
+  });
+}
+
+}  // namespace lathe

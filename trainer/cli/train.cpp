@@ -1,0 +1,164 @@
+// lathe train RECIPE: prepares what is missing, resumes what is there, trains, exports, reports.
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+
+#include "trainer/cli/command.h"
+#include "trainer/export.h"
+#include "trainer/machine.h"
+#include "trainer/plan/plan.h"
+#include "trainer/signals.h"
+#include "trainer/train.h"
+
+namespace lathe {
+
+namespace {
+
+struct Arguments {
+  std::string recipe;
+  std::vector<std::string> overrides;
+  bool fresh = false;
+  int processes = 1;
+  std::int64_t stop_after = 0;
+};
+
+const char* reason_text(StopReason reason) {
+  switch (reason) {
+    case StopReason::Finished: return "finished";
+    case StopReason::StopAfter: return "stop_after";
+    case StopReason::Interrupted: return "interrupted";
+    case StopReason::TimeUp: return "max_minutes";
+    case StopReason::EarlyStopping: return "early_stopping";
+  }
+  return "";
+}
+
+void say_before_start(const Context& context, const Session& session) {
+  const TokenLedger& ledger = session.data.train.ledger;
+  const Recipe& recipe = session.recipe();
+  const Plan plan = make_plan(session.plan.spec, plan_settings(recipe, session.precision, session.micro_batch_size, session.ranks->info().world_size));
+  context.log(cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
+                  " dropped, ", format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ",
+                  session.loader->rows_per_epoch(), " rows of ", recipe.data.sequence_length));
+  context.log(cat("model: ", session.plan.family->name, ", ", format_count(static_cast<double>(parameter_count(session.plan.spec))),
+                  " parameters, ", session.precision, ", ", session.threads, " threads, ", instruction_set()));
+  context.log(cat("batch: ", recipe.train.global_batch_size, " rows = ", session.ranks->info().world_size, " ranks x ",
+                  session.micro_batch_size, " rows x ",
+                  recipe.train.global_batch_size / session.ranks->info().world_size / session.micro_batch_size,
+                  " accumulated; ", session.total_steps, " steps; memory about ",
+                  format_bytes(static_cast<double>(plan.peak_bytes)), " of ", format_bytes(static_cast<double>(memory_limit()))));
+  for (const std::string& warning : session.warnings) context.log("warning: " + warning);
+}
+
+Json result_json(const Session& session, const TrainOutcome& outcome) {
+  Json json = Json::object();
+  const bool finished = outcome.reason == StopReason::Finished || outcome.reason == StopReason::EarlyStopping;
+  json["finished"] = finished;
+  json["reason"] = reason_text(outcome.reason);
+  json["steps"] = session.state.step;
+  json["total_steps"] = session.total_steps;
+  json["tokens"] = session.state.tokens;
+  json["seconds"] = session.state.seconds;
+  json["tokens_per_second"] = session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
+  json["seconds_to_first_step"] = outcome.seconds_to_first_step;
+  json["best_step"] = session.state.best_step;
+  if (session.state.best_step >= 0) json["best_validation_loss"] = session.state.best_loss;
+  json["skipped_steps"] = session.state.skipped_steps;
+  if (!session.data.validation.empty()) {
+    json["first_validation_loss"] = outcome.first_evaluation.loss;
+    json["validation_loss"] = outcome.last_evaluation.loss;
+    json["bits_per_byte"] = outcome.last_evaluation.bits_per_byte;
+    json["perplexity"] = outcome.last_evaluation.perplexity;
+  }
+  json["peak_memory"] = memory_use().peak;
+  json["parameters"] = parameter_count(session.plan.spec);
+  json["precision"] = session.precision;
+  json["run"] = session.run.path;
+  return json;
+}
+
+void write_reports(const Session& session, const Json& result) {
+  write_file_atomically(session.run.path + "/result.json", result.dump(2) + "\n");
+  ReportInput report;
+  report.run_directory = session.run.path;
+  report.title = session.recipe().name;
+  report.summary = result;
+  report.recipe_values = print_recipe(session.loaded);
+  report.ledger = session.data.train.ledger.to_json();
+  write_report(report);
+}
+
+void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome, const Json& result) {
+  const std::string& path = session.run.path;
+  if (!session.data.validation.empty())
+    context.say(cat("validation loss ", outcome.last_evaluation.loss, " (", outcome.last_evaluation.bits_per_byte,
+                    " bits per byte); best step ", session.state.best_step, ", the lowest loss of those evaluated"));
+  context.say(cat("run: ", path, "   report: ", path, "/report.html"));
+  for (const Json& folder : result.value("exports", Json::array()))
+    context.say(cat("export: ", folder.at("directory").get<std::string>(), " (largest error ",
+                    folder.at("max_error").get<double>(), ")"));
+  context.say(cat("next: lathe generate ", path, " --prompt TEXT    lathe evaluate ", path, " --data FILE"));
+}
+
+ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRecipe& loaded) {
+  TrainOptions options;
+  options.fresh = arguments.fresh;
+  options.quiet = context.quiet;
+  if (arguments.stop_after > 0) options.stop_after = arguments.stop_after;
+  install_signal_handlers();
+  const bool speaks = rank_from_environment().rank == 0;
+  const auto say = [&](const std::string& line) {
+    if (speaks) context.log(line);
+  };
+  Session session = open_session(loaded, options, say);
+  if (session.run.finished && (session.state.step >= session.total_steps)) {
+    if (speaks) context.say(cat("'", session.run.path, "' is finished (", session.state.step, " steps); nothing to do. Raise "
+                    "train.max_steps to go on, or start over with --fresh."));
+    context.result = read_json(session.run.path + "/result.json");
+    return ExitCode::Done;
+  }
+  if (session.leader()) {
+    say_before_start(context, session);
+    refuse_what_cannot_fit(session.plan.spec, plan_settings(session.recipe(), session.precision, session.micro_batch_size, session.ranks->info().world_size));
+  }
+  const TrainOutcome outcome = train(session, say);
+  if (session.leader()) {
+    Json result = result_json(session, outcome);
+    if (result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp) result["exports"] = export_run(session, say);
+    write_reports(session, result);
+    say_at_end(context, session, outcome, result);
+    context.result = result;
+  }
+  session.ranks->barrier();
+  if (outcome.reason == StopReason::Interrupted) {
+    if (speaks) context.say(cat("interrupted at step ", session.state.step, " and saved; the same command goes on from there"));
+    return ExitCode::Interrupted;
+  }
+  return ExitCode::Done;
+}
+
+ExitCode train_command(Context& context, const Arguments& arguments) {
+  const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
+  if (arguments.processes > 1 && rank_from_environment().launcher == "single") {
+    choose_micro_batch(loaded.recipe, arguments.processes);   // a wrong batch is told before any process starts
+    return static_cast<ExitCode>(launch_processes(arguments.processes, context.argv));
+  }
+  for (const std::string& note : loaded.notes) context.log(note);
+  return train_rank(context, arguments, loaded);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("train", "train a recipe: prepares what is missing, resumes what is there");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
+  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
+  command->add_flag("--fresh", arguments->fresh, "start over; the old run is kept as <directory>.1");
+  command->add_option("--processes", arguments->processes, "ranks on this machine")->check(CLI::Range(1, 1024));
+  command->add_option("--stop-after", arguments->stop_after, "stop and save once so many steps are done; the schedule stays")
+      ->check(CLI::PositiveNumber);
+  command->callback([=, &run] { run = [=](Context& context) { return train_command(context, *arguments); }; });
+}
+
+}  // namespace lathe

@@ -1,0 +1,191 @@
+#include "trainer/export.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "models/decoder/weights.h"
+#include "models/generation/generate.h"
+#include "trainer/evaluate/samples.h"
+#include "trainer/model_source.h"
+
+namespace lathe {
+
+namespace {
+
+constexpr std::int64_t kPositions = 32, kTop = 20, kGreedy = 16;
+
+Batch row_of(const std::vector<TokenId>& ids) {
+  Batch batch;
+  batch.rows = 1;
+  batch.length = static_cast<std::int64_t>(ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    batch.tokens.push_back(static_cast<std::int32_t>(ids[i]));
+    batch.targets.push_back(kIgnoreTarget);
+    batch.positions.push_back(static_cast<std::int32_t>(i));
+  }
+  batch.stretches.push_back({0, static_cast<std::int32_t>(ids.size()), 0, 0});
+  return batch;
+}
+
+at::Tensor logits_of(Decoder& decoder, const std::vector<TokenId>& ids) {   // (T, V) fp32
+  at::NoGradGuard no_grad;
+  return at::matmul(decoder.forward(decoder_input(row_of(ids))), decoder.head_weight().t());
+}
+
+std::vector<TokenId> greedy(Decoder& decoder, const std::vector<TokenId>& ids) {
+  GenerationOptions options;
+  options.max_tokens = std::min(kGreedy, decoder.spec().max_positions - static_cast<std::int64_t>(ids.size()));
+  return generate_tokens(decoder, ids, options).tokens;
+}
+
+// Prompts in ids, the first kPositions tokens of each.
+std::vector<TokenId> prompt_ids(const Bundle& bundle, const std::string& prompt) {
+  std::vector<TokenId> ids = bundle.tokenizer->ids(prompt);
+  const auto most = static_cast<std::size_t>(std::min(kPositions, bundle.spec.max_positions / 2));
+  if (ids.size() > most) ids.resize(most);
+  return ids;
+}
+
+Json make_reference(const Bundle& bundle, Decoder& decoder, DType dtype, const std::vector<std::string>& prompts) {
+  Json reference = Json{{"format", "lathe-reference"}, {"version", 1}, {"dtype", dtype_name(dtype)}, {"computed_in", "F32"}};
+  reference["prompts"] = Json::array();
+  for (const std::string& prompt : prompts) {
+    const std::vector<TokenId> ids = prompt_ids(bundle, prompt);
+    if (ids.empty()) continue;
+    const at::Tensor logits = logits_of(decoder, ids);
+    const auto [values, indices] = at::topk(logits, std::min(kTop, logits.size(1)), 1);
+    Json entry = Json{{"text", bundle.tokenizer->decode(ids, true)}, {"ids", ids}};
+    entry["whole_text"] = prompt;
+    entry["whole_ids"] = bundle.tokenizer->ids(prompt);
+    entry["largest_logit"] = logits.abs().max().item<double>();
+    entry["top"] = Json::array();
+    for (std::int64_t position = 0; position < logits.size(0); ++position) {
+      Json row = Json::array();
+      for (std::int64_t k = 0; k < values.size(1); ++k)
+        row.push_back(Json::array({indices[position][k].item<std::int64_t>(), values[position][k].item<double>()}));
+      entry["top"].push_back(row);
+    }
+    entry["greedy"] = greedy(decoder, ids);
+    reference["prompts"].push_back(entry);
+  }
+  return reference;
+}
+
+// The exported values (rounded to the export's dtype) in fp32: what both sides of the comparison compute with.
+std::shared_ptr<Decoder> decoder_of_exported_values(const Bundle& bundle, DType dtype) {
+  Bundle rounded = bundle;
+  for (BundleTensor& tensor : rounded.tensors) tensor = convert_tensor(convert_tensor(tensor, dtype), DType::F32);
+  return build_decoder(rounded, at::kFloat);
+}
+
+void compare_prompt(const Json& entry, const Bundle& bundle, Decoder& decoder, const std::string& where,
+                    Verification& verification) {
+  const auto ids = json_get<std::vector<TokenId>>(entry, "ids", where);
+  for (TokenId id : ids)
+    require(static_cast<std::int64_t>(id) < bundle.spec.vocab_size, where, ": token id ", id, " is beyond the vocabulary");
+  if (bundle.tokenizer->ids(json_get<std::string>(entry, "whole_text", where)) !=
+      json_get<std::vector<TokenId>>(entry, "whole_ids", where))
+    verification.same_ids = false;
+  const at::Tensor logits = logits_of(decoder, ids);
+  verification.largest_logit = std::max(verification.largest_logit, logits.abs().max().item<double>());
+  const Json& top = entry.at("top");
+  require(top.size() == ids.size(), where, ": as many rows of logits as ids are wanted, found ", top.size());
+  for (std::size_t position = 0; position < top.size(); ++position)
+    for (const Json& pair : top.at(position)) {
+      const auto id = pair.at(0).get<std::int64_t>();
+      require(id >= 0 && id < bundle.spec.vocab_size, where, ": token id ", id, " is beyond the vocabulary");
+      const double found = logits[static_cast<std::int64_t>(position)][id].item<double>();
+      const double difference = std::abs(found - pair.at(1).get<double>());
+      verification.max_error = std::isfinite(difference) ? std::max(verification.max_error, difference) : INFINITY;
+    }
+  if (greedy(decoder, ids) != json_get<std::vector<TokenId>>(entry, "greedy", where)) verification.same_tokens = false;
+}
+
+std::string model_card(const Session& session, const ModelSource& source, const ExportSection& target) {
+  const Recipe& recipe = session.recipe();
+  std::string card = cat("---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n# ", recipe.name, "\n\n",
+                         "A ", session.plan.family->name, " of ", parameter_count(session.plan.spec),
+                         " parameters, trained with lathe; ", source.description, ".\n\n");
+  card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
+              " (its licence holds for this model)\n- data: ", session.data.train.ledger.documents_kept, " documents, ",
+              session.data.train.ledger.tokens_kept, " tokens, sha256 ", session.data.data_sha256,
+              "\n- steps: ", session.state.step, ", tokens seen: ", session.state.tokens, "\n");
+  if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
+  card += cat("- tensors: ", target.dtype, "\n\n## Limits\n\nTrained on the data above only; it knows nothing else, may "
+              "repeat it verbatim, and was not tuned to follow instructions.\n\n## Use\n\n```python\n",
+              "from transformers import AutoModelForCausalLM, AutoTokenizer\n",
+              "tokenizer = AutoTokenizer.from_pretrained(\".\")\nmodel = AutoModelForCausalLM.from_pretrained(\".\")\n",
+              "print(tokenizer.decode(model.generate(**tokenizer(\"def \", return_tensors=\"pt\"), max_new_tokens=40)[0]))\n```\n\n",
+              "```\nvllm serve .\nlathe generate . --prompt \"def \"\nlathe verify .\n```\n");
+  return card;
+}
+
+std::vector<std::string> reference_prompts(const Session& session) {
+  std::vector<std::string> prompts = {"The", "def main():\n    \"\"\"", "1 + 1 ="};
+  if (session.data.validation.empty()) return prompts;
+  const TokenShard shard(session.data.validation.front().shards.front());
+  for (std::uint64_t document = 0; document < shard.documents() && prompts.size() < 6; ++document) {
+    std::vector<std::int32_t> tokens(std::min<std::uint64_t>(kPositions, shard.document_length(document)));
+    shard.read(document, 0, tokens);
+    prompts.push_back(session.data.tokenizer->decode({tokens.begin(), tokens.end()}));
+  }
+  return prompts;
+}
+
+}  // namespace
+
+Json Verification::to_json() const {
+  return Json{{"passed", passed()},   {"max_error", max_error},     {"largest_logit", largest_logit},
+              {"same_ids", same_ids}, {"same_tokens", same_tokens}, {"tolerance", 1e-4 * std::max(1.0, largest_logit)}};
+}
+
+Verification export_bundle(const Bundle& bundle, ExportOptions options, const std::vector<std::string>& prompts) {
+  require(bundle.tokenizer != nullptr, bundle.origin, " has no tokenizer, so its export could not be verified");
+  {
+    const auto decoder = decoder_of_exported_values(bundle, options.dtype);
+    options.reference = make_reference(bundle, *decoder, options.dtype, prompts);
+  }
+  export_huggingface(bundle, options);
+  const Verification verification = verify_export(options.directory);
+  write_file_atomically(options.directory + "/verification.json", verification.to_json().dump(2) + "\n");
+  require(verification.passed(), "export '", options.directory, "' was written but does not give what was trained: ",
+          verification.to_json().dump());
+  return verification;
+}
+
+Verification verify_export(const std::string& directory) {
+  const std::string path = directory + "/reference.json";
+  require(std::filesystem::exists(path), "'", directory, "' has no reference.json, so there is nothing to compare with; "
+          "only exports of lathe carry one");
+  const Json reference = read_json(path);
+  const Bundle bundle = read_bundle(directory);
+  require(bundle.tokenizer != nullptr, directory, ": tokenizer.json is missing");
+  const auto decoder = build_decoder(bundle, at::kFloat);
+  Verification verification;
+  for (const Json& entry : json_get<Json>(reference, "prompts", path))
+    compare_prompt(entry, bundle, *decoder, path, verification);
+  return verification;
+}
+
+Json export_run(const Session& session, const std::function<void(const std::string&)>& say) {
+  Json results = Json::array();
+  const ModelSource source = resolve_model(session.run.path);
+  for (const ExportSection& target : session.recipe().exports) {
+    ExportOptions options;
+    options.directory = target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
+    options.dtype = *dtype_from_name(target.dtype == "bf16" ? "BF16" : target.dtype == "fp16" ? "F16" : "F32");
+    options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
+    options.overwrite = true;
+    options.card = model_card(session, source, target);
+    say(cat("export: ", target.format, " from ", source.description));
+    const Verification verification = export_bundle(load_model(source), options, reference_prompts(session));
+    Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", target.dtype}};
+    entry.update(verification.to_json());
+    results.push_back(entry);
+  }
+  return results;
+}
+
+}  // namespace lathe

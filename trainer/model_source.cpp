@@ -1,0 +1,99 @@
+#include "trainer/model_source.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <regex>
+
+#include "checkpoints/store/store.h"
+
+namespace lathe {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+std::string hub_cache() {
+  if (std::string path = environment("HF_HUB_CACHE"); !path.empty()) return path;
+  if (std::string path = environment("HF_HOME"); !path.empty()) return path + "/hub";
+  return environment("HOME") + "/.cache/huggingface/hub";
+}
+
+// A snapshot of org/name in the Hub's local cache: models--org--name/snapshots/<revision in refs/main>.
+ModelSource from_hub_cache(const std::string& id) {
+  std::string name = "models--" + id;
+  name.replace(name.find('/'), 1, "--");
+  const fs::path root = fs::path(hub_cache()) / name;
+  const fs::path reference = root / "refs" / "main";
+  const std::string advice = cat("download it with:  hf download ", id);
+  require(fs::exists(reference), "model '", id, "' is neither a folder nor in the local Hub cache ", hub_cache(), "; ",
+          advice);
+  std::string revision = read_file(reference.string(), 4096);
+  while (!revision.empty() && std::isspace(static_cast<unsigned char>(revision.back()))) revision.pop_back();
+  const bool plain = std::regex_match(revision, std::regex("[0-9A-Za-z._-]+")) && revision != "..";
+  require(plain, reference.string(), ": not a revision name: '", revision.substr(0, 80), "'");
+  const fs::path snapshot = root / "snapshots" / revision;
+  require(fs::exists(snapshot / "config.json"), "the Hub cache has no complete copy of '", id, "' (", snapshot.string(),
+          " lacks config.json); ", advice);
+  return {snapshot.string(), "", -1, cat(id, " (local Hub cache)")};
+}
+
+std::int64_t best_step(const std::string& checkpoint) {
+  const Json state = read_json(checkpoint + "/state.json");
+  return json_get_or<std::int64_t>(state, "best_step", -1, checkpoint + "/state.json");
+}
+
+ModelSource from_run(const std::string& run, const std::string& which) {
+  CheckpointStore store(run);
+  std::vector<CheckpointEntry> whole;
+  for (const CheckpointEntry& entry : store.list())
+    if (CheckpointStore::check(entry.path).empty()) whole.push_back(entry);
+  require(!whole.empty(), "run '", run, "' has no whole checkpoint yet; let it train until the first one");
+  const CheckpointEntry& last = whole.back();
+  std::int64_t wanted = last.step;
+  std::string why = "last";
+  if (which.empty() || which == "best") {
+    const std::int64_t best = best_step(last.path);
+    require(best >= 0 || which.empty(), "run '", run, "' was not validated, so it has no best checkpoint; use ", run,
+            "@last");
+    if (best >= 0) wanted = best, why = "best validation loss";
+  } else if (which.starts_with("step-")) {
+    wanted = std::strtoll(which.c_str() + 5, nullptr, 10);
+    why = "as asked";
+  } else if (which != "last") {
+    fail_usage("'@", which, "' names no checkpoint; use @last, @best or @step-100");
+  }
+  for (const CheckpointEntry& entry : whole)
+    if (entry.step == wanted)
+      return {entry.path, run, entry.step, cat(run, ", checkpoint step ", entry.step, " (", why, ")")};
+  if (which.empty())
+    return {last.path, run, last.step, cat(run, ", checkpoint step ", last.step, " (last; the best, step ", wanted,
+                                           ", is not kept)")};
+  std::string have;
+  for (const CheckpointEntry& entry : whole) have += cat(have.empty() ? "" : ", ", entry.step);
+  fail("run '", run, "' has no checkpoint of step ", wanted, "; it has: ", have);
+}
+
+}  // namespace
+
+ModelSource resolve_model(const std::string& model) {
+  std::string path = model, which;
+  if (!fs::exists(path))
+    if (const auto at = model.rfind('@'); at != std::string::npos && fs::exists(model.substr(0, at)))
+      path = model.substr(0, at), which = model.substr(at + 1);
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (fs::exists(fs::path(path) / "run.json")) return from_run(path, which);
+  require(which.empty(), "'", path, "' is not a run, so '@", which, "' names nothing in it");
+  if (fs::exists(fs::path(path) / "config.json")) return {path, "", -1, path};
+  if (!fs::exists(path) && std::regex_match(model, std::regex("[\\w.-]+/[\\w.-]+"))) return from_hub_cache(model);
+  require(fs::exists(path), "model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder");
+  fail("'", path, "' is no model: neither run.json (a run) nor config.json (a Hugging Face folder) is in it");
+}
+
+Bundle load_model(const ModelSource& source) { return read_bundle(source.folder); }
+
+}  // namespace lathe

@@ -1,0 +1,23 @@
+#pragma once
+// One run lives in one directory. Opened again unchanged it resumes; with a changed recipe it refuses, naming the keys;
+// --fresh moves the old one aside. Run folders are private (0700).
+#include <optional>
+#include <string>
+
+#include "recipes/schema/load.h"
+
+namespace lathe {
+
+struct RunDirectory {
+  std::string path;
+  bool existed = false;    // has a recipe and possibly checkpoints
+  bool finished = false;   // result.json says so
+};
+
+// Keys that may change on resume: max_steps and the other ends, evaluate, checkpoint, export, threads, parallel.
+bool may_change_on_resume(const std::string& key);
+
+// Creates or opens the directory; writes recipe.yaml when new. `fresh` moves an old one to <path>.1, .2 ...
+RunDirectory open_run(const LoadedRecipe& loaded, bool fresh);
+
+}  // namespace lathe

@@ -1,0 +1,194 @@
+#include "trainer/session.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "checkpoints/formats/safetensors.h"
+#include "models/decoder/weights.h"
+#include "trainer/machine.h"
+#include "trainer/model_source.h"
+
+namespace lathe {
+
+namespace {
+
+constexpr std::int64_t kEndless = std::int64_t{1} << 40;
+
+PreparedData prepare_on_all_ranks(const Recipe& recipe, Ranks& ranks, const std::function<void(const std::string&)>& say) {
+  std::string last_phase;
+  const PrepareProgress progress = [&](const std::string& phase, double) {
+    if (phase != last_phase) say("prepare: " + phase);
+    last_phase = phase;
+  };
+  PreparedData data;
+  if (ranks.leader()) data = prepare_data(recipe, progress);
+  ranks.barrier();
+  if (!ranks.leader()) data = prepare_data(recipe);
+  return data;
+}
+
+// The model in its training precision and its records; masters hold the unrounded fp32 initial values.
+void make_model(Session& session) {
+  const Recipe& recipe = session.recipe();
+  const bool bf16 = session.precision == "bf16";
+  auto full = std::make_shared<Decoder>(session.plan.spec, at::kFloat);
+  if (recipe.model.path.empty()) {
+    full->initialise(static_cast<std::uint64_t>(recipe.train.seed));
+  } else {
+    const Bundle base = load_model(resolve_model(recipe.model.path));
+    load_parameters(*full, base.tensors);
+  }
+  session.model = bf16 ? std::make_shared<Decoder>(session.plan.spec, at::kBFloat16) : full;
+  std::vector<std::pair<std::string, at::Tensor>> named;
+  for (const auto& item : session.model->named_parameters()) named.emplace_back(item.key(), item.value());
+  if (bf16) {
+    at::NoGradGuard no_grad;
+    auto masters = full->named_parameters();
+    for (auto& [name, weight] : named) weight.copy_(masters[name]);
+    session.parameters = make_parameters(named);
+    for (Parameter& parameter : session.parameters) parameter.master = masters[parameter.name].detach();
+  } else {
+    session.parameters = make_parameters(named);
+  }
+}
+
+Json exactness_key(const Session& session) {
+  Json json = Json::object();
+  json["threads"] = session.threads;
+  json["instruction_set"] = instruction_set();
+  json["precision"] = session.precision;
+  json["micro_batch_size"] = session.micro_batch_size;
+  json["ranks"] = session.ranks->info().world_size;
+  json["build"] = build_id();
+  return json;
+}
+
+void resume(Session& session, const std::function<void(const std::string&)>& say) {
+  CheckpointStore store(session.run.path);
+  const auto newest = store.newest([&](const std::string& text) { say("warning: " + text); });
+  const Json now = exactness_key(session);
+  if (!newest) {
+    session.state.resolved = now;
+    return;
+  }
+  session.state = load_checkpoint(newest->path, session.checkpoint_parts(), session.parameters, *session.optimizer);
+  const std::string difference = exactness_difference(session.state.resolved, now);
+  say(cat("resumed from step ", session.state.step, difference.empty() ? " (bit-exact)" : ""));
+  if (!difference.empty()) say("not bit-exact: " + difference);
+  session.state.resolved = now;
+}
+
+// `auto` values are resolved once: a resumed run keeps the micro-batch and precision that it began with.
+void resolve_automatic(Session& session) {
+  const Recipe& recipe = session.recipe();
+  session.threads = resolve_threads(static_cast<long>(recipe.train.threads));
+  if (session.ranks->info().local_world_size > 1 && recipe.train.threads == 0)
+    session.threads = std::max(1, session.threads / session.ranks->info().local_world_size);
+  set_compute_threads(session.threads);
+  session.precision = resolve_precision(recipe.train.precision);
+  session.micro_batch_size = choose_micro_batch(recipe, session.ranks->info().world_size);
+  const CheckpointStore store(session.run.path);
+  const auto entries = store.list();
+  if (!session.run.existed || entries.empty()) return;
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    if (!CheckpointStore::check(entry->path).empty()) continue;
+    const Json resolved = read_train_state(entry->path).resolved;
+    if (recipe.train.precision == "auto") session.precision = resolved.value("precision", session.precision);
+    if (!recipe.train.micro_batch_size && resolved.value("ranks", 0) == session.ranks->info().world_size)
+      session.micro_batch_size = resolved.value("micro_batch_size", session.micro_batch_size);
+    return;
+  }
+}
+
+void write_run_json(const Session& session) {
+  Json json = Json::object();
+  json["format"] = "lathe-run";
+  json["version"] = "0.1.0";
+  json["name"] = session.recipe().name;
+  json["data_sha256"] = session.data.data_sha256;
+  json["tokenizer_sha256"] = session.data.tokenizer->fingerprint();
+  json["base"] = session.recipe().model.path;
+  json["seed"] = session.recipe().train.seed;
+  json["parameters"] = parameter_count(session.plan.spec);
+  json["total_steps"] = session.total_steps;
+  json["resolved"] = session.state.resolved;
+  json["machine"] = machine_description();
+  write_file_atomically(session.run.path + "/run.json", json.dump(2) + "\n");
+}
+
+}  // namespace
+
+CheckpointParts Session::checkpoint_parts() const {
+  return {plan.family, plan.config, plan.spec, data.tokenizer, print_recipe(loaded)};
+}
+
+RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, std::uint64_t tokens_per_epoch) {
+  const double batch = static_cast<double>(train.global_batch_size);
+  RunLength length{kEndless, static_cast<std::uint64_t>(kEndless)};
+  const auto limit_rows = [&](double rows) {
+    length.rows = std::min(length.rows, static_cast<std::uint64_t>(std::ceil(rows)));
+  };
+  if (train.epochs) limit_rows(*train.epochs * static_cast<double>(rows_per_epoch));
+  if (train.max_tokens)
+    limit_rows(static_cast<double>(*train.max_tokens) * static_cast<double>(rows_per_epoch) /
+               static_cast<double>(std::max<std::uint64_t>(1, tokens_per_epoch)));
+  if (train.max_steps) limit_rows(static_cast<double>(*train.max_steps) * batch);
+  length.steps = static_cast<std::int64_t>(std::ceil(static_cast<double>(length.rows) / batch));
+  return length;
+}
+
+std::int64_t choose_micro_batch(const Recipe& recipe, int world_size) {
+  const std::int64_t global = recipe.train.global_batch_size;
+  if (global % world_size != 0)
+    fail_usage("train.global_batch_size ", global, " cannot be shared by ", world_size,
+               " ranks; choose a multiple of the number of ranks");
+  const std::int64_t share = global / world_size;
+  if (recipe.train.micro_batch_size) {
+    const std::int64_t micro = std::min(*recipe.train.micro_batch_size, share);
+    if (share % micro != 0)
+      fail_usage("train.micro_batch_size ", micro, " does not divide the ", share, " rows of a rank");
+    return micro;
+  }
+  std::int64_t best = 1;
+  for (std::int64_t micro = 1; micro <= share; ++micro)
+    if (share % micro == 0 && micro * recipe.data.sequence_length <= 8192) best = micro;
+  return best;
+}
+
+Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
+                     const std::function<void(const std::string&)>& say) {
+  Session session;
+  session.loaded = loaded;
+  session.options = options;
+  session.ranks = std::make_unique<Ranks>(rank_from_environment());
+  if (session.leader()) session.run = open_run(loaded, options.fresh);
+  session.ranks->barrier();
+  if (!session.leader()) {
+    session.run.path = loaded.recipe.directory;
+    session.run.existed = true;
+  }
+  resolve_automatic(session);
+  session.data = prepare_on_all_ranks(session.recipe(), *session.ranks, say);
+  session.plan = plan_model(session.recipe(), *session.data.tokenizer);
+  make_model(session);
+  session.optimizer = make_optimizer(session.recipe().optimizer, session.parameters, 0);
+  LoaderOptions loader_options;
+  loader_options.sequence_length = session.recipe().data.sequence_length;
+  loader_options.seed = static_cast<std::uint64_t>(session.recipe().train.seed);
+  session.loader = std::make_unique<Loader>(session.data.train, loader_options);
+  const RunLength length = run_length(session.recipe().train, session.loader->rows_per_epoch(),
+                                      session.loader->tokens_per_epoch());
+  session.total_steps = length.steps;
+  session.total_rows = length.rows;
+  resume(session, say);
+  session.loader->seek(session.state.cursor);
+  if (session.leader()) {
+    session.writer = std::make_unique<CheckpointWriter>(session.run.path, session.checkpoint_parts());
+    write_run_json(session);
+  }
+  return session;
+}
+
+}  // namespace lathe

@@ -1,0 +1,62 @@
+#pragma once
+// What a checkpoint holds beside the weights, and the writing of it in the background: the loop waits for a copy to host
+// memory, a thread of its own hashes, writes, syncs and publishes. At most one write is in flight.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoints/store/store.h"
+#include "checkpoints/bundle/bundle.h"
+#include "trainer/optim/optimizer.h"
+
+namespace lathe {
+
+struct TrainState {
+  std::int64_t step = 0;            // optimizer steps done
+  std::uint64_t cursor = 0;         // rows of the global order consumed
+  std::int64_t tokens = 0;
+  double seconds = 0;               // training time so far
+  double best_loss = 0;
+  std::int64_t best_step = -1;      // -1: never validated
+  std::int64_t bad_evaluations = 0;
+  std::vector<double> norm_window;  // of the spike watch
+  std::int64_t skipped_steps = 0;
+  Json resolved = Json::object();   // threads, instruction_set, precision, micro_batch_size, ranks, build: exactness needs them
+  Json to_json() const;
+  static TrainState from_json(const Json& json, const std::string& where);
+};
+
+// "threads 2 -> 4, ranks 1 -> 2": what differs from the run that wrote the checkpoint; empty when resume is bit-exact.
+std::string exactness_difference(const Json& before, const Json& now);
+
+struct CheckpointParts {
+  const Family* family = nullptr;
+  Json config;
+  DecoderSpec spec;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::string recipe_text;
+};
+
+class CheckpointWriter {
+ public:
+  CheckpointWriter(const std::string& run_directory, CheckpointParts parts);
+  ~CheckpointWriter();                        // waits; errors were reported by wait()
+  void save(const TrainState& state, const std::vector<Parameter>& parameters, const Optimizer& optimizer,
+            std::int64_t keep_last, bool keep_best);
+  void wait();                                // until the write in flight is durable; rethrows its Error
+
+ private:
+  struct Worker;
+  std::string directory_;
+  CheckpointParts parts_;
+  std::unique_ptr<Worker> worker_;
+};
+
+// Loads weights and optimizer state of a checkpoint into the records.
+TrainState load_checkpoint(const std::string& path, const CheckpointParts& parts, std::vector<Parameter>& parameters,
+                           Optimizer& optimizer);
+TrainState read_train_state(const std::string& path);
+
+}  // namespace lathe

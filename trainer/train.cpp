@@ -1,0 +1,244 @@
+#include "trainer/train.h"
+
+#include <ATen/ATen.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "models/objectives/causal_lm.h"
+#include "trainer/evaluate/evaluate.h"
+#include "trainer/evaluate/samples.h"
+#include "trainer/signals.h"
+#include "trainer/spike_watch.h"
+
+namespace lathe {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Sums over the rows of one optimizer step, over all ranks.
+struct StepSums {
+  double loss = 0, targets = 0, tokens = 0, stop = 0, time_up = 0;
+};
+
+class TrainingLoop {
+ public:
+  TrainingLoop(Session& session, const std::function<void(const std::string&)>& say)
+      : s_(session),
+        say_(say),
+        watch_(session.recipe().train.spike_sigma, session.state.norm_window),
+        reducer_(*session.ranks, session.parameters),
+        progress_(session.options.quiet || !session.leader(), session.state.step, session.total_steps) {
+    if (s_.leader()) metrics_ = std::make_unique<MetricsWriter>(s_.run.path, s_.state.step);
+  }
+
+  TrainOutcome run() {
+    if (s_.state.step == 0) evaluate();
+    outcome_.first_evaluation = outcome_.last_evaluation;
+    while (s_.state.step < s_.total_steps) {
+      const Clock::time_point start = Clock::now();
+      const StepSums sums = forward_backward();
+      update(sums, start);
+      if (const auto reason = stop_reason(sums)) {
+        outcome_.reason = *reason;
+        break;
+      }
+    }
+    finish();
+    return outcome_;
+  }
+
+ private:
+  std::int64_t rows_this_step() const {
+    const std::uint64_t left = s_.total_rows - s_.state.cursor;
+    return static_cast<std::int64_t>(
+        std::min(left, static_cast<std::uint64_t>(s_.recipe().train.global_batch_size)));
+  }
+
+  RunOptions run_options() const {
+    RunOptions options;
+    options.training = true;
+    options.activation_checkpointing = s_.recipe().train.activation_checkpointing;
+    options.dropout = s_.recipe().train.dropout;
+    options.seed = static_cast<std::uint64_t>(s_.recipe().train.seed);
+    options.step = static_cast<std::uint64_t>(s_.state.step);
+    return options;
+  }
+
+  // Micro-batches of this rank's rows. Gradients are of the summed loss; update() divides by the global count.
+  StepSums forward_backward() {
+    const std::int64_t rows = rows_this_step(), world = s_.ranks->info().world_size, rank = s_.ranks->info().rank;
+    const std::int64_t begin = rows * rank / world, end = rows * (rank + 1) / world;
+    const bool accumulating = s_.recipe().train.global_batch_size / world > s_.micro_batch_size;
+    StepSums sums;
+    for (std::int64_t row = begin; row < end; row += s_.micro_batch_size) {
+      const std::int64_t take = std::min(s_.micro_batch_size, end - row);
+      const Batch batch = s_.loader->read(s_.state.cursor + static_cast<std::uint64_t>(row), take, take);
+      const ObjectiveValue value = causal_lm_loss(*s_.model, batch, run_options());
+      if (row + take >= end) reducer_.prepare();
+      value.sum.backward();
+      if (accumulating) accumulate_gradients(s_.parameters);
+      sums.loss += value.sum.item<double>();
+      sums.targets += static_cast<double>(value.count);
+      sums.tokens += static_cast<double>(batch.token_count);
+    }
+    reducer_.finish();
+    sums.stop = stop_requested() ? 1 : 0;
+    const auto& minutes = s_.recipe().train.max_minutes;
+    sums.time_up = s_.leader() && minutes && s_.state.seconds >= *minutes * 60 ? 1 : 0;
+    const auto all = s_.ranks->sum(std::vector<double>{sums.loss, sums.targets, sums.tokens, sums.stop, sums.time_up});
+    return {all[0], all[1], all[2], all[3], all[4]};
+  }
+
+  void update(const StepSums& sums, Clock::time_point start) {
+    const TrainSection& train = s_.recipe().train;
+    const double scale = 1 / std::max(1.0, sums.targets);
+    const double loss = sums.loss * scale;
+    const double norm = gradient_norm(s_.parameters, scale);
+    const bool spike = train.on_spike != "ignore" && watch_.is_spike(loss, norm);
+    StepOptions step;
+    step.learning_rate_scale = schedule_factor(s_.recipe().schedule, s_.state.step, s_.total_steps);
+    step.gradient_scale = scale;
+    if (train.max_grad_norm > 0 && norm > train.max_grad_norm) step.gradient_scale *= train.max_grad_norm / norm;
+    if (!spike) {
+      s_.optimizer->step(s_.parameters, step);
+      watch_.accept(norm);
+    }
+    clear_gradients(s_.parameters);
+    s_.state.cursor += static_cast<std::uint64_t>(rows_this_step());
+    s_.loader->seek(s_.state.cursor);
+    s_.state.step += 1;
+    s_.state.tokens += static_cast<std::int64_t>(sums.tokens);
+    const double seconds = seconds_since(start);
+    s_.state.seconds += seconds;
+    report_step(loss, norm, step.learning_rate_scale, sums.tokens / seconds, spike);
+    if (spike) handle_spike(loss, norm);
+    s_.state.norm_window = watch_.window();
+    if (due(s_.recipe().evaluate.every)) evaluate();
+    if (due(s_.recipe().checkpoint.every) && s_.state.step < s_.total_steps) save();
+  }
+
+  bool due(std::int64_t every) const { return every > 0 && s_.state.step % every == 0; }
+
+  void report_step(double loss, double norm, double factor, double rate, bool skipped) {
+    if (s_.state.step == 1 || outcome_.seconds_to_first_step == 0) outcome_.seconds_to_first_step = seconds_since(started_);
+    StepMetrics metrics;
+    metrics.step = s_.state.step;
+    metrics.loss = loss;
+    metrics.learning_rate = factor * s_.recipe().optimizer.learning_rate;
+    metrics.grad_norm = norm;
+    metrics.tokens = s_.state.tokens;
+    metrics.tokens_per_second = rate;
+    metrics.seconds = s_.state.seconds;
+    metrics.skipped = skipped;
+    if (metrics_) metrics_->step(metrics);
+    progress_.step(metrics);
+  }
+
+  void handle_spike(double loss, double norm) {
+    s_.state.skipped_steps += 1;
+    const bool rollback = s_.recipe().train.on_spike == "rollback";
+    if (metrics_)
+      metrics_->event(rollback ? "rollback" : "skipped_step",
+                      Json{{"step", s_.state.step}, {"loss", loss}, {"grad_norm", norm}});
+    progress_.note(cat("step ", s_.state.step, ": loss ", loss, ", gradient norm ", norm,
+                       rollback ? " is a spike: weights go back to the last checkpoint, its data is passed over"
+                                : " is a spike: the step is skipped"));
+    require(s_.state.skipped_steps <= 100, "100 steps were spikes; lower optimizer.learning_rate (now ",
+            s_.recipe().optimizer.learning_rate, ") or look at the data around these steps in metrics.jsonl");
+    if (!rollback) return;
+    if (s_.writer) s_.writer->wait();
+    s_.ranks->barrier();
+    const auto newest = CheckpointStore(s_.run.path).newest([](const std::string&) {});
+    if (!newest) return;
+    load_checkpoint(newest->path, s_.checkpoint_parts(), s_.parameters, *s_.optimizer);
+  }
+
+  void evaluate() {
+    const RecipeEvaluation what = evaluation_plan();
+    const Clock::time_point start = Clock::now();
+    for (std::size_t index = 0; index < s_.data.validation.size(); ++index) {
+      EvaluationMetrics metrics =
+          evaluate_set(*s_.model, {&s_.data.validation[index], what.length, s_.micro_batch_size, what.max_rows}, *s_.ranks);
+      metrics.step = s_.state.step;
+      if (index == 0 && s_.leader()) metrics.samples = make_samples(s_);
+      if (metrics_) metrics_->evaluation(metrics);
+      if (s_.state.step > 0 || index == 0)
+        progress_.note(cat("step ", s_.state.step, ": ", metrics.set, " loss ", metrics.loss, ", ", metrics.bits_per_byte,
+                           " bits per byte"));
+      if (index == 0) remember(metrics);
+    }
+    const std::int64_t every = s_.recipe().evaluate.every;
+    const std::int64_t left = every > 0 ? (s_.total_steps - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
+    progress_.set_remaining_overhead(static_cast<double>(left) * seconds_since(start));
+  }
+
+  struct RecipeEvaluation { std::int64_t length, max_rows; };
+  RecipeEvaluation evaluation_plan() const {
+    return {s_.recipe().data.sequence_length, s_.recipe().evaluate.max_rows};
+  }
+
+  // Keeps the best step and counts evaluations without improvement.
+  void remember(const EvaluationMetrics& metrics) {
+    outcome_.last_evaluation = metrics;
+    evaluated_at_ = s_.state.step;
+    if (s_.state.step == 0) return;
+    const double delta = s_.recipe().early_stopping.min_delta;
+    if (s_.state.best_step < 0 || metrics.loss < s_.state.best_loss - delta) {
+      s_.state.best_loss = metrics.loss;
+      s_.state.best_step = s_.state.step;
+      s_.state.bad_evaluations = 0;
+      if (s_.recipe().checkpoint.keep_best) save();
+    } else {
+      s_.state.bad_evaluations += 1;
+    }
+  }
+
+  void save() {
+    if (!s_.writer || saved_at_ == s_.state.step) return;
+    s_.writer->save(s_.state, s_.parameters, *s_.optimizer, s_.recipe().checkpoint.keep_last,
+                    s_.recipe().checkpoint.keep_best);
+    saved_at_ = s_.state.step;
+  }
+
+  std::optional<StopReason> stop_reason(const StepSums& sums) const {
+    if (sums.stop > 0) return StopReason::Interrupted;
+    if (s_.options.stop_after && s_.state.step >= *s_.options.stop_after) return StopReason::StopAfter;
+    if (sums.time_up > 0) return StopReason::TimeUp;
+    const std::int64_t patience = s_.recipe().early_stopping.patience;
+    if (patience > 0 && s_.state.bad_evaluations >= patience) return StopReason::EarlyStopping;
+    return std::nullopt;
+  }
+
+  // An interrupted run saves at once; a finished one is evaluated first, so that the best step can be its last.
+  void finish() {
+    const bool stopped_short = outcome_.reason == StopReason::Interrupted || outcome_.reason == StopReason::StopAfter;
+    if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
+    save();
+    if (s_.writer) s_.writer->wait();
+    progress_.done();
+    if (metrics_) metrics_->flush();
+  }
+
+  Session& s_;
+  const std::function<void(const std::string&)>& say_;
+  SpikeWatch watch_;
+  GradientReducer reducer_;
+  Progress progress_;
+  std::unique_ptr<MetricsWriter> metrics_;
+  TrainOutcome outcome_;
+  Clock::time_point started_ = Clock::now();
+  std::int64_t evaluated_at_ = -1, saved_at_ = -1;
+};
+
+}  // namespace
+
+TrainOutcome train(Session& session, const std::function<void(const std::string&)>& say) {
+  TrainingLoop loop(session, say);
+  return loop.run();
+}
+
+}  // namespace lathe

@@ -1,0 +1,22 @@
+#pragma once
+// The training loop, for every task: read rows, forward, backward, reduce, watch, step; evaluate, save, stop.
+#include <functional>
+#include <string>
+
+#include "trainer/session.h"
+
+namespace lathe {
+
+enum class StopReason { Finished, StopAfter, Interrupted, TimeUp, EarlyStopping };
+
+struct TrainOutcome {
+  StopReason reason = StopReason::Finished;
+  EvaluationMetrics last_evaluation;     // of the first validation set; step 0 when none
+  EvaluationMetrics first_evaluation;
+  double seconds_to_first_step = 0;
+};
+
+// Trains until the end or a stop; every rank returns the same reason. The last checkpoint is durable on return.
+TrainOutcome train(Session& session, const std::function<void(const std::string&)>& say);
+
+}  // namespace lathe
