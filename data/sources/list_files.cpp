@@ -47,7 +47,7 @@ class FolderWalk {
 
   // What to say when nothing was found.
   std::string summary() const {
-    if (seen_.empty()) return "the folder holds no files";
+    if (seen_.empty()) return excluded_ ? "found only what `exclude` leaves out" : "found no files";
     std::vector<std::pair<std::size_t, std::string>> order;
     for (const auto& [extension, count] : seen_) order.emplace_back(count, extension);
     std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
@@ -81,7 +81,10 @@ class FolderWalk {
     const std::string name = entry.path().filename().string();
     const std::string relative = folder.empty() ? name : folder + "/" + name;
     if (name[0] == '.' && !glob_.names_hidden()) return;
-    if (is_excluded(exclude_, relative, name)) return;
+    if (is_excluded(exclude_, relative, name)) {
+      excluded_ = true;
+      return;
+    }
     std::error_code ignored;  // a dangling link is neither file nor folder
     if (entry.is_directory(ignored)) {
       if (entry.is_symlink(ignored)) linked_.push_back(relative);
@@ -101,7 +104,7 @@ class FolderWalk {
   }
 
   std::string root_;
-  bool default_glob_;
+  bool default_glob_, excluded_ = false;
   Glob glob_;
   std::vector<Glob> exclude_;
   std::set<FolderId> visited_;
@@ -131,9 +134,9 @@ void list_folder(const SourceSection& source, const std::string& root, std::uint
     fail_foreign(foreign, found.empty() ? "" : "; or say which files are meant, e.g. glob: '**/*.txt'");
   }
   if (found.empty()) {
-    const std::string pattern = walk.default_glob() ? "text files (.txt, .md, .py, .jsonl ...)" : cat("'", source.glob, "'");
+    const std::string pattern = walk.default_glob() ? "text files (.txt, .md, .py, .jsonl ...)" : cat("files like '", source.glob, "'");
     const bool flat = !walk.default_glob() && source.glob.find('/') == std::string::npos;
-    fail_usage(root, ": no file matches ", pattern, ": ", walk.summary(),
+    fail_usage(root, ": wanted ", pattern, ", ", walk.summary(),
                flat ? cat("; with folders below: glob: '**/", source.glob, "'")
                     : walk.default_glob() ? "; name others with glob, e.g. glob: '**/*.xyz'" : "");
   }

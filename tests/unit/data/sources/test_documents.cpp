@@ -1,0 +1,128 @@
+#include "data/sources/documents.h"
+
+#include <zlib.h>
+
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/unit/data/io/temporary_folder.h"
+
+using namespace lathe;
+
+namespace {
+
+struct Read {
+  std::vector<Document> documents;
+  SourceCounts counts;
+};
+
+Read read(const std::string& path, const std::string& encoding = "error", const std::string& field = "text") {
+  SourceSection source;
+  source.path = path;
+  source.field = field;
+  Read result;
+  for (const auto& file : list_source_files({source})) {
+    read_documents(file, source, encoding, result.counts, [&](Document&& d) { result.documents.push_back(std::move(d)); });
+  }
+  return result;
+}
+
+std::string read_error(const std::string& path, const std::string& field = "text") {
+  return error_of([&] { read(path, "error", field); });
+}
+
+}  // namespace
+
+TEST_CASE("text is kept as it is") {
+  const TemporaryFolder folder;
+  const std::string text("\xEF\xBB\xBF  a\r\n\0b\t\xC5\x93\xE2\x80\x99\n\n", 17);
+  const auto r = read(folder.write("a.txt", text));
+  REQUIRE(r.documents.size() == 1);
+  CHECK(r.documents[0].text == text);
+  CHECK(r.documents[0].origin == "a.txt");
+  CHECK(r.counts.bytes == text.size());
+  const auto empty = read(folder.write("e.txt", ""));
+  CHECK(empty.documents.empty());
+  CHECK(empty.counts.empty == 1);
+  CHECK(empty.counts.files == 1);
+}
+
+TEST_CASE("gzip files are read as their content") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.py.gz", text(300000, 'x');
+  gzFile file = gzopen(path.c_str(), "wb");
+  gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
+  gzclose(file);
+  const auto r = read(path);
+  REQUIRE(r.documents.size() == 1);
+  CHECK(r.documents[0].text == text);
+}
+
+TEST_CASE("a jsonl file has one document a line; blank lines are skipped, empty texts counted") {
+  const TemporaryFolder folder;
+  const auto r = read(folder.write("a.jsonl", "{\"text\": \"one\\u0000\", \"id\": 1}\r\n\n  \n{\"text\": \"\"}\n{\"text\": \"\xC3\xA9\"}"));
+  REQUIRE(r.documents.size() == 2);
+  CHECK(r.documents[0].text == std::string("one\0", 4));
+  CHECK(r.documents[0].origin == "a.jsonl:1");
+  CHECK(r.documents[1].text == "\xC3\xA9");
+  CHECK(r.documents[1].origin == "a.jsonl:5");
+  CHECK(r.counts.empty == 1);
+  CHECK(r.counts.documents == 2);
+  CHECK(r.counts.bytes == 6);
+}
+
+TEST_CASE("errors in jsonl name file, line, the key wanted and the keys found") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.jsonl", "{\"text\": \"x\"}\n{\"content\": \"x\", \"id\": 1}\n");
+  const std::string error = read_error(path);
+  CHECK(contains(error, path + ":2: wanted the key 'text', found 'content', 'id'"));
+  CHECK(contains(error, "field: content"));
+  CHECK(contains(read_error(path, "id"), path + ":1: wanted the key 'id', found 'text'"));
+  CHECK(contains(read_error(folder.write("b.jsonl", "{\"text\": 3}")), "b.jsonl:1: key 'text': wanted text, found number"));
+  CHECK(contains(read_error(folder.write("n.jsonl", "{\"text\": null}")), "found null"));
+  CHECK(contains(read_error(folder.write("c.jsonl", "\n[1]")), "c.jsonl:2: wanted an object with the key 'text', found array"));
+  CHECK(contains(read_error(folder.write("d.jsonl", "{\"text\": \"a\"")), "d.jsonl:1: byte 12"));
+  CHECK(contains(read_error(folder.write("e.jsonl", "{\"text\": \"a\", \"text\": \"b\"}")), "duplicate key 'text'"));
+}
+
+TEST_CASE("invalid UTF-8 is an error with file, line and byte, or counted") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("latin.txt", "good\nalso good\ncaf\xE9 noir\n");
+  const std::string error = read_error(path);
+  CHECK(contains(error, path + ":3: byte 4 of the line (0xE9) is not UTF-8"));
+  CHECK(contains(error, "iconv -f LATIN1"));
+  const auto replaced = read(path, "replace");
+  REQUIRE(replaced.documents.size() == 1);
+  CHECK(replaced.documents[0].text == "good\nalso good\ncaf\xEF\xBF\xBD noir\n");
+  CHECK(replaced.counts.invalid_replaced == 1);
+  const auto skipped = read(path, "skip");
+  CHECK(skipped.documents.empty());
+  CHECK(skipped.counts.invalid_skipped == 1);
+  CHECK(skipped.counts.documents == 0);
+  CHECK(contains(read_error(folder.write("wide.txt", std::string("\xFF\xFEh\0i\0", 6))), "iconv -f UTF-16"));
+  CHECK(contains(read_error(folder.write("first.txt", "\x80")), "first.txt:1: byte 1 of the line (0x80)"));
+}
+
+TEST_CASE("invalid UTF-8 in a jsonl line concerns that line alone") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\xFF\"}\n{\"text\": \"c\"}\n");
+  CHECK(contains(read_error(path), path + ":2: byte 12 of the line (0xFF)"));
+  const auto skipped = read(path, "skip");
+  REQUIRE(skipped.documents.size() == 2);
+  CHECK(skipped.documents[1].text == "c");
+  CHECK(skipped.counts.invalid_skipped == 1);
+  const auto replaced = read(path, "replace");
+  REQUIRE(replaced.documents.size() == 3);
+  CHECK(replaced.documents[1].text == "b\xEF\xBF\xBD");
+  CHECK(replaced.counts.invalid_replaced == 1);
+}
+
+TEST_CASE("a document of more than 1 GiB is an error, found without holding it") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "bomb.txt.gz";  // 1.1 GB of zeros from 1 MB
+  gzFile file = gzopen(path.c_str(), "wb9");
+  const std::string block(1 << 24, '\0');
+  for (int i = 0; i < 65; ++i) gzwrite(file, block.data(), static_cast<unsigned>(block.size()));
+  gzclose(file);
+  CHECK(contains(read_error(path), "more than 1 GiB"));
+}
