@@ -16,6 +16,7 @@ struct GenerationOptions {
   std::int64_t top_k = 0;        // 0: off
   double top_p = 1;
   std::uint64_t seed = 17;
+  std::uint64_t sample = 0;      // prompt index: another number, other draws
   std::vector<TokenId> stop_ids;
 };
 

@@ -1,0 +1,123 @@
+#include "models/decoder/block.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "models/ops/ops.h"
+
+namespace lathe {
+namespace {
+
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::SiLU: return at::silu(x);
+    case Activation::GeluTanh: return at::gelu(x, "tanh");
+    case Activation::Gelu: return at::gelu(x, "none");
+    case Activation::Relu: return at::relu(x);
+  }
+  return x;
+}
+
+// Room for `length` more tokens, by doubling.
+void reserve(at::Tensor& buffer, std::int64_t used, std::int64_t length) {
+  const std::int64_t capacity = buffer.size(2);
+  if (used + length <= capacity) return;
+  at::Tensor larger = at::empty({buffer.size(0), buffer.size(1), std::max(used + length, 2 * capacity), buffer.size(3)},
+                                buffer.options());
+  larger.narrow(2, 0, used).copy_(buffer.narrow(2, 0, used));
+  buffer = larger;
+}
+
+}  // namespace
+
+Attention::Attention(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype)
+    : heads_(spec.num_heads), kv_heads_(spec.num_kv_heads), head_size_(spec.head_size), layer_(layer) {
+  scale_ = spec.attention_scale > 0 ? spec.attention_scale : 1 / std::sqrt(static_cast<double>(head_size_));
+  const std::int64_t channels = spec.hidden_size, q = heads_ * head_size_, kv = kv_heads_ * head_size_;
+  const auto part = [&](const char* name, std::int64_t width) {
+    return register_module(name, std::make_shared<Linear>(channels, width, spec.qkv_bias, dtype));
+  };
+  const auto q_proj = part("q_proj", q), k_proj = part("k_proj", kv), v_proj = part("v_proj", kv);
+  qkv_ = LinearGroup({q_proj, k_proj, v_proj});
+  output_ = register_module("o_proj", std::make_shared<Linear>(q, channels, spec.output_bias, dtype));
+}
+
+at::Tensor Attention::forward(const at::Tensor& x, const Pass& pass) const {
+  const auto parts = qkv_.forward(x);
+  at::Tensor q = parts[0].unflatten(1, {heads_, head_size_});     // (N, H, D)
+  at::Tensor k = parts[1].unflatten(1, {kv_heads_, head_size_});  // (N, K, D)
+  const at::Tensor v = parts[2].unflatten(1, {kv_heads_, head_size_});
+  if (pass.cos.defined()) {
+    q = rotary(q, pass.cos, pass.sin, pass.positions);
+    k = rotary(k, pass.cos, pass.sin, pass.positions);
+  }
+  const at::Tensor mixed = pass.cache ? attend_cached(q, k, v, pass)
+                                      : document_attention(q, k, v, pass.stretches, pass.rows, pass.length, scale_);
+  return output_->forward(mixed.flatten(1));
+}
+
+at::Tensor Attention::attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                    const Pass& pass) const {
+  const auto by_head = [&](const at::Tensor& x) {  // (B * T, H, D) -> (B, H, T, D)
+    return x.unflatten(0, {pass.rows, pass.length}).transpose(1, 2);
+  };
+  const std::int64_t used = pass.cache->length(), total = used + pass.length;
+  const auto append = [&](at::Tensor& buffer, const at::Tensor& x) {
+    reserve(buffer, used, pass.length);
+    buffer.narrow(2, used, pass.length).copy_(by_head(x));
+    return buffer.narrow(2, 0, total);
+  };
+  const at::Tensor keys = append(pass.cache->keys[layer_], k), values = append(pass.cache->values[layer_], v);
+  std::optional<at::Tensor> mask;  // (T, total): token i sees what was there and the new ones up to itself
+  if (used > 0 && pass.length > 1) {
+    mask = at::ones({pass.length, total}, at::kBool).tril(used);
+  }
+  const bool causal = used == 0 && pass.length > 1;
+  const at::Tensor mixed = at::scaled_dot_product_attention(by_head(q), keys, values, mask, 0.0, causal, scale_,
+                                                            /*enable_gqa=*/heads_ != kv_heads_);
+  return mixed.transpose(1, 2).reshape({pass.rows * pass.length, heads_, head_size_});
+}
+
+Mlp::Mlp(const DecoderSpec& spec, at::ScalarType dtype)
+    : gated_(spec.mlp == MlpKind::Gated), activation_(spec.activation) {
+  const auto part = [&](const char* name, std::int64_t in, std::int64_t out) {
+    return register_module(name, std::make_shared<Linear>(in, out, spec.mlp_bias, dtype));
+  };
+  std::vector<std::shared_ptr<Linear>> inputs;
+  if (gated_) inputs.push_back(part("gate_proj", spec.hidden_size, spec.intermediate_size));
+  inputs.push_back(part("up_proj", spec.hidden_size, spec.intermediate_size));
+  input_ = LinearGroup(inputs);
+  output_ = part("down_proj", spec.intermediate_size, spec.hidden_size);
+}
+
+at::Tensor Mlp::forward(const at::Tensor& x) const {
+  const auto parts = input_.forward(x);
+  if (!gated_) return output_->forward(activate(parts[0], activation_));
+  if (activation_ == Activation::SiLU) return output_->forward(swiglu(parts[0], parts[1]));
+  return output_->forward(activate(parts[0], activation_) * parts[1]);
+}
+
+Block::Block(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype) : layer_(layer) {
+  input_norm_ = register_module("input_layernorm", std::make_shared<Norm>(spec, dtype));
+  attention_ = register_module("self_attn", std::make_shared<Attention>(spec, layer, dtype));
+  middle_norm_ = register_module("post_attention_layernorm", std::make_shared<Norm>(spec, dtype));
+  mlp_ = register_module("mlp", std::make_shared<Mlp>(spec, dtype));
+}
+
+Stream Block::forward(const Stream& stream, const Pass& pass) const {
+  const auto [before, x] = input_norm_->add(stream.residual, stream.branch);
+  const at::Tensor attended = drop(attention_->forward(x, pass), pass, 1);
+  const auto [middle, y] = middle_norm_->add(before, attended);
+  return {middle, drop(mlp_->forward(y), pass, 2)};
+}
+
+// Sites of dropout: 0 the embeddings, then two a block.
+at::Tensor Block::drop(const at::Tensor& x, const Pass& pass, std::uint32_t place) const {
+  const RunOptions& options = pass.options;
+  if (!options.training || options.dropout <= 0) return x;
+  const auto site = static_cast<std::uint32_t>(2 * layer_) + place;
+  return counter_dropout(x, options.dropout, {options.seed, options.step, site}, pass.stretches);
+}
+
+}  // namespace lathe

@@ -1,0 +1,72 @@
+#pragma once
+// A pre-norm transformer block. The residual stream travels as a pair: the sum so far and the branch not yet added,
+// so that every addition happens inside the norm that reads it.
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "checkpoints/bundle/spec.h"
+#include "models/decoder/decoder.h"
+#include "models/layers/linear.h"
+#include "models/layers/norm.h"
+
+namespace lathe {
+
+// What the blocks of one forward pass share.
+struct Pass {
+  at::Tensor positions;       // (N) int64
+  at::Tensor cos, sin;        // rotary tables, undefined for learned positions
+  std::vector<Stretch> stretches;
+  std::int64_t rows = 0, length = 0;
+  RunOptions options;
+  KvCache* cache = nullptr;   // generation: stretches are unused
+};
+
+struct Stream {
+  at::Tensor residual, branch;  // (N, C); branch undefined: nothing to add
+};
+
+class Attention : public torch::nn::Module {
+ public:
+  Attention(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype);
+  at::Tensor forward(const at::Tensor& x, const Pass& pass) const;  // (N, C) -> (N, C)
+
+ private:
+  at::Tensor attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Pass& pass) const;
+
+  std::int64_t heads_, kv_heads_, head_size_, layer_;
+  double scale_;
+  LinearGroup qkv_;
+  std::shared_ptr<Linear> output_;
+};
+
+class Mlp : public torch::nn::Module {
+ public:
+  Mlp(const DecoderSpec& spec, at::ScalarType dtype);
+  at::Tensor forward(const at::Tensor& x) const;  // (N, C) -> (N, C)
+
+ private:
+  bool gated_;
+  Activation activation_;
+  LinearGroup input_;  // gate and up, or up
+  std::shared_ptr<Linear> output_;
+};
+
+class Block : public torch::nn::Module {
+ public:
+  Block(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype);
+  Stream forward(const Stream& stream, const Pass& pass) const;
+
+ private:
+  at::Tensor drop(const at::Tensor& x, const Pass& pass, std::uint32_t place) const;
+
+  std::int64_t layer_;
+  std::shared_ptr<Norm> input_norm_, middle_norm_;
+  std::shared_ptr<Attention> attention_;
+  std::shared_ptr<Mlp> mlp_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,123 @@
+#include "models/decoder/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "models/decoder/block.h"
+#include "models/decoder/checkpointing.h"
+#include "models/decoder/rotary_tables.h"
+#include "models/layers/embedding.h"
+#include "models/ops/ops.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+
+struct Decoder::State {
+  explicit State(const DecoderSpec& s) : spec(s), rotary(s) {}
+
+  // Embeddings of tokens at positions: the stream before the first block. Checks what the tables hold.
+  at::Tensor embed(const at::Tensor& tokens, const at::Tensor& where) const {
+    const at::Tensor x = embeddings->forward(tokens);
+    return positions ? x + positions->forward(where) : x;
+  }
+  // Rotary tables or the check of learned positions, for sequences of at most `longest` tokens.
+  void place(Pass& pass, std::int64_t longest) {
+    if (spec.position == PositionKind::Rotary) {
+      const RotaryTable& table = rotary.at_least(longest);
+      pass.cos = table.cos;
+      pass.sin = table.sin;
+    } else {
+      require(longest <= spec.max_positions, "a document of ", longest, " tokens does not fit the model's ",
+              spec.max_positions, " learned positions; shorten data.sequence_length or the prompt");
+    }
+  }
+
+  DecoderSpec spec;
+  RotaryTables rotary;
+  std::shared_ptr<Embedding> embeddings, positions;  // positions: learned only
+  std::vector<std::shared_ptr<Block>> blocks;
+  std::shared_ptr<Norm> norm;
+  std::shared_ptr<Linear> head;  // null when tied
+};
+
+DecoderInput decoder_input(const Batch& batch) {
+  const auto wide = [](const std::vector<std::int32_t>& values) {
+    return at::from_blob(const_cast<std::int32_t*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kInt)
+        .to(at::kLong);
+  };
+  return {wide(batch.tokens), wide(batch.positions), batch.stretches, batch.rows, batch.length};
+}
+
+KvCache::KvCache(const DecoderSpec& spec, std::int64_t rows, std::int64_t capacity, at::ScalarType dtype) {
+  for (std::int64_t layer = 0; layer < spec.num_layers; ++layer) {
+    keys.push_back(at::empty({rows, spec.num_kv_heads, capacity, spec.head_size}, dtype));
+    values.push_back(at::empty_like(keys.back()));
+  }
+}
+
+Decoder::Decoder(const DecoderSpec& spec, at::ScalarType dtype) : state_(std::make_shared<State>(spec)) {
+  State& s = *state_;
+  const auto body = register_module("model", std::make_shared<torch::nn::Module>());
+  s.embeddings = body->register_module("embed_tokens",
+                                       std::make_shared<Embedding>(spec.vocab_size, spec.hidden_size, dtype));
+  if (spec.position == PositionKind::Learned) {
+    s.positions = body->register_module("position_embeddings",
+                                        std::make_shared<Embedding>(spec.max_positions, spec.hidden_size, dtype));
+  }
+  const auto layers = body->register_module("layers", std::make_shared<torch::nn::Module>());
+  for (std::int64_t layer = 0; layer < spec.num_layers; ++layer) {
+    s.blocks.push_back(layers->register_module(std::to_string(layer), std::make_shared<Block>(spec, layer, dtype)));
+  }
+  s.norm = body->register_module("norm", std::make_shared<Norm>(spec, dtype));
+  if (!spec.tie_embeddings) {
+    s.head = register_module("lm_head", std::make_shared<Linear>(spec.hidden_size, spec.vocab_size, false, dtype));
+  }
+}
+
+const DecoderSpec& Decoder::spec() const { return state_->spec; }
+
+at::Tensor Decoder::head_weight() const { return state_->head ? state_->head->weight : state_->embeddings->weight; }
+
+at::Tensor Decoder::forward(const DecoderInput& input, const RunOptions& options) {
+  State& s = *state_;
+  const auto pass = std::make_shared<Pass>();
+  pass->positions = input.positions;
+  pass->stretches = input.stretches;
+  pass->rows = input.rows;
+  pass->length = input.length;
+  pass->options = options;
+  s.place(*pass, input.positions.numel() == 0 ? 0 : input.positions.max().item<std::int64_t>() + 1);
+
+  at::Tensor x = s.embed(input.tokens, input.positions);
+  if (options.training && options.dropout > 0) {
+    x = counter_dropout(x, options.dropout, {options.seed, options.step, /*site=*/0}, input.stretches);
+  }
+  Stream stream = {x, {}};
+  const bool checkpoint = options.activation_checkpointing && at::GradMode::is_enabled();
+  for (const auto& block : s.blocks) {
+    stream = checkpoint ? checkpointed(block, stream, pass) : block->forward(stream, *pass);
+  }
+  return s.norm->add(stream.residual, stream.branch).second;
+}
+
+at::Tensor Decoder::forward_cached(const at::Tensor& tokens, KvCache& cache) {
+  const at::NoGradGuard no_grad;
+  State& s = *state_;
+  Pass pass;
+  pass.rows = tokens.size(0);
+  pass.length = tokens.size(1);
+  pass.positions = at::arange(cache.length(), cache.length() + pass.length, at::kLong).repeat({pass.rows});
+  pass.cache = &cache;
+  s.place(pass, cache.length() + pass.length);
+  Stream stream = {s.embed(tokens.reshape({-1}), pass.positions), {}};
+  for (const auto& block : s.blocks) stream = block->forward(stream, pass);
+  cache.length_ += pass.length;
+  const auto last = [&](const at::Tensor& y) { return y.unflatten(0, {pass.rows, pass.length}).select(1, -1); };
+  const at::Tensor branch = stream.branch.defined() ? last(stream.branch) : at::Tensor();
+  const at::Tensor x = s.norm->add(last(stream.residual).contiguous(), branch.defined() ? branch.contiguous() : branch)
+                           .second;                          // (B, C)
+  return at::matmul(x, head_weight().t()).to(at::kFloat);    // (B, V)
+}
+
+}  // namespace lathe

@@ -1,0 +1,38 @@
+#pragma once
+// Linear is the one seam of the house: how a weight is stored (fp32, bf16; quantised later), adapted or sharded lives
+// behind it, and nothing above knows. Modules keep Hugging Face's granularity, so names never depend on it.
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace lathe {
+
+class Linear : public torch::nn::Module {
+ public:
+  Linear(std::int64_t in, std::int64_t out, bool with_bias, at::ScalarType dtype);
+  // x (N, in) -> (N, out).
+  at::Tensor forward(const at::Tensor& x) const;
+
+  at::Tensor weight;  // (out, in)
+  at::Tensor bias;    // (out), undefined without
+};
+
+// Linears that read the same input, as one matrix product: their weights are re-homed as consecutive rows of one
+// buffer, of which the parts' parameters stay ordinary leaves. Forward is one product instead of one a part, backward one
+// for the input and one for all weights. In-place updates of the parameters keep the sharing; replacing their storage
+// (Module::to) does not and is refused at the next forward.
+class LinearGroup {
+ public:
+  LinearGroup() = default;
+  explicit LinearGroup(std::vector<std::shared_ptr<Linear>> parts);
+  // x (N, in) -> a tensor (N, out_i) for each part; rows are strided when parts share a product.
+  std::vector<at::Tensor> forward(const at::Tensor& x) const;
+
+ private:
+  std::vector<std::shared_ptr<Linear>> parts_;
+  at::Tensor weight_, bias_;  // (sum of out, in), (sum of out)
+};
+
+}  // namespace lathe

@@ -1,0 +1,27 @@
+#include "models/layers/norm.h"
+
+#include <ATen/ATen.h>
+
+#include "models/ops/ops.h"
+
+namespace lathe {
+
+Norm::Norm(const DecoderSpec& spec, at::ScalarType dtype) : kind_(spec.norm), eps_(spec.norm_eps) {
+  weight = register_parameter("weight", at::ones({spec.hidden_size}, dtype));
+  if (spec.norm_bias) bias = register_parameter("bias", at::zeros({spec.hidden_size}, dtype));
+}
+
+at::Tensor Norm::forward(const at::Tensor& x) const {
+  if (kind_ == NormKind::LayerNorm) return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
+  const at::Tensor y = rms_norm(x, weight, eps_);
+  return bias.defined() ? y + bias : y;
+}
+
+std::pair<at::Tensor, at::Tensor> Norm::add(const at::Tensor& residual, const at::Tensor& branch) const {
+  if (!branch.defined()) return {residual, forward(residual)};
+  if (kind_ == NormKind::RMSNorm && !bias.defined()) return add_rms_norm(residual, branch, weight, eps_);
+  const at::Tensor sum = residual + branch;
+  return {sum, forward(sum)};
+}
+
+}  // namespace lathe
