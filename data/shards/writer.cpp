@@ -173,12 +173,15 @@ void ShardWriter::State::merge(const std::string& skeleton, std::uint64_t tokens
     const std::string folder = std::filesystem::path(path).parent_path().string();
     files.sync_directory(folder.empty() ? "." : folder);
   } catch (...) {
-    unlink(temporary.c_str());
+    try {
+      files.remove_all(temporary);
+    } catch (const Error&) {  // what went wrong first is what the caller hears
+    }
     throw;
   }
 }
 
-void ShardWriter::finish(const ShardInfo& info, const PackingOptions& packing) {
+TokenLedger ShardWriter::finish(const ShardInfo& info, const PackingOptions& packing) {
   State& s = *state_;
   require(!s.lengths.empty(), s.path, ": no document was added, an empty shard is not written");
   s.tokens.close();
@@ -187,6 +190,7 @@ void ShardWriter::finish(const ShardInfo& info, const PackingOptions& packing) {
   const Unlink skeleton{s.path + ".skeleton" + s.suffix};
   const std::uint64_t tokens_at = write_skeleton(skeleton.path, content);
   s.merge(skeleton.path, tokens_at);
+  return content.info.ledger;
 }
 
 }  // namespace lathe

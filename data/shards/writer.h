@@ -23,9 +23,9 @@ class ShardWriter {
   // ids < vocab_size, at least two, the last one closes the document.
   void add_document(std::span<const std::uint32_t> ids, std::uint16_t source);
   std::uint64_t documents() const;
-  // Packs the rows and publishes. info.ledger is completed with tokens_kept, documents_kept, rows, row_tokens and padded.
-  // Error when no document was added.
-  void finish(const ShardInfo& info, const PackingOptions& packing);
+  // Packs the rows and publishes. info.ledger is completed with tokens_kept, documents_kept, rows, row_tokens and padded
+  // and returned. Error when no document was added.
+  TokenLedger finish(const ShardInfo& info, const PackingOptions& packing);
 
  private:
   struct State;

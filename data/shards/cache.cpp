@@ -1,0 +1,161 @@
+#include "data/shards/cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include "data/io/hash.h"
+#include "data/shards/layout.h"
+#include "data/shards/packing.h"
+
+namespace lathe {
+namespace {
+
+namespace filesystem = std::filesystem;
+constexpr std::int64_t kClockTickNs = 20'000'000;  // no coarser on Linux file systems with nanosecond times
+
+Json section_to_json(const SourceSection& section) {
+  return {{"path", filesystem::absolute(section.path).lexically_normal().string()},
+          {"glob", section.glob},
+          {"field", section.field},
+          {"exclude", section.exclude}};
+}
+
+std::int64_t newest_change(const std::vector<Corpus>& corpora) {
+  std::int64_t newest = 0;
+  for (const Corpus& corpus : corpora) {
+    for (const SourceFile& file : corpus.files) newest = std::max(newest, file.modified_ns);
+  }
+  return newest;
+}
+
+void describe_file(Sha256& hash, const filesystem::path& path) {
+  std::error_code error;
+  const auto size = filesystem::file_size(path, error);
+  const auto time = filesystem::last_write_time(path, error).time_since_epoch().count();
+  hash.update(cat(size, ' ', time, ' ', path.string(), '\n'));
+}
+
+}  // namespace
+
+std::string cache_directory(const Recipe& recipe) {
+  if (!recipe.data.cache.empty()) return filesystem::absolute(recipe.data.cache).lexically_normal().string();
+  filesystem::path run = recipe.directory.empty() ? "runs/" + recipe.name : recipe.directory;
+  run = filesystem::absolute(run).lexically_normal();
+  if (!run.has_filename()) run = run.parent_path();  // "runs/x/"
+  return (run.parent_path() / ".lathe_cache").string();
+}
+
+CacheLock::CacheLock(const std::string& cache)
+    : descriptor_(open((cache + "/prepare.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600)) {
+  require(descriptor_ >= 0, cache, "/prepare.lock: cannot be created: ", std::strerror(errno),
+          "; name another folder with data.cache");
+  while (flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) {
+  }
+}
+
+CacheLock::~CacheLock() { close(descriptor_); }
+
+void remove_temporaries(const std::string& folder, FileSystem& files) {
+  std::error_code error;
+  std::vector<std::string> found;
+  for (const auto& entry : filesystem::directory_iterator(folder, error)) {
+    if (entry.path().filename().string().find(".tmp-") != std::string::npos) found.push_back(entry.path().string());
+  }
+  for (const std::string& path : found) files.remove_all(path);
+}
+
+std::vector<Corpus> list_corpora(const DataSection& data) {
+  require(data.train.size() < 65536, "data.train: at most 65535 sources, found ", data.train.size());
+  std::vector<Corpus> corpora{{"train", data.train, list_source_files(data.train)}};
+  std::set<std::string> names{"train"};
+  for (const SourceSection& section : data.validation.sets) {
+    const std::string name =
+        !section.name.empty() ? section.name
+        : data.validation.sets.size() == 1 ? "validation"
+                                           : filesystem::path(section.path).stem().string();
+    if (!names.insert(name).second) {
+      fail_usage("data.validation: two sets are called '", name, "'; give each a name of its own");
+    }
+    corpora.push_back({name, {section}, list_source_files({section})});
+  }
+  return corpora;
+}
+
+void wait_for_settled_times(const std::vector<Corpus>& corpora) {
+  using namespace std::chrono;
+  const auto now = duration_cast<nanoseconds>(system_clock::now().time_since_epoch()).count();
+  const std::int64_t age = now - newest_change(corpora);
+  if (age >= 0 && age < kClockTickNs) std::this_thread::sleep_for(nanoseconds(kClockTickNs));
+}
+
+Json shard_settings(const DataSection& data) {
+  return {{"format", kShardVersion},
+          {"sequence_length", data.sequence_length},
+          {"packing", data.packing},
+          {"packing_window", data.packing ? kPackingWindow : 0},
+          {"overlength", data.overlength.empty() ? "split" : data.overlength},
+          {"deduplicate", data.deduplicate},
+          {"encoding", data.encoding},
+          {"validation_share", data.validation.share}};
+}
+
+std::string quick_key(const Recipe& recipe) {
+  Json train = Json::array(), validation = Json::array();
+  for (const SourceSection& section : recipe.data.train) train.push_back(section_to_json(section));
+  for (const SourceSection& section : recipe.data.validation.sets) {
+    validation.push_back(section_to_json(section));
+    validation.back()["name"] = section.name;
+  }
+  const Json key = {{"settings", shard_settings(recipe.data)},
+                    {"train", train},
+                    {"validation", validation},
+                    {"model", recipe.model.path},
+                    {"tokenizer",
+                     {recipe.tokenizer.path, recipe.tokenizer.train, recipe.tokenizer.vocab_size,
+                      recipe.tokenizer.pattern}}};
+  return sha256_hex(key.dump());
+}
+
+std::string fingerprint_files(const std::vector<Corpus>& corpora, const std::string& tokenizer_path) {
+  Sha256 hash;
+  for (const Corpus& corpus : corpora) {
+    hash.update(cat("set ", corpus.name, '\n'));
+    for (const SourceFile& file : corpus.files) {
+      hash.update(cat(file.source, ' ', file.bytes, ' ', file.modified_ns, ' ', file.path, '\n'));
+    }
+  }
+  if (tokenizer_path.empty()) return hash.hex();
+  std::vector<filesystem::path> paths{tokenizer_path};
+  std::error_code error;
+  for (const auto& entry : filesystem::directory_iterator(tokenizer_path, error)) {
+    if (entry.is_regular_file(error)) paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  for (const auto& path : paths) describe_file(hash, path);
+  return hash.hex();
+}
+
+void publish_tokenizer(const Tokenizer& tokenizer, const std::string& folder, FileSystem& files) {
+  std::error_code error;
+  if (filesystem::exists(folder, error)) return;
+  const std::string temporary = cat(folder, ".tmp-", getpid());
+  files.make_directory(temporary);
+  for (const TokenizerFile& content : tokenizer.files()) {
+    const auto file = files.create(temporary + "/" + content.name);
+    file->write(std::as_bytes(std::span(content.content)));
+    file->sync();
+    file->close();
+  }
+  publish_directory(temporary, folder, files);
+}
+
+}  // namespace lathe

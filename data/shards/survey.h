@@ -1,0 +1,59 @@
+#pragma once
+// The first pass over the data: what there is, by content. Holds facts of every document, never the texts.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/sources/documents.h"
+#include "data/sources/near_duplicates.h"
+
+namespace lathe {
+
+// The sources of one set: "train", or one of validation.
+struct Corpus {
+  std::string name;
+  std::vector<SourceSection> sections;
+  std::vector<SourceFile> files;
+};
+
+struct DocumentFacts {
+  std::string sha256;       // of the text
+  std::uint64_t xxh3 = 0;   // of the text: the second pass checks that it reads the same
+  std::uint64_t bytes = 0;
+  std::uint32_t source = 0;
+};
+
+struct Survey {
+  std::vector<DocumentFacts> documents;     // in order, over all files
+  std::vector<std::size_t> first_document;  // of each file, then the total
+  std::vector<SourceCounts> counts;         // one a section
+  std::vector<MinHash> signatures;          // parallel to documents; empty unless asked for
+};
+
+struct SurveyOptions {
+  std::string encoding = "error";
+  int threads = 0;
+  bool signatures = false;  // for near-duplicates: 256 bytes a document
+};
+
+using Fraction = std::function<void(double)>;  // progress in [0, 1]
+
+Survey survey_corpus(const Corpus& corpus, const SurveyOptions& options, const Fraction& progress = {});
+
+// SHA-256 over names, sizes and contents of all corpora, independent of the folder they lie in.
+std::string hash_corpora(const std::vector<Corpus>& corpora, const std::vector<Survey>& surveys);
+
+// Which documents go where.
+enum class Fate : std::uint8_t { Keep, HeldOut, Duplicate };
+
+struct SelectionOptions {
+  bool deduplicate = true;
+  double validation_share = 0;  // 0: none; else the survey needs its signatures
+  int threads = 0;
+};
+
+// Of equal texts the first is kept, over all sources. The split never separates near-duplicates.
+std::vector<Fate> select_documents(const Survey& survey, const SelectionOptions& options);
+
+}  // namespace lathe

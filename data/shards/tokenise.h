@@ -1,0 +1,47 @@
+#pragma once
+// The second pass: documents -> ids -> one shard, and the same documents as a stream for the tokenizer's training.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/io/file_system.h"
+#include "data/shards/packing.h"
+#include "data/shards/survey.h"
+#include "data/tokenizers/tokenizer.h"
+
+namespace lathe {
+
+// The documents of one set, or of one of its sources.
+struct Selection {
+  const Corpus* corpus = nullptr;
+  const Survey* survey = nullptr;
+  std::vector<Fate> fates;               // parallel to survey->documents
+  Fate wanted = Fate::Keep;
+  std::optional<std::uint32_t> source;   // only this one
+
+  bool in_source(std::size_t document) const;
+  bool takes(std::size_t document) const;
+  std::string sha256() const;            // over the texts taken, in order
+  TokenLedger counts() const;            // documents and bytes read, duplicates, what reading left out
+};
+
+struct TokeniseOptions {
+  PackingOptions packing;
+  Overlength overlength = Overlength::Split;
+  std::string encoding = "error";
+  int threads = 0;
+  FileSystem* files = nullptr;
+};
+
+// Writes `path` with info and the completed ledger, which it returns; writes nothing when no document is left
+// (documents_kept is 0 then). The bytes do not depend on the number of threads. Error when a text is not what the
+// survey saw.
+TokenLedger tokenise(const Selection& selection, const Tokenizer& tokenizer, const std::string& path,
+                     const ShardInfo& info, const TokeniseOptions& options, const Fraction& progress = {});
+
+// The documents taken, for train_tokenizer.
+std::unique_ptr<DocumentStream> document_stream(const Selection& selection, const std::string& encoding,
+                                                const Fraction& progress = {});
+
+}  // namespace lathe
