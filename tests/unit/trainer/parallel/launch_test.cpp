@@ -1,0 +1,102 @@
+#include "tests/catch.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "recipes/schema/error.h"
+#include "trainer/parallel/ranks.h"
+
+using namespace lathe;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Folder {
+  fs::path path = fs::temp_directory_path() / cat("lathe_launch_", getpid());
+  Folder() {
+    fs::remove_all(path);
+    fs::create_directories(path);
+  }
+  ~Folder() { fs::remove_all(path); }
+  std::string read(const std::string& name) const {
+    std::ifstream file(path / name);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+};
+
+int launch(int processes, const std::string& script) { return launch_processes(processes, {"/bin/sh", "-c", script}); }
+
+// launch() in a process of its own, which can be sent signals.
+pid_t launch_apart(int processes, const std::string& script) {
+  const pid_t child = fork();
+  if (child == 0) _exit(launch(processes, script));
+  return child;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+bool appears(const fs::path& path) {
+  for (int i = 0; i < 500 && !fs::exists(path); ++i) usleep(10'000);
+  return fs::exists(path);
+}
+
+}  // namespace
+
+TEST_CASE("every process gets its rank, the same port and its share of the threads") {
+  Folder folder;
+  const std::string script = "echo $LATHE_RANK $LATHE_WORLD_SIZE $LATHE_LOCAL_RANK $LATHE_MASTER_ADDRESS > " +
+                             folder.path.string() + "/$LATHE_RANK; echo $LATHE_MASTER_PORT > " + folder.path.string() +
+                             "/port$LATHE_RANK; test \"$OMP_NUM_THREADS\" -ge 1";
+  CHECK(launch(2, script) == 0);
+  CHECK(folder.read("0") == "0 2 0 127.0.0.1\n");
+  CHECK(folder.read("1") == "1 2 1 127.0.0.1\n");
+  CHECK(folder.read("port0") == folder.read("port1"));
+  CHECK(std::stoi(folder.read("port0")) > 0);
+}
+
+TEST_CASE("the first failure decides the code and ends the rest within a second") {
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(launch(3, "trap '' TERM; if [ $LATHE_RANK = 1 ]; then exit 7; fi; exec sleep 20") == 7);
+  CHECK(seconds_since(begin) < 1.5);
+  CHECK(launch(2, "if [ $LATHE_RANK = 0 ]; then kill -9 $$; fi; exec sleep 20") == 128 + SIGKILL);
+  CHECK(launch_processes(1, {"/nonexistent/program"}) == 127);
+}
+
+TEST_CASE("a rank that saved and stopped is no failure: the others may finish") {
+  Folder folder;
+  CHECK(launch(2, "if [ $LATHE_RANK = 1 ]; then exit 130; fi; sleep 1.2; touch " + folder.path.string() + "/saved; exit 130") == 130);
+  CHECK(fs::exists(folder.path / "saved"));
+}
+
+TEST_CASE("an interrupt is passed on once and the ranks have time to save") {
+  Folder folder;
+  const std::string mark = folder.path.string() + "/";
+  const pid_t launcher = launch_apart(2, "trap 'echo x >> " + mark + "got$LATHE_RANK; sleep 1.2; exit 130' INT; touch " + mark +
+                                             "up$LATHE_RANK; while :; do sleep 0.05; done");
+  REQUIRE(appears(mark + "up0"));
+  REQUIRE(appears(mark + "up1"));
+  kill(launcher, SIGINT);
+  int status = 0;
+  waitpid(launcher, &status, 0);
+  CHECK(WEXITSTATUS(status) == 130);
+  CHECK(folder.read("got0") == "x\n");
+  CHECK(folder.read("got1") == "x\n");
+}
+
+TEST_CASE("ranks do not outlive a launcher that is killed") {
+  Folder folder;
+  const std::string mark = folder.path.string() + "/";
+  const pid_t launcher = launch_apart(1, "trap 'touch " + mark + "ended; exit 130' TERM; touch " + mark + "up; while :; do sleep 0.05; done");
+  REQUIRE(appears(mark + "up"));
+  kill(launcher, SIGKILL);
+  waitpid(launcher, nullptr, 0);
+  CHECK(appears(mark + "ended"));
+}

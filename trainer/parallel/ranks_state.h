@@ -1,0 +1,36 @@
+#pragma once
+// What Ranks and GradientReducer share. Private to trainer/parallel.
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include <algorithm>
+#include <exception>
+#include <string>
+
+#include "recipes/schema/error.h"
+#include "trainer/parallel/ranks.h"
+
+namespace lathe {
+
+struct Ranks::State {
+  RankInfo info;
+  c10::intrusive_ptr<c10d::Store> store;
+  c10::intrusive_ptr<c10d::Backend> backend;   // null for one rank
+
+  // Runs a collective or waits for one; what c10d throws becomes an Error that says who lost whom.
+  template <class Body>
+  auto guarded(const char* what, Body&& body) -> decltype(body()) {
+    try {
+      return body();
+    } catch (const std::exception& e) {
+      std::string reason = e.what();
+      reason.resize(std::min(reason.size(), reason.find('\n')));
+      fail("rank ", info.rank, " of ", info.world_size, ": ", what, " failed: another rank has ended or cannot be reached (",
+           reason, "); start the run again to go on from its last checkpoint");
+    }
+  }
+
+  void sum_in_place(const char* what, at::Tensor tensor, bool maximum = false);
+};
+
+}  // namespace lathe
