@@ -17,6 +17,7 @@ struct NameRule {
   std::string on_disk;
   std::vector<std::string> internal;
   bool transposed = false;
+  std::vector<std::string> aliases = {};   // other names that folders use for it; never written
 };
 
 struct FamilyInput {          // what a recipe says of a model from scratch
@@ -35,6 +36,8 @@ struct Family {
   // Reads config.json of transformers 4 and 5; a field that changes the maths and is not supported is an Error by name.
   std::function<DecoderSpec(const Json& config, const std::string& where)> describe;
   std::function<std::vector<NameRule>(const DecoderSpec&)> names;
+  // On-disk buffers that hold no parameters (attention masks, rotary tables): read over. May be empty.
+  std::function<bool(const std::string& on_disk)> ignored;
   // The reference of the family's keys for `lathe recipes reference`.
   std::function<std::string()> reference;
 };

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "checkpoints/bundle/bundle.h"
+#include "data/io/file_system.h"
 
 namespace lathe {
 
@@ -14,10 +15,12 @@ struct ExportOptions {
   std::string card;                      // README.md, the model card
   Json reference;                        // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
   bool overwrite = false;
+  FileSystem* file_system = nullptr;     // null: the real one
 };
 
 // config.json, generation_config.json, model*.safetensors, tokenizer.json + tokenizer_config.json (+ tokenizer.model),
-// README.md, reference.json. Loads in transformers 4 and 5.
+// README.md, reference.json, MANIFEST.json (size and SHA-256 of each). Loads in transformers 4 and 5. It is written beside
+// the directory, read back and then renamed: after an error everything is as it was.
 void export_huggingface(const Bundle& bundle, const ExportOptions& options);
 
 }  // namespace lathe

@@ -1,0 +1,104 @@
+#include "checkpoints/exporters/export_folder.h"
+
+#include <filesystem>
+#include <set>
+#include <span>
+
+#include "checkpoints/formats/plain_name.h"
+#include "data/io/hash.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+
+namespace {
+
+namespace files = std::filesystem;
+
+constexpr const char* kFormat = "lathe-export";
+
+std::string without_trailing_slash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+std::string parent_of(const std::string& path) {
+  const std::string parent = files::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+// Our own export holds what its manifest lists and nothing that somebody added.
+void require_replaceable(const std::string& target, bool overwrite) {
+  if (!files::exists(files::symlink_status(target))) return;
+  require(files::is_directory(target) && !files::is_symlink(files::symlink_status(target)), target,
+          ": exists and is not a folder; choose another name");
+  if (files::is_empty(target)) return;
+  Manifest manifest;
+  try {
+    manifest = read_manifest(target);
+  } catch (const std::exception&) {
+    manifest.format.clear();
+  }
+  require(manifest.format == kFormat, target, ": exists and is not an export of this program; choose another name");
+  require(overwrite, target, ": exists; choose another name or ask to overwrite it");
+  std::set<std::string> known{kManifestName};
+  for (const ManifestFile& file : manifest.files) known.insert(file.name);
+  for (const auto& entry : files::directory_iterator(target))
+    require(known.contains(entry.path().filename().string()), entry.path().string(),
+            ": is not part of the export and would be lost; move it away");
+}
+
+}  // namespace
+
+ExportFolder::ExportFolder(std::string target, bool overwrite, FileSystem& fs)
+    : target_(without_trailing_slash(std::move(target))), fs_(fs), temporary_(target_) {
+  require(!target_.empty(), "the export needs a directory");
+  require_replaceable(target_, overwrite);
+  fs_.make_directory(parent_of(target_));
+  fs_.make_directory(temporary_.path());
+  manifest_.format = kFormat;
+}
+
+ExportFolder::~ExportFolder() {
+  if (published_) return;
+  try {
+    fs_.remove_all(temporary_.path());
+  } catch (const std::exception&) {
+    // The error that stopped the export is the one to report.
+  }
+}
+
+void ExportFolder::add_text(const std::string& name, std::string_view text) {
+  require(is_plain_file_name(name), path(), ": file name '", name, "' is not plain");
+  const auto file = fs_.create(path() + "/" + name);
+  file->write(std::as_bytes(std::span(text)));
+  file->sync();
+  file->close();
+  manifest_.files.push_back({name, text.size(), sha256_hex(text)});
+}
+
+void ExportFolder::add_written(const std::string& name) {
+  const std::string file = path() + "/" + name;
+  manifest_.files.push_back({name, files::file_size(file), sha256_file(file)});
+}
+
+void ExportFolder::publish() {
+  write_manifest(path(), manifest_, fs_);
+  if (!files::exists(target_)) {
+    publish_directory(path(), target_, fs_);
+    published_ = true;
+    return;
+  }
+  // The old export steps aside and comes back when the new one cannot take its place.
+  const TemporaryName aside(target_);
+  fs_.rename(target_, aside.path());
+  try {
+    publish_directory(path(), target_, fs_);
+  } catch (...) {
+    if (!files::exists(target_)) fs_.rename(aside.path(), target_);
+    throw;
+  }
+  published_ = true;
+  fs_.remove_all(aside.path());
+}
+
+}  // namespace lathe
