@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <ATen/ATen.h>
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 
 #include "trainer/parallel/gloo.h"
 #include "trainer/parallel/ranks_state.h"
@@ -43,7 +45,22 @@ std::string address_towards(const std::string& host, int port) {
   return address;
 }
 
+// c10d logs every attempt to connect with its stack; the Error below says what matters.
+class QuietLog {
+ public:
+  QuietLog() : before_(FLAGS_caffe2_log_level) {
+    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = 3;
+  }
+  QuietLog(const QuietLog&) = delete;
+  QuietLog& operator=(const QuietLog&) = delete;
+  ~QuietLog() { FLAGS_caffe2_log_level = before_; }
+
+ private:
+  int before_;
+};
+
 c10::intrusive_ptr<c10d::Store> join_store(const RankInfo& info) {
+  const QuietLog quiet;
   c10d::TCPStoreOptions options;
   options.port = static_cast<std::uint16_t>(info.master_port);
   options.isServer = info.rank == 0 && !info.agent_store;
