@@ -17,9 +17,10 @@ struct Alias {
 
 // Sections come first: what they hold is looked at under its new name.
 constexpr Alias kSections[] = {
-    {"training", "train"},         {"eval", "evaluate"},        {"evaluation", "evaluate"},
-    {"save", "checkpoint"},        {"checkpointing", "checkpoint"}, {"lr_scheduler", "schedule"},
-    {"scheduler", "schedule"},     {"exports", "export"},
+    {"training", "train"},           {"eval", "evaluate"},
+    {"evaluation", "evaluate"},      {"save", "checkpoint"},
+    {"checkpointing", "checkpoint"}, {"lr_scheduler", "schedule"},
+    {"scheduler", "schedule"},       {"exports", "export"},
 };
 
 constexpr Alias kKeys[] = {
@@ -147,8 +148,8 @@ std::optional<YamlEntry> take_entry(Yaml& document, const std::string& path) {
   return taken;
 }
 
-void rename(Yaml& document, const std::string& theirs, const std::string& ours, std::vector<RecipeProblem>& problems,
-            std::vector<std::string>& notes) {
+void rename(Yaml& document, const std::string& theirs, const std::string& ours,
+            std::vector<RecipeProblem>& problems, std::vector<std::string>& notes) {
   auto entry = take_entry(document, theirs);
   if (!entry) return;
   const bool same_section = parent_of(theirs) == parent_of(ours);
@@ -162,7 +163,8 @@ void rename(Yaml& document, const std::string& theirs, const std::string& ours, 
   if (!target) return;  // the section is no section: reported when it is read
   target->key_place = entry->key_place;
   target->value = std::move(entry->value);
-  notes.push_back(cat("note: ", source_text(target->key_place), ": '", entry->key, "' is read as '", shown, "'"));
+  notes.push_back(
+      cat("note: ", source_text(target->key_place), ": '", entry->key, "' is read as '", shown, "'"));
 }
 
 std::optional<std::int64_t> integer_at(const Yaml& document, const std::string& path) {
@@ -226,15 +228,16 @@ void apply_accumulation(Yaml& merged, std::vector<RecipeProblem>& problems, std:
     problems.push_back({entry->value.place, cat("'", key, "' wants an integer from 1 on")});
     return;
   }
-  const auto micro = integer_at(merged, "train.micro_batch_size"), global = integer_at(merged, "train.global_batch_size");
+  const auto micro = integer_at(merged, "train.micro_batch_size"),
+             global = integer_at(merged, "train.global_batch_size");
   const auto derive = [&](const char* name, std::int64_t value) {
     YamlEntry* target = entry_at(merged, cat("train.", name), entry->key_place);
     if (!target) return;
     target->value.kind = Yaml::Kind::Scalar;
     target->value.text = std::to_string(value);
     target->value.place = entry->value.place;
-    notes.push_back(cat("note: ", source_text(entry->key_place), ": 'gradient_accumulation_steps' gives '", name, ": ",
-                        value, "'; accumulation is derived here"));
+    notes.push_back(cat("note: ", source_text(entry->key_place), ": 'gradient_accumulation_steps' gives '",
+                        name, ": ", value, "'; accumulation is derived here"));
   };
   if (micro && global) {
     if (*global / *steps == *micro && *global % *steps == 0) return;
@@ -242,12 +245,15 @@ void apply_accumulation(Yaml& merged, std::vector<RecipeProblem>& problems, std:
                         cat("'gradient_accumulation_steps' is ", *steps, ", but global_batch_size ", *global,
                             " and micro_batch_size ", *micro, " say otherwise; remove it, it is derived")});
   } else if (micro) {
-    if (*micro <= (std::int64_t{1} << 24) && *steps <= (std::int64_t{1} << 24)) derive("global_batch_size", *micro * *steps);
+    if (*micro <= (std::int64_t{1} << 24) && *steps <= (std::int64_t{1} << 24))
+      derive("global_batch_size", *micro * *steps);
   } else {
     const std::int64_t rows = global.value_or(16);
     if (rows % *steps == 0) return derive("micro_batch_size", rows / *steps);
-    problems.push_back({entry->key_place, cat("'gradient_accumulation_steps' is ", *steps, ", which does not divide "
-                                              "global_batch_size ", rows)});
+    problems.push_back({entry->key_place, cat("'gradient_accumulation_steps' is ", *steps,
+                                              ", which does not divide "
+                                              "global_batch_size ",
+                                              rows)});
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Other well-known spellings of our keys (transformers, axolotl, LitGPT, torchtune ...), in one table. They are read, and
-// a note names ours.
+// Other well-known spellings of our keys (transformers, axolotl, LitGPT, torchtune ...), in one table. They
+// are read, and a note names ours.
 #include <string>
 #include <vector>
 
@@ -11,8 +11,8 @@ namespace lathe {
 // Moves every alias of one document to our key. A key given in both spellings is a problem.
 void rename_aliases(Yaml& document, std::vector<RecipeProblem>& problems, std::vector<std::string>& notes);
 
-// `train.gradient_accumulation_steps` of the merged recipe: taken out, and turned into the batch size that is missing.
-// A problem when the two batch sizes contradict it.
+// `train.gradient_accumulation_steps` of the merged recipe: taken out, and turned into the batch size that is
+// missing. A problem when the two batch sizes contradict it.
 void apply_accumulation(Yaml& merged, std::vector<RecipeProblem>& problems, std::vector<std::string>& notes);
 
 // The entry of a dotted key, sections made on the way; nullptr when something on the way is no section.

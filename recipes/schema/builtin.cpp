@@ -66,7 +66,8 @@ std::optional<std::string> find_builtin(const std::string& name) {
   if (wanted.ends_with(".yaml")) wanted.resize(wanted.size() - 5);
   for (const BuiltinRecipe& recipe : builtin_recipes()) {
     const fs::path file = recipe.file;
-    if (recipe.name == wanted || (file.parent_path().filename() / recipe.name).string() == wanted) return recipe.file;
+    if (recipe.name == wanted || (file.parent_path().filename() / recipe.name).string() == wanted)
+      return recipe.file;
   }
   return std::nullopt;
 }

@@ -5,8 +5,8 @@
 
 namespace lathe {
 
-// $LATHE_RECIPES, then <program>/../share/lathe/recipes, then recipes/ of a source tree above the program; "" when there
-// is none.
+// $LATHE_RECIPES, then <program>/../share/lathe/recipes, then recipes/ of a source tree above the program; ""
+// when there is none.
 std::string builtin_folder();
 
 // "quickstart", "quickstart.yaml" or "pretrain/quickstart" -> the file.

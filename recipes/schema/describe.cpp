@@ -9,11 +9,16 @@ namespace {
 
 void flatten_yaml(const Yaml& value, const std::string& path, std::vector<FlatValue>& out) {
   switch (value.kind) {
-    case Yaml::Kind::Null: out.push_back({path, "null"}); break;
-    case Yaml::Kind::Scalar: out.push_back({path, value.quoted ? yaml_quoted(value.text) : value.text}); break;
+    case Yaml::Kind::Null:
+      out.push_back({path, "null"});
+      break;
+    case Yaml::Kind::Scalar:
+      out.push_back({path, value.quoted ? yaml_quoted(value.text) : value.text});
+      break;
     case Yaml::Kind::List:
       if (value.items.empty()) out.push_back({path, "[]"});
-      for (std::size_t i = 0; i < value.items.size(); ++i) flatten_yaml(value.items[i], cat(path, "[", i, "]"), out);
+      for (std::size_t i = 0; i < value.items.size(); ++i)
+        flatten_yaml(value.items[i], cat(path, "[", i, "]"), out);
       break;
     case Yaml::Kind::Map:
       if (value.entries.empty()) out.push_back({path, "{}"});
@@ -27,7 +32,8 @@ void flatten_field(const Field& field, const std::string& path, std::vector<Flat
 void flatten_all(const std::vector<Field>& fields, const std::string& prefix, std::vector<FlatValue>& out) {
   for (const Field& field : fields) {
     if (field.kind == Field::Kind::Rest) {
-      for (const auto& entry : field.raw->entries) flatten_yaml(*entry.value, cat(prefix, ".", entry.key), out);
+      for (const auto& entry : field.raw->entries)
+        flatten_yaml(*entry.value, cat(prefix, ".", entry.key), out);
     } else {
       flatten_field(field, prefix.empty() ? field.key : cat(prefix, ".", field.key), out);
     }
@@ -45,11 +51,13 @@ void flatten_field(const Field& field, const std::string& path, std::vector<Flat
   } else if (field.value) {
     out.push_back({path, *field.value});
   } else {
-    for (std::size_t i = 0; i < field.items.size(); ++i) flatten_all(field.items[i], cat(path, "[", i, "]"), out);
+    for (std::size_t i = 0; i < field.items.size(); ++i)
+      flatten_all(field.items[i], cat(path, "[", i, "]"), out);
   }
 }
 
-void collect_keys(const std::vector<Field>& fields, const std::string& prefix, std::vector<std::string>& out) {
+void collect_keys(const std::vector<Field>& fields, const std::string& prefix,
+                  std::vector<std::string>& out) {
   for (const Field& field : fields) {
     if (field.kind == Field::Kind::Rest) continue;
     const std::string path = prefix.empty() ? field.key : cat(prefix, ".", field.key);

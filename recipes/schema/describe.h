@@ -1,6 +1,7 @@
 #pragma once
-// `T::fields(describer, value)` as plain data: one list of fields with their help, constraint and present value. The
-// printer, the comparison, the reference table and the JSON Schema read it, so none of them is a template.
+// `T::fields(describer, value)` as plain data: one list of fields with their help, constraint and present
+// value. The printer, the comparison, the reference table and the JSON Schema read it, so none of them is a
+// template.
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -16,19 +17,21 @@ struct Field {
   std::string key, help;
   Kind kind = Kind::Text;
   Constraint limits;
-  bool list = false;                       // of scalars
-  bool automatic = false;                  // `auto` is a value too
-  bool present = true;                     // false: an optional that is not set
-  std::optional<std::string> value;        // a scalar as YAML text; none: not set
-  std::vector<std::string> values;         // a list's
-  std::vector<Field> fields;               // a section's; of a list of sections: what one of them has
-  std::vector<std::vector<Field>> items;   // a list of sections
-  const RawSection* raw = nullptr;         // Rest
+  bool list = false;                      // of scalars
+  bool automatic = false;                 // `auto` is a value too
+  bool present = true;                    // false: an optional that is not set
+  std::optional<std::string> value;       // a scalar as YAML text; none: not set
+  std::vector<std::string> values;        // a list's
+  std::vector<Field> fields;              // a section's; of a list of sections: what one of them has
+  std::vector<std::vector<Field>> items;  // a list of sections
+  const RawSection* raw = nullptr;        // Rest
 };
 
 class Describer;
 template <class T>
-concept Describable = requires(Describer& f, const T& value) { T::fields(f, value); };
+concept Describable = requires(Describer& f, const T& value) {
+  T::fields(f, value);
+};
 
 class Describer {
  public:
@@ -139,7 +142,8 @@ std::vector<FlatValue> flatten(const std::vector<Field>& fields, const std::stri
 // Every dotted key of a recipe, sections included.
 const std::vector<std::string>& all_recipe_keys();
 
-// Rows "| `model.hidden_size` | integer | 256 | help |" of a Markdown table: a family's part of the reference.
+// Rows "| `model.hidden_size` | integer | 256 | help |" of a Markdown table: a family's part of the
+// reference.
 std::string reference_rows(const std::vector<Field>& fields, const std::string& prefix);
 std::string reference_header();
 

@@ -26,7 +26,7 @@ void resolve_sources(Yaml& value, const std::string& folder) {
 }  // namespace
 
 bool share_like(const Yaml& value) {
-  if (value.kind != Yaml::Kind::Scalar || value.quoted) return false;
+  if (value.kind != Yaml::Kind::Scalar) return false;
   const std::string& text = value.text;
   if (parse_number(text).hint == kOnlyFinite) return true;
   return text.find_first_of("0123456789") != std::string::npos &&
@@ -37,7 +37,8 @@ std::string absolute_path(const std::string& text, const std::string& folder) {
   if (text.empty()) return text;
   std::filesystem::path path = text;
   const char* home = std::getenv("HOME");
-  if (home && (text == "~" || text.starts_with("~/"))) path = std::filesystem::path(home) / text.substr(text.size() > 1 ? 2 : 1);
+  if (home && (text == "~" || text.starts_with("~/")))
+    path = std::filesystem::path(home) / text.substr(text.size() > 1 ? 2 : 1);
   std::string out = (std::filesystem::path(folder) / path).lexically_normal().string();
   while (out.size() > 1 && out.back() == '/') out.pop_back();
   return out;

@@ -1,6 +1,7 @@
 #pragma once
-// Paths in recipes: inputs are relative to the file that names them (to the current folder for `--set`), so they are
-// made absolute before documents are merged; outputs are relative to the current folder. `~` is the home folder.
+// Paths in recipes: inputs are relative to the file that names them (to the current folder for `--set`), so
+// they are made absolute before documents are merged; outputs are relative to the current folder. `~` is the
+// home folder.
 #include <string>
 #include <vector>
 
@@ -8,7 +9,8 @@
 
 namespace lathe {
 
-// Makes every input of one document absolute: model.path, tokenizer.path, data.train, data.validation, evaluate.prompts.
+// Makes every input of one document absolute: model.path, tokenizer.path, data.train, data.validation,
+// evaluate.prompts.
 void resolve_inputs(Yaml& document, const std::string& folder);
 
 // The same for a value set inside a list: key {data, train, 0, path}.

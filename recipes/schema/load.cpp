@@ -26,7 +26,8 @@ std::string read_text(const std::string& file) {
   if (fs::is_directory(file, error)) fail_usage(file, ": a folder; a recipe is a YAML file");
   std::ifstream in(file, std::ios::binary);
   if (!in) fail_usage(file, ": cannot be read");
-  std::string text(kMaxRecipeBytes + 4, '\0');  // one over the limit (and a byte-order mark) is enough to refuse it
+  std::string text(kMaxRecipeBytes + 4,
+                   '\0');  // one over the limit (and a byte-order mark) is enough to refuse it
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
   return text;
@@ -38,7 +39,8 @@ std::optional<Yaml> read_document(const std::string& text, const std::string& fi
   if (!document) return std::nullopt;
   if (document->kind != Yaml::Kind::Map) {
     const bool empty = document->kind == Yaml::Kind::Null;
-    loaded.problems.push_back({document->place, empty ? "the recipe is empty" : "a recipe is a section of keys (key: value)"});
+    loaded.problems.push_back(
+        {document->place, empty ? "the recipe is empty" : "a recipe is a section of keys (key: value)"});
     return std::nullopt;
   }
   rename_aliases(*document, loaded.problems, loaded.notes);
@@ -51,7 +53,8 @@ void drop(Yaml& document, const std::string& key) {
   std::erase_if(document.entries, [&](const YamlEntry& entry) { return entry.key == key; });
 }
 
-// The recipe named by `base:` with this one on top. Its name and directory stay its own: two runs, two folders.
+// The recipe named by `base:` with this one on top. Its name and directory stay its own: two runs, two
+// folders.
 void inherit(Yaml& recipe, const std::string& file, LoadedRecipe& loaded) {
   const YamlEntry* entry = recipe.find("base");
   if (!entry || entry->value.kind != Yaml::Kind::Scalar || entry->value.text.empty()) return;
@@ -73,7 +76,7 @@ void inherit(Yaml& recipe, const std::string& file, LoadedRecipe& loaded) {
   drop(*base, "base");
   drop(*base, "name");
   drop(*base, "directory");
-  merge_yaml(*base, std::move(recipe));
+  merge_documents(*base, std::move(recipe));
   recipe = std::move(*base);
 }
 
@@ -113,7 +116,8 @@ bool earlier(const RecipeProblem& a, const RecipeProblem& b) {
   const bool a_set = a.place.line == 0, b_set = b.place.line == 0;
   if (a_set != b_set) return b_set;
   if (a.place.file != b.place.file) {
-    return std::make_pair(a.place.file.size(), a.place.file) < std::make_pair(b.place.file.size(), b.place.file);
+    return std::make_pair(a.place.file.size(), a.place.file) <
+           std::make_pair(b.place.file.size(), b.place.file);
   }
   return std::make_pair(a.place.line, a.place.column) < std::make_pair(b.place.line, b.place.column);
 }
@@ -139,8 +143,9 @@ LoadedRecipe load_recipe_text(const std::string& text, const std::string& file,
 
 LoadedRecipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
   std::error_code error;
-  if (fs::exists(path, error)) return load_recipe_text(read_text(path), path, overrides);
   const auto builtin = find_builtin(path);
+  const bool file = fs::exists(path, error) && !(builtin && fs::is_directory(path, error));
+  if (file) return load_recipe_text(read_text(path), path, overrides);
   if (!builtin) {
     std::vector<std::string> names;
     for (const BuiltinRecipe& recipe : builtin_recipes()) names.push_back(recipe.name);

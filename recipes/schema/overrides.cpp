@@ -7,6 +7,7 @@
 #include "recipes/schema/aliases.h"
 #include "recipes/schema/error.h"
 #include "recipes/schema/inputs.h"
+#include "recipes/schema/scalars.h"
 
 namespace lathe {
 
@@ -43,7 +44,8 @@ std::vector<std::string> key_parts(std::string key) {
 }
 
 // `*.md` and the like are text here: on a command line nobody means an alias, an anchor, a tag or a comment.
-std::optional<Yaml> parse_value(const std::string& text, const Place& place, std::vector<RecipeProblem>& problems) {
+std::optional<Yaml> parse_value(const std::string& text, const Place& place,
+                                std::vector<RecipeProblem>& problems) {
   if (text.empty() || std::string("*&!%@`|>#").find(text[0]) == std::string::npos) {
     return parse_yaml(text, place.file, problems, &place);
   }
@@ -77,7 +79,8 @@ bool set_inside(Yaml& recipe, const std::vector<std::string>& parts, Yaml value,
     if (is_index(part)) {
       const auto index = static_cast<std::size_t>(std::stoul(part));
       if (at->kind != Yaml::Kind::List || index >= at->items.size()) {
-        const std::string have = at->kind == Yaml::Kind::List ? cat("a list of ", at->items.size()) : "no list";
+        const std::string have =
+            at->kind == Yaml::Kind::List ? cat("a list of ", at->items.size()) : "no list";
         problems.push_back({place, cat("'", path, "[", part, "]' is not there: '", path, "' is ", have)});
         return false;
       }
@@ -85,8 +88,8 @@ bool set_inside(Yaml& recipe, const std::vector<std::string>& parts, Yaml value,
       path += cat("[", part, "]");
       continue;
     }
-    const bool inputs = path == "data.train" || path == "data.validation" || path.starts_with("data.train[") ||
-                        path.starts_with("data.validation[");
+    const bool inputs = path == "data.train" || path == "data.validation" ||
+                        path.starts_with("data.train[") || path.starts_with("data.validation[");
     if (inputs && at->kind == Yaml::Kind::Scalar) {  // a source given by its path alone
       Yaml section = nested({"path"}, *at, at->place);
       *at = std::move(section);
@@ -99,7 +102,8 @@ bool set_inside(Yaml& recipe, const std::vector<std::string>& parts, Yaml value,
     path += (path.empty() ? "" : ".") + part;
     YamlEntry* entry = at->find(part);
     if (!entry && i + 1 < parts.size() && is_index(parts[i + 1])) {
-      problems.push_back({place, cat("'", path, "[", parts[i + 1], "]' is not there: the recipe has no '", path, "'")});
+      problems.push_back(
+          {place, cat("'", path, "[", parts[i + 1], "]' is not there: the recipe has no '", path, "'")});
       return false;
     }
     if (!entry) {
@@ -131,13 +135,38 @@ void merge_yaml(Yaml& below, Yaml above) {
   below.incomplete |= above.incomplete;
 }
 
+namespace {
+
+void choose(Yaml& below, const Yaml& above, const char* section, const char* other_way) {
+  YamlEntry* old = below.find(section);
+  const YamlEntry* now = above.find(section);
+  if (!old || !now) return;
+  const bool by_path = now->value.find("path"), otherwise = now->value.find(other_way);
+  if (by_path == otherwise) return;
+  std::erase_if(old->value.entries,
+                [&](const YamlEntry& entry) { return (entry.key == "path") == otherwise; });
+}
+
+}  // namespace
+
+void merge_documents(Yaml& below, Yaml above) {
+  choose(below, above, "model", "family");
+  choose(below, above, "tokenizer", "train");
+  merge_yaml(below, std::move(above));
+}
+
 void apply_override(Yaml& recipe, const std::string& text, int number, std::vector<RecipeProblem>& problems,
                     std::vector<std::string>& notes) {
   const Place place{cat("--set #", number), 0, 0};
   const auto equals = text.find('=');
-  const auto parts = equals == std::string::npos ? std::vector<std::string>{} : key_parts(text.substr(0, equals));
+  const auto parts =
+      equals == std::string::npos ? std::vector<std::string>{} : key_parts(text.substr(0, equals));
   if (parts.empty() || is_index(parts[0])) {
-    problems.push_back({place, cat("'", text, "' is not of the form section.key=value")});
+    problems.push_back({place, cat("'", printable(text), "' is not of the form section.key=value")});
+    return;
+  }
+  if (parts[0] == "base") {
+    problems.push_back({place, "'base' cannot be set here; write it in the recipe"});
     return;
   }
   auto value = parse_value(text.substr(equals + 1), place, problems);
@@ -151,7 +180,7 @@ void apply_override(Yaml& recipe, const std::string& text, int number, std::vect
   Yaml document = nested(parts, std::move(*value), place);
   rename_aliases(document, problems, notes);
   resolve_inputs(document, folder);
-  merge_yaml(recipe, std::move(document));
+  merge_documents(recipe, std::move(document));
 }
 
 }  // namespace lathe

@@ -20,7 +20,8 @@ class Printer {
   void section(const std::vector<Field>& fields, const std::string& prefix, int depth) {
     for (const Field& field : fields) {
       if (field.kind == Field::Kind::Rest) {
-        for (const auto& entry : field.raw->entries) raw(entry.key, *entry.value, prefix + "." + entry.key, depth);
+        for (const auto& entry : field.raw->entries)
+          raw(entry.key, *entry.value, prefix + "." + entry.key, depth);
       } else if (prefix.empty() && field.key == "base") {
         continue;  // its values are here; reading it again would only add a way to fail
       } else {
@@ -58,7 +59,8 @@ class Printer {
       const auto found = sources_->find(path);
       source = found == sources_->end() ? "default" : found->second;
     }
-    lines_.push_back({(item_ ? std::string(2 * (depth - 1), ' ') + "- " : std::string(2 * depth, ' ')) + text, source});
+    lines_.push_back(
+        {(item_ ? std::string(2 * (depth - 1), ' ') + "- " : std::string(2 * depth, ' ')) + text, source});
     item_ = false;
   }
 
@@ -96,7 +98,8 @@ class Printer {
   static std::string safe_key(const std::string& key) { return yaml_scalar(key); }
 
   void raw(const std::string& key, const Yaml& value, const std::string& path, int depth) {
-    if (value.items.empty() && value.entries.empty()) return put(depth, cat(safe_key(key), ": ", scalar(value)), path);
+    if (value.items.empty() && value.entries.empty())
+      return put(depth, cat(safe_key(key), ": ", scalar(value)), path);
     put(depth, safe_key(key) + ":", path);
     raw_children(value, depth + 1);
   }

@@ -11,13 +11,18 @@ namespace {
 
 std::string found(const Yaml& value) {
   switch (value.kind) {
-    case Yaml::Kind::Null: return "nothing";
-    case Yaml::Kind::List: return "a list";
-    case Yaml::Kind::Map: return "a section";
-    case Yaml::Kind::Scalar: break;
+    case Yaml::Kind::Null:
+      return "nothing";
+    case Yaml::Kind::List:
+      return "a list";
+    case Yaml::Kind::Map:
+      return "a section";
+    case Yaml::Kind::Scalar:
+      break;
   }
   std::string text = value.text.substr(0, 60);
-  while (!text.empty() && text.size() < value.text.size() && (static_cast<unsigned char>(text.back()) & 0x80u)) {
+  while (!text.empty() && text.size() < value.text.size() &&
+         (static_cast<unsigned char>(text.back()) & 0x80u)) {
     text.pop_back();  // never half a character
   }
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -32,21 +37,20 @@ bool misfit(ReadContext& context, const Yaml& value, const std::string& path, co
   return false;
 }
 
-std::string limits_text(const Constraint& limits) {
-  return cat(number_text(limits.min), " to ", number_text(limits.max));
-}
-
 // A number that is neither quoted nor anything but a scalar, within the limits.
 template <class T>
-bool read_numeric(ReadContext& context, const Yaml& value, const std::string& path, T& out, const Constraint& limits,
-                  const char* wanted, Scalar<T> (*parse)(const std::string&)) {
+bool read_numeric(ReadContext& context, const Yaml& value, const std::string& path, T& out,
+                  const Constraint& limits, const char* wanted, Scalar<T> (*parse)(const std::string&)) {
   if (value.kind != Yaml::Kind::Scalar) return misfit(context, value, path, wanted, "");
   const Scalar<T> parsed = parse(value.text);
-  if (value.quoted) return misfit(context, value, path, wanted, parsed.value ? "remove the quotes" : parsed.hint);
+  if (value.quoted)
+    return misfit(context, value, path, wanted, parsed.value ? "remove the quotes" : parsed.hint);
   if (!parsed.value) return misfit(context, value, path, wanted, parsed.hint);
   const auto number = static_cast<double>(*parsed.value);
   if (limits.has_range && (number < limits.min || number > limits.max)) {
-    context.problem(value.place, path, cat("'", path, "' is ", value.text, ", out of its range ", limits_text(limits)));
+    context.problem(
+        value.place, path,
+        cat("'", path, "' is ", value.text, ", out of its range ", limits_text(limits.min, limits.max)));
     return false;
   }
   out = *parsed.value;
@@ -55,8 +59,8 @@ bool read_numeric(ReadContext& context, const Yaml& value, const std::string& pa
 
 }  // namespace
 
-void ReadContext::problem(const Place& place, const std::string& path, std::string text) {
-  problems.push_back({place, std::move(text)});
+void ReadContext::problem(const Place& place, const std::string& path, const std::string& text) {
+  problems.push_back({place, printable(text)});
   broken.insert(path);
 }
 
@@ -68,22 +72,26 @@ bool wrong_type(ReadContext& context, const Yaml& value, const std::string& path
 bool read_value(ReadContext& context, const Yaml& value, const std::string& path, std::string& out,
                 const Constraint& limits) {
   if (value.kind != Yaml::Kind::Scalar) return misfit(context, value, path, "text", "");
-  if (value.text.find('\0') != std::string::npos) return misfit(context, value, path, "text without NUL characters", "");
+  if (value.text.find('\0') != std::string::npos)
+    return misfit(context, value, path, "text without NUL characters", "");
   const auto& choices = limits.choices;
   if (!choices.empty() && std::find(choices.begin(), choices.end(), value.text) == choices.end()) {
-    context.problem(value.place, path, cat("'", path, "' wants ", one_of(choices), ", found ", found(value),
-                                           did_you_mean(value.text, choices)));
+    context.problem(value.place, path,
+                    cat("'", path, "' wants ", one_of(choices), ", found ", found(value),
+                        did_you_mean(value.text, choices)));
     return false;
   }
   out = value.text;
   return true;
 }
 
-bool read_value(ReadContext& context, const Yaml& value, const std::string& path, bool& out, const Constraint&) {
+bool read_value(ReadContext& context, const Yaml& value, const std::string& path, bool& out,
+                const Constraint&) {
   constexpr char wanted[] = "true or false";
   if (value.kind != Yaml::Kind::Scalar) return misfit(context, value, path, wanted, "");
   const Scalar<bool> parsed = parse_bool(value.text);
-  if (value.quoted) return misfit(context, value, path, wanted, parsed.value ? "remove the quotes" : parsed.hint);
+  if (value.quoted)
+    return misfit(context, value, path, wanted, parsed.value ? "remove the quotes" : parsed.hint);
   if (!parsed.value) return misfit(context, value, path, wanted, parsed.hint);
   out = *parsed.value;
   return true;
@@ -99,7 +107,8 @@ bool read_value(ReadContext& context, const Yaml& value, const std::string& path
   return read_numeric(context, value, path, out, limits, "a number", parse_number);
 }
 
-bool read_sources(ReadContext& context, const Yaml& value, const std::string& path, std::vector<SourceSection>& out) {
+bool read_sources(ReadContext& context, const Yaml& value, const std::string& path,
+                  std::vector<SourceSection>& out) {
   if (value.kind == Yaml::Kind::Scalar) {
     SourceSection single;
     if (!read_value(context, value, path, single.path, {})) return false;
@@ -130,18 +139,22 @@ bool read_sources(ReadContext& context, const Yaml& value, const std::string& pa
   return true;
 }
 
-bool read_validation(ReadContext& context, const Yaml& value, const std::string& path, ValidationSection& out) {
+bool read_validation(ReadContext& context, const Yaml& value, const std::string& path,
+                     ValidationSection& out) {
   out = {};
   if (share_like(value)) {
     const Scalar<double> share = parse_number(value.text);
     const std::string& text = value.text;
     const bool percent = text.ends_with('%');
-    if (!share.value) return misfit(context, value, path, "a share", percent ? "write 0.02 for 2 %" : share.hint);
+    if (share.value && value.quoted) return misfit(context, value, path, "a share", "remove the quotes");
+    if (!share.value)
+      return misfit(context, value, path, "a share", percent ? "write 0.02 for 2 %" : share.hint);
     if (*share.value > 0 && *share.value < 1) {
       out.share = *share.value;
       return true;
     }
-    context.problem(value.place, path, cat("'", path, "' is ", text, "; a share of the documents lies between 0 and 1"));
+    context.problem(value.place, path,
+                    cat("'", path, "' is ", text, "; a share of the documents lies between 0 and 1"));
     return false;
   }
   if (value.kind == Yaml::Kind::Map) {
@@ -150,8 +163,8 @@ bool read_validation(ReadContext& context, const Yaml& value, const std::string&
   return read_sources(context, value, path, out.sets);
 }
 
-bool read_automatic(ReadContext& context, const Yaml& value, const std::string& path, std::optional<std::int64_t>& out,
-                    const Constraint& limits) {
+bool read_automatic(ReadContext& context, const Yaml& value, const std::string& path,
+                    std::optional<std::int64_t>& out, const Constraint& limits) {
   if (value.kind == Yaml::Kind::Scalar && value.text == "auto") {
     out.reset();
     return true;
@@ -166,7 +179,8 @@ SectionReader::SectionReader(ReadContext& context, std::string path, const Yaml*
     : context_(context), path_(std::move(path)) {
   if (!section) return;
   if (section->incomplete) context.broken.insert(path_);
-  for (const YamlEntry& entry : section->entries) items_.push_back({entry.key, entry.key_place, &entry.value});
+  for (const YamlEntry& entry : section->entries)
+    items_.push_back({entry.key, entry.key_place, &entry.value});
 }
 
 SectionReader::SectionReader(ReadContext& context, const RawSection& section)
@@ -199,7 +213,8 @@ void SectionReader::rest(RawSection& out) {
   for (Item& item : items_) {
     if (item.taken) continue;
     item.taken = true;
-    out.entries.push_back({item.key, std::make_shared<const Yaml>(*item.value), item.key_place, item.value->place});
+    out.entries.push_back(
+        {item.key, std::make_shared<const Yaml>(*item.value), item.key_place, item.value->place});
     context_.source[dotted(item.key)] = source_text(item.value->place);
     context_.places[dotted(item.key)] = item.value->place;
   }

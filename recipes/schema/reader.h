@@ -1,7 +1,8 @@
 #pragma once
-// The strict reader: `T::fields(reader, value)` fills a config struct from a section of YAML and reports everything that
-// is wrong with it. Values that are wrong keep their default. Types: text, bool, int64, double, optionals and lists of
-// them, sections, lists of sections, and the shapes of their own (sources, validation, automatic, rest).
+// The strict reader: `T::fields(reader, value)` fills a config struct from a section of YAML and reports
+// everything that is wrong with it. Values that are wrong keep their default. Types: text, bool, int64,
+// double, optionals and lists of them, sections, lists of sections, and the shapes of their own (sources,
+// validation, automatic, rest).
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -20,12 +21,13 @@ namespace lathe {
 // What one reading leaves beside the values. Keys are dotted: "data.train[0].path".
 struct ReadContext {
   std::vector<RecipeProblem> problems;
-  std::map<std::string, std::string> source;       // where each value comes from, "default" included
-  std::map<std::string, Place> places;             // of the values that are there
-  std::set<std::string> broken;                    // keys whose value is wrong or misspelled: not judged further
-  const std::vector<std::string>* all_keys = nullptr;  // of the whole recipe: a key in the wrong section is recognised
+  std::map<std::string, std::string> source;  // where each value comes from, "default" included
+  std::map<std::string, Place> places;        // of the values that are there
+  std::set<std::string> broken;               // keys whose value is wrong or misspelled: not judged further
+  const std::vector<std::string>* all_keys =
+      nullptr;  // of the whole recipe: a key in the wrong section is recognised
 
-  void problem(const Place& place, const std::string& path, std::string text);
+  void problem(const Place& place, const std::string& path, const std::string& text);
 };
 
 // Each reports and returns false when the value does not fit. `path` is the dotted key.
@@ -35,12 +37,15 @@ bool read_value(ReadContext&, const Yaml&, const std::string& path, std::int64_t
 bool read_value(ReadContext&, const Yaml&, const std::string& path, double&, const Constraint&);
 bool read_sources(ReadContext&, const Yaml&, const std::string& path, std::vector<SourceSection>&);
 bool read_validation(ReadContext&, const Yaml&, const std::string& path, ValidationSection&);
-bool read_automatic(ReadContext&, const Yaml&, const std::string& path, std::optional<std::int64_t>&, const Constraint&);
+bool read_automatic(ReadContext&, const Yaml&, const std::string& path, std::optional<std::int64_t>&,
+                    const Constraint&);
 bool wrong_type(ReadContext&, const Yaml&, const std::string& path, const std::string& wanted);
 
 class SectionReader;
 template <class T>
-concept HasFields = requires(SectionReader& f, T& value) { T::fields(f, value); };
+concept HasFields = requires(SectionReader& f, T& value) {
+  T::fields(f, value);
+};
 
 // One section: keys are taken one by one by fields(), finish() reports what is left.
 class SectionReader {
@@ -57,7 +62,8 @@ class SectionReader {
   void validation(const char* key, ValidationSection& out, const char*) {
     if (const Yaml* value = take(key)) read_validation(context_, *value, dotted(key), out);
   }
-  void automatic(const char* key, std::optional<std::int64_t>& out, const char*, const Constraint& limits = {}) {
+  void automatic(const char* key, std::optional<std::int64_t>& out, const char*,
+                 const Constraint& limits = {}) {
     if (const Yaml* value = take(key)) read_automatic(context_, *value, dotted(key), out, limits);
   }
   void rest(RawSection& out);
@@ -125,8 +131,8 @@ void SectionReader::operator()(const char* key, T& out, const char*, const Const
   }
 }
 
-// Reads a family's config struct from the part of `model:` that the recipe left unread, with the recipe's strictness.
-// source, when given, gets "model.hidden_size" -> "x.yaml:7" or "default".
+// Reads a family's config struct from the part of `model:` that the recipe left unread, with the recipe's
+// strictness. source, when given, gets "model.hidden_size" -> "x.yaml:7" or "default".
 template <class T>
 void decode_section(const RawSection& section, T& out, std::vector<RecipeProblem>& problems,
                     std::map<std::string, std::string>* source = nullptr) {

@@ -12,17 +12,30 @@ using Kind = Field::Kind;
 std::string type_text(const Field& field) {
   std::string type;
   switch (field.kind) {
-    case Kind::Text: type = field.limits.choices.empty() ? "text" : one_of(field.limits.choices); break;
-    case Kind::Bool: type = "true or false"; break;
-    case Kind::Integer: type = "integer"; break;
-    case Kind::Number: type = "number"; break;
-    case Kind::Section: return "section";
-    case Kind::Sections: return "list of sections";
-    case Kind::Sources: return "path or list of sources";
-    case Kind::Validation: return "share, path or list of sources";
-    case Kind::Rest: return "any";
+    case Kind::Text:
+      type = field.limits.choices.empty() ? "text" : one_of(field.limits.choices);
+      break;
+    case Kind::Bool:
+      type = "true or false";
+      break;
+    case Kind::Integer:
+      type = "integer";
+      break;
+    case Kind::Number:
+      type = "number";
+      break;
+    case Kind::Section:
+      return "section";
+    case Kind::Sections:
+      return "list of sections";
+    case Kind::Sources:
+      return "path or list of sources";
+    case Kind::Validation:
+      return "share, path or list of sources";
+    case Kind::Rest:
+      return "any";
   }
-  if (field.limits.has_range) type += cat(", ", number_text(field.limits.min), " to ", number_text(field.limits.max));
+  if (field.limits.has_range) type += ", " + limits_text(field.limits.min, field.limits.max);
   if (field.automatic) type += ", or auto";
   return field.list ? "list of " + type : type;
 }
@@ -63,17 +76,27 @@ std::string object_schema(const std::vector<Field>& fields, const std::string& e
 std::string scalar_schema(const Field& field) {
   std::string out;
   switch (field.kind) {
-    case Kind::Bool: out = "\"type\": \"boolean\""; break;
-    case Kind::Integer: out = "\"type\": \"integer\""; break;
-    case Kind::Number: out = "\"type\": \"number\""; break;
-    default: out = "\"type\": \"string\""; break;
+    case Kind::Bool:
+      out = "\"type\": \"boolean\"";
+      break;
+    case Kind::Integer:
+      out = "\"type\": \"integer\"";
+      break;
+    case Kind::Number:
+      out = "\"type\": \"number\"";
+      break;
+    default:
+      out = "\"type\": \"string\"";
+      break;
   }
   if (field.limits.has_range) {
-    out += cat(", \"minimum\": ", number_text(field.limits.min), ", \"maximum\": ", number_text(field.limits.max));
+    out += cat(", \"minimum\": ", number_text(field.limits.min),
+               ", \"maximum\": ", number_text(field.limits.max));
   }
   if (!field.limits.choices.empty()) {
     std::string list;
-    for (const std::string& value : field.limits.choices) list += (list.empty() ? "" : ", ") + json_string(value);
+    for (const std::string& value : field.limits.choices)
+      list += (list.empty() ? "" : ", ") + json_string(value);
     out += cat(", \"enum\": [", list, "]");
   }
   return out;
@@ -85,13 +108,17 @@ std::string field_schema(const Field& field) {
   const std::string sources = cat("{\"type\": \"array\", \"items\": {\"anyOf\": [", text, ", {",
                                   object_schema(field.fields, ""), "}]}}");
   switch (field.kind) {
-    case Kind::Section: return object_schema(field.fields, "");
-    case Kind::Sections: return cat("\"type\": \"array\", \"items\": {", object_schema(field.fields, ""), "}");
-    case Kind::Sources: return cat("\"anyOf\": [", text, ", ", sources, "]");
+    case Kind::Section:
+      return object_schema(field.fields, "");
+    case Kind::Sections:
+      return cat("\"type\": \"array\", \"items\": {", object_schema(field.fields, ""), "}");
+    case Kind::Sources:
+      return cat("\"anyOf\": [", text, ", ", sources, "]");
     case Kind::Validation:
-      return cat("\"anyOf\": [{\"type\": \"number\", \"exclusiveMinimum\": 0, \"exclusiveMaximum\": 1}, ", text, ", ",
-                 sources, "]");
-    default: break;
+      return cat("\"anyOf\": [{\"type\": \"number\", \"exclusiveMinimum\": 0, \"exclusiveMaximum\": 1}, ",
+                 text, ", ", sources, "]");
+    default:
+      break;
   }
   if (field.list) return cat("\"type\": \"array\", \"items\": {", scalar_schema(field), "}");
   if (field.automatic) return cat("\"anyOf\": [{", scalar_schema(field), "}, {\"const\": \"auto\"}]");
@@ -108,11 +135,12 @@ std::string object_schema(const std::vector<Field>& fields, const std::string& i
       continue;
     }
     if (!properties.empty()) properties += separator;
-    properties += cat(json_string(field.key), ": {\"description\": ", json_string(field.help), ", ", field_schema(field), "}");
+    properties += cat(json_string(field.key), ": {\"description\": ", json_string(field.help), ", ",
+                      field_schema(field), "}");
   }
   const std::string lead = indent.empty() ? "" : "\n" + indent;
-  return cat("\"type\": \"object\", \"additionalProperties\": ", open ? "true" : "false", ", \"properties\": {", lead,
-             properties, indent.empty() ? "" : "\n  ", "}");
+  return cat("\"type\": \"object\", \"additionalProperties\": ", open ? "true" : "false",
+             ", \"properties\": {", lead, properties, indent.empty() ? "" : "\n  ", "}");
 }
 
 }  // namespace
@@ -128,9 +156,10 @@ std::string reference_rows(const std::vector<Field>& fields, const std::string& 
     }
     const std::string path = prefix.empty() ? field.key : cat(prefix, ".", field.key);
     const std::string value = default_text(field);
-    out += cat("| `", path, "` | ", cell(type_text(field)), " | ", value.empty() ? "" : cat("`", cell(value), "`"), " | ",
-               cell(field.help), " |\n");
-    const bool many = field.kind == Kind::Sections || field.kind == Kind::Sources || field.kind == Kind::Validation;
+    out += cat("| `", path, "` | ", cell(type_text(field)), " | ",
+               value.empty() ? "" : cat("`", cell(value), "`"), " | ", cell(field.help), " |\n");
+    const bool many =
+        field.kind == Kind::Sections || field.kind == Kind::Sources || field.kind == Kind::Validation;
     if (!field.fields.empty()) out += reference_rows(field.fields, many ? path + "[]" : path);
   }
   return out;
@@ -143,8 +172,9 @@ std::string recipe_reference() {
 
 std::string recipe_json_schema() {
   const Recipe defaults;
-  return cat("{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\", \"title\": \"Lathe recipe\",\n  ",
-             object_schema(describe_fields(defaults), "    "), "\n}\n");
+  return cat(
+      "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\", \"title\": \"Lathe recipe\",\n  ",
+      object_schema(describe_fields(defaults), "    "), "\n}\n");
 }
 
 }  // namespace lathe

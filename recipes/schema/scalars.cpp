@@ -77,7 +77,8 @@ bool ambiguous_zero(const Decimal& d) { return d.whole.size() > 1 && d.whole[0] 
 std::string octal_hint(const std::string& text) {
   std::string stripped = text;
   const std::size_t sign = is_digit(text[0]) ? 0 : 1;
-  while (sign + 1 < stripped.size() && stripped[sign] == '0' && (is_digit(stripped[sign + 1]) || stripped[sign + 1] == '_')) {
+  while (sign + 1 < stripped.size() && stripped[sign] == '0' &&
+         (is_digit(stripped[sign + 1]) || stripped[sign + 1] == '_')) {
     stripped.erase(sign, 1 + (stripped[sign + 1] == '_'));
   }
   return cat("a leading zero is ambiguous: write ", stripped);
@@ -89,7 +90,8 @@ std::string not_a_number_hint(const std::string& text) {
     if (t == word) return kOnlyFinite;
   }
   const std::string body = !t.empty() && (t[0] == '-' || t[0] == '+') ? t.substr(1) : t;
-  if (body.starts_with("0x") || body.starts_with("0o") || body.starts_with("0b")) return "write it in decimal";
+  if (body.starts_with("0x") || body.starts_with("0o") || body.starts_with("0b"))
+    return "write it in decimal";
   if (body.empty() || !(is_digit(body[0]) || body[0] == '.')) return "";
   std::size_t i = 0;
   while (i < body.size() && (is_digit(body[i]) || body[i] == '.' || body[i] == '_')) ++i;
@@ -153,6 +155,26 @@ std::string number_text(double value) {
   return error == std::errc{} ? std::string(buffer, end) : "0";
 }
 
+std::string limits_text(double min, double max) {
+  const auto one = [](double value) {
+    const bool whole = std::abs(value) < 1e18 && std::floor(value) == value;
+    return whole ? std::to_string(static_cast<std::int64_t>(value)) : number_text(value);
+  };
+  return one(min) + " to " + one(max);
+}
+
+std::string printable(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool c1 = byte == 0xC2 && next >= 0x80 && next <= 0x9F;  // the second set of control characters
+    out += byte < 0x20 || byte == 0x7F || c1 ? '?' : text[i];
+    i += c1;
+  }
+  return out;
+}
+
 std::string yaml_quoted(const std::string& text) {
   constexpr char hex[] = "0123456789abcdef";
   std::string out = "\"";
@@ -178,12 +200,15 @@ std::string yaml_quoted(const std::string& text) {
 
 std::string yaml_scalar(const std::string& text) {
   const auto safe = [](char c) {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/' || c == '.' ||
-           c == '-' || c == '+' || c == '=';
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/' ||
+           c == '.' || c == '-' || c == '+' || c == '=';
   };
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '/' || c == '_'; };
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '/' || c == '_';
+  };
   if (text.empty() || !std::all_of(text.begin(), text.end(), safe)) return yaml_quoted(text);
-  const bool size = is_digit(text[0]) && (text.back() == 'm' || text.back() == 'k');  // 5m, 125m: no number anywhere
+  const bool size =
+      is_digit(text[0]) && (text.back() == 'm' || text.back() == 'k');  // 5m, 125m: no number anywhere
   if (!letter(text[0]) && !size) return yaml_quoted(text);
   const std::string t = lower(text);
   for (const char* word : {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan"}) {
@@ -226,7 +251,8 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
   }
   if (!best.empty() || word.size() < 4) return best;
   for (const std::string& candidate : candidates) {
-    if (candidate.starts_with(word) || (candidate.size() >= 4 && word.starts_with(candidate))) return candidate;
+    if (candidate.starts_with(word) || (candidate.size() >= 4 && word.starts_with(candidate)))
+      return candidate;
   }
   return "";
 }

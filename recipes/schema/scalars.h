@@ -1,6 +1,6 @@
 #pragma once
-// Text <-> value for recipe scalars, the same in every locale (from_chars, to_chars). Decimal only: `010`, `0x10`, `5m`,
-// `1,5`, `.inf` are refused with a hint that says how to write what was meant.
+// Text <-> value for recipe scalars, the same in every locale (from_chars, to_chars). Decimal only: `010`,
+// `0x10`, `5m`, `1,5`, `.inf` are refused with a hint that says how to write what was meant.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -25,6 +25,10 @@ Scalar<bool> parse_bool(const std::string& text);
 
 // Shortest text that parse_number reads back to the same value.
 std::string number_text(double value);
+// "1 to 1000000000".
+std::string limits_text(double min, double max);
+// Without control characters: what a file says goes to a terminal.
+std::string printable(const std::string& text);
 // A YAML scalar that reads back as this text: plain where that is safe, else double-quoted.
 std::string yaml_scalar(const std::string& text);
 std::string yaml_quoted(const std::string& text);

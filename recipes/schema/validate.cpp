@@ -30,8 +30,8 @@ class Validator {
     return std::none_of(keys.begin(), keys.end(), [&](const char* key) {
       const std::string below = std::string(key);
       return std::any_of(context_.broken.begin(), context_.broken.end(), [&](const std::string& broken) {
-        return broken.empty() || broken == below || broken.starts_with(below + ".") || broken.starts_with(below + "[") ||
-               below.starts_with(broken + ".");
+        return broken.empty() || broken == below || broken.starts_with(below + ".") ||
+               broken.starts_with(below + "[") || below.starts_with(broken + ".");
       });
     });
   }
@@ -50,26 +50,32 @@ class Validator {
     return {file_, 1, 1};
   }
 
-  void wrong(const Place& where, std::string text) { context_.problems.push_back({where, std::move(text)}); }
+  void wrong(const Place& where, const std::string& text) {
+    context_.problems.push_back({where, printable(text)});
+  }
 
   void names() {
     if (!sound({"name"})) return;
     const std::string& name = r_.name;
-    const bool bad = name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos ||
-                     std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
-    if (bad) wrong(place("name"), cat("'name' wants a plain name, found '", name, "' ('directory' takes a path)"));
+    const bool bad =
+        name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos ||
+        std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+    if (bad)
+      wrong(place("name"), cat("'name' wants a plain name, found '", name, "' ('directory' takes a path)"));
   }
 
   void model() {
     const ModelSection& m = r_.model;
     if (sound({"model"})) {
       if (m.path.empty() && m.family.empty()) {
-        wrong(place({"model"}), "'model' wants 'family' (llama, gpt2) to train from scratch, or 'path' to start from a model");
+        wrong(place({"model"}),
+              "'model' wants 'family' (llama, gpt2) to train from scratch, or 'path' to start from a model");
       }
       for (const char* key : {"family", "size"}) {
         const std::string& value = std::string(key) == "family" ? m.family : m.size;
         if (m.path.empty() || value.empty()) continue;
-        wrong(place(cat("model.", key)), cat("'model.", key, "' contradicts 'model.path', which brings its own; keep one"));
+        wrong(place(cat("model.", key)),
+              cat("'model.", key, "' contradicts 'model.path', which brings its own; keep one"));
       }
     }
     const TokenizerSection& t = r_.tokenizer;
@@ -86,25 +92,30 @@ class Validator {
   void data() {
     const DataSection& d = r_.data;
     if (sound({"data.train"}) && d.train.empty()) {
-      wrong(place({"data.train", "data"}), "'data.train' is missing: a path, or a list of sources {path, glob}");
+      wrong(place({"data.train", "data"}),
+            "'data.train' is missing: a path, or a list of sources {path, glob}");
     }
     sources("data.train", d.train);
     sources("data.validation", d.validation.sets);
-    if (given("data.validation") && sound({"data.validation"}) && d.validation.sets.empty() && d.validation.share == 0) {
-      wrong(place("data.validation"), "'data.validation' is empty; give a share, a path or sets, or remove the key");
+    if (given("data.validation") && sound({"data.validation"}) && d.validation.sets.empty() &&
+        d.validation.share == 0) {
+      wrong(place("data.validation"),
+            "'data.validation' is empty; give a share, a path or sets, or remove the key");
     }
     std::set<std::string> names;
     for (std::size_t i = 0; i < d.validation.sets.size(); ++i) {
       const std::string& name = d.validation.sets[i].name;
       if (name.empty() || names.insert(name).second) continue;
-      wrong(place(cat("data.validation[", i, "].name")), cat("two validation sets have the name '", name, "'"));
+      wrong(place(cat("data.validation[", i, "].name")),
+            cat("two validation sets have the name '", name, "'"));
     }
   }
 
   void sources(const std::string& key, const std::vector<SourceSection>& list) {
     for (std::size_t i = 0; i < list.size(); ++i) {
       const std::string item = cat(key, "[", i, "]");
-      if (list[i].path.empty() && sound({item.c_str()})) wrong(place(given(item) ? item : key), cat("'", item, "' wants 'path'"));
+      if (list[i].path.empty() && sound({item.c_str()}))
+        wrong(place(given(item) ? item : key), cat("'", item, "' wants 'path'"));
     }
   }
 
@@ -114,9 +125,11 @@ class Validator {
     const TrainSection& t = r_.train;
     if (!sound({"train.max_steps", "train.epochs", "train.max_tokens", "train.max_minutes"})) return;
     if (t.epochs && *t.epochs <= 0) wrong(place("train.epochs"), "'train.epochs' wants more than 0");
-    if (t.max_minutes && *t.max_minutes <= 0) wrong(place("train.max_minutes"), "'train.max_minutes' wants more than 0");
+    if (t.max_minutes && *t.max_minutes <= 0)
+      wrong(place("train.max_minutes"), "'train.max_minutes' wants more than 0");
     if (!t.max_steps && !t.epochs && !t.max_tokens && !t.max_minutes) {
-      wrong(place({"train"}), "nothing ends the run: give 'train' one of max_steps, epochs, max_tokens or max_minutes");
+      wrong(place({"train"}),
+            "nothing ends the run: give 'train' one of max_steps, epochs, max_tokens or max_minutes");
     }
   }
 
@@ -126,7 +139,8 @@ class Validator {
     if (sound({"optimizer.learning_rate"}) && r_.optimizer.learning_rate <= 0) {
       wrong(place("optimizer.learning_rate"), "'optimizer.learning_rate' wants more than 0");
     }
-    if (!sound({"schedule", "train.max_steps", "train.epochs", "train.max_tokens", "train.max_minutes"})) return;
+    if (!sound({"schedule", "train.max_steps", "train.epochs", "train.max_tokens", "train.max_minutes"}))
+      return;
     const bool counted = t.max_steps || t.epochs || t.max_tokens;
     if (t.max_minutes && !counted && s.name != "constant") {
       wrong(place("train.max_minutes"),
@@ -137,9 +151,11 @@ class Validator {
     const std::int64_t steps = *t.max_steps;
     if (s.warmup_steps >= steps) {
       wrong(place({"schedule.warmup_steps", "train.max_steps"}),
-            cat("'schedule.warmup_steps' is ", s.warmup_steps, ", but the run has ", steps, " steps (train.max_steps)"));
-    } else if (s.name == "wsd" && static_cast<double>(s.warmup_steps) + s.decay_ratio * static_cast<double>(steps) >
-                                      static_cast<double>(steps)) {
+            cat("'schedule.warmup_steps' is ", s.warmup_steps, ", but the run has ", steps,
+                " steps (train.max_steps)"));
+    } else if (s.name == "wsd" &&
+               static_cast<double>(s.warmup_steps) + s.decay_ratio * static_cast<double>(steps) >
+                   static_cast<double>(steps)) {
       wrong(place({"schedule.decay_ratio", "schedule.warmup_steps"}),
             cat("'schedule.decay_ratio' is ", number_text(s.decay_ratio), ": with ", s.warmup_steps,
                 " steps of warm-up that is more than the ", steps, " steps of the run"));
@@ -150,17 +166,21 @@ class Validator {
     const TrainSection& t = r_.train;
     if (!sound({"train.global_batch_size", "train.micro_batch_size"}) || !t.micro_batch_size) return;
     if (t.global_batch_size % *t.micro_batch_size == 0) return;
-    wrong(place({"train.micro_batch_size"}), cat("'train.global_batch_size' ", t.global_batch_size,
-                                               " is not a multiple of 'train.micro_batch_size' ", *t.micro_batch_size));
+    wrong(place({"train.micro_batch_size"}),
+          cat("'train.global_batch_size' ", t.global_batch_size,
+              " is not a multiple of 'train.micro_batch_size' ", *t.micro_batch_size));
   }
 
   void stopping_early() {
-    if (!sound({"early_stopping", "data.validation", "evaluate.every"}) || r_.early_stopping.patience == 0) return;
+    if (!sound({"early_stopping", "data.validation", "evaluate.every"}) || r_.early_stopping.patience == 0)
+      return;
     if (!has_validation()) {
-      wrong(place("early_stopping.patience"), "'early_stopping' wants 'data.validation': it watches the validation loss");
+      wrong(place("early_stopping.patience"),
+            "'early_stopping' wants 'data.validation': it watches the validation loss");
     } else if (r_.evaluate.every == 0) {
-      wrong(place("early_stopping.patience"), "'early_stopping' wants 'evaluate.every': without it nothing is "
-                                              "evaluated before the end");
+      wrong(place("early_stopping.patience"),
+            "'early_stopping' wants 'evaluate.every': without it nothing is "
+            "evaluated before the end");
     }
   }
 
@@ -173,13 +193,15 @@ class Validator {
       if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface)"));
       const std::string target = e.directory.empty() ? e.format : e.directory;
       if (!targets.insert(target).second) {
-        wrong(place(cat(key, ".format")), cat("'", key, "' writes to the same folder as another; give it a 'directory'"));
+        wrong(place(cat(key, ".format")),
+              cat("'", key, "' writes to the same folder as another; give it a 'directory'"));
       }
     }
   }
 
   void no_effect(bool idle, const std::string& key, const std::string& why) {
-    if (idle && given(key)) notes_.push_back(cat("note: ", source_text(place(key)), ": '", key, "' has no effect ", why));
+    if (idle && given(key))
+      notes_.push_back(cat("note: ", source_text(place(key)), ": '", key, "' has no effect ", why));
   }
 
   // Values that are read but change nothing; only a note, because a base may well carry them.
@@ -187,17 +209,21 @@ class Validator {
     const OptimizerSection defaults;
     const OptimizerSection& o = r_.optimizer;
     const bool adamw = o.name == "adamw";
-    no_effect(adamw && o.muon_learning_rate != defaults.muon_learning_rate, "optimizer.muon_learning_rate", "with adamw");
+    no_effect(adamw && o.muon_learning_rate != defaults.muon_learning_rate, "optimizer.muon_learning_rate",
+              "with adamw");
     no_effect(adamw && o.muon_momentum != defaults.muon_momentum, "optimizer.muon_momentum", "with adamw");
     const ScheduleSection usual;
     const ScheduleSection& s = r_.schedule;
-    no_effect(s.name != "wsd" && s.decay_ratio != usual.decay_ratio, "schedule.decay_ratio", "without 'name: wsd'");
-    no_effect(s.name == "constant" && s.min_lr_ratio != usual.min_lr_ratio, "schedule.min_lr_ratio", "with 'constant'");
+    no_effect(s.name != "wsd" && s.decay_ratio != usual.decay_ratio, "schedule.decay_ratio",
+              "without 'name: wsd'");
+    no_effect(s.name == "constant" && s.min_lr_ratio != usual.min_lr_ratio, "schedule.min_lr_ratio",
+              "with 'constant'");
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;
     const bool trained = !t.train.empty();
     no_effect(!trained && t.vocab_size != plain.vocab_size, "tokenizer.vocab_size", "without 'train'");
-    no_effect(t.train != "byte_bpe" && t.pattern != plain.pattern, "tokenizer.pattern", "without 'train: byte_bpe'");
+    no_effect(t.train != "byte_bpe" && t.pattern != plain.pattern, "tokenizer.pattern",
+              "without 'train: byte_bpe'");
   }
 
   const Recipe& r_;

@@ -8,8 +8,8 @@
 
 namespace lathe {
 
-// Adds to context.problems and to notes. Keys in context.broken are not judged: their mistake is told already.
-// `file` is the recipe's, for what is missing altogether.
+// Adds to context.problems and to notes. Keys in context.broken are not judged: their mistake is told
+// already. `file` is the recipe's, for what is missing altogether.
 void validate_recipe(const Recipe& recipe, const std::string& file, ReadContext& context,
                      std::vector<std::string>& notes);
 

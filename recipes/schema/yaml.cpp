@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "recipes/schema/error.h"
+#include "recipes/schema/scalars.h"
 #include "recipes/schema/yaml_text.h"
 
 namespace lathe {
@@ -53,7 +54,8 @@ class TreeBuilder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
     refuse_tag(mark, tag);
-    if (tag != "?" && !text_.quote_closes(mark.line, mark.column)) throw Stop{place(mark), "a quote that is never closed"};
+    if (tag != "?" && !text_.quote_closes(mark.line, mark.column))
+      throw Stop{place(mark), "a quote that is never closed"};
     Yaml value;
     value.kind = Yaml::Kind::Scalar;
     value.text = text;
@@ -94,9 +96,11 @@ class TreeBuilder : public YAML::EventHandler {
     Place key_place;
   };
 
-  Place place(const YAML::Mark& mark) const { return place_as_ ? *place_as_ : text_.place(mark.line, mark.column); }
+  Place place(const YAML::Mark& mark) const {
+    return place_as_ ? *place_as_ : text_.place(mark.line, mark.column);
+  }
 
-  void report(const Place& where, std::string text) { problems_.push_back({where, std::move(text)}); }
+  void report(const Place& where, const std::string& text) { problems_.push_back({where, printable(text)}); }
 
   [[noreturn]] void too_deep(const YAML::Mark& mark) {
     throw Stop{place(mark), cat("more than ", kMaxYamlDepth, " levels of nesting")};
@@ -164,7 +168,8 @@ class TreeBuilder : public YAML::EventHandler {
     const bool was_incomplete = std::exchange(parent.value.incomplete, true);
     if (key.kind != Yaml::Kind::Scalar) return report(where, "a key must be a word");
     if (key.text == "<<" && !key.quoted) {
-      return report(where, "merge keys ('<<') are not read; write the keys out, or inherit a recipe with 'base'");
+      return report(where,
+                    "merge keys ('<<') are not read; write the keys out, or inherit a recipe with 'base'");
     }
     if (const YamlEntry* first = parent.value.find(key.text)) {
       const std::string on = first->key_place.line ? cat(" (first on line ", first->key_place.line, ")") : "";
@@ -204,8 +209,8 @@ std::string source_text(const Place& place) {
   return place.line > 0 ? cat(place.file, ":", place.line) : place.file;
 }
 
-std::optional<Yaml> parse_yaml(const std::string& raw, const std::string& file, std::vector<RecipeProblem>& problems,
-                               const Place* place_as) {
+std::optional<Yaml> parse_yaml(const std::string& raw, const std::string& file,
+                               std::vector<RecipeProblem>& problems, const Place* place_as) {
   const auto at = [&](const Place& place) { return place_as ? *place_as : place; };
   YamlText text(raw, file);
   if (auto flaw = text.flaw()) {
@@ -222,7 +227,8 @@ std::optional<Yaml> parse_yaml(const std::string& raw, const std::string& file, 
     problems.push_back({stop.place, stop.text});
     return std::nullopt;
   } catch (const YAML::Exception& error) {
-    problems.push_back({at(text.place(error.mark.line, error.mark.column)), cat("this is not YAML: ", error.msg)});
+    problems.push_back(
+        {at(text.place(error.mark.line, error.mark.column)), cat("this is not YAML: ", error.msg)});
     return std::nullopt;
   }
   if (!builder.root) builder.root = Yaml{};

@@ -18,7 +18,9 @@ std::string hex_byte(unsigned char byte) {
 }  // namespace
 
 int utf8_length_at(const std::string& text, std::size_t at) {
-  const auto byte = [&](std::size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
+  const auto byte = [&](std::size_t i) -> unsigned {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
   const auto follows = [&](int count) {
     for (int i = 1; i <= count; ++i) {
       if ((byte(at + i) & 0xC0u) != 0x80u) return false;
@@ -53,7 +55,8 @@ YamlText::YamlText(const std::string& raw, std::string file) : file_(std::move(f
 
 std::optional<RecipeProblem> YamlText::flaw() const {
   if (text_.size() > kMaxRecipeBytes) {
-    return RecipeProblem{{file_, 1, 1}, cat("the file has ", text_.size(), " bytes; a recipe has at most ", kMaxRecipeBytes)};
+    return RecipeProblem{
+        {file_, 1, 1}, cat("the file has ", text_.size(), " bytes; a recipe has at most ", kMaxRecipeBytes)};
   }
   if (auto flaw = bad_byte()) return flaw;
   return tab_indent();
@@ -64,7 +67,8 @@ std::optional<RecipeProblem> YamlText::bad_byte() const {
     const int length = utf8_length_at(text_, i);
     const auto byte = static_cast<unsigned char>(text_[i]);
     if (length == 0) {
-      return RecipeProblem{place_of_byte(i), cat("byte ", hex_byte(byte), " is not UTF-8; save the file as UTF-8")};
+      return RecipeProblem{place_of_byte(i),
+                           cat("byte ", hex_byte(byte), " is not UTF-8; save the file as UTF-8")};
     }
     if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7F) {
       return RecipeProblem{place_of_byte(i), cat("control character ", hex_byte(byte), "; remove it")};
@@ -79,7 +83,8 @@ std::optional<RecipeProblem> YamlText::tab_indent() const {
     const std::size_t end = std::min(text_.find('\n', start), text_.size());
     const std::size_t first = std::min(text_.find_first_not_of(" \t", start), end);
     const std::size_t tab = text_.find('\t', start);
-    if (first < end && tab < first) return RecipeProblem{place_of_byte(tab), "a tab indents this line; YAML wants spaces"};
+    if (first < end && tab < first)
+      return RecipeProblem{place_of_byte(tab), "a tab indents this line; YAML wants spaces"};
   }
   return std::nullopt;
 }
@@ -96,7 +101,8 @@ Place YamlText::place(int line, int byte_column) const {
 
 bool YamlText::quote_closes(int line, int byte_column) const {
   if (line < 0 || static_cast<std::size_t>(line) >= line_starts_.size()) return true;
-  std::size_t i = line_starts_[static_cast<std::size_t>(line)] + static_cast<std::size_t>(std::max(byte_column, 0));
+  std::size_t i =
+      line_starts_[static_cast<std::size_t>(line)] + static_cast<std::size_t>(std::max(byte_column, 0));
   while (i < text_.size() && (text_[i] == '&' || text_[i] == '!')) {  // an anchor or a tag comes first
     i = text_.find_first_of(" \n", i);
     i = std::min(text_.find_first_not_of(" \n", i), text_.size());

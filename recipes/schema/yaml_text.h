@@ -1,6 +1,7 @@
 #pragma once
-// The text of a YAML file before it is parsed: what yaml-cpp would read silently or report badly (bytes that are no
-// UTF-8, control characters, tabs as indentation, size) is found here, and byte columns become character columns.
+// The text of a YAML file before it is parsed: what yaml-cpp would read silently or report badly (bytes that
+// are no UTF-8, control characters, tabs as indentation, size) is found here, and byte columns become
+// character columns.
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,8 @@ class YamlText {
   std::vector<std::size_t> line_starts_;
 };
 
-// Length of the UTF-8 character that starts at text[at]; 0 when the bytes there are none (overlong forms, surrogates).
+// Length of the UTF-8 character that starts at text[at]; 0 when the bytes there are none (overlong forms,
+// surrogates).
 int utf8_length_at(const std::string& text, std::size_t at);
 
 }  // namespace lathe

@@ -1,5 +1,5 @@
-// Every bad recipe of tests/cases/recipes opens with the exact messages it must give (`# expect: `), and with the --set
-// it is loaded with (`# set: `).
+// Every bad recipe of tests/cases/recipes opens with the exact messages it must give (`# expect: `), and with
+// the --set it is loaded with (`# set: `).
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -33,7 +33,8 @@ Case read_case(const fs::path& file) {
 
 TEST_CASE("bad recipes give exactly the messages expected") {
   const fs::path before = fs::current_path();
-  fs::current_path(fs::path(LATHE_SOURCE_DIR) / "tests/cases/recipes");  // messages name the file as it was given
+  fs::current_path(fs::path(LATHE_SOURCE_DIR) /
+                   "tests/cases/recipes");  // messages name the file as it was given
   int count = 0;
   for (const auto& entry : fs::directory_iterator(".")) {
     if (entry.path().extension() != ".yaml") continue;
@@ -43,7 +44,8 @@ TEST_CASE("bad recipes give exactly the messages expected") {
     CHECK_FALSE(c.expected.empty());
     const LoadedRecipe loaded = load_recipe(file, c.overrides);
     std::vector<std::string> found;
-    for (const RecipeProblem& problem : loaded.problems) found.push_back(place_text(problem.place) + ": " + problem.text);
+    for (const RecipeProblem& problem : loaded.problems)
+      found.push_back(place_text(problem.place) + ": " + problem.text);
     CHECK(found == c.expected);
     std::string all;
     for (const std::string& line : c.expected) all += (all.empty() ? "" : "\n") + line;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <locale>
 
 #include "recipes/schema/error.h"
 #include "recipes/schema/load.h"
@@ -67,18 +68,20 @@ TEST_CASE("a short recipe is complete") {
 }
 
 TEST_CASE("every kind of value is read") {
-  const Recipe r = good(kGood.substr(0, kGood.find("data:")) +
-                        "name: \"12\"\n"
-                        "directory: out/./deep/../here/\n"
-                        "data:\n"
-                        "  train: [{path: a, glob: '**/*.py', weight: 2, exclude: [x, 'y z']}, b.txt, {path: /c, field: body}]\n"
-                        "  validation: [{name: first, path: v1.txt}, sub/v2.jsonl]\n"
-                        "  packing: false\n"
-                        "train: {max_tokens: 10e9, epochs: 1.5, max_minutes: 5, max_steps: 10_000, micro_batch_size: 4,\n"
-                        "        precision: 'fp32'}\n"
-                        "optimizer: {name: muon, learning_rate: 6e-4}\n"
-                        "export: [{format: huggingface, dtype: fp32, directory: ex}]\n")
-                       .recipe;
+  const Recipe r =
+      good(kGood.substr(0, kGood.find("data:")) +
+           "name: \"12\"\n"
+           "directory: out/./deep/../here/\n"
+           "data:\n"
+           "  train: [{path: a, glob: '**/*.py', weight: 2, exclude: [x, 'y z']}, b.txt, {path: /c, field: "
+           "body}]\n"
+           "  validation: [{name: first, path: v1.txt}, sub/v2.jsonl]\n"
+           "  packing: false\n"
+           "train: {max_tokens: 10e9, epochs: 1.5, max_minutes: 5, max_steps: 10_000, micro_batch_size: 4,\n"
+           "        precision: 'fp32'}\n"
+           "optimizer: {name: muon, learning_rate: 6e-4}\n"
+           "export: [{format: huggingface, dtype: fp32, directory: ex}]\n")
+          .recipe;
   REQUIRE(r.name == "12");
   REQUIRE(r.directory == (fs::current_path() / "out/here").string());
   REQUIRE(r.data.train.size() == 3);
@@ -105,9 +108,14 @@ TEST_CASE("every kind of value is read") {
 
 TEST_CASE("default < base < recipe < --set, and each value names its source") {
   const Folder folder;
-  folder.write("base.yaml", kGood + "name: parent\ndirectory: runs/parent\noptimizer: {learning_rate: 5e-4, beta1: 0.8, beta2: 0.9}\n");
-  const std::string file = folder.write("child.yaml", "base: base.yaml\noptimizer: {lr: 4e-4, beta2: 0.99}\nevaluate: {prompts: p.txt}\n");
-  const LoadedRecipe loaded = load_recipe(file, {"optimizer.beta2=0.95", "data.train=[{path: d.txt, weight: 1}, e.txt]"});
+  folder.write(
+      "base.yaml",
+      kGood +
+          "name: parent\ndirectory: runs/parent\noptimizer: {learning_rate: 5e-4, beta1: 0.8, beta2: 0.9}\n");
+  const std::string file = folder.write(
+      "child.yaml", "base: base.yaml\noptimizer: {lr: 4e-4, beta2: 0.99}\nevaluate: {prompts: p.txt}\n");
+  const LoadedRecipe loaded =
+      load_recipe(file, {"optimizer.beta2=0.95", "data.train=[{path: d.txt, weight: 1}, e.txt]"});
   INFO(problems_of(loaded));
   REQUIRE(loaded.problems.empty());
   const Recipe& r = loaded.recipe;
@@ -133,10 +141,11 @@ TEST_CASE("default < base < recipe < --set, and each value names its source") {
 
 TEST_CASE("--set enters sections, lists and other spellings") {
   const std::string text = kGood + "export: [{format: huggingface}]\n";
-  const Recipe r = good(text, {"train.max_steps=20", "train.max_steps=30", "export[0].dtype=fp32", "export.0.directory=o",
-                               "schedule={name: wsd, warmup_steps: 2}", "lr=2e-3", "data.validation=v.txt",
-                               "evaluate.prompts=p.txt", "name=a=b", "model.hidden_size=96"})
-                       .recipe;
+  const Recipe r =
+      good(text, {"train.max_steps=20", "train.max_steps=30", "export[0].dtype=fp32", "export.0.directory=o",
+                  "schedule={name: wsd, warmup_steps: 2}", "lr=2e-3", "data.validation=v.txt",
+                  "evaluate.prompts=p.txt", "name=a=b", "model.hidden_size=96"})
+          .recipe;
   REQUIRE(r.train.max_steps == 30);
   REQUIRE(r.exports[0].dtype == "fp32");
   REQUIRE(r.exports[0].directory == (fs::current_path() / "o").string());
@@ -147,7 +156,9 @@ TEST_CASE("--set enters sections, lists and other spellings") {
   REQUIRE(r.name == "a=b");
   REQUIRE(r.model.config.entries.at(0).key == "hidden_size");
 
-  const std::string list = "model: {family: llama}\ntokenizer: {train: bpe}\ndata: {train: [{path: a}, b]}\ntrain: {max_steps: 10}\n";
+  const std::string list =
+      "model: {family: llama}\ntokenizer: {train: bpe}\ndata: {train: [{path: a}, b]}\ntrain: {max_steps: "
+      "10}\n";
   const Recipe s = good(list, {"data.train[0].path=c", "data.train[1].glob=*.md"}).recipe;
   REQUIRE(s.data.train[0].path == (fs::current_path() / "c").string());
   REQUIRE(s.data.train[1].path == "/somewhere/b");
@@ -156,8 +167,11 @@ TEST_CASE("--set enters sections, lists and other spellings") {
 
 TEST_CASE("inputs are relative to their file, ~ is the home folder") {
   ::setenv("HOME", "/home/tester", 1);
-  const Recipe r = good("model: {path: ../bases/m}\ndata: {train: ~/corpus, validation: ./v.txt}\n"
-                        "tokenizer: {path: ~}\ntrain: {max_steps: 10}\n", {"tokenizer.path=\"~\""}, "sub/dir/x.yaml").recipe;
+  const Recipe r = good(
+                       "model: {path: ../bases/m}\ndata: {train: ~/corpus, validation: ./v.txt}\n"
+                       "tokenizer: {path: ~}\ntrain: {max_steps: 10}\n",
+                       {"tokenizer.path=\"~\""}, "sub/dir/x.yaml")
+                       .recipe;
   const fs::path here = fs::current_path();
   REQUIRE(r.model.path == (here / "sub/bases/m").string());
   REQUIRE(r.data.train[0].path == "/home/tester/corpus");
@@ -182,7 +196,8 @@ TEST_CASE("other spellings are read with a note") {
   REQUIRE(r.train.max_steps == 9);
   REQUIRE(r.evaluate.every == 5);
   const auto has = [&](const std::string& note) {
-    return std::find(loaded.notes.begin(), loaded.notes.end(), "note: /somewhere/x.yaml:" + note) != loaded.notes.end();
+    return std::find(loaded.notes.begin(), loaded.notes.end(), "note: /somewhere/x.yaml:" + note) !=
+           loaded.notes.end();
   };
   REQUIRE(has("1: 'base_model' is read as 'model.path'"));
   REQUIRE(has("6: 'lr_scheduler' is read as 'schedule.name'"));
@@ -190,24 +205,65 @@ TEST_CASE("other spellings are read with a note") {
   REQUIRE(has("9: 'max_norm' is read as 'max_grad_norm'"));
   REQUIRE(has("5: 'gradient_accumulation_steps' gives 'global_batch_size: 8'; accumulation is derived here"));
 
-  const Recipe both = good(kGood + "gradient_accumulation_steps: 4\nglobal_batch_size: 16\nmicro_batch_size: 4\n").recipe;
+  const Recipe both =
+      good(kGood + "gradient_accumulation_steps: 4\nglobal_batch_size: 16\nmicro_batch_size: 4\n").recipe;
   REQUIRE(both.train.micro_batch_size == 4);
   REQUIRE(good(kGood + "gradient_accumulation_steps: 4\n").recipe.train.micro_batch_size == 4);
 }
 
 TEST_CASE("anchors and aliases are read, with places of their own") {
   const LoadedRecipe loaded = good(
-      "model: {family: llama}\ntokenizer: {train: bpe}\ndata: {train: [&a {path: p, weight: 1}, *a]}\ntrain: {max_steps: 10}\n");
+      "model: {family: llama}\ntokenizer: {train: bpe}\ndata: {train: [&a {path: p, weight: 1}, *a]}\ntrain: "
+      "{max_steps: 10}\n");
   REQUIRE(loaded.recipe.data.train.at(1).path == "/somewhere/p");
   REQUIRE(loaded.recipe.data.train.at(1).weight == 1);
 }
 
 TEST_CASE("what has no effect is a note") {
   const LoadedRecipe loaded = good(kGood + "optimizer: {muon_momentum: 0.9}\n");
-  REQUIRE(loaded.notes == std::vector<std::string>{"note: /somewhere/x.yaml:5: 'optimizer.muon_momentum' has no effect with adamw"});
+  REQUIRE(loaded.notes ==
+          std::vector<std::string>{
+              "note: /somewhere/x.yaml:5: 'optimizer.muon_momentum' has no effect with adamw"});
 }
 
 TEST_CASE("a clock may stop a constant schedule") {
-  const std::string text = kGood.substr(0, kGood.find("train: {max")) + "train: {max_minutes: 5}\nschedule: {name: constant}\n";
+  const std::string text =
+      kGood.substr(0, kGood.find("train: {max")) + "train: {max_minutes: 5}\nschedule: {name: constant}\n";
   REQUIRE(good(text).recipe.train.max_minutes == 5.0);
+}
+
+TEST_CASE("what is above chooses between ways that exclude each other") {
+  const Recipe tuned = good(kGood, {"model.path=/m", "tokenizer.path=/t"}).recipe;
+  REQUIRE(tuned.model.path == "/m");
+  REQUIRE(tuned.model.family.empty());
+  REQUIRE(tuned.model.size.empty());
+  REQUIRE(tuned.tokenizer.path == "/t");
+  REQUIRE(tuned.tokenizer.train.empty());
+  const Recipe scratch =
+      good("model: {path: m}\ntokenizer: {path: t}\ndata: {train: a}\ntrain: {max_steps: 3}\n",
+           {"model={family: gpt2}", "tokenizer.train=bpe"})
+          .recipe;
+  REQUIRE(scratch.model.path.empty());
+  REQUIRE(scratch.model.family == "gpt2");
+  REQUIRE(scratch.tokenizer.path.empty());
+  REQUIRE(good(kGood, {"model.size=5m"}).recipe.model.family == "llama");
+}
+
+TEST_CASE("a locale with decimal commas and grouped digits changes nothing") {
+  struct Comma : std::numpunct<char> {
+    char do_decimal_point() const override { return ','; }
+    char do_thousands_sep() const override { return '.'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new Comma));
+  const LoadedRecipe loaded =
+      load_recipe_text(std::string(1999, '\n') + kGood + "optimizer: {eps: 1.5e-3, lr: x}\n", "/x.yaml",
+                       {"train.max_tokens=1234567"});
+  const std::string printed = print_recipe(loaded), problems = problems_of(loaded);
+  std::locale::global(before);
+  REQUIRE(loaded.recipe.optimizer.eps == 1.5e-3);
+  REQUIRE(problems == "/x.yaml:2004:30: 'optimizer.learning_rate' wants a number, found 'x'\n");
+  REQUIRE(printed.find("eps: 0.0015\n") != std::string::npos);
+  REQUIRE(printed.find("max_tokens: 1234567\n") != std::string::npos);
+  REQUIRE(loaded.source.at("optimizer.eps") == "/x.yaml:2004");
 }

@@ -19,9 +19,20 @@ TEST_CASE("integers are decimal and exact") {
   REQUIRE(parse_integer("0").value == 0);
   REQUIRE(parse_integer("0e400").value == 0);
   REQUIRE(parse_integer("9223372036854775807").value == std::numeric_limits<std::int64_t>::max());
-  REQUIRE(parse_integer("9007199254740993e0").value == 9007199254740993);  // 2^53 + 1: no way through a double
-  for (const char* bad : {"", "-", "010", "00", "0x10", "0o7", "1.0", "1.5", "1e-3", "15e-2", "_1", "1_", "1__0", "1e", "1e1.5",
-                          "9223372036854775808", "1e19", "99999999999999999999", "5m", "1,5", " 1", "1 ", "true", "nan"}) {
+  REQUIRE(parse_integer("9007199254740993e0").value ==
+          9007199254740993);  // 2^53 + 1: no way through a double
+  for (const char* bad : {"",      "-",
+                          "010",   "00",
+                          "0x10",  "0o7",
+                          "1.0",   "1.5",
+                          "1e-3",  "15e-2",
+                          "_1",    "1_",
+                          "1__0",  "1e",
+                          "1e1.5", "9223372036854775808",
+                          "1e19",  "99999999999999999999",
+                          "5m",    "1,5",
+                          " 1",    "1 ",
+                          "true",  "nan"}) {
     INFO(bad);
     REQUIRE_FALSE(parse_integer(bad).value);
   }
@@ -38,7 +49,8 @@ TEST_CASE("numbers are finite and read the same in every locale") {
   REQUIRE(parse_number("-2").value == -2.0);
   REQUIRE(parse_number("3E+4").value == 3e4);
   REQUIRE(parse_number("1_000.25").value == 1000.25);
-  for (const char* bad : {".inf", "-.inf", ".nan", "inf", "nan", "1e999", "1e-3%", "0,1", "01.5", "0x1p3", "1:30", "", ".", "e5"}) {
+  for (const char* bad : {".inf", "-.inf", ".nan", "inf", "nan", "1e999", "1e-3%", "0,1", "01.5", "0x1p3",
+                          "1:30", "", ".", "e5"}) {
     INFO(bad);
     REQUIRE_FALSE(parse_number(bad).value);
   }
@@ -70,7 +82,8 @@ TEST_CASE("booleans are true and false alone") {
 }
 
 TEST_CASE("the nearest key is a typing error away") {
-  const std::vector<std::string> keys = {"name", "learning_rate", "weight_decay", "beta1", "eps", "warmup_steps"};
+  const std::vector<std::string> keys = {"name",  "learning_rate", "weight_decay",
+                                         "beta1", "eps",           "warmup_steps"};
   REQUIRE(nearest("learning_rat", keys) == "learning_rate");
   REQUIRE(nearest("leraning_rate", keys) == "learning_rate");
   REQUIRE(nearest("Learning_Rate", keys) == "learning_rate");
@@ -83,7 +96,8 @@ TEST_CASE("the nearest key is a typing error away") {
 
 TEST_CASE("text that YAML would take for something else is quoted") {
   REQUIRE(yaml_scalar("runs/tiny_lm") == "runs/tiny_lm");
-  for (const char* text : {"true", "No", "null", "123", "1e3", "~", "", "a: b", "a #b", "- a", "x, y", "*.py", "[a]", "a b", ".5", "-x"}) {
+  for (const char* text : {"true", "No", "null", "123", "1e3", "~", "", "a: b", "a #b", "- a", "x, y", "*.py",
+                           "[a]", "a b", ".5", "-x"}) {
     INFO(text);
     REQUIRE(yaml_scalar(text).front() == '"');
   }

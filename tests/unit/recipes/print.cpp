@@ -1,0 +1,235 @@
+// What is printed is read back to the same values; comparing names what differs; reference and schema cover
+// every key.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "recipes/schema/describe.h"
+#include "recipes/schema/error.h"
+#include "recipes/schema/load.h"
+#include "recipes/schema/yaml.h"
+#include "tests/catch.h"
+
+using namespace lathe;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Every key away from its default, and text that wants quoting.
+const std::string kFull =
+    "name: 'no'\n"
+    "directory: 'out: #1 \"x\"\\y'\n"
+    "device: cpu\n"
+    "model:\n"
+    "  family: llama\n"
+    "  size: 5m\n"
+    "  hidden_size: 96\n"
+    "  rope_theta: 1e6\n"
+    "  quoted: '5'\n"
+    "  nested: {list: [1, 'two', [a, b], {c: d, e: []}], empty: {}}\n"
+    "tokenizer: {train: unigram, vocab_size: 300, pattern: llama3}\n"
+    "data:\n"
+    "  train: [{path: a, glob: '**/*.py', field: body, weight: 0.1, name: code, exclude: [x, 'y, z', '-']}, "
+    "\"d\\u00e9j\\u00e0\\tvu\\n\"]\n"
+    "  validation: [{name: 'true', path: v}, w]\n"
+    "  sequence_length: 64\n"
+    "  packing: false\n"
+    "  deduplicate: false\n"
+    "  overlength: drop\n"
+    "  encoding: skip\n"
+    "  cache: c\n"
+    "  workers: 3\n"
+    "optimizer: {name: muon, learning_rate: 0.0003333333333333333, weight_decay: 0, beta1: 0.8, beta2: 0.91, "
+    "eps: 1e-12,\n"
+    "            muon_learning_rate: 0.03, muon_momentum: 0.9}\n"
+    "schedule: {name: wsd, warmup_steps: 3, min_lr_ratio: 0.05, decay_ratio: 0.3}\n"
+    "train: {max_steps: 50, max_tokens: 10e9, epochs: 1.25, max_minutes: 7, global_batch_size: 12, "
+    "micro_batch_size: 4,\n"
+    "        precision: bf16, max_grad_norm: 0.5, seed: 4611686018427387903, threads: 2, "
+    "activation_checkpointing: true,\n"
+    "        dropout: 0.1, z_loss: 1e-4, on_spike: rollback, spike_sigma: 5}\n"
+    "early_stopping: {patience: 3, min_delta: 0.01}\n"
+    "evaluate: {every: 5, max_rows: 100, prompts: p.txt, sample_tokens: 7}\n"
+    "checkpoint: {every: 10, keep_last: 5, keep_best: false, resume: must}\n"
+    "parallel: {strategy: replicate}\n"
+    "export: [{format: huggingface, dtype: fp16, directory: e, max_shard_bytes: 100_000}]\n";
+
+LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  LoadedRecipe loaded = load_recipe_text(text, "/somewhere/x.yaml", overrides);
+  std::string all;
+  for (const auto& problem : loaded.problems) all += place_text(problem.place) + ": " + problem.text + "\n";
+  INFO(all);
+  REQUIRE(loaded.problems.empty());
+  return loaded;
+}
+
+std::string shell(const std::string& command, int& status) {
+  std::string out;
+  FILE* pipe = ::popen(command.c_str(), "r");
+  char buffer[256];
+  while (std::fgets(buffer, sizeof buffer, pipe)) out += buffer;
+  const int raw = ::pclose(pipe);
+  status = WIFEXITED(raw) ? WEXITSTATUS(raw) : -1;
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a printed recipe reads back to the same values") {
+  const LoadedRecipe before = good(kFull);
+  std::set<std::string> keys;  // the text above must leave no key at its default, or this test proves little
+  const Recipe defaults;
+  const auto changed = compare_recipes(defaults, before.recipe);
+  for (const auto& difference : changed) keys.insert(difference.key);
+  for (const FlatValue& value : flatten(describe_fields(defaults))) {
+    INFO(value.key);
+    const bool fixed = value.key == "base" || value.key == "task" || value.key == "model.path" ||
+                       value.key == "tokenizer.path";
+    CHECK((fixed || keys.count(value.key) == 1));
+  }
+  for (bool with_sources : {false, true}) {
+    const std::string text = print_recipe(before, with_sources);
+    INFO(text);
+    const LoadedRecipe after = load_recipe_text(text, "/elsewhere/other.yaml");
+    for (const auto& problem : after.problems) UNSCOPED_INFO(place_text(problem.place) + ": " + problem.text);
+    REQUIRE(after.problems.empty());
+    for (const auto& d : compare_recipes(before.recipe, after.recipe))
+      UNSCOPED_INFO(d.key + ": " + d.before + " | " + d.after);
+    REQUIRE(compare_recipes(before.recipe, after.recipe).empty());
+    REQUIRE(after.recipe.name == "no");
+    REQUIRE(after.recipe.data.train[1].path == "/somewhere/d\u00e9j\u00e0\tvu\n");
+    REQUIRE(after.recipe.optimizer.learning_rate == 0.0003333333333333333);
+    REQUIRE(after.recipe.train.seed == 4611686018427387903);
+    REQUIRE(after.recipe.model.config.entries.size() == 4);
+    REQUIRE(after.recipe.model.config.entries[2].value->quoted);
+    REQUIRE(print_recipe(after) == print_recipe(before));
+  }
+}
+
+TEST_CASE("a short recipe and the built-in ones read back too") {
+  ::setenv("LATHE_RECIPES", LATHE_SOURCE_DIR "/recipes", 1);
+  REQUIRE(builtin_recipes().size() >= 2);
+  for (const BuiltinRecipe& recipe : builtin_recipes()) {
+    INFO(recipe.name);
+    REQUIRE_FALSE(recipe.summary.empty());
+    const LoadedRecipe before = load_recipe(recipe.name);
+    for (const auto& problem : before.problems)
+      UNSCOPED_INFO(place_text(problem.place) + ": " + problem.text);
+    REQUIRE(before.problems.empty());
+    REQUIRE(before.notes.empty());
+    REQUIRE(before.file.empty());
+    REQUIRE(before.recipe.name == recipe.name);
+    const LoadedRecipe after = load_recipe_text(print_recipe(before), "/x/" + recipe.name + ".yaml");
+    REQUIRE(after.problems.empty());
+    REQUIRE(compare_recipes(before.recipe, after.recipe).empty());
+  }
+  ::unsetenv("LATHE_RECIPES");
+}
+
+TEST_CASE("built-in recipes are found by name, and a wrong name is told") {
+  ::setenv("LATHE_RECIPES", LATHE_SOURCE_DIR "/recipes", 1);
+  REQUIRE(load_recipe("quickstart.yaml").recipe.model.size == "5m");
+  REQUIRE(load_recipe("pretrain/tiny").recipe.train.max_steps == 20);
+  try {
+    load_recipe("quickstat");
+    FAIL("found");
+  } catch (const Error& error) {
+    REQUIRE(std::string(error.what()).find("(did you mean 'quickstart'?)") != std::string::npos);
+    REQUIRE(error.code() == ExitCode::Usage);
+  }
+  REQUIRE_THROWS_AS(load_recipe(LATHE_SOURCE_DIR), Error);
+  ::unsetenv("LATHE_RECIPES");
+}
+
+TEST_CASE("comparing names the keys that differ") {
+  const Recipe a = good(kFull).recipe;
+  REQUIRE(compare_recipes(a, a).empty());
+  const Recipe b = good(kFull, {"train.seed=18", "model.hidden_size=128", "data.train[0].weight=2",
+                                "model.nested.list=[1]"})
+                       .recipe;
+  const auto differences = compare_recipes(a, b);
+  std::vector<std::string> lines;
+  for (const auto& d : differences) lines.push_back(d.key + ": " + d.before + " -> " + d.after);
+  REQUIRE(lines == std::vector<std::string>{
+                       "model.hidden_size: 96 -> 128", "model.nested.list[1]: \"two\" -> not set",
+                       "model.nested.list[2][0]: a -> not set", "model.nested.list[2][1]: b -> not set",
+                       "model.nested.list[3].c: d -> not set", "model.nested.list[3].e: [] -> not set",
+                       "data.train[0].weight: 0.1 -> 2", "train.seed: 4611686018427387903 -> 18"});
+  Recipe c = a;
+  c.train.max_steps.reset();
+  c.train.micro_batch_size.reset();
+  const auto unset = compare_recipes(a, c);
+  REQUIRE(unset.size() == 2);
+  REQUIRE(unset[0].after == "not set");
+  REQUIRE(unset[1].after == "auto");
+}
+
+TEST_CASE("sources are printed beside the values") {
+  const std::string text = print_recipe(good(kFull, {"train.seed=18"}), true);
+  REQUIRE(text.find("seed: 18") != std::string::npos);
+  REQUIRE(text.find("# --set #1") != std::string::npos);
+  REQUIRE(text.find("# /somewhere/x.yaml:5") != std::string::npos);
+  REQUIRE(text.find("# default") != std::string::npos);
+}
+
+TEST_CASE("the reference names every key with type, default and help") {
+  const std::string table = recipe_reference();
+  for (const std::string& key : all_recipe_keys()) {
+    INFO(key);
+    REQUIRE(table.find("| `" + key + "` |") != std::string::npos);
+  }
+  REQUIRE(
+      table.find(
+          "| `optimizer.learning_rate` | number, 0 to 10 | `0.001` | peak rate of AdamW after warm-up |\n") !=
+      std::string::npos);
+  REQUIRE(table.find("| `train.micro_batch_size` | integer, 1 to 1048576, or auto | `auto` |") !=
+          std::string::npos);
+  REQUIRE(table.find("| `data.train[].path` |") != std::string::npos);
+  REQUIRE(table.find("| `data.train[].exclude` | list of text |") != std::string::npos);
+}
+
+TEST_CASE("the JSON Schema agrees with the reader") {
+  const fs::path folder = fs::temp_directory_path() / ("lathe_schema_" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  std::ofstream(folder / "schema.json") << recipe_json_schema();
+  // Python's json reads it; jsonschema, where installed, also checks it and a good and a bad recipe against
+  // it.
+  std::ofstream(folder / "check.py")
+      << "import json, sys\n"
+         "schema = json.load(open(sys.argv[1]))\n"
+         "train = schema['properties']['train']['properties']\n"
+         "assert train['max_steps']['type'] == 'integer' and train['max_steps']['minimum'] == 1\n"
+         "assert schema['properties']['optimizer']['properties']['name']['enum'] == ['adamw', 'muon']\n"
+         "assert schema['additionalProperties'] is False\n"
+         "assert schema['properties']['model']['additionalProperties'] is True\n"
+         "try:\n"
+         "    import jsonschema\n"
+         "except ImportError:\n"
+         "    sys.exit(0)\n"
+         "jsonschema.Draft202012Validator.check_schema(schema)\n"
+         "check = jsonschema.Draft202012Validator(schema)\n"
+         "good = {'model': {'family': 'llama', 'hidden_size': 3}, 'data': {'train': [{'path': 'a'}, 'b'], "
+         "'validation': 0.1},\n"
+         "        'train': {'max_steps': 3, 'micro_batch_size': 'auto'}, 'export': [{'format': "
+         "'huggingface'}]}\n"
+         "assert check.is_valid(good)\n"
+         "for bad in ({'trian': {}}, {'train': {'max_steps': 0}}, {'train': {'max_steps': 'x'}}, "
+         "{'optimizer': {'name': 'adam'}},\n"
+         "            {'data': {'validation': 1.5}}, {'train': {'micro_batch_size': 'automatic'}}):\n"
+         "    assert not check.is_valid(bad), bad\n";
+  int status = 0;
+  shell("python3 --version 2>/dev/null", status);
+  if (status == 0) {
+    const std::string out =
+        shell("python3 " + (folder / "check.py").string() + " " + (folder / "schema.json").string() + " 2>&1",
+              status);
+    INFO(out);
+    REQUIRE(status == 0);
+  }
+  fs::remove_all(folder);
+}
