@@ -1,0 +1,391 @@
+#include <cerrno>
+#include <chrono>
+#include <map>
+#include <set>
+
+#include "data/io/faulty_file_system.h"
+#include "data/io/hash.h"
+#include "tests/unit/data/shards/support.h"
+
+using namespace lathe;
+using testing::contains_text;
+using testing::CountingTools;
+using testing::TempFolder;
+using testing::write_text;
+
+namespace {
+
+// A corpus of two sources: 40 small files, a jsonl with a duplicate and an empty record.
+struct Workplace {
+  TempFolder folder;
+  Recipe recipe;
+  Workplace() {
+    for (int i = 0; i < 40; ++i) write_text(folder / ("corpus/" + std::to_string(i) + ".txt"), text(i));
+    write_text(folder / "more.jsonl", "{\"text\": \"first record\"}\n{\"text\": \"" + text(3) +
+                                          "\"}\n{\"text\": \"\"}\n{\"text\": \"last record\"}\n");
+    recipe.name = "x";
+    recipe.directory = folder / "runs/x";
+    recipe.tokenizer.train = "byte_bpe";
+    recipe.tokenizer.vocab_size = 700;  // ByteTokenizer without shift
+    recipe.data.train.resize(2);
+    recipe.data.train[0].path = folder / "corpus";
+    recipe.data.train[1].path = folder / "more.jsonl";
+    recipe.data.train[1].weight = 2;
+    recipe.data.sequence_length = 32;
+    recipe.data.workers = 2;
+  }
+  // Different words in every text: near-duplicate grouping must not tie them.
+  static std::string text(int i) {
+    std::string result;
+    for (int w = 0; w < 5 + i % 7; ++w) result += "w" + sha256_hex(std::to_string(i * 100 + w)).substr(0, 6) + " ";
+    return result;
+  }
+  std::string cache() const { return folder / "runs/.lathe_cache"; }
+};
+
+std::multiset<std::string> texts_of(const PreparedSet& set) {
+  std::multiset<std::string> texts;
+  for (const std::string& path : set.shards) {
+    const TokenShard shard(path);
+    for (std::uint64_t d = 0; d < shard.documents(); ++d) {
+      std::vector<std::int32_t> ids(shard.document_length(d));
+      shard.read(d, 0, ids);
+      std::string text;
+      for (std::size_t i = 0; i + 1 < ids.size(); ++i) text += static_cast<char>(ids[i]);
+      if (ids.back() != 256) text += "<no end>";
+      texts.insert(text);
+    }
+  }
+  return texts;
+}
+
+void check_balance(const TokenLedger& ledger, std::uint64_t sequence_length) {
+  CHECK(ledger.documents_read == ledger.documents_kept + ledger.documents_duplicate + ledger.documents_dropped);
+  CHECK(ledger.tokens_read == ledger.tokens_kept + ledger.tokens_truncated + ledger.tokens_dropped);
+  CHECK(ledger.row_tokens == ledger.tokens_kept - ledger.documents_kept);
+  CHECK(ledger.rows * sequence_length == ledger.row_tokens + ledger.padded);
+}
+
+std::map<std::string, std::string> shard_bytes(const PreparedData& data) {
+  std::map<std::string, std::string> bytes;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(data.directory)) {
+    bytes[entry.path().filename().string()] = testing::read_bytes(entry.path().string());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("a corpus becomes one shard a source with every document once") {
+  Workplace place;
+  CountingTools counting;
+  std::set<std::string> phases;
+  const auto progress = [&](const std::string& phase, double fraction) {
+    phases.insert(phase);
+    CHECK((fraction >= 0 && fraction <= 1));
+  };
+  const PreparedData data = prepare_data_with(place.recipe, progress, counting.tools());
+  CHECK_FALSE(data.was_ready);
+  CHECK(phases == std::set<std::string>{"reading", "tokenizer", "tokenising"});
+  CHECK(data.train.name == "train");
+  REQUIRE(data.train.shards.size() == 2);
+  CHECK(data.train.weights == std::vector<double>{0, 2});
+  CHECK(data.validation.empty());
+  std::multiset<std::string> expected{"first record", "last record"};
+  std::uint64_t bytes = 12 + 11;
+  for (int i = 0; i < 40; ++i) {
+    expected.insert(Workplace::text(i));
+    bytes += Workplace::text(i).size();
+  }
+  CHECK(texts_of(data.train) == expected);
+  CHECK(data.train.bytes == bytes);
+  const TokenLedger& ledger = data.train.ledger;
+  CHECK(ledger.documents_read == 44);  // with the copy and the empty one
+  CHECK(ledger.documents_kept == 42);
+  CHECK(ledger.documents_duplicate == 1);
+  CHECK(ledger.documents_dropped == 1);
+  CHECK(ledger.bytes_kept == bytes);
+  CHECK(ledger.tokens_kept == bytes + 42);  // one EOS each
+  check_balance(ledger, 32);
+  CHECK(TokenShard(data.train.shards[1]).document_source(0) == 1);
+  CHECK(std::filesystem::path(data.directory).parent_path() == place.cache());
+  CHECK(std::filesystem::exists(data.tokenizer_path + "/tokenizer.json"));
+  CHECK(data.tokenizer->vocab_size() == 257);
+  CHECK(data.data_sha256.size() == 64);
+  const std::multiset<std::string> trained(counting.training_texts.begin(), counting.training_texts.end());
+  CHECK(trained == expected);
+}
+
+TEST_CASE("a share is held out and the tokenizer never sees it") {
+  Workplace place;
+  place.recipe.data.validation.share = 0.25;
+  CountingTools counting;
+  const PreparedData data = prepare_data_with(place.recipe, {}, counting.tools());
+  REQUIRE(data.validation.size() == 1);
+  CHECK(data.validation[0].name == "validation");
+  const auto held = texts_of(data.validation[0]), kept = texts_of(data.train);
+  CHECK(held.size() + kept.size() == 42);
+  CHECK(held.size() >= 6);
+  CHECK(held.size() <= 16);
+  for (const std::string& text : held) CHECK(kept.count(text) == 0);
+  const std::multiset<std::string> trained(counting.training_texts.begin(), counting.training_texts.end());
+  CHECK(trained == kept);
+  check_balance(data.train.ledger, 32);
+  check_balance(data.validation[0].ledger, 32);
+  CHECK(data.train.ledger.documents_read + data.validation[0].ledger.documents_read == 44);
+}
+
+TEST_CASE("validation sets of their own keep their names") {
+  Workplace place;
+  write_text(place.folder / "held/a.txt", "something else entirely");
+  place.recipe.data.validation.sets.resize(2);
+  place.recipe.data.validation.sets[0].path = place.folder / "held";
+  place.recipe.data.validation.sets[0].name = "own words";
+  place.recipe.data.validation.sets[1].path = place.folder / "more.jsonl";
+  CountingTools counting;
+  const PreparedData data = prepare_data_with(place.recipe, {}, counting.tools());
+  REQUIRE(data.validation.size() == 2);
+  CHECK(data.validation[0].name == "own words");
+  CHECK(data.validation[1].name == "more");
+  CHECK(data.validation[0].bytes == 23);
+  CHECK(texts_of(data.validation[1]).size() == 3);  // the record that train holds twice counts here
+  place.recipe.data.validation.sets[1].name = "own words";
+  CHECK_THROWS_WITH(prepare_data_with(place.recipe, {}, counting.tools()), contains_text("own words"));
+}
+
+TEST_CASE("the files do not depend on the number of threads, the time or the folder") {
+  Workplace one, two;
+  one.recipe.data.validation.share = two.recipe.data.validation.share = 0.2;
+  one.recipe.data.workers = 1;
+  two.recipe.data.workers = 5;
+  CountingTools counting;
+  const PreparedData a = prepare_data_with(one.recipe, {}, counting.tools());
+  const PreparedData b = prepare_data_with(two.recipe, {}, counting.tools());
+  CHECK(a.data_sha256 == b.data_sha256);
+  CHECK(std::filesystem::path(a.directory).filename() == std::filesystem::path(b.directory).filename());
+  CHECK(shard_bytes(a) == shard_bytes(b));
+  CHECK(shard_bytes(a).size() == 4);  // two sources, validation, prepared.json
+}
+
+TEST_CASE("unchanged data is ready at once, without being read") {
+  Workplace place;
+  CountingTools counting;
+  const PreparedData first = prepare_data_with(place.recipe, {}, counting.tools());
+  CHECK(counting.trained == 1);
+  for (int i = 0; i < 40; ++i) {  // contents cannot have been read
+    std::filesystem::permissions(place.folder / ("corpus/" + std::to_string(i) + ".txt"),
+                                 std::filesystem::perms::none);
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  const PreparedData again = prepare_data_with(
+      place.recipe, [](const std::string& phase, double) { FAIL("worked on " + phase); }, counting.tools());
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(500));
+  CHECK(again.was_ready);
+  CHECK(counting.trained == 1);
+  CHECK(again.directory == first.directory);
+  CHECK(again.train.shards == first.train.shards);
+  CHECK(again.train.weights == first.train.weights);
+  CHECK(again.train.bytes == first.train.bytes);
+  CHECK(again.train.ledger == first.train.ledger);
+  CHECK(again.data_sha256 == first.data_sha256);
+}
+
+TEST_CASE("every kind of change is noticed, and only what it touches is made again") {
+  Workplace place;
+  CountingTools counting;
+  const std::string before = prepare_data_with(place.recipe, {}, counting.tools()).directory;
+  const auto now = [&] { return prepare_data_with(place.recipe, {}, counting.tools()); };
+
+  SECTION("a text of the same length") {
+    std::string text = Workplace::text(5);
+    text[3] = text[3] == 'x' ? 'y' : 'x';
+    write_text(place.folder / "corpus/5.txt", text);
+    const PreparedData data = now();
+    CHECK(data.directory != before);
+    CHECK(texts_of(data.train).count(text) == 1);
+    CHECK(counting.trained == 2);
+  }
+  SECTION("a new file") {
+    write_text(place.folder / "corpus/new.txt", "one more text");
+    CHECK(texts_of(now().train).count("one more text") == 1);
+  }
+  SECTION("a file that went") {
+    std::filesystem::remove(place.folder / "corpus/5.txt");
+    CHECK(now().directory != before);
+  }
+  SECTION("a touched file with the same content is read again and found the same") {
+    const std::string path = place.folder / "corpus/5.txt";
+    std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) + std::chrono::seconds(5));
+    const PreparedData data = now();
+    CHECK(data.was_ready);
+    CHECK(data.directory == before);
+    CHECK(counting.trained == 1);
+  }
+  SECTION("the row length changes shards and keeps the tokenizer") {
+    place.recipe.data.sequence_length = 33;
+    CHECK(now().directory != before);
+    CHECK(counting.trained == 1);
+  }
+  SECTION("packing") {
+    place.recipe.data.packing = false;
+    const PreparedData data = now();
+    CHECK(data.directory != before);
+    CHECK(TokenShard(data.train.shards[0]).row(0).size() == 1);
+  }
+  SECTION("deduplication") {
+    place.recipe.data.deduplicate = false;
+    const PreparedData data = now();
+    CHECK(data.directory != before);
+    CHECK(data.train.ledger.documents_kept == 43);
+  }
+  SECTION("the tokenizer's settings") {
+    place.recipe.tokenizer.vocab_size = 701;
+    const PreparedData data = now();
+    CHECK(data.directory != before);
+    CHECK(data.tokenizer->vocab_size() == 258);
+  }
+  SECTION("a given tokenizer, by its content") {
+    write_text(place.folder / "given/tokenizer.json", "{\"shift\": 3}");
+    place.recipe.tokenizer.train = "";
+    place.recipe.tokenizer.path = place.folder / "given";
+    const PreparedData data = now();
+    CHECK(data.directory != before);
+    CHECK(data.tokenizer->vocab_size() == 260);
+    CHECK(now().was_ready);
+    write_text(place.folder / "given/tokenizer.json", "{\"shift\": 4}");
+    const PreparedData changed = now();
+    CHECK_FALSE(changed.was_ready);
+    CHECK(changed.directory != data.directory);
+    CHECK(TokenShard(changed.train.shards[0]).info().vocab_size == 261);
+  }
+  SECTION("weights change nothing that is stored") {
+    place.recipe.data.train[0].weight = 5;
+    const PreparedData data = now();
+    CHECK(data.was_ready);
+    CHECK(data.train.weights == std::vector<double>{5, 2});
+  }
+  SECTION("a shard that was cut short is made again") {
+    std::filesystem::resize_file(before + "/train-0.h5", 5000);
+    const PreparedData data = now();
+    CHECK_FALSE(data.was_ready);
+    CHECK(texts_of(data.train).size() == 42);
+    CHECK(counting.trained == 1);
+  }
+  SECTION("a tokenizer that was removed is trained again") {
+    for (const auto& entry : std::filesystem::directory_iterator(place.cache())) {
+      if (entry.path().filename().string().rfind("tokenizer-", 0) == 0) std::filesystem::remove_all(entry.path());
+    }
+    const PreparedData data = now();
+    CHECK(counting.trained == 2);
+    CHECK(std::filesystem::exists(data.tokenizer_path + "/tokenizer.json"));
+  }
+}
+
+TEST_CASE("what a killed preparation finished is kept, the rest is made") {
+  Workplace place;
+  place.recipe.data.validation.share = 0.2;
+  CountingTools counting;
+  const PreparedData whole = prepare_data_with(place.recipe, {}, counting.tools());
+  const auto expected = shard_bytes(whole);
+  const auto kept_time = std::filesystem::last_write_time(whole.train.shards[0]);
+  std::filesystem::remove(whole.directory + "/prepared.json");
+  std::filesystem::remove(whole.validation[0].shards[0]);
+  write_text(whole.directory + "/train-1.h5.tmp-99999", "half");
+  const PreparedData resumed = prepare_data_with(place.recipe, {}, counting.tools());
+  CHECK_FALSE(resumed.was_ready);
+  CHECK(counting.trained == 1);
+  CHECK(std::filesystem::last_write_time(whole.train.shards[0]) == kept_time);
+  CHECK(shard_bytes(resumed) == expected);
+  CHECK(resumed.train.ledger == whole.train.ledger);
+}
+
+TEST_CASE("whichever call fails or is the last, a later run gives the same files") {
+  Workplace reference;
+  CountingTools counting;
+  const auto expected = shard_bytes(prepare_data_with(reference.recipe, {}, counting.tools()));
+  bool finished = false;
+  int failures = 0;
+  for (std::size_t n = 1; !finished; n += 1) {
+    Workplace place;
+    FaultyFileSystem faulty(place.folder.path);
+    if (n % 2 == 0) faulty.fail_at(n, ENOSPC);
+    else faulty.crash_at(n);
+    try {
+      prepare_data_with(place.recipe, {}, counting.tools(faulty));
+      finished = true;
+    } catch (const Error&) {
+      ++failures;
+    }
+    // The disk after a power cut, seen from the same path.
+    faulty.materialise(place.folder.path + "-cut", {});
+    std::filesystem::remove_all(place.folder.path);
+    std::filesystem::rename(place.folder.path + "-cut", place.folder.path);
+    CHECK(shard_bytes(prepare_data_with(place.recipe, {}, counting.tools())) == expected);
+  }
+  CHECK(failures > 20);
+}
+
+TEST_CASE("overlength policies count what they leave out") {
+  Workplace place;
+  place.recipe.data.train.resize(1);
+  place.recipe.data.train[0].path = place.folder / "long.jsonl";
+  const std::string tail(60, 'z');
+  write_text(place.folder / "long.jsonl",
+             "{\"text\": \"short\"}\n{\"text\": \"" + tail + "\"}\n{\"text\": \"0123456789012345678901234567890!\"}\n");
+  CountingTools counting;
+  SECTION("split") {
+    const PreparedData data = prepare_data_with(place.recipe, {}, counting.tools());
+    CHECK(data.train.ledger.tokens_kept == 6 + 61 + 33);
+    check_balance(data.train.ledger, 32);
+  }
+  SECTION("truncate keeps 33 tokens and their bytes") {
+    place.recipe.data.overlength = "truncate";
+    const PreparedData data = prepare_data_with(place.recipe, {}, counting.tools());
+    CHECK(data.train.ledger.tokens_kept == 6 + 33 + 33);
+    CHECK(data.train.ledger.tokens_truncated == 28);
+    CHECK(data.train.bytes == 5 + 33 + 32);
+    check_balance(data.train.ledger, 32);
+  }
+  SECTION("drop") {
+    place.recipe.data.overlength = "drop";
+    const PreparedData data = prepare_data_with(place.recipe, {}, counting.tools());
+    CHECK(data.train.ledger.documents_dropped == 1);
+    CHECK(data.train.ledger.tokens_dropped == 61);
+    CHECK(texts_of(data.train).size() == 2);
+    check_balance(data.train.ledger, 32);
+  }
+  SECTION("error names the document") {
+    place.recipe.data.overlength = "error";
+    CHECK_THROWS_WITH(prepare_data_with(place.recipe, {}, counting.tools()),
+                      contains_text("long.jsonl:2") && contains_text("60 tokens"));
+  }
+}
+
+TEST_CASE("nothing to train on is said, with what became of it") {
+  Workplace place;
+  CountingTools counting;
+  place.recipe.data.train.resize(1);
+  place.recipe.data.train[0].path = place.folder / "long.jsonl";
+  place.recipe.data.overlength = "drop";
+  write_text(place.folder / "long.jsonl", "{\"text\": \"" + std::string(60, 'z') + "\"}\n");
+  CHECK_THROWS_WITH(prepare_data_with(place.recipe, {}, counting.tools()),
+                    contains_text("nothing remains") && contains_text("1 document(s) read") &&
+                        contains_text("data.overlength"));
+  place.recipe.tokenizer.train = "";
+  CHECK_THROWS_WITH(prepare_data_with(place.recipe, {}, counting.tools()), contains_text("tokenizer"));
+}
+
+TEST_CASE("ledgers are counts and nothing else") {
+  TokenLedger ledger;
+  ledger.rows = 3;
+  ledger.padded = 1ull << 60;
+  CHECK(TokenLedger::from_json(ledger.to_json()) == ledger);
+  Json json = ledger.to_json();
+  json["rows"] = -1;
+  CHECK_THROWS_WITH(TokenLedger::from_json(json), contains_text("rows"));
+  json.erase("rows");
+  CHECK_THROWS_AS(TokenLedger::from_json(json), Error);
+  TokenLedger sum = ledger;
+  sum += ledger;
+  CHECK(sum.rows == 6);
+}
