@@ -39,76 +39,28 @@ std::size_t spaces_after(std::string_view text, std::size_t at) {
 
 }  // namespace
 
-void LongestMatcher::add(std::string_view text, std::uint32_t value) {
-  if (!text.empty()) entries_.emplace_back(text, value);
-}
-
-void LongestMatcher::finish() {
-  std::stable_sort(entries_.begin(), entries_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [text, value] : entries_) {
-    std::uint32_t node = 0;
-    for (const char c : text) {
-      const auto byte = static_cast<unsigned char>(c);
-      auto& children = nodes_[node].children;
-      if (children.empty() || children.back().first != byte) {  // sorted texts: a known child is the last one
-        children.emplace_back(byte, static_cast<std::uint32_t>(nodes_.size()));
-        node = children.back().second;
-        nodes_.emplace_back();
-      } else {
-        node = children.back().second;
-      }
-    }
-    if (!nodes_[node].value) nodes_[node].value = value;
-    starts_[static_cast<unsigned char>(text[0])] = true;
-  }
-}
-
-std::optional<LongestMatcher::Match> LongestMatcher::at(std::string_view text, std::size_t position) const {
-  if (position >= text.size() || !starts_[static_cast<unsigned char>(text[position])]) return std::nullopt;
-  std::optional<Match> best;
-  std::uint32_t node = 0;
-  for (std::size_t i = position; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const auto& children = nodes_[node].children;
-    const auto child = std::lower_bound(children.begin(), children.end(), byte,
-                                        [](const auto& edge, unsigned char b) { return edge.first < b; });
-    if (child == children.end() || child->first != byte) break;
-    node = child->second;
-    if (nodes_[node].value) best = Match{position, i + 1, *nodes_[node].value};
-  }
-  return best;
-}
-
-std::optional<LongestMatcher::Match> LongestMatcher::next(std::string_view text, std::size_t from) const {
-  if (empty()) return std::nullopt;
-  for (; from < text.size(); ++from) {
-    if (!starts_[static_cast<unsigned char>(text[from])]) continue;
-    if (auto match = at(text, from)) return match;
-  }
-  return std::nullopt;
-}
-
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer) : tokens_(std::move(tokens)) {
+  std::vector<std::pair<std::string, std::uint32_t>> raw, normalized;
   for (std::uint32_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& token = tokens_[i];
     by_id_.emplace(token.id, i);
-    if (token.normalized && normalizer) {
-      normalized_.add(normalizer->apply(AlignedText(token.content, 0)).view(), i);
-    } else if (token.normalized) {
-      normalized_.add(token.content, i);
+    if (!token.normalized) {
+      raw.emplace_back(token.content, i);
+    } else if (normalizer) {
+      normalized.emplace_back(normalizer->apply(AlignedText(token.content, 0)).view(), i);
     } else {
-      raw_.add(token.content, i);
+      normalized.emplace_back(token.content, i);
     }
   }
-  raw_.finish();
-  normalized_.finish();
+  raw_ = ByteTrie(std::move(raw));
+  normalized_ = ByteTrie(std::move(normalized));
 }
 
-std::vector<Section> AddedTokens::split(const LongestMatcher& matcher, std::string_view text, bool parse_special) const {
+std::vector<Section> AddedTokens::split(const ByteTrie& matcher, std::string_view text, bool parse_special) const {
   std::vector<Section> sections;
   std::size_t done = 0;
   for (std::size_t from = 0;;) {
-    const auto match = matcher.next(text, from);
+    const auto match = matcher.next_longest(text, from);
     if (!match) break;
     from = match->end;
     const AddedToken& token = tokens_[match->value];

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "data/tokenizers/byte_trie.h"
 #include "data/tokenizers/normalizers.h"
 #include "data/tokenizers/tokenizer.h"
 
@@ -16,29 +17,6 @@ struct AddedToken {
   TokenId id = 0;
   std::string content;
   bool special = false, normalized = false, lstrip = false, rstrip = false, single_word = false;
-};
-
-// Finds the longest of several texts at the leftmost place.
-class LongestMatcher {
- public:
-  void add(std::string_view text, std::uint32_t value);
-  void finish();  // after the last add
-  bool empty() const { return entries_.empty(); }
-  struct Match {
-    std::size_t begin, end;
-    std::uint32_t value;
-  };
-  std::optional<Match> at(std::string_view text, std::size_t position) const;
-  std::optional<Match> next(std::string_view text, std::size_t from) const;
-
- private:
-  struct Node {  // a byte trie; children as a sorted range of edges
-    std::vector<std::pair<unsigned char, std::uint32_t>> children;
-    std::optional<std::uint32_t> value;
-  };
-  std::vector<std::pair<std::string, std::uint32_t>> entries_;
-  std::vector<Node> nodes_{1};
-  bool starts_[256] = {};
 };
 
 struct Section {  // of a text: an added token, or text in between
@@ -60,11 +38,11 @@ class AddedTokens {
   const std::vector<AddedToken>& all() const { return tokens_; }
 
  private:
-  std::vector<Section> split(const LongestMatcher& matcher, std::string_view text, bool parse_special) const;
+  std::vector<Section> split(const ByteTrie& matcher, std::string_view text, bool parse_special) const;
 
   std::vector<AddedToken> tokens_;
   std::unordered_map<TokenId, std::size_t> by_id_;
-  LongestMatcher raw_, normalized_;
+  ByteTrie raw_, normalized_;
 };
 
 }  // namespace lathe

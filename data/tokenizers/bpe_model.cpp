@@ -91,6 +91,12 @@ void BpeModel::character_symbols(std::string_view piece, std::vector<Symbol>& ou
   bool last_unknown = false;
   const bool plain = options_.continuing_prefix.empty() && options_.word_suffix.empty();
   for (std::size_t at = 0; at < piece.size();) {
+    if (const auto symbol = options_.whole_symbols.longest(piece, at)) {
+      out.push_back({symbol->value, static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(symbol->end)});
+      at = symbol->end;
+      last_unknown = false;
+      continue;
+    }
     const std::size_t length = scan_utf8(piece, at).length;
     const std::string_view character = piece.substr(at, length);
     const auto begin = static_cast<std::uint32_t>(at), end = static_cast<std::uint32_t>(at + length);

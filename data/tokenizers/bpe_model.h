@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/tokenizers/byte_trie.h"
 #include "data/tokenizers/token_model.h"
 
 namespace lathe {
@@ -18,6 +19,7 @@ struct BpeOptions {
   bool fuse_unk = false;
   std::optional<TokenId> unk;
   std::string continuing_prefix, word_suffix;
+  ByteTrie whole_symbols;  // texts that are one symbol from the start (SentencePiece's user-defined pieces)
 };
 
 class BpeModel : public TokenModel {

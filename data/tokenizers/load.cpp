@@ -3,6 +3,7 @@
 #include "data/io/file_system.h"
 #include "data/tokenizers/companions.h"
 #include "data/tokenizers/load.h"
+#include "data/tokenizers/sentencepiece_model.h"
 #include "data/tokenizers/tokenizer_json.h"
 
 namespace lathe {
@@ -48,10 +49,57 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(std::string content, const Compan
   return finish_tokenizer(std::move(parts), companions, where);
 }
 
+namespace {
+
+// What the Python classes for SentencePiece models put around a text, by tokenizer_config.json.
+void add_around(const Json& config, TokenizerParts& parts) {
+  if (!config.is_object()) return;
+  const auto name = config.value("tokenizer_class", std::string());
+  const bool llama = name.rfind("Llama", 0) == 0 || name.rfind("Gemma", 0) == 0;
+  const auto flag = [&](const char* key, bool otherwise) {
+    return config.contains(key) && config.at(key).is_boolean() ? config.at(key).get<bool>() : otherwise;
+  };
+  if (parts.special.bos && flag("add_bos_token", llama)) parts.before.push_back(*parts.special.bos);
+  if (parts.special.eos && flag("add_eos_token", name.rfind("T5", 0) == 0)) parts.after.push_back(*parts.special.eos);
+}
+
+// The config that goes with the tokenizer.json made from a .model: its own, but of the class that reads that file.
+void use_fast_class(Companions& companions) {
+  if (!companions.config.is_object()) return;
+  companions.config["tokenizer_class"] = "PreTrainedTokenizerFast";
+  companions.config["clean_up_tokenization_spaces"] = false;
+  for (const char* key : {"auto_map", "sp_model_kwargs", "legacy", "use_default_system_prompt"}) companions.config.erase(key);
+  for (TokenizerFile& file : companions.files) {
+    if (file.name == "tokenizer_config.json") file.content = companions.config.dump(2) + "\n";
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(std::string content, const Companions& companions,
+                                                        const std::string& where) {
+  const SentencePieceModel model = parse_sentencepiece(content, where);
+  TokenizerParts parts = sentencepiece_parts(model, where);
+  find_special_tokens(companions, parts, where);
+  add_around(companions.config, parts);
+  parts.files.push_back({"tokenizer.json", sentencepiece_json(model, parts.before, parts.after, false)});
+  parts.files.push_back({"tokenizer.model", std::move(content)});
+  Companions fast = companions;
+  use_fast_class(fast);
+  return finish_tokenizer(std::move(parts), fast, where);
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   const std::string file = find_tokenizer(path);
   const std::string folder = fs::path(file).parent_path().string();
-  return tokenizer_from_json(read_file(file, kMaxBytes), read_companions(folder), file);
+  std::string content = read_file(file, kMaxBytes);
+  const bool json = content.find_first_not_of(" \t\r\n") != content.npos && content[content.find_first_not_of(" \t\r\n")] == '{';
+  if (!json) return tokenizer_from_sentencepiece(std::move(content), read_companions(folder), file);
+  Companions companions = read_companions(folder);
+  if (fs::exists(fs::path(folder) / "tokenizer.model")) {  // goes along to engines that want it
+    companions.files.push_back({"tokenizer.model", read_file((fs::path(folder) / "tokenizer.model").string(), kMaxBytes)});
+  }
+  return tokenizer_from_json(std::move(content), companions, file);
 }
 
 }  // namespace lathe

@@ -1,6 +1,9 @@
 #include "data/tokenizers/tokenizer_json.h"
 
+#include <algorithm>
+
 #include "data/tokenizers/bpe_model.h"
+#include "data/tokenizers/unigram_model.h"
 
 namespace lathe {
 namespace {
@@ -74,6 +77,29 @@ std::unique_ptr<TokenModel> read_bpe(const Json& model, bool bytes, const std::s
   if (!unk.empty()) options.unk = vocabulary.find(unk);
   MergeTable merges = read_merges(model, vocabulary, options.continuing_prefix, where);
   return std::make_unique<BpeModel>(std::move(vocabulary), std::move(merges), std::move(options));
+}
+
+std::unique_ptr<TokenModel> read_unigram(const Json& model, const std::string& where) {
+  require(model.contains("vocab") && model["vocab"].is_array() && !model["vocab"].empty(), where,
+          ": model: wanted an array 'vocab' of [text, score]");
+  constexpr double kUnknownPenalty = 10;
+  Vocabulary vocabulary;
+  std::vector<double> scores;
+  for (const Json& entry : model["vocab"]) {
+    require(entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_number(), where,
+            ": vocab entry ", scores.size(), ": wanted [text, score], found ", entry.dump());
+    vocabulary.add(entry[0].get<std::string>(), static_cast<TokenId>(scores.size()), where);
+    scores.push_back(entry[1].get<double>());
+  }
+  UnigramOptions options;
+  options.byte_fallback = json_get_or<bool>(model, "byte_fallback", false, where);
+  options.unk_score = *std::min_element(scores.begin(), scores.end()) - kUnknownPenalty;
+  if (model.contains("unk_id") && !model["unk_id"].is_null()) {
+    options.unk = as_id(model["unk_id"], "unk_id", where);
+    require(*options.unk < scores.size(), where, ": model: unk_id ", *options.unk, " is outside the vocabulary of ",
+            scores.size());
+  }
+  return std::make_unique<UnigramModel>(std::move(vocabulary), std::move(scores), std::move(options));
 }
 
 // Files from before the field "type" tell by what they hold.
@@ -171,6 +197,9 @@ TokenizerParts read_tokenizer_json(const Json& json, const std::string& where) {
   const std::string type = model_type(model);
   if (type == "BPE") {
     parts.model = read_bpe(model, parts.pre_tokenizer.bytes, where);
+  } else if (type == "Unigram") {
+    require(!parts.pre_tokenizer.bytes, where, ": a Unigram model after ByteLevel is not supported");
+    parts.model = read_unigram(model, where);
   } else {
     fail(where, ": model '", type, "' is not supported; supported are BPE and Unigram");
   }

@@ -1,5 +1,6 @@
 #include "data/tokenizers/bpe_trainer.h"
 #include "data/tokenizers/load.h"
+#include "data/tokenizers/sentencepiece_trainer.h"
 #include "data/tokenizers/tokenizer_json.h"
 
 namespace lathe {
@@ -71,6 +72,7 @@ std::unique_ptr<Tokenizer> train_byte_bpe(DocumentStream& documents, const Token
 std::unique_ptr<Tokenizer> train_tokenizer(DocumentStream& documents, const TokenizerTraining& options) {
   if (options.eos.empty()) fail_usage("a tokenizer needs the text of its end token; 'eos' is empty");
   if (options.kind == "byte_bpe") return train_byte_bpe(documents, options);
+  if (options.kind == "bpe" || options.kind == "unigram") return train_sentencepiece(documents, options);
   fail_usage("tokenizer kind '", options.kind, "' is unknown; known are byte_bpe, bpe, unigram");
 }
 
