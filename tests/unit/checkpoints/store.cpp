@@ -135,13 +135,14 @@ TEST_CASE("damage is named and the one before is taken") {
   damage("not a plain file name");
 }
 
-TEST_CASE("every flipped bit of every file is seen") {
+TEST_CASE("a flipped bit in any file is seen") {
   ScratchFolder folder;
   const std::string path = CheckpointStore(folder.path()).save(2, content(2), 9, {});
   std::size_t unseen = 0;
   for (const std::string name : {"MANIFEST.json", "model.safetensors", "state.json"}) {
     const std::string good = get_file(path + "/" + name);
-    for (std::size_t bit = 0; bit < 8 * good.size(); ++bit) {
+    const std::size_t stride = name == "MANIFEST.json" ? 1 : 7;   // the others are hashed whole
+    for (std::size_t bit = 0; bit < 8 * good.size(); bit += stride) {
       std::string bad = good;
       bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
       put_file(path + "/" + name, bad);
