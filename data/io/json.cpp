@@ -1,10 +1,13 @@
 #include "data/io/json.h"
 
+#include <algorithm>
 #include <iterator>
+#include <span>
 #include <unordered_set>
 #include <vector>
 
 #include "data/io/file_system.h"
+#include "data/io/hash.h"
 #include "data/io/utf8.h"
 
 namespace lathe {
@@ -73,21 +76,19 @@ class Builder : public nlohmann::json_sax<Json> {
   static constexpr std::size_t kFewKeys = 16;  // found by a scan; a set is not worth its memory
   struct Level {
     Json* value;  // stays put while the level is open: only the innermost container grows
-    std::unordered_set<std::string> keys;
+    std::unordered_set<std::uint64_t> hashes;  // of the keys, once they are many
   };
 
   static bool is_duplicate(Level& level, const std::string& key) {
     const auto& object = level.value->get_ref<const Json::object_t&>();
-    if (object.size() < kFewKeys) {
-      for (const auto& entry : object) {
-        if (entry.first == key) return true;
+    const auto hash_of = [](const std::string& text) { return xxh3(std::as_bytes(std::span(text))); };
+    if (object.size() >= kFewKeys) {
+      if (level.hashes.empty()) {
+        for (const auto& entry : object) level.hashes.insert(hash_of(entry.first));
       }
-      return false;
+      if (level.hashes.insert(hash_of(key)).second) return false;
     }
-    if (level.keys.empty()) {
-      for (const auto& entry : object) level.keys.insert(entry.first);
-    }
-    return !level.keys.insert(key).second;
+    return std::any_of(object.begin(), object.end(), [&](const auto& entry) { return entry.first == key; });
   }
   template <class T>
   Json* place(T&& v) {
