@@ -1,7 +1,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <map>
+#include <cstdlib>
+#include <memory>
 
 #include "models/ops/launch.h"
 #include "models/ops/ops.h"
@@ -12,16 +13,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// (N, H, D) tokens from `begin`, as `batch` sequences of `length`: a view (batch, H, length, D).
-at::Tensor sequences(const at::Tensor& x, std::int64_t begin, std::int64_t batch, std::int64_t length) {
-  return x.narrow(0, begin, batch * length).view({batch, length, x.size(1), x.size(2)}).transpose(1, 2);
-}
-
+// Stretches as ATen's kernel takes them: one batch of all rows when every stretch is a whole row, else one each.
 struct Segment {
   std::int64_t begin, batch, length;
 };
 
-// One segment for all rows when every stretch is a whole row, else one a stretch.
 std::vector<Segment> segments(const std::vector<Stretch>& stretches, std::int64_t rows, std::int64_t length) {
   bool whole = static_cast<std::int64_t>(stretches.size()) == rows;
   for (const Stretch& stretch : stretches) whole = whole && stretch.length == length;
@@ -31,36 +27,57 @@ std::vector<Segment> segments(const std::vector<Stretch>& stretches, std::int64_
   return result;
 }
 
-struct DocumentAttention : torch::autograd::Function<DocumentAttention> {
+// (N, H, D) tokens of a segment as a view (batch, H, length, D).
+at::Tensor sequences(const at::Tensor& x, const Segment& part) {
+  return x.narrow(0, part.begin, part.batch * part.length)
+      .view({part.batch, part.length, x.size(1), x.size(2)})
+      .transpose(1, 2);
+}
+
+std::vector<std::int64_t> flatten(const std::vector<Segment>& parts) {
+  std::vector<std::int64_t> flat;
+  for (const Segment& part : parts) flat.insert(flat.end(), {part.begin, part.batch, part.length});
+  return flat;
+}
+std::vector<Segment> unflatten(const std::vector<std::int64_t>& flat) {
+  std::vector<Segment> parts;
+  for (std::size_t i = 0; i < flat.size(); i += 3) parts.push_back({flat[i], flat[i + 1], flat[i + 2]});
+  return parts;
+}
+
+at::Tensor zeros_unless_covered(const at::Tensor& like, const std::vector<Segment>& parts) {
+  std::int64_t covered = 0;
+  for (const Segment& part : parts) covered += part.batch * part.length;
+  return covered == like.size(0) ? at::empty(like.sizes(), like.options()) : at::zeros(like.sizes(), like.options());
+}
+
+// ATen's flash attention: fp32, and bf16 without AMX.
+struct StockAttention : torch::autograd::Function<StockAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const std::vector<Segment>& parts, double scale) {
     const at::Tensor dense_q = q.contiguous(), dense_k = k.contiguous(), dense_v = v.contiguous();
-    std::int64_t covered = 0;
-    for (const Segment& part : parts) covered += part.batch * part.length;
-    at::Tensor out = covered == q.size(0) ? at::empty_like(dense_q) : at::zeros_like(dense_q);
+    at::Tensor out = zeros_unless_covered(dense_q, parts);
     variable_list saved{dense_q, dense_k, dense_v, out};
     for (const Segment& part : parts) {
-      const auto view = [&](const at::Tensor& x) { return sequences(x, part.begin, part.batch, part.length); };
       auto [result, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
-          view(dense_q), view(dense_k), view(dense_v), 0.0, /*is_causal=*/true, {}, scale);
-      view(out).copy_(result);
+          sequences(dense_q, part), sequences(dense_k, part), sequences(dense_v, part), 0.0, /*is_causal=*/true, {}, scale);
+      sequences(out, part).copy_(result);
       saved.push_back(logsumexp);
     }
     ctx->save_for_backward(saved);
-    std::vector<std::int64_t> flat;
-    for (const Segment& part : parts) flat.insert(flat.end(), {part.begin, part.batch, part.length});
-    ctx->saved_data["segments"] = flat;
+    ctx->saved_data["segments"] = flatten(parts);
     ctx->saved_data["scale"] = scale;
     return out;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    const std::vector<std::int64_t> flat = ctx->saved_data["segments"].toIntVector();
+    const auto parts = unflatten(ctx->saved_data["segments"].toIntVector());
     const at::Tensor dout = gradients[0].contiguous();
-    variable_list results{at::zeros_like(saved[0]), at::zeros_like(saved[1]), at::zeros_like(saved[2])};
-    for (std::size_t i = 0; i < flat.size() / 3; ++i) {
-      const auto view = [&](const at::Tensor& x) { return sequences(x, flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]); };
+    const variable_list results{zeros_unless_covered(saved[0], parts), zeros_unless_covered(saved[1], parts),
+                                zeros_unless_covered(saved[2], parts)};
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const auto view = [&](const at::Tensor& x) { return sequences(x, parts[i]); };
       auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
           view(dout), view(saved[0]), view(saved[1]), view(saved[2]), view(saved[3]), saved[4 + i], 0.0,
           /*is_causal=*/true, {}, ctx->saved_data["scale"].toDouble());
@@ -71,6 +88,94 @@ struct DocumentAttention : torch::autograd::Function<DocumentAttention> {
     return {results[0], results[1], results[2], at::Tensor(), at::Tensor()};
   }
 };
+
+// A thread's working memory, kept between calls.
+void* thread_memory(std::int64_t bytes) {
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  thread_local std::unique_ptr<void, Free> memory;
+  thread_local std::int64_t size = 0;
+  if (bytes > size) {
+    memory.reset();
+    memory.reset(std::aligned_alloc(64, static_cast<std::size_t>((bytes + 63) / 64 * 64)));
+    require(memory != nullptr, "document_attention: no memory for ", bytes, " bytes");
+    size = bytes;
+  }
+  return memory.get();
+}
+
+at::Tensor rows_dense(const at::Tensor& x) {  // (N, H, D) whose rows may stand apart
+  return x.stride(2) == 1 && x.stride(1) == x.size(2) ? x : x.contiguous();
+}
+
+// One task a stretch and query head, on AMX. Gradients of shared keys and values are summed over their query heads.
+struct TiledAttention : torch::autograd::Function<TiledAttention> {
+  static void run(const variable_list& t, const std::vector<Segment>& parts, double scale, const variable_list& gradients) {
+    const at::Tensor &q = t[0], &k = t[1], &v = t[2], &out = t[3], &logsumexp = t[4];
+    const kernels::OpKernels& table = kernels::op_kernels(true);
+    const std::int64_t heads = q.size(1), group = heads / k.size(1), size = q.size(2);
+    const auto at_row = [](const at::Tensor& x, std::int64_t row, std::int64_t head) -> void* {
+      return static_cast<std::uint16_t*>(const_cast<void*>(x.const_data_ptr())) + row * x.stride(0) + head * x.size(2);
+    };
+    parallel_tasks(static_cast<std::int64_t>(parts.size()) * heads, [&](std::int64_t task) {
+      const Segment& part = parts[task / heads];
+      const std::int64_t head = task % heads, row = part.begin;
+      kernels::Attention args{};
+      args.q = at_row(q, row, head);
+      args.k = at_row(k, row, head / group);
+      args.v = at_row(v, row, head / group);
+      args.out = at_row(out, row, head);
+      args.logsumexp = logsumexp.data_ptr<float>() + row * heads + head;
+      args.q_row = q.stride(0);
+      args.k_row = k.stride(0);
+      args.v_row = v.stride(0);
+      args.out_row = args.gradient_row = heads * size;
+      args.statistics_row = heads;
+      args.length = part.length;
+      args.size = size;
+      args.scale = static_cast<float>(scale);
+      void* memory = thread_memory(table.attention_memory(part.length, size));
+      if (gradients.empty()) return table.attention_forward(args, memory);
+      args.dout = at_row(gradients[0], row, head);
+      args.dq = at_row(gradients[1], row, head);
+      args.dk = at_row(gradients[2], row, head);
+      args.dv = at_row(gradients[3], row, head);
+      table.attention_backward(args, memory);
+    });
+  }
+
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const std::vector<Segment>& parts, double scale) {
+    at::Tensor out = zeros_unless_covered(q, parts);
+    const variable_list saved{rows_dense(q), rows_dense(k), rows_dense(v), out, at::empty({q.size(0), q.size(1)}, at::kFloat)};
+    run(saved, parts, scale, {});
+    ctx->save_for_backward(saved);
+    ctx->saved_data["segments"] = flatten(parts);
+    ctx->saved_data["scale"] = scale;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const auto parts = unflatten(ctx->saved_data["segments"].toIntVector());
+    const at::Tensor &q = saved[0], &k = saved[1];
+    const variable_list results{gradients[0].contiguous(), zeros_unless_covered(q, parts), zeros_unless_covered(q, parts),
+                                zeros_unless_covered(q, parts)};
+    run(saved, parts, ctx->saved_data["scale"].toDouble(), results);
+    const auto shared = [&](const at::Tensor& x) {  // (N, H, D) -> (N, K, D)
+      if (k.size(1) == q.size(1)) return x;
+      return x.view({x.size(0), k.size(1), q.size(1) / k.size(1), x.size(2)}).sum(2);
+    };
+    return {results[1], shared(results[2]), shared(results[3]), at::Tensor(), at::Tensor()};
+  }
+};
+
+std::vector<Segment> one_each(const std::vector<Stretch>& stretches) {
+  std::vector<Segment> parts;
+  for (const Stretch& stretch : stretches) parts.push_back({stretch.begin, 1, stretch.length});
+  return parts;
+}
 
 }  // namespace
 
@@ -83,7 +188,14 @@ at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at
   require_shape(k, {q.size(0), k.size(1), q.size(2)}, "document_attention", "k");
   require(q.size(1) % k.size(1) == 0, "document_attention: ", q.size(1), " query heads are no multiple of ", k.size(1),
           " key heads");
-  return DocumentAttention::apply(q, k, v, segments(stretches, rows, length), scale);
+  for (const Stretch& stretch : stretches) {
+    require(stretch.begin >= 0 && stretch.length > 0 && stretch.begin + stretch.length <= q.size(0),
+            "document_attention: a stretch of ", stretch.length, " from ", stretch.begin, " in ", q.size(0), " tokens");
+  }
+  if (q.scalar_type() == at::kBFloat16 && kernels::op_kernels(true).attention_forward != nullptr) {
+    return TiledAttention::apply(q, k, v, one_each(stretches), scale);
+  }
+  return StockAttention::apply(q, k, v, segments(stretches, rows, length), scale);
 }
 
 }  // namespace lathe

@@ -1,6 +1,13 @@
 #include <ATen/Version.h>
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <array>
+#include <string>
 
 #include "models/ops/kernels.h"
 
@@ -10,6 +17,7 @@ namespace lathe::kernels {
 namespace avx512 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
+void add_attention_kernels(OpKernels& table);
 }  // namespace avx512
 namespace avx2 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
@@ -30,6 +38,7 @@ OpKernels make_table(bool bfloat16) {
     table.name = "avx512";
     avx512::add_block_kernels(table, bfloat16);
     avx512::add_loss_kernels(table, bfloat16);
+    if (bfloat16 && matrix_tiles()) avx512::add_attention_kernels(table);
     return table;
   }
   if (instruction_set() == InstructionSet::Avx2) {
@@ -54,6 +63,22 @@ InstructionSet instruction_set() {
   if (capability == "AVX2") return InstructionSet::Avx2;
 #endif
   return InstructionSet::Baseline;
+}
+
+bool matrix_tiles() {
+#if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
+  static const bool found = [] {
+    if (instruction_set() != InstructionSet::Avx512) return false;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    constexpr unsigned kBfloatTiles = 1U << 22, kTiles = 1U << 24;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kBfloatTiles) == 0 || (d & kTiles) == 0) return false;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // arch_prctl(2): tiles are off until asked for
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return found;
+#else
+  return false;
+#endif
 }
 
 const OpKernels& op_kernels(bool bfloat16) {

@@ -67,6 +67,22 @@ struct SoftmaxLoss {
   std::int64_t vocabulary;
 };
 
+// One document and head of bf16 causal attention: rows of `size` elements, the next token's *_row elements on.
+struct Attention {
+  const void* q;
+  const void* k;
+  const void* v;
+  void* out;                        // forward writes, backward reads
+  float* logsumexp;                 // statistics_row apart; forward writes, backward reads
+  const void* dout;                 // backward: the rest; rows like out's
+  void* dq;
+  void* dk;
+  void* dv;
+  std::int64_t q_row, k_row, v_row, out_row, statistics_row, gradient_row;
+  std::int64_t length, size;
+  float scale;
+};
+
 struct OpKernels {
   const char* name;
   void (*norm_forward)(const NormForward&, std::int64_t begin, std::int64_t end);
@@ -76,10 +92,15 @@ struct OpKernels {
   void (*rotary)(const Rotary&, std::int64_t begin, std::int64_t end);
   void (*dropout)(const Dropout&, std::int64_t begin, std::int64_t end);
   void (*softmax_loss)(const SoftmaxLoss&, std::int64_t begin, std::int64_t end);
+  // On AMX only, else null. `memory` is attention_memory(length, size) bytes, 64-byte aligned.
+  void (*attention_forward)(const Attention&, void* memory);
+  void (*attention_backward)(const Attention&, void* memory);
+  std::int64_t (*attention_memory)(std::int64_t length, std::int64_t size);
 };
 
 enum class InstructionSet { Baseline, Avx2, Avx512 };
 InstructionSet instruction_set();                    // of at::get_cpu_capability(), which ATEN_CPU_CAPABILITY lowers
+bool matrix_tiles();                                 // AMX with bf16, allowed by the system, and the set is Avx512
 const OpKernels& op_kernels(bool bfloat16);
 
 }  // namespace lathe::kernels

@@ -10,4 +10,8 @@ namespace lathe {
 void parallel_ranges(std::int64_t count, std::int64_t grain,
                      const std::function<void(std::int64_t begin, std::int64_t end)>& body);
 
+// body(task) for every task, each taken by the next free thread: for tasks of uneven size whose results do not depend on
+// one another.
+void parallel_tasks(std::int64_t count, const std::function<void(std::int64_t task)>& body);
+
 }  // namespace lathe

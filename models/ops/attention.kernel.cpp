@@ -1,0 +1,243 @@
+// Causal attention of one document and head on AMX tiles (bf16). The document is copied into padded blocks, so nothing of
+// its neighbours is ever read and its result cannot depend on them. Softmax is over whole rows: memory is linear in the
+// document's length, which is what FlashAttention (arXiv 2205.14135) is for; its backward recomputation is used as is.
+#include "models/ops/amx.h"
+#include "models/ops/kernels.h"
+
+namespace lathe::kernels::LATHE_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+
+// Hands out 64-byte aligned arrays of one block of memory.
+class Arena {
+ public:
+  explicit Arena(void* memory) : next_(static_cast<char*>(memory)) {}
+  template <class T>
+  T* take(std::int64_t count) {
+    T* result = reinterpret_cast<T*>(next_);
+    next_ += (count * static_cast<std::int64_t>(sizeof(T)) + 63) / 64 * 64;
+    return result;
+  }
+
+ private:
+  char* next_;
+};
+
+std::int64_t padded(std::int64_t size) { return (size + kBlock - 1) / kBlock * kBlock; }
+
+// length x size of a head's rows into padded(length) x padded(size), zeros around.
+void copy_padded(const Bfloat* from, std::int64_t row, std::int64_t length, std::int64_t size, Bfloat* to) {
+  const std::int64_t width = padded(size);
+  std::memset(to, 0, static_cast<std::size_t>(padded(length) * width) * sizeof(Bfloat));
+  for (std::int64_t i = 0; i < length; ++i) std::memcpy(to + i * width, from + i * row, static_cast<std::size_t>(size) * sizeof(Bfloat));
+}
+
+// Rows of bf16 as words of two neighbours, transposed: paired B of the transpose.
+void pair_transposed(const Bfloat* from, std::int64_t rows, std::int64_t columns, std::uint32_t* to) {
+  transpose_matrix(reinterpret_cast<const std::uint32_t*>(from), columns / 2, rows, columns / 2, to, rows);
+}
+
+void store_row(Bfloat* to, const float* from, std::int64_t count, float factor) {
+  each_vector(count, [&](std::int64_t i, auto width) { store(to + i, load(from + i, width) * factor, width); });
+}
+
+// exp(scale * (s - max)) of the first `valid` scores as bf16, zeros up to `width`; returns {max * scale, sum}.
+struct RowSoftmax {
+  float top, sum;
+};
+RowSoftmax softmax_row(const float* scores, Bfloat* weights, std::int64_t valid, std::int64_t width, float scale) {
+  const Floats lowest = splat(-3.0e38F);
+  const auto keep = [valid](std::int64_t i) {  // lanes before `valid`
+    const std::int64_t left = valid - i;
+    return static_cast<__mmask16>(left >= 16 ? 0xffffU : (1U << left) - 1U);
+  };
+  Floats largest = lowest;
+  for (std::int64_t i = 0; i < valid; i += 16) {
+    const Floats s = reinterpret_cast<Floats>(_mm512_mask_loadu_ps(lowest, keep(i), scores + i));
+    largest = s > largest ? s : largest;
+  }
+  const float top = maximum(largest) * scale;
+  Floats total{};
+  std::int64_t i = 0;
+  for (; i < valid; i += 16) {
+    const Floats p = exponential(fma(load(scores + i, Full{}), splat(scale), splat(-top)));
+    const Floats kept = reinterpret_cast<Floats>(_mm512_maskz_mov_ps(keep(i), p));
+    total += kept;
+    store_bfloat(weights + i, kept);
+  }
+  for (; i < width; i += 16) store_bfloat(weights + i, Floats{});
+  return {top, sum(total)};
+}
+
+void attention_forward(const Attention& a, void* memory) {
+  const TileScope tiles;
+  const std::int64_t length = padded(a.length), size = padded(a.size);
+  Arena arena(memory);
+  auto* q = arena.take<Bfloat>(length * size);
+  auto* k = arena.take<Bfloat>(length * size);
+  auto* v = arena.take<Bfloat>(length * size);
+  auto* k_columns = arena.take<std::uint32_t>(length * size / 2);
+  auto* v_pairs = arena.take<std::uint32_t>(length * size / 2);
+  auto* scores = arena.take<float>(kBlock * length);
+  auto* weights = arena.take<Bfloat>(kBlock * length);
+  auto* mixed = arena.take<float>(kBlock * size);
+  copy_padded(static_cast<const Bfloat*>(a.q), a.q_row, a.length, a.size, q);
+  copy_padded(static_cast<const Bfloat*>(a.k), a.k_row, a.length, a.size, k);
+  copy_padded(static_cast<const Bfloat*>(a.v), a.v_row, a.length, a.size, v);
+  pair_transposed(k, length, size, k_columns);
+  pair_rows(v, length, size, v_pairs);
+  for (std::int64_t first = 0; first < length; first += kBlock) {
+    const std::int64_t width = first + kBlock;
+    for (std::int64_t j = 0; j < width; j += kBlock)
+      multiply_block(q + first * size, size, k_columns + j, length, size, scores + j, width, false);
+    const std::int64_t rows = a.length - first < kBlock ? a.length - first : kBlock;
+    float inverse[kBlock];
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const RowSoftmax row = softmax_row(scores + r * width, weights + r * width, first + r + 1, width, a.scale);
+      a.logsumexp[(first + r) * a.statistics_row] = row.top + std::log(row.sum);
+      inverse[r] = 1.0F / row.sum;
+    }
+    std::memset(weights + rows * width, 0, static_cast<std::size_t>((kBlock - rows) * width) * sizeof(Bfloat));
+    for (std::int64_t d = 0; d < size; d += kBlock)
+      multiply_block(weights, width, v_pairs + d, size, width, mixed + d, size, false);
+    for (std::int64_t r = 0; r < rows; ++r)
+      store_row(static_cast<Bfloat*>(a.out) + (first + r) * a.out_row, mixed + r * size, a.size, inverse[r]);
+  }
+}
+
+// What backward keeps of a document's queries, padded.
+struct QueryStatistics {
+  float* logsumexp;
+  float* delta;       // sum over channels of out * dout: what softmax's backward subtracts
+};
+
+void query_statistics(const Attention& a, QueryStatistics statistics) {
+  for (std::int64_t i = 0; i < padded(a.length); ++i) {
+    statistics.logsumexp[i] = 1.0e30F;  // padding: weight 0
+    statistics.delta[i] = 0;
+    if (i >= a.length) continue;
+    const auto* out = static_cast<const Bfloat*>(a.out) + i * a.out_row;
+    const auto* dout = static_cast<const Bfloat*>(a.dout) + i * a.out_row;
+    Floats total{};
+    each_vector(a.size, [&](std::int64_t d, auto width) { total = fma(load(out + d, width), load(dout + d, width), total); });
+    statistics.logsumexp[i] = a.logsumexp[i * a.statistics_row];
+    statistics.delta[i] = sum(total);
+  }
+}
+
+// Of 32 keys (rows) and the queries from them on: scores and dweights (fp32, transposed) become the weights and dscores in
+// bf16 rows, and dscores in pairs of rows.
+struct Strip {
+  float* scores;
+  float* dweights;
+  Bfloat* weights;
+  Bfloat* dscores;
+  std::uint32_t* dscore_pairs;
+  std::int64_t width;
+};
+
+void softmax_strip(const Strip& strip, const float* logsumexp, const float* delta, float scale) {
+  const std::int64_t width = strip.width;
+  for (std::int64_t key = 0; key < kBlock; key += 2) {
+    for (std::int64_t query = 0; query < width; query += 16) {
+      const Floats shift = load(logsumexp + query, Full{});
+      const Floats centre = load(delta + query, Full{});
+      Halves rounded[2];
+      for (int half = 0; half < 2; ++half) {
+        const std::int64_t at = (key + half) * width + query;
+        const std::int64_t hidden = key + half - query;  // queries before the key see nothing of it
+        const auto seen = static_cast<__mmask16>(hidden <= 0 ? 0xffffU : hidden >= 16 ? 0U : 0xffffU << hidden);
+        const Floats raw = exponential(fma(load(strip.scores + at, Full{}), splat(scale), -shift));
+        const Floats p = reinterpret_cast<Floats>(_mm512_maskz_mov_ps(seen, raw));
+        const Floats ds = p * (load(strip.dweights + at, Full{}) - centre) * scale;
+        store_bfloat(strip.weights + at, p);
+        rounded[half] = round_bfloat(ds);
+        std::memcpy(strip.dscores + at, &rounded[half], sizeof rounded[half]);
+      }
+      const Words words = pair(rounded[0], rounded[1]);
+      std::memcpy(strip.dscore_pairs + (key / 2) * width + query, &words, sizeof words);
+    }
+  }
+}
+
+void attention_backward(const Attention& a, void* memory) {
+  const TileScope tiles;
+  const std::int64_t length = padded(a.length), size = padded(a.size), area = length * size;
+  Arena arena(memory);
+  auto* q = arena.take<Bfloat>(area);
+  auto* k = arena.take<Bfloat>(area);
+  auto* v = arena.take<Bfloat>(area);
+  auto* dout = arena.take<Bfloat>(area);
+  auto* q_columns = arena.take<std::uint32_t>(area / 2);
+  auto* dout_columns = arena.take<std::uint32_t>(area / 2);
+  auto* q_pairs = arena.take<std::uint32_t>(area / 2);
+  auto* dout_pairs = arena.take<std::uint32_t>(area / 2);
+  auto* k_transposed = arena.take<std::uint32_t>(area / 2);  // (size, length) bf16
+  auto* dq = arena.take<float>(area);                        // (size, length), transposed
+  auto* rows = arena.take<float>(area);
+  const QueryStatistics statistics{arena.take<float>(length), arena.take<float>(length)};
+  Strip strip{arena.take<float>(kBlock * length), arena.take<float>(kBlock * length), arena.take<Bfloat>(kBlock * length),
+              arena.take<Bfloat>(kBlock * length), arena.take<std::uint32_t>(kBlock * length / 2), 0};
+  copy_padded(static_cast<const Bfloat*>(a.q), a.q_row, a.length, a.size, q);
+  copy_padded(static_cast<const Bfloat*>(a.k), a.k_row, a.length, a.size, k);
+  copy_padded(static_cast<const Bfloat*>(a.v), a.v_row, a.length, a.size, v);
+  copy_padded(static_cast<const Bfloat*>(a.dout), a.out_row, a.length, a.size, dout);
+  query_statistics(a, statistics);
+  pair_rows(k, length, size, q_pairs);  // borrowed for a moment
+  transpose_matrix(q_pairs, size, length / 2, size, k_transposed, length / 2);
+  pair_transposed(q, length, size, q_columns);
+  pair_transposed(dout, length, size, dout_columns);
+  pair_rows(q, length, size, q_pairs);
+  pair_rows(dout, length, size, dout_pairs);
+  std::memset(dq, 0, static_cast<std::size_t>(area) * sizeof(float));
+
+  for (std::int64_t first = 0; first < length; first += kBlock) {
+    strip.width = length - first;
+    for (std::int64_t i = first; i < length; i += kBlock) {
+      multiply_block(k + first * size, size, q_columns + i, length, size, strip.scores + i - first, strip.width, false);
+      multiply_block(v + first * size, size, dout_columns + i, length, size, strip.dweights + i - first, strip.width, false);
+    }
+    softmax_strip(strip, statistics.logsumexp + first, statistics.delta + first, a.scale);
+    for (std::int64_t d = 0; d < size; d += kBlock) {
+      multiply_block(strip.weights, strip.width, dout_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
+    }
+    const std::int64_t count = a.length - first < kBlock ? a.length - first : kBlock;
+    for (std::int64_t r = 0; r < count; ++r)
+      store_row(static_cast<Bfloat*>(a.dv) + (first + r) * a.gradient_row, rows + r * size, a.size, 1.0F);
+    for (std::int64_t d = 0; d < size; d += kBlock)
+      multiply_block(strip.dscores, strip.width, q_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
+    for (std::int64_t r = 0; r < count; ++r)
+      store_row(static_cast<Bfloat*>(a.dk) + (first + r) * a.gradient_row, rows + r * size, a.size, 1.0F);
+    const Bfloat* k_rows = reinterpret_cast<const Bfloat*>(k_transposed) + first;
+    for (std::int64_t d = 0; d < size; d += kBlock)
+      for (std::int64_t i = first; i < length; i += kBlock)
+        multiply_block(k_rows + d * length, length, strip.dscore_pairs + i - first, strip.width, kBlock, dq + d * length + i,
+                       length, true);
+  }
+  transpose_matrix(reinterpret_cast<const std::uint32_t*>(dq), length, size, length, reinterpret_cast<std::uint32_t*>(rows), size);
+  for (std::int64_t i = 0; i < a.length; ++i)
+    store_row(static_cast<Bfloat*>(a.dq) + i * a.gradient_row, rows + i * size, a.size, 1.0F);
+}
+
+// Room for the arrays above, each rounded up to 64 bytes.
+std::int64_t attention_memory(std::int64_t length, std::int64_t size) {
+  const std::int64_t area = padded(length) * padded(size);
+  return area * (4 * 2 + 5 * 2 + 2 * 4) + padded(length) * (2 * 4 + kBlock * (4 + 4 + 2 + 2 + 2)) + kBlock * padded(size) * 4 + 64 * 32;
+}
+
+#endif
+
+}  // namespace
+
+void add_attention_kernels(OpKernels& table) {
+#if defined(__AVX512F__)
+  table.attention_forward = attention_forward;
+  table.attention_backward = attention_backward;
+  table.attention_memory = attention_memory;
+#else
+  (void)table;
+#endif
+}
+
+}  // namespace lathe::kernels::LATHE_ISA

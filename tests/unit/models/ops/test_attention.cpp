@@ -1,0 +1,111 @@
+#include <ATen/Parallel.h>
+
+#include "models/ops/ops.h"
+#include "recipes/schema/error.h"
+#include "tests/unit/models/ops/reference.h"
+
+using namespace lathe;
+using namespace lathe::test;
+
+namespace {
+
+std::vector<Stretch> stretches(const std::vector<std::pair<int, int>>& spans) {
+  std::vector<Stretch> result;
+  for (const auto& [begin, length] : spans) result.push_back({begin, length, static_cast<std::uint64_t>(result.size()), 0});
+  return result;
+}
+
+// Softmax over all pairs with a mask of "same document and not later".
+at::Tensor plain_attention(const Tensors& t, const std::vector<Stretch>& documents, double scale) {
+  const std::int64_t rows = t[0].size(0), group = t[0].size(1) / t[1].size(1);
+  at::Tensor allowed = at::zeros({rows, rows}, at::kBool), used = at::zeros({rows}, at::kDouble);
+  for (const Stretch& d : documents) {
+    allowed.narrow(0, d.begin, d.length).narrow(1, d.begin, d.length).copy_(at::ones({d.length, d.length}, at::kBool).tril());
+    used.narrow(0, d.begin, d.length).fill_(1);
+  }
+  const at::Tensor k = t[1].repeat_interleave(group, 1), v = t[2].repeat_interleave(group, 1);
+  const at::Tensor scores = at::einsum("qhd,khd->hqk", {t[0], k}) * scale;
+  const at::Tensor weights = at::softmax(scores.masked_fill(~allowed, -1e30), -1);
+  return at::einsum("hqk,khd->qhd", {weights, v}) * used.view({rows, 1, 1});
+}
+
+void check(std::int64_t rows, std::int64_t length, std::int64_t heads, std::int64_t kv, std::int64_t size,
+           const std::vector<Stretch>& documents) {
+  const double scale = 1 / std::sqrt(static_cast<double>(size));
+  const std::int64_t n = rows * length;
+  compare_both_types(
+      "attention", [&](const Tensors& t) { return Tensors{document_attention(t[0], t[1], t[2], documents, rows, length, scale)}; },
+      [&](const Tensors& t) { return Tensors{plain_attention(t, documents, scale)}; },
+      {2 * at::randn({n, heads, size}), 2 * at::randn({n, kv, size}), at::randn({n, kv, size})});
+}
+
+}  // namespace
+
+TEST_CASE("attention equals masked softmax over whole rows", "[ops]") {
+  at::manual_seed(5);
+  check(2, 32, 2, 2, 32, stretches({{0, 32}, {32, 32}}));
+  check(1, 1, 1, 1, 64, stretches({{0, 1}}));
+  check(2, 100, 3, 3, 64, stretches({{0, 100}, {100, 100}}));
+  check(1, 300, 2, 2, 16, stretches({{0, 300}}));
+  check(1, 97, 2, 1, 80, stretches({{0, 97}}));
+}
+
+TEST_CASE("attention never crosses documents and leaves padding 0", "[ops]") {
+  at::manual_seed(6);
+  check(2, 64, 4, 2, 32, stretches({{0, 10}, {10, 33}, {43, 21}, {64, 1}, {65, 40}}));
+  check(1, 200, 2, 2, 64, stretches({{0, 65}, {65, 64}, {129, 7}}));
+  const at::Tensor x = at::randn({8, 1, 32});
+  const at::Tensor y = document_attention(x, x, x, stretches({{0, 5}}), 1, 8, 1.0);
+  CHECK(y.narrow(0, 5, 3).eq(0).all().item<bool>());
+}
+
+TEST_CASE("a document's attention has the same bits whatever lies around it", "[ops]") {
+  at::manual_seed(7);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor q = at::randn({96, 2, 64}).to(type), k = at::randn({96, 2, 64}).to(type), v = at::randn({96, 2, 64}).to(type);
+    const auto run = [&](const at::Tensor& qq, const at::Tensor& kk, const at::Tensor& vv, const std::vector<Stretch>& documents) {
+      const Tensors in = leaves({qq, kk, vv}, type);
+      const at::Tensor y = document_attention(in[0], in[1], in[2], documents, 1, qq.size(0), 0.125);
+      Tensors result = torch::autograd::grad({y}, in, {v.narrow(0, 0, 1).expand({qq.size(0), 2, 64}).contiguous()});
+      result.push_back(y.detach());
+      return result;
+    };
+    const Tensors packed = run(q, k, v, stretches({{0, 20}, {20, 37}, {57, 39}}));
+    const auto cut = [](const at::Tensor& x) { return x.narrow(0, 20, 37).clone(); };
+    const Tensors alone = run(cut(q), cut(k), cut(v), stretches({{0, 37}}));
+    for (std::size_t i = 0; i < alone.size(); ++i) CHECK(at::equal(alone[i], packed[i].narrow(0, 20, 37)));
+    const at::Tensor poison = at::full_like(q, NAN);  // what lies outside is not even read
+    const auto surrounded = [&](const at::Tensor& x) {
+      at::Tensor result = poison.clone();
+      result.narrow(0, 20, 37).copy_(cut(x));
+      return result;
+    };
+    const Tensors clean = run(surrounded(q), surrounded(k), surrounded(v), stretches({{20, 37}}));
+    for (std::size_t i = 0; i < alone.size(); ++i) CHECK(at::equal(alone[i], clean[i].narrow(0, 20, 37)));
+  }
+}
+
+TEST_CASE("attention reads strided projections and repeats its bits with any threads", "[ops]") {
+  at::manual_seed(8);
+  const at::Tensor qkv = at::randn({150, 3 * 2 * 64}).to(at::kBFloat16);
+  const auto part = [&](std::int64_t i) { return qkv.narrow(1, i * 128, 128).unflatten(1, {2, 64}); };
+  const auto documents = stretches({{0, 70}, {70, 80}});
+  const int before = at::get_num_threads();
+  std::vector<at::Tensor> results;
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    results.push_back(document_attention(part(0), part(1), part(2), documents, 1, 150, 0.125));
+  }
+  at::set_num_threads(before);
+  results.push_back(document_attention(part(0).contiguous(), part(1).contiguous(), part(2).contiguous(), documents, 1, 150, 0.125));
+  for (const at::Tensor& result : results) CHECK(at::equal(result, results[0]));
+  CHECK_THROWS_AS(document_attention(part(0), part(1), part(2), stretches({{100, 51}}), 1, 150, 1.0), Error);
+}
+
+TEST_CASE("attention survives scores of any size", "[ops]") {
+  const at::Tensor big = (1e3 * at::randn({70, 1, 64})).to(at::kBFloat16);
+  const at::Tensor x = big.clone().set_requires_grad(true);
+  const at::Tensor y = document_attention(x, big, big, stretches({{0, 70}}), 1, 70, 1.0);
+  CHECK(at::isfinite(y).all().item<bool>());
+  CHECK(at::isfinite(torch::autograd::grad({y.sum()}, {x})[0]).all().item<bool>());
+}

@@ -1,0 +1,145 @@
+#include <ATen/Parallel.h>
+
+#include "models/ops/kernels.h"
+#include "models/ops/ops.h"
+#include "recipes/schema/error.h"
+#include "tests/unit/models/ops/reference.h"
+
+using namespace lathe;
+using namespace lathe::test;
+
+namespace {
+
+at::Tensor plain_rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  return x / (x.pow(2).mean(-1, true) + eps).sqrt() * weight;
+}
+
+}  // namespace
+
+TEST_CASE("rms_norm equals its formula in double precision", "[ops]") {
+  at::manual_seed(1);
+  for (const std::int64_t rows : {0, 1, 3, 1000}) {
+    for (const std::int64_t channels : {1, 7, 63, 64, 65, 384}) {
+      compare_both_types(
+          "rms_norm", [](const Tensors& t) { return Tensors{rms_norm(t[0], t[1], 1e-5)}; },
+          [](const Tensors& t) { return Tensors{plain_rms_norm(t[0], t[1], 1e-5)}; },
+          {at::randn({rows, channels}), 1 + 0.3 * at::randn({channels})});
+    }
+  }
+}
+
+TEST_CASE("rms_norm by hand", "[ops]") {
+  const at::Tensor y = rms_norm(at::tensor({3.0F, 4.0F}).view({1, 2}), at::tensor({1.0F, 2.0F}), 0.0);
+  CHECK(y[0][0].item<double>() == Approx(3 / std::sqrt(12.5)));
+  CHECK(y[0][1].item<double>() == Approx(8 / std::sqrt(12.5)));
+}
+
+TEST_CASE("add_rms_norm gives the sum and its norm, and both gradients meet", "[ops]") {
+  at::manual_seed(2);
+  for (const std::int64_t channels : {1, 7, 65, 384}) {
+    // The reference normalises the rounded sum, as whoever reads it later does: exact in fp32 and in bf16 of small integers.
+    const Tensors values{at::randint(-20, 20, {33, channels}).to(at::kFloat) / 4,
+                         at::randint(-20, 20, {33, channels}).to(at::kFloat) / 4, 1 + 0.3 * at::randn({channels})};
+    compare_both_types(
+        "add_rms_norm",
+        [](const Tensors& t) {
+          const auto [sum, y] = add_rms_norm(t[0], t[1], t[2], 1e-6);
+          return Tensors{sum, y};
+        },
+        [](const Tensors& t) {
+          const at::Tensor sum = t[0] + t[1];
+          return Tensors{sum, plain_rms_norm(sum, t[2], 1e-6)};
+        },
+        values);
+  }
+}
+
+TEST_CASE("add_rms_norm with only one of its outputs used", "[ops]") {
+  const at::Tensor x = at::randn({5, 8}).set_requires_grad(true), b = at::randn({5, 8}), w = at::ones({8});
+  const auto alone = torch::autograd::grad({add_rms_norm(x, b, w, 1e-6).first.sum()}, {x})[0];
+  CHECK(at::equal(alone, at::ones({5, 8})));
+  const auto normed = torch::autograd::grad({add_rms_norm(x, b, w, 1e-6).second.pow(3).sum()}, {x})[0];
+  const auto plain = torch::autograd::grad({plain_rms_norm(x + b, w, 1e-6).pow(3).sum()}, {x})[0];
+  CHECK(error(normed, plain) < 1e-5);
+}
+
+TEST_CASE("swiglu equals its formula, strided halves included", "[ops]") {
+  at::manual_seed(3);
+  const Operation reference = [](const Tensors& t) { return Tensors{t[0] * at::sigmoid(t[0]) * t[1]}; };
+  const Operation fused = [](const Tensors& t) { return Tensors{swiglu(t[0], t[1])}; };
+  for (const std::int64_t rows : {0, 1, 3, 1000})
+    for (const std::int64_t width : {1, 7, 63, 64, 65, 384})
+      compare_both_types("swiglu", fused, reference, {3 * at::randn({rows, width}), at::randn({rows, width})});
+  compare_both_types(
+      "swiglu of halves",
+      [](const Tensors& t) { return Tensors{swiglu(t[0].narrow(1, 0, 65), t[0].narrow(1, 65, 65))}; },
+      [](const Tensors& t) {
+        const at::Tensor gate = t[0].narrow(1, 0, 65);
+        return Tensors{gate * at::sigmoid(gate) * t[0].narrow(1, 65, 65)};
+      },
+      {at::randn({50, 130})});
+}
+
+TEST_CASE("swiglu at the ends of the range", "[ops]") {
+  const at::Tensor gate = at::tensor({-1e4F, -100.0F, 0.0F, 100.0F, 1e4F, NAN}).view({1, 6});
+  const at::Tensor y = swiglu(gate, at::ones({1, 6}));
+  CHECK(y[0][0].item<float>() == Approx(0).margin(1e-30));
+  CHECK(y[0][1].item<float>() == Approx(0).margin(1e-30));
+  CHECK(y[0][2].item<float>() == 0);
+  CHECK(y[0][3].item<float>() == 100);
+  CHECK(y[0][4].item<float>() == 1e4F);
+  CHECK(std::isnan(y[0][5].item<float>()));
+}
+
+TEST_CASE("rotary turns halves by the position's angle", "[ops]") {
+  at::manual_seed(4);
+  for (const std::int64_t size : {2, 14, 64, 66, 128}) {
+    const std::int64_t rows = 37, heads = 3, half = size / 2;
+    const at::Tensor angles = at::arange(50, at::kFloat).unsqueeze(1) * at::rand({half});
+    const at::Tensor cos = angles.cos(), sin = angles.sin(), positions = at::randint(50, {rows});
+    const auto plain = [&](const at::Tensor& x) {
+      const at::Tensor c = cos.index_select(0, positions).to(at::kDouble).unsqueeze(1);
+      const at::Tensor s = sin.index_select(0, positions).to(at::kDouble).unsqueeze(1);
+      const at::Tensor a = x.narrow(2, 0, half), b = x.narrow(2, half, half);
+      return at::cat({a * c - b * s, b * c + a * s}, 2);
+    };
+    compare_both_types(
+        "rotary", [&](const Tensors& t) { return Tensors{rotary(t[0], cos, sin, positions)}; },
+        [&](const Tensors& t) { return Tensors{plain(t[0])}; }, {at::randn({rows, heads, size})});
+    compare_both_types(  // a slice of a wider projection
+        "rotary of a slice",
+        [&](const Tensors& t) {
+          return Tensors{rotary(t[0].narrow(1, size, heads * size).unflatten(1, {heads, size}), cos, sin, positions)};
+        },
+        [&](const Tensors& t) { return Tensors{plain(t[0].narrow(1, size, heads * size).unflatten(1, {heads, size}))}; },
+        {at::randn({rows, (heads + 2) * size})});
+  }
+}
+
+TEST_CASE("gradients of norm weights do not depend on the threads", "[ops]") {
+  const int before = at::get_num_threads();
+  const at::Tensor x = at::randn({1000, 65}).to(at::kBFloat16), w = at::ones({65}, at::kBFloat16).set_requires_grad(true);
+  std::vector<at::Tensor> results;
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    results.push_back(torch::autograd::grad({rms_norm(x, w, 1e-5)}, {w}, {x})[0]);
+  }
+  at::set_num_threads(before);
+  CHECK(at::equal(results[0], results[1]));
+  CHECK(at::equal(results[0], results[2]));
+}
+
+TEST_CASE("operations refuse what they cannot do", "[ops]") {
+  CHECK_THROWS_AS(rms_norm(at::ones({2, 3}), at::ones({4}), 1e-5), Error);
+  CHECK_THROWS_AS(rms_norm(at::ones({2, 3}, at::kDouble), at::ones({3}, at::kDouble), 1e-5), Error);
+  CHECK_THROWS_AS(swiglu(at::ones({2, 3}), at::ones({3, 2})), Error);
+  CHECK_THROWS_AS(rotary(at::ones({2, 1, 3}), at::ones({2, 1}), at::ones({2, 1}), at::zeros({2}, at::kLong)), Error);
+}
+
+TEST_CASE("the kernels chosen are those the processor has or ATEN_CPU_CAPABILITY asks for", "[ops]") {
+  const std::string name = kernels::op_kernels(false).name;
+  const char* asked = std::getenv("ATEN_CPU_CAPABILITY");
+  if (asked == nullptr) return;
+  if (std::string(asked) == "avx2") CHECK(name == "avx2");
+  if (std::string(asked) == "default") CHECK(name == "baseline");
+}
