@@ -21,7 +21,8 @@ int whole_number(const char* name, const std::string& text, int low, int high) {
   const auto end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || stop != end || value < low || value > high) {
-    fail_usage("environment variable ", name, ": wanted a whole number from ", low, " to ", high, ", found '", text, "'");
+    fail_usage("environment variable ", name, ": wanted a whole number from ", low, " to ", high, ", found '",
+               text, "'");
   }
   return value;
 }
@@ -29,7 +30,8 @@ int whole_number(const char* name, const std::string& text, int low, int high) {
 int number(const char* name, std::optional<int> fallback = std::nullopt, int low = 0, int high = 1 << 24) {
   const auto text = variable(name);
   if (text) return whole_number(name, *text, low, high);
-  if (!fallback) fail_usage("environment variable ", name, " is missing; the launcher must set it for every rank");
+  if (!fallback)
+    fail_usage("environment variable ", name, " is missing; the launcher must set it for every rank");
   return *fallback;
 }
 
@@ -50,7 +52,8 @@ RankInfo from_lathe() {
   info.local_rank = number("LATHE_LOCAL_RANK", info.rank);
   info.local_world_size = number("LATHE_LOCAL_WORLD_SIZE", info.world_size, 1);
   info.master_address = variable("LATHE_MASTER_ADDRESS").value_or("127.0.0.1");
-  info.master_port = number("LATHE_MASTER_PORT", info.world_size > 1 ? std::nullopt : std::optional(0), 0, kHighestPort);
+  info.master_port =
+      number("LATHE_MASTER_PORT", info.world_size > 1 ? std::nullopt : std::optional(0), 0, kHighestPort);
   if (info.rank == 0) info.listen_descriptor = number("LATHE_LISTEN_DESCRIPTOR", -1, -1);
   return info;
 }
@@ -64,7 +67,9 @@ RankInfo from_torchrun() {
   info.local_world_size = number("LOCAL_WORLD_SIZE", 1, 1);
   if (info.world_size > 1) {
     const auto address = variable("MASTER_ADDR");
-    if (!address) fail_usage("RANK and WORLD_SIZE are set but MASTER_ADDR is missing; the launcher must set it for every rank");
+    if (!address)
+      fail_usage(
+          "RANK and WORLD_SIZE are set but MASTER_ADDR is missing; the launcher must set it for every rank");
     info.master_address = *address;
     info.master_port = number("MASTER_PORT", std::nullopt, 1, kHighestPort);
   }
@@ -73,9 +78,10 @@ RankInfo from_torchrun() {
   return info;
 }
 
-// Address and port for launchers that give none: given by the user, else this machine and a port made from the job.
-void find_master(RankInfo& info, const std::optional<std::string>& host, const std::optional<std::string>& job,
-                 const char* advice) {
+// Address and port for launchers that give none: given by the user, else this machine and a port made from
+// the job.
+void find_master(RankInfo& info, const std::optional<std::string>& host,
+                 const std::optional<std::string>& job, const char* advice) {
   if (info.world_size == 1) return;
   const bool one_machine = info.local_world_size == info.world_size;
   const auto address = variable("MASTER_ADDR");
@@ -107,7 +113,8 @@ RankInfo from_pmi() {
   info.world_size = number("PMI_SIZE", std::nullopt, 1);
   info.local_rank = number("MPI_LOCALRANKID", 0);
   info.local_world_size = number("MPI_LOCALNRANKS", 1, 1);
-  find_master(info, std::nullopt, std::nullopt, "add '-genv MASTER_ADDR <first host> -genv MASTER_PORT 29500' to mpiexec");
+  find_master(info, std::nullopt, std::nullopt,
+              "add '-genv MASTER_ADDR <first host> -genv MASTER_PORT 29500' to mpiexec");
   return info;
 }
 
@@ -178,7 +185,8 @@ std::string first_slurm_host(const std::string& node_list) {
   if (close == std::string::npos) return first;
   const auto end = node_list.find_first_of("-,]", open + 1);
   const auto suffix_end = node_list.find_first_of(",[", close + 1);
-  const std::string suffix = node_list.substr(close + 1, suffix_end == std::string::npos ? suffix_end : suffix_end - close - 1);
+  const std::string suffix =
+      node_list.substr(close + 1, suffix_end == std::string::npos ? suffix_end : suffix_end - close - 1);
   return first + node_list.substr(open + 1, end - open - 1) + suffix;
 }
 

@@ -35,8 +35,10 @@ namespace lathe {
 
 bool have_gloo() { return false; }
 
-c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store>&, int, int size, const std::string&, int) {
-  fail("training with ", size, " processes needs Gloo, and this program was built without its headers; install them "
+c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store>&, int, int size,
+                                            const std::string&, int) {
+  fail("training with ", size,
+       " processes needs Gloo, and this program was built without its headers; install them "
        "(Debian: libgloo-dev) and build again, or train with one process");
 }
 

@@ -35,7 +35,8 @@ struct Listener {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t length = sizeof address;
-    const bool ready = descriptor >= 0 && bind(descriptor, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+    const bool ready = descriptor >= 0 &&
+                       bind(descriptor, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
                        listen(descriptor, 128) == 0 &&
                        getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &length) == 0;
     if (!ready) fail("no port of 127.0.0.1 can be opened for the ranks to meet: ", std::strerror(errno));
@@ -103,8 +104,10 @@ class Signals {  // blocked while children run, so that none is lost between a c
   sigset_t waited_{}, before_{};
 };
 
-[[noreturn]] void become(char* const* argv, char* const* environment, const sigset_t& mask, int inherited, pid_t parent) {
-  setpgid(0, 0);  // Ctrl-C reaches the launcher alone, which passes it on once: a second one would mean "at once"
+[[noreturn]] void become(char* const* argv, char* const* environment, const sigset_t& mask, int inherited,
+                         pid_t parent) {
+  setpgid(
+      0, 0);  // Ctrl-C reaches the launcher alone, which passes it on once: a second one would mean "at once"
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1);
   if (inherited >= 0) fcntl(inherited, F_SETFD, 0);
@@ -155,7 +158,8 @@ int supervise(Children& children, const Signals& signals) {
   std::optional<Clock::time_point> kill_at;
   while (children.any()) {
     const int signal = signals.wait(std::chrono::milliseconds(kill_at ? 20 : 500));
-    // All of them mean: save and stop. A closed terminal and a batch system's warning are passed on as SIGTERM.
+    // All of them mean: save and stop. A closed terminal and a batch system's warning are passed on as
+    // SIGTERM.
     if (signal != 0 && signal != SIGCHLD) children.stop(signal == SIGINT ? SIGINT : SIGTERM);
     children.collect();
     if (children.failure() && !kill_at) {
@@ -184,7 +188,8 @@ int launch_processes(int processes, const std::vector<std::string>& argv) {
     const auto environment_pointers = environment.pointers();
     const pid_t child = fork();
     if (child == 0) {
-      become(argument_pointers.data(), environment_pointers.data(), signals.before(), rank == 0 ? listener.descriptor : -1, parent);
+      become(argument_pointers.data(), environment_pointers.data(), signals.before(),
+             rank == 0 ? listener.descriptor : -1, parent);
     }
     if (child < 0) {
       const int error = errno;

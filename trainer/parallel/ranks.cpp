@@ -20,7 +20,8 @@
 namespace lathe {
 namespace {
 
-// This machine's address on the way to `host`: a host's own name often resolves to 127.0.1.1, which nobody else reaches.
+// This machine's address on the way to `host`: a host's own name often resolves to 127.0.1.1, which nobody
+// else reaches.
 std::string address_towards(const std::string& host, int port) {
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_DGRAM;
@@ -32,9 +33,11 @@ std::string address_towards(const std::string& host, int port) {
     sockaddr_storage own{};
     socklen_t length = sizeof own;
     char text[256];
-    const bool known = connect(probe, entry->ai_addr, entry->ai_addrlen) == 0 &&  // a datagram socket: nothing is sent
-                       getsockname(probe, reinterpret_cast<sockaddr*>(&own), &length) == 0 &&
-                       getnameinfo(reinterpret_cast<sockaddr*>(&own), length, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0;
+    const bool known =
+        connect(probe, entry->ai_addr, entry->ai_addrlen) == 0 &&  // a datagram socket: nothing is sent
+        getsockname(probe, reinterpret_cast<sockaddr*>(&own), &length) == 0 &&
+        getnameinfo(reinterpret_cast<sockaddr*>(&own), length, text, sizeof text, nullptr, 0,
+                    NI_NUMERICHOST) == 0;
     close(probe);
     if (known) {
       address = text;
@@ -77,8 +80,10 @@ c10::intrusive_ptr<c10d::Store> join_store(const RankInfo& info) {
   } catch (const std::exception& e) {
     std::string reason = e.what();
     reason.resize(std::min(reason.size(), reason.find('\n')));
-    fail("rank ", info.rank, " of ", info.world_size, ": cannot ", options.isServer ? "listen at " : "reach rank 0 at ",
-         info.master_address, ":", info.master_port, " (", reason, "); check that all ranks were started, that the address is "
+    fail("rank ", info.rank, " of ", info.world_size, ": cannot ",
+         options.isServer ? "listen at " : "reach rank 0 at ", info.master_address, ":", info.master_port,
+         " (", reason,
+         "); check that all ranks were started, that the address is "
          "that of rank 0's machine and that the port is free and open");
   }
 }
@@ -95,7 +100,8 @@ void Ranks::State::sum_in_place(const char* what, at::Tensor tensor, bool maximu
 Ranks::Ranks(const RankInfo& info) : state_(new State) {
   state_->info = info;
   if (info.world_size == 1) return;
-  if (!have_gloo()) make_gloo(nullptr, info.rank, info.world_size, "", 1);  // its Error, before anything is waited for
+  if (!have_gloo())
+    make_gloo(nullptr, info.rank, info.world_size, "", 1);  // its Error, before anything is waited for
   state_->store = join_store(info);
   const std::string address = address_towards(info.master_address, info.master_port);
   state_->guarded("joining the group", [&] {
@@ -125,7 +131,8 @@ void Ranks::broadcast(std::vector<at::Tensor>& tensors) {
 
 std::vector<double> Ranks::sum(std::vector<double> values) {
   if (!state_->backend || values.empty()) return values;
-  state_->sum_in_place("a sum", at::from_blob(values.data(), {static_cast<std::int64_t>(values.size())}, at::kDouble));
+  state_->sum_in_place("a sum",
+                       at::from_blob(values.data(), {static_cast<std::int64_t>(values.size())}, at::kDouble));
   return values;
 }
 

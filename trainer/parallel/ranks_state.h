@@ -15,7 +15,7 @@ namespace lathe {
 struct Ranks::State {
   RankInfo info;
   c10::intrusive_ptr<c10d::Store> store;
-  c10::intrusive_ptr<c10d::Backend> backend;   // null for one rank
+  c10::intrusive_ptr<c10d::Backend> backend;  // null for one rank
 
   // Runs a collective or waits for one; what c10d throws becomes an Error that says who lost whom.
   template <class Body>
@@ -25,8 +25,9 @@ struct Ranks::State {
     } catch (const std::exception& e) {
       std::string reason = e.what();
       reason.resize(std::min(reason.size(), reason.find('\n')));
-      fail("rank ", info.rank, " of ", info.world_size, ": ", what, " failed: another rank has ended or cannot be reached (",
-           reason, "); start the run again to go on from its last checkpoint");
+      fail("rank ", info.rank, " of ", info.world_size, ": ", what,
+           " failed: another rank has ended or cannot be reached (", reason,
+           "); start the run again to go on from its last checkpoint");
     }
   }
 

@@ -1,5 +1,6 @@
-// Bucketed gradient sums that overlap with backward (Li et al., PyTorch Distributed, VLDB 2020), with the counting that
-// tied weights and recomputed blocks need: a re-entrant backward reaches a shared weight several times.
+// Bucketed gradient sums that overlap with backward (Li et al., PyTorch Distributed, VLDB 2020), with the
+// counting that tied weights and recomputed blocks need: a re-entrant backward reaches a shared weight
+// several times.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
@@ -10,18 +11,18 @@ namespace lathe {
 namespace {
 
 struct Bucket {
-  std::vector<std::size_t> members;    // indices into parameters
-  at::Tensor values;                   // fp32: the members' gradients, then one flag a member (how many ranks have one)
-  std::int64_t size = 0;               // elements of the gradients
-  std::size_t missing = 0;             // members that are not in yet
+  std::vector<std::size_t> members;  // indices into parameters
+  at::Tensor values;        // fp32: the members' gradients, then one flag a member (how many ranks have one)
+  std::int64_t size = 0;    // elements of the gradients
+  std::size_t missing = 0;  // members that are not in yet
   c10::intrusive_ptr<c10d::Work> work;
-  std::vector<at::Tensor> argument;    // c10d wants a vector that outlives the call
+  std::vector<at::Tensor> argument;  // c10d wants a vector that outlives the call
 };
 
 struct Member {
-  std::size_t bucket = 0, place = 0;   // place among the bucket's members
+  std::size_t bucket = 0, place = 0;  // place among the bucket's members
   std::int64_t offset = 0;
-  int expected = 0;                    // contributions a step, learned; 0 before
+  int expected = 0;  // contributions a step, learned; 0 before
   int seen = 0;
   bool gathered = false;
 };
@@ -32,9 +33,9 @@ struct GradientReducer::State {
   Ranks::State& ranks;
   std::vector<Parameter>& parameters;
   std::vector<Bucket> buckets;
-  std::vector<Member> members;         // parallel to parameters; those that are not trained belong to no bucket
+  std::vector<Member> members;  // parallel to parameters; those that are not trained belong to no bucket
   std::vector<std::size_t> trained;
-  std::size_t launched = 0;            // buckets go in their order: the same on all ranks
+  std::size_t launched = 0;  // buckets go in their order: the same on all ranks
   bool armed = false, learned = false;
 
   State(Ranks::State& r, std::vector<Parameter>& p) : ranks(r), parameters(p), members(p.size()) {}
@@ -45,7 +46,8 @@ struct GradientReducer::State {
     for (std::size_t i = parameters.size(); i-- > 0;) {
       if (!parameters[i].trainable || !parameters[i].weight.requires_grad()) continue;
       const std::int64_t size = parameters[i].weight.numel();
-      if (buckets.empty() || (buckets.back().size > 0 && buckets.back().size + size > capacity)) buckets.emplace_back();
+      if (buckets.empty() || (buckets.back().size > 0 && buckets.back().size + size > capacity))
+        buckets.emplace_back();
       Bucket& bucket = buckets.back();
       members[i] = {.bucket = buckets.size() - 1, .place = bucket.members.size(), .offset = bucket.size};
       bucket.members.push_back(i);
@@ -113,7 +115,8 @@ struct GradientReducer::State {
   void late(std::size_t index) {
     at::Tensor& grad = parameters[index].weight.mutable_grad();
     require(members[index].bucket >= launched, "gradients of '", parameters[index].name,
-            "' arrived after they were summed over the ranks: this step's graph reaches it more often than the first step's "
+            "' arrived after they were summed over the ranks: this step's graph reaches it more often than "
+            "the first step's "
             "did; train such a model with one process");
     slice(index).add_(grad.reshape(-1));
     grad.reset();
@@ -179,7 +182,8 @@ void GradientReducer::finish() {
   for (auto& bucket : s.buckets) {
     s.ranks.guarded("a gradient sum", [&] { bucket.work->wait(); });
     for (const std::size_t index : bucket.members) {
-      if (s.flag(index).item<float>() > 0) s.parameters[index].gradient = s.slice(index).view(s.parameters[index].weight.sizes());
+      if (s.flag(index).item<float>() > 0)
+        s.parameters[index].gradient = s.slice(index).view(s.parameters[index].weight.sizes());
     }
   }
 }

@@ -93,8 +93,9 @@ std::int64_t cgroup_memory_limit(std::istream& groups, const std::string& mount)
 
 std::int64_t memory_limit() {
   struct sysinfo info {};
-  const std::int64_t physical =
-      sysinfo(&info) == 0 ? static_cast<std::int64_t>(info.totalram) * static_cast<std::int64_t>(info.mem_unit) : 0;
+  const std::int64_t physical = sysinfo(&info) == 0 ? static_cast<std::int64_t>(info.totalram) *
+                                                          static_cast<std::int64_t>(info.mem_unit)
+                                                    : 0;
   std::ifstream groups("/proc/self/cgroup");
   const std::int64_t limit = cgroup_memory_limit(groups, "/sys/fs/cgroup");
   return physical > 0 ? std::min(physical, limit) : limit;

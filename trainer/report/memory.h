@@ -8,8 +8,9 @@
 
 namespace lathe {
 
-MemoryUse parse_memory_status(std::istream& status);   // the text of /proc/self/status
-// Lowest limit of the groups in /proc/self/cgroup's text under `mount` (version 2, version 1, both), INT64_MAX when none.
+MemoryUse parse_memory_status(std::istream& status);  // the text of /proc/self/status
+// Lowest limit of the groups in /proc/self/cgroup's text under `mount` (version 2, version 1, both),
+// INT64_MAX when none.
 std::int64_t cgroup_memory_limit(std::istream& groups, const std::string& mount);
 
 }  // namespace lathe

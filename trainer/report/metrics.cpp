@@ -1,5 +1,5 @@
-// metrics.jsonl and TensorBoard events. Every line is one write to a file opened for appending: a reader following the
-// file never sees a mixed line, and a killed run loses none that was written.
+// metrics.jsonl and TensorBoard events. Every line is one write to a file opened for appending: a reader
+// following the file never sees a mixed line, and a killed run loses none that was written.
 #include "trainer/report/metrics.h"
 
 #include <fcntl.h>
@@ -96,7 +96,8 @@ std::string samples_markdown(const std::vector<Sample>& samples) {
   std::string out;
   for (const auto& sample : samples) {
     std::string body = sample.prompt + sample.text;
-    for (std::size_t at = 0; (at = body.find('\n', at)) != std::string::npos; at += 5) body.replace(at, 1, "\n    ");
+    for (std::size_t at = 0; (at = body.find('\n', at)) != std::string::npos; at += 5)
+      body.replace(at, 1, "\n    ");
     out += "    " + body + "\n\n---\n\n";
   }
   return out;
@@ -133,13 +134,13 @@ void MetricsWriter::step(const StepMetrics& metrics) {
   if (metrics.skipped) line["skipped"] = true;
   state_->last_step = metrics.step;
   state_->lines.append(dump_line(line));
-  state_->events.append(tf_record(tf_scalars_event(
-      now(), metrics.step,
-      {{"train/loss", static_cast<float>(metrics.loss)},
-       {"train/learning_rate", static_cast<float>(metrics.learning_rate)},
-       {"train/grad_norm", static_cast<float>(metrics.grad_norm)},
-       {"train/tokens_per_second", static_cast<float>(metrics.tokens_per_second)},
-       {"train/tokens", static_cast<float>(metrics.tokens)}})));
+  state_->events.append(
+      tf_record(tf_scalars_event(now(), metrics.step,
+                                 {{"train/loss", static_cast<float>(metrics.loss)},
+                                  {"train/learning_rate", static_cast<float>(metrics.learning_rate)},
+                                  {"train/grad_norm", static_cast<float>(metrics.grad_norm)},
+                                  {"train/tokens_per_second", static_cast<float>(metrics.tokens_per_second)},
+                                  {"train/tokens", static_cast<float>(metrics.tokens)}})));
 }
 
 void MetricsWriter::evaluation(const EvaluationMetrics& metrics) {
@@ -152,7 +153,8 @@ void MetricsWriter::evaluation(const EvaluationMetrics& metrics) {
                {"seconds_evaluating", metrics.seconds}};
   if (!metrics.samples.empty()) {
     Json samples = Json::array();
-    for (const auto& sample : metrics.samples) samples.push_back({{"prompt", sample.prompt}, {"text", sample.text}});
+    for (const auto& sample : metrics.samples)
+      samples.push_back({{"prompt", sample.prompt}, {"text", sample.text}});
     line["samples"] = std::move(samples);
   }
   state_->last_step = metrics.step;
@@ -165,8 +167,8 @@ void MetricsWriter::evaluation(const EvaluationMetrics& metrics) {
   }
   state_->events.append(tf_record(tf_scalars_event(time, metrics.step, scalars)));
   if (!metrics.samples.empty()) {
-    state_->events.append(
-        tf_record(tf_text_event(time, metrics.step, metrics.set + "/samples", samples_markdown(metrics.samples))));
+    state_->events.append(tf_record(
+        tf_text_event(time, metrics.step, metrics.set + "/samples", samples_markdown(metrics.samples))));
   }
 }
 

@@ -41,7 +41,9 @@ std::pair<double, double> y_range(const Plot& plot) {
   }
   if (values.empty()) return {0, 1};
   std::sort(values.begin(), values.end());
-  const auto quantile = [&](double q) { return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))]; };
+  const auto quantile = [&](double q) {
+    return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
+  };
   const double low = quantile(0.01), high = quantile(0.99), span = high - low;
   double bottom = values.front(), top = values.back();
   if (values.size() >= 50 && span > 0) {
@@ -83,18 +85,19 @@ std::string axes(const Plot& plot, const Frame& frame) {
   const double bottom = kTop + kPlotHeight;
   for (const double value : ticks(frame.y_low, frame.y_high, 5)) {
     const std::string y = at(frame.y(value));
-    out += cat("<line class=\"grid\" x1=\"", at(kLeft), "\" y1=\"", y, "\" x2=\"", at(kWidth - kRight), "\" y2=\"", y,
-               "\"/><text class=\"tick\" text-anchor=\"end\" x=\"", at(kLeft - 7), "\" y=\"", at(frame.y(value) + 4),
-               "\">", tick_text(plot, value), "</text>\n");
+    out += cat("<line class=\"grid\" x1=\"", at(kLeft), "\" y1=\"", y, "\" x2=\"", at(kWidth - kRight),
+               "\" y2=\"", y, "\"/><text class=\"tick\" text-anchor=\"end\" x=\"", at(kLeft - 7), "\" y=\"",
+               at(frame.y(value) + 4), "\">", tick_text(plot, value), "</text>\n");
   }
   for (const double value : ticks(frame.x_low, frame.x_high, 6)) {
     if (value != std::floor(value)) continue;
-    out += cat("<text class=\"tick\" text-anchor=\"middle\" x=\"", at(frame.x(value)), "\" y=\"", at(bottom + 16), "\">",
-               value >= 10000 ? format_count(value) : format_fixed(value, 0), "</text>\n");
+    out += cat("<text class=\"tick\" text-anchor=\"middle\" x=\"", at(frame.x(value)), "\" y=\"",
+               at(bottom + 16), "\">", value >= 10000 ? format_count(value) : format_fixed(value, 0),
+               "</text>\n");
   }
   out += cat("<line class=\"axis\" x1=\"", at(kLeft), "\" y1=\"", at(bottom), "\" x2=\"", at(kWidth - kRight),
-             "\" y2=\"", at(bottom), "\"/><text class=\"tick\" text-anchor=\"middle\" x=\"", at(kLeft + kPlotWidth / 2),
-             "\" y=\"", at(kHeight - 4), "\">step</text>\n");
+             "\" y2=\"", at(bottom), "\"/><text class=\"tick\" text-anchor=\"middle\" x=\"",
+             at(kLeft + kPlotWidth / 2), "\" y=\"", at(kHeight - 4), "\">step</text>\n");
   return out;
 }
 
@@ -131,9 +134,9 @@ std::string hover_columns(const Plot& plot, const Frame& frame) {
   for (std::size_t i = 0; i < count && count > 1; ++i) {
     const auto& [x, y] = series.points[i * (series.points.size() - 1) / (count - 1)];
     const double half = kPlotWidth / static_cast<double>(count - 1) / 2;
-    out += cat("<rect class=\"hover\" x=\"", at(frame.x(x) - half), "\" y=\"", at(kTop), "\" width=\"", at(2 * half),
-               "\" height=\"", at(kPlotHeight), "\"><title>step ", format_fixed(x, 0), ": ", escape_html(series.name),
-               " ", value_text(plot, y), "</title></rect>\n");
+    out += cat("<rect class=\"hover\" x=\"", at(frame.x(x) - half), "\" y=\"", at(kTop), "\" width=\"",
+               at(2 * half), "\" height=\"", at(kPlotHeight), "\"><title>step ", format_fixed(x, 0), ": ",
+               escape_html(series.name), " ", value_text(plot, y), "</title></rect>\n");
   }
   return out;
 }
@@ -145,8 +148,9 @@ std::string description(const Plot& plot) {
     const auto first = std::find_if(series.points.begin(), series.points.end(), finite);
     const auto last = std::find_if(series.points.rbegin(), series.points.rend(), finite);
     if (first == series.points.end()) continue;
-    out += cat(series.name, ": from ", value_text(plot, first->second), " at step ", format_fixed(first->first, 0),
-               " to ", value_text(plot, last->second), " at step ", format_fixed(last->first, 0), ". ");
+    out += cat(series.name, ": from ", value_text(plot, first->second), " at step ",
+               format_fixed(first->first, 0), " to ", value_text(plot, last->second), " at step ",
+               format_fixed(last->first, 0), ". ");
   }
   return out;
 }
@@ -197,26 +201,31 @@ std::vector<double> ticks(double low, double high, int wanted) {
     }
   }
   std::vector<double> out;
-  for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) out.push_back(i * step + 0.0);
+  for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i)
+    out.push_back(i * step + 0.0);
   return out;
 }
 
 std::string render_plot(const Plot& plot) {
   Plot drawn = plot;
   std::erase_if(drawn.series, [](const Series& series) {
-    return std::none_of(series.points.begin(), series.points.end(), [](const auto& p) { return std::isfinite(p.second); });
+    return std::none_of(series.points.begin(), series.points.end(),
+                        [](const auto& p) { return std::isfinite(p.second); });
   });
   if (drawn.series.empty()) return "";
   const Frame frame = make_frame(drawn);
-  std::string out = "<figure class=\"plot\"><figcaption>" + escape_html(plot.title) + "<span class=\"legend\">";
+  std::string out =
+      "<figure class=\"plot\"><figcaption>" + escape_html(plot.title) + "<span class=\"legend\">";
   for (const auto& series : drawn.series) {
     out += "<span class=\"key " + series.style + "\">" + escape_html(series.name) + "</span>";
   }
   const std::string id = escape_html(plot.id);
-  out += cat("</span></figcaption>\n<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-labelledby=\"",
-             id, "-title ", id, "-text\">\n<title id=\"", id, "-title\">", escape_html(plot.title), "</title><desc id=\"", id,
-             "-text\">", escape_html(description(drawn)), "</desc>\n<clipPath id=\"", id, "-clip\"><rect x=\"", at(kLeft),
-             "\" y=\"", at(kTop), "\" width=\"", at(kPlotWidth), "\" height=\"", at(kPlotHeight), "\"/></clipPath>\n");
+  out +=
+      cat("</span></figcaption>\n<svg viewBox=\"0 0 ", kWidth, " ", kHeight,
+          "\" role=\"img\" aria-labelledby=\"", id, "-title ", id, "-text\">\n<title id=\"", id, "-title\">",
+          escape_html(plot.title), "</title><desc id=\"", id, "-text\">", escape_html(description(drawn)),
+          "</desc>\n<clipPath id=\"", id, "-clip\"><rect x=\"", at(kLeft), "\" y=\"", at(kTop), "\" width=\"",
+          at(kPlotWidth), "\" height=\"", at(kPlotHeight), "\"/></clipPath>\n");
   out += axes(drawn, frame) + "<g clip-path=\"url(#" + id + "-clip)\">\n";
   for (const auto& series : drawn.series) out += line_of(series, frame);
   out += "</g>\n" + hover_columns(drawn, frame);

@@ -10,20 +10,21 @@ using Points = std::vector<std::pair<double, double>>;  // x ascending; NaN brea
 
 struct Series {
   std::string name;
-  std::string style;      // class of the style sheet: "train", "raw", "validation" ...
+  std::string style;  // class of the style sheet: "train", "raw", "validation" ...
   Points points;
-  bool markers = false;   // a dot with a tooltip at each point
+  bool markers = false;  // a dot with a tooltip at each point
 };
 
 struct Plot {
   std::string id, title, y_name;
   std::vector<Series> series;
-  bool from_zero = false;      // the y axis starts at 0
-  bool scientific = false;     // ticks as 1e-03
-  double lowest_maximum = 0;   // the y axis reaches at least here
+  bool from_zero = false;     // the y axis starts at 0
+  bool scientific = false;    // ticks as 1e-03
+  double lowest_maximum = 0;  // the y axis reaches at least here
 };
 
-// <figure> with legend and <svg role="img"> that has a title and a description. Empty text when there is nothing to draw.
+// <figure> with legend and <svg role="img"> that has a title and a description. Empty text when there is
+// nothing to draw.
 std::string render_plot(const Plot& plot);
 
 // Exponential moving average without bias at the start (Adam's correction); NaN is skipped.

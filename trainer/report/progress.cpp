@@ -53,7 +53,8 @@ std::vector<Field> live_fields(const ProgressView& view) {
   fields.push_back({pad(format_count(view.tokens_per_second), 6) + " tok/s", 3});
   if (view.memory > 0) fields.push_back({pad(format_bytes(view.memory), 7), 1});
   if (view.total > 0) {
-    fields.push_back({"ETA " + pad(view.remaining < 0 ? "?" : format_duration(view.remaining), 12, false), 5});
+    fields.push_back(
+        {"ETA " + pad(view.remaining < 0 ? "?" : format_duration(view.remaining), 12, false), 5});
   }
   return fields;
 }
@@ -67,7 +68,7 @@ std::size_t joined_width(const std::vector<Field>& fields) {
 std::string bar(const ProgressView& view, int cells, const LineStyle& style) {
   const double share = std::clamp(static_cast<double>(view.step) / static_cast<double>(view.total), 0.0, 1.0);
   const int full = static_cast<int>(share * cells);
-  const char* const done = style.unicode ? "\xe2\x94\x81" : "=";                  // heavy line
+  const char* const done = style.unicode ? "\xe2\x94\x81" : "=";                          // heavy line
   const char* const left = style.unicode ? (style.colour ? done : "\xe2\x94\x80") : "-";  // light line
   std::string text = style.colour ? "\x1b[36m" : "";
   for (int i = 0; i < full; ++i) text += done;
@@ -151,7 +152,9 @@ struct Progress::State {
 };
 
 Progress::Progress(bool quiet, std::int64_t first_step, std::int64_t total_steps) : state_(new State) {
-  const auto variable = [](const char* name) { return std::string_view(std::getenv(name) ? std::getenv(name) : ""); };
+  const auto variable = [](const char* name) {
+    return std::string_view(std::getenv(name) ? std::getenv(name) : "");
+  };
   std::string_view charset = variable("LC_ALL");
   if (charset.empty()) charset = variable("LC_CTYPE");
   if (charset.empty()) charset = variable("LANG");
@@ -179,7 +182,8 @@ void Progress::step(const StepMetrics& metrics) {
   if (s.recent.size() > kRateWindow) s.recent.pop_front();
   if (s.quiet) return;
   const auto time = Clock::now();
-  if (!s.printed || time - *s.printed >= (s.live ? Clock::duration(kRedraw) : Clock::duration(kPlainInterval))) {
+  if (!s.printed ||
+      time - *s.printed >= (s.live ? Clock::duration(kRedraw) : Clock::duration(kPlainInterval))) {
     s.print(time);
   }
 }

@@ -8,8 +8,8 @@ namespace lathe {
 struct ProgressView {
   std::int64_t step = 0, total = 0;  // total 0: not known
   double loss = 0, learning_rate = 0, grad_norm = 0, tokens_per_second = 0;
-  double memory = 0;                 // bytes resident
-  double remaining = -1;             // seconds; below 0: not known
+  double memory = 0;      // bytes resident
+  double remaining = -1;  // seconds; below 0: not known
 };
 
 struct LineStyle {
@@ -17,8 +17,8 @@ struct LineStyle {
   bool colour = false, unicode = false;
 };
 
-// Exactly columns - 1 characters (escape sequences aside): the cursor then stays in the line. Numbers keep their places
-// from step to step; what does not fit is left out, the least useful first.
+// Exactly columns - 1 characters (escape sequences aside): the cursor then stays in the line. Numbers keep
+// their places from step to step; what does not fit is left out, the least useful first.
 std::string live_line(const ProgressView& view, const LineStyle& style);
 std::string plain_line(const ProgressView& view);
 

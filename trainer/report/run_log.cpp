@@ -70,7 +70,8 @@ RunLog read_run_log(const std::string& path) {
     } else if (line.contains("validation_loss")) {
       auto evaluation = read_evaluation(line);
       std::erase_if(log.evaluations, [&](const EvaluationMetrics& earlier) {
-        return earlier.step > evaluation.step || (earlier.step == evaluation.step && earlier.set == evaluation.set);
+        return earlier.step > evaluation.step ||
+               (earlier.step == evaluation.step && earlier.set == evaluation.set);
       });
       log.evaluations.push_back(std::move(evaluation));
     } else if (line.contains("loss")) {

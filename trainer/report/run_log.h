@@ -9,8 +9,8 @@
 namespace lathe {
 
 struct RunLog {
-  std::vector<StepMetrics> steps;             // ascending; a step done again after a roll-back counts as done last
-  std::vector<EvaluationMetrics> evaluations; // in the order of the file, likewise
+  std::vector<StepMetrics> steps;  // ascending; a step done again after a roll-back counts as done last
+  std::vector<EvaluationMetrics> evaluations;  // in the order of the file, likewise
   std::vector<Json> events;
 };
 // Lines that are damaged are left out; an absent file is an empty log. null numbers become NaN.

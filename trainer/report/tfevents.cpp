@@ -6,7 +6,8 @@
 namespace lathe {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "fixed-width fields are copied as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "fixed-width fields are copied as they lie in memory");
 
 template <class T>
 void append_fixed(std::string& out, T value) {
@@ -43,9 +44,7 @@ std::string event(double wall_time, std::int64_t step) {
   return out;
 }
 
-std::uint32_t masked(std::string_view bytes) {
-  return std::rotr(crc32c(bytes), 15) + 0xa282ead8u;
-}
+std::uint32_t masked(std::string_view bytes) { return std::rotr(crc32c(bytes), 15) + 0xa282ead8u; }
 
 }  // namespace
 
@@ -101,7 +100,8 @@ std::string tf_scalars_event(double wall_time, std::int64_t step, const TfScalar
   return out;
 }
 
-std::string tf_text_event(double wall_time, std::int64_t step, std::string_view tag, std::string_view markdown) {
+std::string tf_text_event(double wall_time, std::int64_t step, std::string_view tag,
+                          std::string_view markdown) {
   std::string plugin, metadata, tensor, value, summary;
   append_bytes(plugin, 1, "text");    // SummaryMetadata.PluginData.plugin_name
   append_bytes(metadata, 1, plugin);  // SummaryMetadata.plugin_data
@@ -109,8 +109,8 @@ std::string tf_text_event(double wall_time, std::int64_t step, std::string_view 
   append_bytes(tensor, 2, "");        // TensorProto.tensor_shape: a scalar
   append_bytes(tensor, 8, markdown);  // TensorProto.string_val
   append_bytes(value, 1, tag);
-  append_bytes(value, 8, tensor);     // Summary.Value.tensor
-  append_bytes(value, 9, metadata);   // Summary.Value.metadata
+  append_bytes(value, 8, tensor);    // Summary.Value.tensor
+  append_bytes(value, 9, metadata);  // Summary.Value.metadata
   append_bytes(summary, 1, value);
   std::string out = event(wall_time, step);
   append_bytes(out, 5, summary);

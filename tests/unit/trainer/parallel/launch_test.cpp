@@ -30,7 +30,9 @@ struct Folder {
   }
 };
 
-int launch(int processes, const std::string& script) { return launch_processes(processes, {"/bin/sh", "-c", script}); }
+int launch(int processes, const std::string& script) {
+  return launch_processes(processes, {"/bin/sh", "-c", script});
+}
 
 // launch() in a process of its own, which can be sent signals.
 pid_t launch_apart(int processes, const std::string& script) {
@@ -53,8 +55,8 @@ bool appears(const fs::path& path) {
 TEST_CASE("every process gets its rank, the same port and its share of the threads") {
   Folder folder;
   const std::string script = "echo $LATHE_RANK $LATHE_WORLD_SIZE $LATHE_LOCAL_RANK $LATHE_MASTER_ADDRESS > " +
-                             folder.path.string() + "/$LATHE_RANK; echo $LATHE_MASTER_PORT > " + folder.path.string() +
-                             "/port$LATHE_RANK; test \"$OMP_NUM_THREADS\" -ge 1";
+                             folder.path.string() + "/$LATHE_RANK; echo $LATHE_MASTER_PORT > " +
+                             folder.path.string() + "/port$LATHE_RANK; test \"$OMP_NUM_THREADS\" -ge 1";
   CHECK(launch(2, script) == 0);
   CHECK(folder.read("0") == "0 2 0 127.0.0.1\n");
   CHECK(folder.read("1") == "1 2 1 127.0.0.1\n");
@@ -72,15 +74,17 @@ TEST_CASE("the first failure decides the code and ends the rest within a second"
 
 TEST_CASE("a rank that saved and stopped is no failure: the others may finish") {
   Folder folder;
-  CHECK(launch(2, "if [ $LATHE_RANK = 1 ]; then exit 130; fi; sleep 1.2; touch " + folder.path.string() + "/saved; exit 130") == 130);
+  CHECK(launch(2, "if [ $LATHE_RANK = 1 ]; then exit 130; fi; sleep 1.2; touch " + folder.path.string() +
+                      "/saved; exit 130") == 130);
   CHECK(fs::exists(folder.path / "saved"));
 }
 
 TEST_CASE("an interrupt is passed on once and the ranks have time to save") {
   Folder folder;
   const std::string mark = folder.path.string() + "/";
-  const pid_t launcher = launch_apart(2, "trap 'echo x >> " + mark + "got$LATHE_RANK; sleep 1.2; exit 130' INT; touch " + mark +
-                                             "up$LATHE_RANK; while :; do sleep 0.05; done");
+  const pid_t launcher =
+      launch_apart(2, "trap 'echo x >> " + mark + "got$LATHE_RANK; sleep 1.2; exit 130' INT; touch " + mark +
+                          "up$LATHE_RANK; while :; do sleep 0.05; done");
   REQUIRE(appears(mark + "up0"));
   REQUIRE(appears(mark + "up1"));
   kill(launcher, SIGINT);
@@ -94,7 +98,8 @@ TEST_CASE("an interrupt is passed on once and the ranks have time to save") {
 TEST_CASE("ranks do not outlive a launcher that is killed") {
   Folder folder;
   const std::string mark = folder.path.string() + "/";
-  const pid_t launcher = launch_apart(1, "trap 'touch " + mark + "ended; exit 130' TERM; touch " + mark + "up; while :; do sleep 0.05; done");
+  const pid_t launcher = launch_apart(
+      1, "trap 'touch " + mark + "ended; exit 130' TERM; touch " + mark + "up; while :; do sleep 0.05; done");
   REQUIRE(appears(mark + "up"));
   kill(launcher, SIGKILL);
   waitpid(launcher, nullptr, 0);

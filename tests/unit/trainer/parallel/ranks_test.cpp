@@ -25,12 +25,13 @@ TEST_CASE("sums, maxima and broadcasts over three ranks") {
     const double rank = info.rank;
     expect(group.leader() == (info.rank == 0), "leader");
     expect(group.sum(rank + 1) == 6, "sum");
-    expect(group.sum(std::vector<double>{rank, 10 * rank, -1}) == std::vector<double>{3, 30, -3}, "sum of a vector");
+    expect(group.sum(std::vector<double>{rank, 10 * rank, -1}) == std::vector<double>{3, 30, -3},
+           "sum of a vector");
     expect(group.sum(std::vector<double>{}).empty(), "empty sum");
     expect(group.max(-5 - rank) == -5, "maximum");
     const at::Tensor whole = at::arange(12, at::kFloat).reshape({3, 4});
-    std::vector<at::Tensor> tensors = {whole.clone(), whole.to(at::kBFloat16), whole.to(at::kLong), whole.clone().t(),
-                                       at::scalar_tensor(7.0)};
+    std::vector<at::Tensor> tensors = {whole.clone(), whole.to(at::kBFloat16), whole.to(at::kLong),
+                                       whole.clone().t(), at::scalar_tensor(7.0)};
     if (info.rank != 0) {
       for (auto& tensor : tensors) tensor.zero_();
     }
@@ -49,7 +50,8 @@ TEST_CASE("a barrier holds everybody until the last has come") {
     const auto begin = std::chrono::steady_clock::now();
     if (info.rank == 1) usleep(300'000);
     group.barrier();
-    expect(std::chrono::steady_clock::now() - begin > std::chrono::milliseconds(250), "the barrier did not wait");
+    expect(std::chrono::steady_clock::now() - begin > std::chrono::milliseconds(250),
+           "the barrier did not wait");
   });
   CHECK(ranks.wait_all() == std::vector<int>{0, 0});
 }
@@ -82,17 +84,20 @@ TEST_CASE("when a rank is killed the others' collective throws within a second")
 }
 
 TEST_CASE("a rank that hangs makes the others throw after the timeout") {
-  Forked ranks(2, [](const RankInfo& info) {
-    Ranks group(info);
-    if (info.rank == 1) {
-      pause();
-    }
-    try {
-      group.sum(1.0);
-    } catch (const Error&) {
-      _exit(17);
-    }
-  }, 2);
+  Forked ranks(
+      2,
+      [](const RankInfo& info) {
+        Ranks group(info);
+        if (info.rank == 1) {
+          pause();
+        }
+        try {
+          group.sum(1.0);
+        } catch (const Error&) {
+          _exit(17);
+        }
+      },
+      2);
   CHECK(ranks.wait(0, 10) == 17);
 }
 

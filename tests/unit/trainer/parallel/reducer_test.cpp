@@ -48,7 +48,9 @@ struct Net {
   void backward(const at::Tensor& x) const { loss(x).backward(); }
 };
 
-at::Tensor micro_batch(int step, int rank, int part) { return numbers({2, 6}, 100 + 10 * step + 3 * rank + part); }
+at::Tensor micro_batch(int step, int rank, int part) {
+  return numbers({2, 6}, 100 + 10 * step + 3 * rank + part);
+}
 
 // What one process gets from all ranks' micro-batches of a step, in fp32.
 std::vector<at::Tensor> alone(int step, int ranks, int parts, at::ScalarType type) {
@@ -82,12 +84,14 @@ void compare(const std::vector<Parameter>& parameters, const std::vector<at::Ten
     expect(!p.weight.grad().defined(), "weight.grad() must be released");
     expect(p.gradient.defined() == expected[i].defined(), p.name.c_str());
     if (!p.gradient.defined()) continue;
-    expect(p.gradient.scalar_type() == at::kFloat && p.gradient.sizes() == p.weight.sizes(), "type and shape");
+    expect(p.gradient.scalar_type() == at::kFloat && p.gradient.sizes() == p.weight.sizes(),
+           "type and shape");
     expect(at::allclose(p.gradient, expected[i], 1e-6, 1e-6), p.name.c_str());
   }
 }
 
-void train(const RankInfo& info, at::ScalarType type, int parts, std::size_t bucket_bytes, bool accumulate_last) {
+void train(const RankInfo& info, at::ScalarType type, int parts, std::size_t bucket_bytes,
+           bool accumulate_last) {
   Ranks ranks(info);
   Net net(type);
   GradientReducer reducer(ranks, net.parameters, bucket_bytes);
@@ -123,7 +127,8 @@ namespace {
 
 // A re-entrant checkpoint: backward runs the block again inside its own backward pass.
 struct Recompute : torch::autograd::Function<Recompute> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& weight) {
     context->save_for_backward({x});
     context->saved_data["weight"] = weight;
     at::NoGradGuard no_grad;
@@ -166,7 +171,8 @@ TEST_CASE("a shared weight in recomputed blocks is reduced when its last contrib
           x.square().sum().backward();
           expected += i == 0 ? a.grad() : b.grad();
         }
-        expect(at::allclose(parameters[i].gradient, expected, 1e-5, 1e-6), i == 0 ? "shared weight" : "first weight");
+        expect(at::allclose(parameters[i].gradient, expected, 1e-5, 1e-6),
+               i == 0 ? "shared weight" : "first weight");
         parameters[i].gradient.reset();
       }
     }
@@ -200,7 +206,8 @@ TEST_CASE("with one rank nothing is touched") {
     reducer.prepare();
     net.backward(micro_batch(0, 0, 0));
     reducer.finish();
-    expect(net.parameters[0].weight.grad().defined() && !net.parameters[0].gradient.defined(), "gradients stay where they are");
+    expect(net.parameters[0].weight.grad().defined() && !net.parameters[0].gradient.defined(),
+           "gradients stay where they are");
   });
   CHECK(one.wait_all() == std::vector<int>{0});
 }

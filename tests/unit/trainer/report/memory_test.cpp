@@ -13,8 +13,9 @@ using namespace lathe;
 namespace fs = std::filesystem;
 
 TEST_CASE("the status page is read in kilobytes") {
-  std::istringstream text("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\nRssAnon:\t 512 kB\nRssFile:\t 256 kB\n"
-                          "RssShmem:\t 128 kB\n");
+  std::istringstream text(
+      "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\nRssAnon:\t 512 kB\nRssFile:\t 256 kB\n"
+      "RssShmem:\t 128 kB\n");
   const MemoryUse use = parse_memory_status(text);
   CHECK(use.peak == 2048 * 1024);
   CHECK(use.resident == 1024 * 1024);

@@ -28,7 +28,8 @@ struct Folder {
   std::vector<fs::path> events() const {
     std::vector<fs::path> found;
     for (const auto& entry : fs::directory_iterator(path)) {
-      if (entry.path().filename().string().rfind("events.out.tfevents.", 0) == 0) found.push_back(entry.path());
+      if (entry.path().filename().string().rfind("events.out.tfevents.", 0) == 0)
+        found.push_back(entry.path());
     }
     return found;
   }
@@ -62,16 +63,17 @@ TEST_CASE("each step, evaluation and event is one line with the promised keys") 
   evaluation.samples = {{"Once", " upon \"a\"\xff"}};
   writer.evaluation(evaluation);
   writer.event("spike", {{"loss", 9.0}});
-  CHECK(run.text() ==
-        R"({"step":1,"loss":4.0,"learning_rate":0.001,"grad_norm":0.5,"tokens":100,"tokens_per_second":50.0,"seconds":2.0})"
-        "\n"
-        R"({"step":1,"set":"validation","validation_loss":3.5,"perplexity":33.1,"bits_per_byte":1.6,"tokens":1000,)"
-        R"("seconds_evaluating":0.25,"samples":[{"prompt":"Once","text":" upon \"a\")"
-        "\xef\xbf\xbd"
-        R"("}]})"
-        "\n"
-        R"({"event":"spike","step":1,"loss":9.0})"
-        "\n");
+  CHECK(
+      run.text() ==
+      R"({"step":1,"loss":4.0,"learning_rate":0.001,"grad_norm":0.5,"tokens":100,"tokens_per_second":50.0,"seconds":2.0})"
+      "\n"
+      R"({"step":1,"set":"validation","validation_loss":3.5,"perplexity":33.1,"bits_per_byte":1.6,"tokens":1000,)"
+      R"("seconds_evaluating":0.25,"samples":[{"prompt":"Once","text":" upon \"a\")"
+      "\xef\xbf\xbd"
+      R"("}]})"
+      "\n"
+      R"({"event":"spike","step":1,"loss":9.0})"
+      "\n");
 }
 
 TEST_CASE("a loss that is not a number is null, never invalid JSON") {

@@ -17,8 +17,14 @@ using namespace lathe;
 namespace {
 
 ProgressView example() {
-  return {.step = 120, .total = 300, .loss = 3.21434, .learning_rate = 9.1e-4, .grad_norm = 0.812,
-          .tokens_per_second = 2130, .memory = 1.31e9, .remaining = 250};
+  return {.step = 120,
+          .total = 300,
+          .loss = 3.21434,
+          .learning_rate = 9.1e-4,
+          .grad_norm = 0.812,
+          .tokens_per_second = 2130,
+          .memory = 1.31e9,
+          .remaining = 250};
 }
 
 // What `body` prints to standard error, which is `write_end` meanwhile.
@@ -59,7 +65,8 @@ StepMetrics step_at(std::int64_t step, double seconds) {
 
 TEST_CASE("the live line fills the width exactly and keeps its places") {
   for (int columns = 1; columns < 200; ++columns) {
-    CHECK(live_line(example(), {.columns = columns}).size() == static_cast<std::size_t>(std::max(columns - 1, 1)));
+    CHECK(live_line(example(), {.columns = columns}).size() ==
+          static_cast<std::size_t>(std::max(columns - 1, 1)));
   }
   auto later = example();
   later.step = 9;
@@ -77,7 +84,8 @@ TEST_CASE("a narrow terminal keeps the loss, a diverged run prints nan") {
   auto view = example();
   CHECK(live_line(view, {.columns = 15}) == "loss  3.2143  ");
   view.loss = std::nan("");
-  CHECK(plain_line(view) == "step 120/300  loss nan  lr 9.10e-04  norm 0.812  2.1 k tok/s  1.3 GB  ETA 4 min 10 s");
+  CHECK(plain_line(view) ==
+        "step 120/300  loss nan  lr 9.10e-04  norm 0.812  2.1 k tok/s  1.3 GB  ETA 4 min 10 s");
 }
 
 TEST_CASE("a log gets the first line, then one every ten seconds, then the last; quiet gets none") {

@@ -24,7 +24,9 @@ struct Folder {
     fs::create_directories(path);
   }
   ~Folder() { fs::remove_all(path); }
-  void write(const char* name, const std::string& text) const { std::ofstream(path / name, std::ios::binary) << text; }
+  void write(const char* name, const std::string& text) const {
+    std::ofstream(path / name, std::ios::binary) << text;
+  }
   std::string read(const char* name) const {
     std::ifstream file(path / name, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -32,8 +34,8 @@ struct Folder {
 };
 
 std::string step_line(int step, double loss) {
-  return cat(R"({"step":)", step, R"(,"loss":)", loss,
-             R"(,"learning_rate":0.001,"grad_norm":1.5,"tokens":)", step * 10, R"(,"tokens_per_second":5,"seconds":)", step, "}\n");
+  return cat(R"({"step":)", step, R"(,"loss":)", loss, R"(,"learning_rate":0.001,"grad_norm":1.5,"tokens":)",
+             step * 10, R"(,"tokens_per_second":5,"seconds":)", step, "}\n");
 }
 
 std::size_t count(const std::string& text, const std::string& part) {
@@ -54,7 +56,8 @@ TEST_CASE("ticks are round and inside") {
 }
 
 TEST_CASE("smoothing starts at the first value and averages with the stated decay") {
-  const auto out = smoothed({{1, 4.0}, {2, std::nan("")}, {3, 2.0}}, 2);  // decay 1/2: (0.25 * 4 + 0.5 * 2) / 0.75
+  const auto out =
+      smoothed({{1, 4.0}, {2, std::nan("")}, {3, 2.0}}, 2);  // decay 1/2: (0.25 * 4 + 0.5 * 2) / 0.75
   REQUIRE(out.size() == 2);
   CHECK(out[0].second == Approx(4.0));
   CHECK(out[1].second == Approx(8.0 / 3.0));
@@ -82,10 +85,16 @@ TEST_CASE("one spike does not flatten the plot") {
 TEST_CASE("a log with a roll-back, nulls and a damaged line") {
   Folder run;
   run.write("metrics.jsonl", step_line(1, 5) + step_line(2, 4) + step_line(3, 90) +
-                                 R"({"step":3,"set":"validation","validation_loss":9,"tokens":7})" "\n"
-                                 R"({"event":"rollback","step":3})" "\n" + step_line(2, 3.5) +
-                                 R"({"step":2,"set":"validation","validation_loss":3,"tokens":7})" "\n"
-                                 R"({"step":4,"loss":null})" "\n" R"({"step":5,"lo)");
+                                 R"({"step":3,"set":"validation","validation_loss":9,"tokens":7})"
+                                 "\n"
+                                 R"({"event":"rollback","step":3})"
+                                 "\n" +
+                                 step_line(2, 3.5) +
+                                 R"({"step":2,"set":"validation","validation_loss":3,"tokens":7})"
+                                 "\n"
+                                 R"({"step":4,"loss":null})"
+                                 "\n"
+                                 R"({"step":5,"lo)");
   const auto log = read_run_log(run.path / "metrics.jsonl");
   REQUIRE(log.steps.size() == 3);
   CHECK(log.steps[1].loss == 3.5);
@@ -97,8 +106,10 @@ TEST_CASE("a log with a roll-back, nulls and a damaged line") {
 }
 
 TEST_CASE("texts are escaped, outlines are readable") {
-  CHECK(escape_html("<a href='x'>&\"\x01\xff") == "&lt;a href=&#39;x&#39;&gt;&amp;&quot;&#xfffd;\xef\xbf\xbd");
-  CHECK(json_outline({{"a", 1}, {"b", {{"c", {1, 2}}, {"d", "x"}}}, {"e", {{{"f", 1}, {"g", 2}}, {{"f", 3}}}}}) ==
+  CHECK(escape_html("<a href='x'>&\"\x01\xff") ==
+        "&lt;a href=&#39;x&#39;&gt;&amp;&quot;&#xfffd;\xef\xbf\xbd");
+  CHECK(json_outline(
+            {{"a", 1}, {"b", {{"c", {1, 2}}, {"d", "x"}}}, {"e", {{{"f", 1}, {"g", 2}}, {{"f", 3}}}}}) ==
         "a: 1\nb:\n  c: [1, 2]\n  d: x\ne:\n  - f: 1\n    g: 2\n  - f: 3\n");
 }
 
@@ -106,18 +117,27 @@ TEST_CASE("the report stands alone and nothing in it comes from the data unescap
   Folder run;
   std::string lines;
   for (int i = 1; i <= 20; ++i) lines += step_line(i, 5.0 / i);
-  lines += R"({"step":10,"set":"validation","validation_loss":2.25,"perplexity":9.49,"bits_per_byte":1.1,"tokens":70,)"
-           R"("seconds_evaluating":1,"samples":[{"prompt":"<script>","text":"alert(1)</p>"}]})" "\n"
-           R"({"step":20,"set":"validation","validation_loss":2.5,"perplexity":12.2,"bits_per_byte":1.2,"tokens":70})" "\n"
-           R"({"event":"spike","step":12,"loss":77})" "\n";
+  lines +=
+      R"({"step":10,"set":"validation","validation_loss":2.25,"perplexity":9.49,"bits_per_byte":1.1,"tokens":70,)"
+      R"("seconds_evaluating":1,"samples":[{"prompt":"<script>","text":"alert(1)</p>"}]})"
+      "\n"
+      R"({"step":20,"set":"validation","validation_loss":2.5,"perplexity":12.2,"bits_per_byte":1.2,"tokens":70})"
+      "\n"
+      R"({"event":"spike","step":12,"loss":77})"
+      "\n";
   run.write("metrics.jsonl", lines);
   run.write("run.json", R"({"machine":"<b>box</b>"})");
-  write_report({run.path, "a <run>", {{"steps", 20}}, "name: x\nlr: <1>\n", {{"tokens_read", 1000}, {"tokens_kept", 250}}});
+  write_report({run.path,
+                "a <run>",
+                {{"steps", 20}},
+                "name: x\nlr: <1>\n",
+                {{"tokens_read", 1000}, {"tokens_kept", 250}}});
   const auto page = run.read("report.html");
   CHECK(count(page, "<svg") == 4);
   CHECK(count(page, "<svg") == count(page, "</svg>"));
   for (const char* tag : {"section", "details", "table", "div", "figure", "p", "dl"}) {
-    CHECK(count(page, cat("<", tag, ">")) + count(page, cat("<", tag, " ")) == count(page, cat("</", tag, ">")));
+    CHECK(count(page, cat("<", tag, ">")) + count(page, cat("<", tag, " ")) ==
+          count(page, cat("</", tag, ">")));
   }
   CHECK(page.find("<script") == std::string::npos);
   CHECK(page.find("http:") == std::string::npos);

@@ -1,0 +1,138 @@
+#include "trainer/report/report_tables.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+
+#include "trainer/report/format.h"
+#include "trainer/report/html.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kSampleBytes = 64 << 10;  // shown of one file
+
+// "tokens_kept" is drawn against the other "tokens_..." numbers: bytes and documents have bars of their own
+// scale.
+std::string unit_of(const std::string& key) { return key.substr(0, key.find('_')); }
+
+}  // namespace
+
+const EvaluationMetrics* best_evaluation(const RunLog& log) {
+  const EvaluationMetrics* best = nullptr;
+  for (const auto& evaluation : log.evaluations) {
+    if (evaluation.set != log.evaluations.front().set || !std::isfinite(evaluation.loss)) continue;
+    if (!best || evaluation.loss < best->loss) best = &evaluation;
+  }
+  return best;
+}
+
+std::string evaluation_table(const RunLog& log) {
+  if (log.evaluations.empty()) return "";
+  const auto* best = best_evaluation(log);
+  std::string out =
+      "<div class=\"table\"><table><thead><tr><th scope=\"col\">step</th><th scope=\"col\" "
+      "class=\"text\">set</th>"
+      "<th scope=\"col\">loss</th><th scope=\"col\">perplexity</th><th scope=\"col\">bits per byte</th>"
+      "<th scope=\"col\">tokens</th><th scope=\"col\">time</th></tr></thead><tbody>\n";
+  for (const auto& e : log.evaluations) {
+    out += cat("<tr", &e == best ? " class=\"best\"" : "", "><th scope=\"row\">", e.step,
+               "</th><td class=\"text\">", escape_html(e.set), &e == best ? " (best)" : "", "</td><td>",
+               format_fixed(e.loss, 4), "</td><td>", format_significant(e.perplexity, 5), "</td><td>",
+               e.bits_per_byte > 0 ? format_fixed(e.bits_per_byte, 4) : "", "</td><td>",
+               format_thousands(e.tokens), "</td><td>", format_duration(e.seconds), "</td></tr>\n");
+  }
+  return out + "</tbody></table></div>\n";
+}
+
+std::string ledger_table(const std::string& name, const Json& ledger) {
+  std::string out, inner;
+  std::map<std::string, double> largest;
+  for (const auto& [key, value] : ledger.items()) {
+    if (value.is_number()) largest[unit_of(key)] = std::max(largest[unit_of(key)], value.get<double>());
+  }
+  for (const auto& [key, value] : ledger.items()) {
+    if (value.is_object()) {
+      inner += ledger_table(name.empty() ? key : name + ", " + key, value);
+      continue;
+    }
+    std::string label = key;
+    std::replace(label.begin(), label.end(), '_', ' ');
+    out += "<tr><th scope=\"row\">" + escape_html(label) + "</th><td>" +
+           escape_html(value.is_number_integer() ? format_thousands(value.get<long long>())
+                                                 : json_scalar(value)) +
+           "</td>";
+    const double most = value.is_number() ? largest[unit_of(key)] : 0;
+    const double share = most > 0 ? std::max(0.0, value.get<double>() / most) : 0;
+    out +=
+        "<td class=\"bar\">" +
+        (share > 0 ? "<span style=\"width:" + format_fixed(100 * share, 2) + "%\"></span>" : std::string()) +
+        "</td></tr>\n";
+  }
+  if (!out.empty()) {
+    out = "<div class=\"table\"><table>" +
+          (name.empty() ? "" : "<caption>" + escape_html(name) + "</caption>") + "<tbody>\n" + out +
+          "</tbody></table></div>\n";
+  }
+  return out + inner;
+}
+
+std::string samples_over_time(const RunLog& log) {
+  std::string out;
+  const EvaluationMetrics* last = nullptr;
+  for (const auto& e : log.evaluations) last = e.samples.empty() ? last : &e;
+  for (const auto& e : log.evaluations) {
+    if (e.samples.empty()) continue;
+    out += cat("<details", &e == last ? " open" : "", "><summary>step ", e.step, ", ", escape_html(e.set),
+               " loss ", format_fixed(e.loss, 4), "</summary><div>\n");
+    for (const auto& sample : e.samples) {
+      out += "<p class=\"sample\"><b>" + escape_html(sample.prompt) + "</b>" + escape_html(sample.text) +
+             "</p>\n";
+    }
+    out += "</div></details>\n";
+  }
+  return out;
+}
+
+std::string sample_files(const fs::path& folder) {
+  std::error_code ignored;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.is_regular_file(ignored)) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::string out;
+  for (const auto& path : files) {
+    std::ifstream file(path, std::ios::binary);
+    std::string text(kSampleBytes, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+    out += "<details><summary>" + escape_html(path.filename().string()) + "</summary><pre>" +
+           escape_html(text) + "</pre></details>\n";
+  }
+  return out;
+}
+
+std::string events_table(const RunLog& log) {
+  std::string out;
+  for (const auto& event : log.events) {
+    std::string details;
+    for (const auto& [key, value] : event.items()) {
+      if (key != "event" && key != "step")
+        details += (details.empty() ? "" : ", ") + key + " " + json_scalar(value);
+    }
+    out += "<tr><th scope=\"row\">" + escape_html(json_scalar(event.value("step", Json(nullptr)))) +
+           "</th><td class=\"text\">" + escape_html(json_scalar(event["event"])) +
+           "</td><td class=\"text\">" + escape_html(details) + "</td></tr>\n";
+  }
+  if (out.empty()) return "";
+  return "<div class=\"table\"><table><thead><tr><th scope=\"col\">step</th><th scope=\"col\" "
+         "class=\"text\">event</th>"
+         "<th scope=\"col\" class=\"text\">details</th></tr></thead><tbody>\n" +
+         out + "</tbody></table></div>\n";
+}
+
+}  // namespace lathe
