@@ -32,13 +32,14 @@ void require_replaceable(const std::string& target, bool overwrite) {
   require(files::is_directory(target) && !files::is_symlink(files::symlink_status(target)), target,
           ": exists and is not a folder; choose another name");
   if (files::is_empty(target)) return;
-  Manifest manifest;
+  CheckpointManifest manifest;
   try {
-    manifest = read_manifest(target);
+    manifest = read_checkpoint_manifest(target);
   } catch (const std::exception&) {
     manifest.format.clear();
   }
-  require(manifest.format == kFormat, target, ": exists and is not an export of this program; choose another name");
+  require(manifest.format == kFormat, target,
+          ": exists and is not an export of this program; choose another name");
   require(overwrite, target, ": exists; choose another name or ask to overwrite it");
   std::set<std::string> known{kManifestName};
   for (const ManifestFile& file : manifest.files) known.insert(file.name);
@@ -82,7 +83,7 @@ void ExportFolder::add_written(const std::string& name) {
 }
 
 void ExportFolder::publish() {
-  write_manifest(path(), manifest_, fs_);
+  write_checkpoint_manifest(path(), manifest_, fs_);
   if (!files::exists(target_)) {
     publish_directory(path(), target_, fs_);
     published_ = true;

@@ -1,6 +1,6 @@
 #pragma once
-// What every exporter does around its files: write beside the target, list them in MANIFEST.json, publish whole, replace
-// only what is provably an export of ours.
+// What every exporter does around its files: write beside the target, list them in MANIFEST.json, publish
+// whole, replace only what is provably an export of ours.
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,23 +12,24 @@ namespace lathe {
 
 class ExportFolder {
  public:
-  // Error when `target` exists and may not be replaced: it is an export of ours, unchanged, and overwrite is set.
+  // Error when `target` exists and may not be replaced: it is an export of ours, unchanged, and overwrite is
+  // set.
   ExportFolder(std::string target, bool overwrite, FileSystem& fs);
-  ~ExportFolder();   // removes what was not published
+  ~ExportFolder();  // removes what was not published
   ExportFolder(const ExportFolder&) = delete;
   ExportFolder& operator=(const ExportFolder&) = delete;
 
-  const std::string& path() const { return temporary_.path(); }   // write here
+  const std::string& path() const { return temporary_.path(); }  // write here
   FileSystem& file_system() { return fs_; }
   void add_text(const std::string& name, std::string_view text);
-  void add_written(const std::string& name);   // a file that is there and synced
+  void add_written(const std::string& name);  // a file that is there and synced
   void publish();
 
  private:
   std::string target_;
   FileSystem& fs_;
   TemporaryName temporary_;
-  Manifest manifest_;
+  CheckpointManifest manifest_;
   bool published_ = false;
 };
 

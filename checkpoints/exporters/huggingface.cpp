@@ -24,7 +24,8 @@ void write_both_rope_spellings(Json& config) {
 
 Json exported_config(const Bundle& bundle, DType dtype) {
   Json config = bundle.config;
-  if (!config.contains("architectures") || !config["architectures"].is_array() || config["architectures"].empty())
+  if (!config.contains("architectures") || !config["architectures"].is_array() ||
+      config["architectures"].empty())
     config["architectures"] = bundle.family->architectures;
   config["torch_dtype"] = config["dtype"] = std::string(torch_dtype_name(dtype));
   write_both_rope_spellings(config);
@@ -45,8 +46,10 @@ void collect_ids(const Json& object, std::vector<std::int64_t>& ids) {
 
 void set_special(Json& generation, const char* key, const Json& config, std::optional<TokenId> token) {
   if (generation.contains(key) && !generation[key].is_null()) return;
-  if (config.contains(key) && !config[key].is_null()) generation[key] = config[key];
-  else if (token) generation[key] = *token;
+  if (config.contains(key) && !config[key].is_null())
+    generation[key] = config[key];
+  else if (token)
+    generation[key] = *token;
 }
 
 // Every id that ends a generation: the folder's own, config.json's and the tokenizer's.
@@ -58,8 +61,10 @@ Json exported_generation_config(const Bundle& bundle) {
   const SpecialTokens special = bundle.tokenizer ? bundle.tokenizer->special() : SpecialTokens{};
   if (special.eos && std::find(stops.begin(), stops.end(), std::int64_t{*special.eos}) == stops.end())
     stops.push_back(*special.eos);
-  if (stops.size() == 1) generation["eos_token_id"] = stops[0];
-  else if (!stops.empty()) generation["eos_token_id"] = stops;
+  if (stops.size() == 1)
+    generation["eos_token_id"] = stops[0];
+  else if (!stops.empty())
+    generation["eos_token_id"] = stops;
   set_special(generation, "bos_token_id", bundle.config, special.bos);
   set_special(generation, "pad_token_id", bundle.config, special.pad);
   if (generation.empty()) generation["_from_model_config"] = true;
@@ -79,7 +84,8 @@ void check_bundle(const Bundle& bundle) {
 void read_back(const std::string& folder, DType dtype) {
   const Bundle bundle = read_bundle(folder);
   for (const BundleTensor& tensor : bundle.tensors)
-    require(tensor.dtype == dtype, folder, ": tensor '", tensor.name, "' was read back as ", dtype_name(tensor.dtype));
+    require(tensor.dtype == dtype, folder, ": tensor '", tensor.name, "' was read back as ",
+            dtype_name(tensor.dtype));
 }
 
 }  // namespace

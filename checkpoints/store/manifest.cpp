@@ -29,18 +29,21 @@ void require_keys(const Json& object, std::set<std::string> wanted, const std::s
 
 ManifestFile read_entry(const Json& entry, const std::string& where) {
   require_keys(entry, {"name", "size", "sha256"}, where);
-  ManifestFile file{json_get<std::string>(entry, "name", where), 0, json_get<std::string>(entry, "sha256", where)};
+  ManifestFile file{json_get<std::string>(entry, "name", where), 0,
+                    json_get<std::string>(entry, "sha256", where)};
   require(entry["size"].is_number_unsigned(), where, ": 'size' must be a whole number");
   file.size = entry["size"].get<std::uint64_t>();
   require(is_plain_file_name(file.name), where, ": '", file.name, "' is not a plain file name");
-  require(is_sha256(file.sha256), where, ": '", file.name, "': 'sha256' must be 64 lower-case hexadecimal digits");
+  require(is_sha256(file.sha256), where, ": '", file.name,
+          "': 'sha256' must be 64 lower-case hexadecimal digits");
   return file;
 }
 
 }  // namespace
 
-void write_manifest(const std::string& folder, const Manifest& manifest, FileSystem& fs) {
-  Json json = {{"format", manifest.format}, {"version", kVersion}, {"step", manifest.step}, {"files", Json::array()}};
+void write_checkpoint_manifest(const std::string& folder, const CheckpointManifest& manifest, FileSystem& fs) {
+  Json json = {
+      {"format", manifest.format}, {"version", kVersion}, {"step", manifest.step}, {"files", Json::array()}};
   for (const ManifestFile& file : manifest.files)
     json["files"].push_back({{"name", file.name}, {"size", file.size}, {"sha256", file.sha256}});
   const std::string text = json.dump(1) + "\n";
@@ -50,15 +53,15 @@ void write_manifest(const std::string& folder, const Manifest& manifest, FileSys
   file->close();
 }
 
-Manifest read_manifest(const std::string& folder) {
+CheckpointManifest read_checkpoint_manifest(const std::string& folder) {
   const std::string where = folder + "/" + kManifestName;
   const Json json = read_json(where, {.max_bytes = std::size_t{64} << 20, .max_depth = 8});
   require_keys(json, {"format", "version", "step", "files"}, where);
-  require(json["version"] == kVersion, where, ": version ", json["version"].dump(), " is not known, this program reads ",
-          kVersion);
+  require(json["version"] == kVersion, where, ": version ", json["version"].dump(),
+          " is not known, this program reads ", kVersion);
   require(json["step"].is_number_integer(), where, ": 'step' must be a whole number");
   require(json["files"].is_array(), where, ": 'files' must be a list");
-  Manifest manifest{json_get<std::string>(json, "format", where), json["step"].get<std::int64_t>(), {}};
+  CheckpointManifest manifest{json_get<std::string>(json, "format", where), json["step"].get<std::int64_t>(), {}};
   std::set<std::string> names;
   for (const Json& entry : json["files"]) {
     manifest.files.push_back(read_entry(entry, where));
@@ -68,7 +71,7 @@ Manifest read_manifest(const std::string& folder) {
   return manifest;
 }
 
-std::string check_manifest(const std::string& folder, const Manifest& manifest, ManifestCheck depth) {
+std::string check_manifest(const std::string& folder, const CheckpointManifest& manifest, ManifestCheck depth) {
   for (const ManifestFile& file : manifest.files) {
     const std::string path = folder + "/" + file.name;
     std::error_code error;
@@ -79,7 +82,8 @@ std::string check_manifest(const std::string& folder, const Manifest& manifest, 
   if (depth == ManifestCheck::Sizes) return {};
   for (const ManifestFile& file : manifest.files)
     if (sha256_file(folder + "/" + file.name) != file.sha256)
-      return cat(folder, "/", file.name, ": its content does not have the SHA-256 that ", kManifestName, " says");
+      return cat(folder, "/", file.name, ": its content does not have the SHA-256 that ", kManifestName,
+                 " says");
   return {};
 }
 

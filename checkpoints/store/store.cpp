@@ -49,17 +49,18 @@ std::string write_text(const std::string& path, const std::string& text, FileSys
 void write_step(const std::string& folder, std::int64_t step, const std::vector<CheckpointFile>& content,
                 FileSystem& fs) {
   fs.make_directory(folder);
-  Manifest manifest{kFormat, step, {}};
+  CheckpointManifest manifest{kFormat, step, {}};
   std::set<std::string> names{kManifestName};
   for (const CheckpointFile& file : content) {
-    require(is_plain_file_name(file.name) && names.insert(file.name).second, folder, ": file name '", file.name,
-            "' is not plain or is there twice");
+    require(is_plain_file_name(file.name) && names.insert(file.name).second, folder, ": file name '",
+            file.name, "' is not plain or is there twice");
     const std::string path = folder + "/" + file.name;
-    const std::string sha256 = file.tensors.empty() ? write_text(path, file.text, fs)
-                                                    : write_safetensors(path, file.tensors, {{"format", "pt"}}, fs);
+    const std::string sha256 = file.tensors.empty()
+                                   ? write_text(path, file.text, fs)
+                                   : write_safetensors(path, file.tensors, {{"format", "pt"}}, fs);
     manifest.files.push_back({file.name, files::file_size(path), sha256});
   }
-  write_manifest(folder, manifest, fs);
+  write_checkpoint_manifest(folder, manifest, fs);
 }
 
 // The name goes first, and durably: what a crash leaves of a removal never looks like a damaged checkpoint.
@@ -81,7 +82,7 @@ void remove_quietly(const std::string& path, FileSystem& fs) {
 // An Error's text when the step cannot be trusted.
 std::string problem_of(const std::string& path, ManifestCheck depth) {
   try {
-    const Manifest manifest = read_manifest(path);
+    const CheckpointManifest manifest = read_checkpoint_manifest(path);
     if (manifest.format != kFormat)
       return cat(path, "/", kManifestName, ": format '", manifest.format, "', wanted '", kFormat, "'");
     const auto step = step_of(files::path(path).filename().string());
@@ -98,8 +99,10 @@ void prune(const std::vector<CheckpointEntry>& all, std::int64_t saved, std::int
   std::int64_t kept = 0;
   std::vector<std::string> old;
   for (auto entry = all.rbegin(); entry != all.rend(); ++entry) {
-    if (kept >= keep_last && entry->step != saved && entry->step != best) old.push_back(entry->path);
-    else if (problem_of(entry->path, ManifestCheck::Sizes).empty()) ++kept;  // damaged ones take nobody's place
+    if (kept >= keep_last && entry->step != saved && entry->step != best)
+      old.push_back(entry->path);
+    else if (problem_of(entry->path, ManifestCheck::Sizes).empty())
+      ++kept;  // damaged ones take nobody's place
   }
   try {
     for (const std::string& path : old) discard(path, fs);
@@ -150,7 +153,9 @@ std::vector<CheckpointEntry> CheckpointStore::list() const {
   return entries;
 }
 
-std::string CheckpointStore::check(const std::string& path) { return problem_of(path, ManifestCheck::Hashes); }
+std::string CheckpointStore::check(const std::string& path) {
+  return problem_of(path, ManifestCheck::Hashes);
+}
 
 std::optional<CheckpointEntry> CheckpointStore::newest(const std::function<void(const std::string&)>& warn) {
   try {

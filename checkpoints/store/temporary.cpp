@@ -33,7 +33,9 @@ std::set<std::string>& names_in_use() {
   return names;
 }
 
-std::string key_of(const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); }
+std::string key_of(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
 
 // The process in "<host>-<process>-<n>" when the host is this one.
 std::optional<pid_t> local_process(const std::string& owner) {
@@ -71,7 +73,8 @@ TemporaryName::~TemporaryName() {
   names_in_use().erase(key_of(path_));
 }
 
-void remove_leftovers(const std::string& folder, const std::string& prefix, bool only_writer, FileSystem& fs) {
+void remove_leftovers(const std::string& folder, const std::string& prefix, bool only_writer,
+                      FileSystem& fs) {
   std::error_code error;
   std::vector<std::string> found;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {

@@ -1,6 +1,6 @@
 #pragma once
-// Names of unfinished folders: "<name>.tmp-<host>-<process>-<n>". Whoever cleans up leaves alone what a living process
-// may still be writing.
+// Names of unfinished folders: "<name>.tmp-<host>-<process>-<n>". Whoever cleans up leaves alone what a
+// living process may still be writing.
 #include <string>
 #include <vector>
 
@@ -21,8 +21,8 @@ class TemporaryName {
   std::string path_;
 };
 
-// Removes temporaries of `prefix`* in `folder` whose process is gone. Those of other hosts are left alone, unless the
-// caller knows that it is the only writer.
+// Removes temporaries of `prefix`* in `folder` whose process is gone. Those of other hosts are left alone,
+// unless the caller knows that it is the only writer.
 void remove_leftovers(const std::string& folder, const std::string& prefix, bool only_writer, FileSystem& fs);
 
 }  // namespace lathe

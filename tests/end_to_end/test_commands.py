@@ -1,0 +1,96 @@
+"""The command line: exit codes, --json, locales, errors that name place and remedy, speed of starting."""
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from program import LATHE, Case
+
+
+class Commands(Case):
+    def test_check_prints_every_error_with_its_place(self):
+        recipe = self.recipe("run")
+        text = recipe.read_text().replace("learning_rate: 3e-3", "learning_rat: 3e-3").replace("max_steps: 20", "max_steps: 020")
+        recipe.write_text(text)
+        _, log = self.lathe("check", recipe, code=2)
+        self.assertRegex(log, r"run\.yaml:8:\d+: unknown key 'learning_rat' in 'optimizer' \(did you mean 'learning_rate'\?\)")
+        self.assertRegex(log, r"run\.yaml:10:\d+: .*020")
+
+    def test_an_unknown_key_of_the_model_is_an_error_too(self):
+        recipe = self.recipe("run")
+        recipe.write_text(recipe.read_text().replace("hidden_size", "hiden_size"))
+        _, log = self.lathe("check", recipe, code=2)
+        self.assertIn("did you mean 'hidden_size'?", log)
+
+    def test_check_prints_a_recipe_that_reads_back(self):
+        output, _ = self.lathe("check", self.recipe("run"))
+        again = self.folder / "again.yaml"
+        again.write_text("\n".join(line for line in output.splitlines() if not line.startswith("#")))
+        self.lathe("check", again)
+
+    def test_locales_change_nothing(self):
+        (self.folder / "text.txt").write_text("été 1,5 and 2.5\n", encoding="utf-8")
+        results = []
+        for locale in ("C", "fr_FR.UTF-8", "C.UTF-8"):
+            name = "run-" + locale.replace(".", "")
+            self.train(name, "train.max_steps=3", env={"LC_ALL": locale})
+            results.append([record["loss"] for record in self.metrics(name)])
+        self.assertEqual(results[0], results[1])
+        self.assertEqual(results[0], results[2])
+
+    def test_json_is_one_object_and_nothing_else(self):
+        for arguments in (["check", self.recipe("run")], ["prepare", self.recipe("run")], ["plan", self.recipe("run")],
+                          ["preview", self.recipe("run")], ["recipes"], ["doctor"], ["recipes", "reference"]):
+            output, _ = self.lathe(*arguments, "--json")
+            self.assertIsInstance(json.loads(output), dict, arguments)
+
+    def test_prepare_is_idempotent_and_notices_changes(self):
+        first = json.loads(self.lathe("prepare", self.recipe("run"), "--json")[0])
+        self.assertFalse(first["was_ready"])
+        again = json.loads(self.lathe("prepare", self.recipe("run"), "--json")[0])
+        self.assertTrue(again["was_ready"])
+        self.assertEqual(first["data_sha256"], again["data_sha256"])
+        (self.corpus / "text 00.txt").write_text("changed\n")
+        changed = json.loads(self.lathe("prepare", self.recipe("run"), "--json")[0])
+        self.assertNotEqual(first["data_sha256"], changed["data_sha256"])
+        shard = self.lathe("inspect", changed["train"]["shards"][0])[0]
+        self.assertIn("hash", shard)
+
+    def test_tokenize_there_and_back(self):
+        prepared = json.loads(self.lathe("prepare", self.recipe("run"), "--json")[0])
+        text = "naïve\tété\n\n  x = 1\u2019 \U0001f600 <|endoftext|>"
+        ids = json.loads(self.lathe("tokenize", "--tokenizer", prepared["tokenizer"], "--json", input=text.encode())[0])["ids"]
+        self.assertNotIn(0, [i for i in ids if i >= 512])
+        back, _ = self.lathe("tokenize", "--tokenizer", prepared["tokenizer"], "--decode",
+                             input=" ".join(map(str, ids)).encode())
+        self.assertEqual(back, text)
+
+    def test_wrong_arguments_exit_2_and_missing_files_1(self):
+        self.lathe("train", code=2)
+        self.lathe("nonsense", code=2)
+        _, log = self.lathe("generate", self.folder / "nowhere", "--prompt", "x", code=1)
+        self.assertIn("nowhere", log)
+        _, log = self.lathe("generate", "some-org/some-model", "--prompt", "x", code=1)
+        self.assertIn("hf download some-org/some-model", log)
+
+    def test_starts_quickly(self):
+        best = min(self.seconds("--help") for _ in range(5))
+        self.assertLess(best, 0.3)
+
+    def test_first_step_within_two_seconds_when_shards_are_ready(self):
+        self.lathe("prepare", self.recipe("run"))
+        times = []
+        for n in range(3):
+            start = time.time()
+            process = subprocess.Popen([str(LATHE), "train", str(self.recipe(f"run{n}")), "--quiet", "--stop-after", "1"],
+                                       cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process.wait()
+            times.append(time.time() - start)
+        self.assertLess(min(times), 2.0)
+
+    def seconds(self, *arguments):
+        start = time.time()
+        subprocess.run([LATHE, *arguments], capture_output=True, check=True)
+        return time.time() - start
