@@ -1,5 +1,6 @@
 #include "data/shards/layout.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <vector>
 

@@ -241,6 +241,7 @@ PreparedData Preparation::make() {
     return data;
   }
   files_.make_directory(folder_);
+  files_.sync_directory(cache_);  // or a power cut loses the folder with all that is published in it
   remove_temporaries(folder_, files_);
 
   Manifest manifest{data_sha256_, tokenizer_folder_, tokenizer_->fingerprint(), {}};

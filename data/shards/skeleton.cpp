@@ -1,5 +1,6 @@
 #include "data/shards/skeleton.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "data/shards/hdf5.h"
