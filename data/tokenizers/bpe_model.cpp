@@ -37,9 +37,32 @@ BpeModel::BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options)
       }
     }
   }
+  learn_neighbours();
   if (!options_.bytes || !options_.ignore_merges) return;
   for (const auto& [text, id] : vocabulary_.index()) {
     if (auto raw = from_byte_alphabet(text)) whole_.emplace(std::move(*raw), id);
+  }
+}
+
+void BpeModel::learn_neighbours() {
+  bool fallback = options_.byte_fallback;
+  for (const auto& id : fallback_ids_) fallback = fallback && id.has_value();
+  const bool unknown_apart = fallback || !options_.unk || !options_.fuse_unk;  // else runs of unknowns are one token
+  parts_ = !options_.bytes && !options_.ignore_merges && options_.continuing_prefix.empty() &&
+           options_.word_suffix.empty() && options_.whole_symbols.empty() && unknown_apart;
+  if (!parts_) return;
+  ascii_neighbours_.resize(128 * 128);
+  for (const auto& [text, id] : vocabulary_.index()) {
+    char32_t previous = 0;
+    for (std::size_t at = 0; at < text.size();) {
+      const Scanned c = scan_utf8(text, at);
+      if (at > 0) {
+        neighbours_.insert(std::uint64_t{previous} << 32 | c.value);
+        if (previous < 128 && c.value < 128) ascii_neighbours_[previous * 128 + c.value] = true;
+      }
+      previous = c.value;
+      at += c.length;
+    }
   }
 }
 
@@ -138,6 +161,30 @@ void BpeModel::tokenize(std::string_view piece, std::vector<Symbol>& out) const 
       return;
     }
   }
+  if (!parts_) return tokenize_part(piece, out);
+  std::size_t begin = 0;
+  Scanned previous = scan_utf8(piece, 0);
+  for (std::size_t at = previous.length; at <= piece.size();) {
+    const bool end = at == piece.size();
+    const Scanned c = end ? Scanned{0, 1} : scan_utf8(piece, at);
+    const bool together = !end && (previous.value < 128 && c.value < 128
+                                       ? ascii_neighbours_[previous.value * 128 + c.value]
+                                       : neighbours_.count(std::uint64_t{previous.value} << 32 | c.value) > 0);
+    if (!together) {
+      const std::size_t first = out.size();
+      tokenize_part(piece.substr(begin, at - begin), out);
+      for (std::size_t i = first; i < out.size(); ++i) {
+        out[i].begin += static_cast<std::uint32_t>(begin);
+        out[i].end += static_cast<std::uint32_t>(begin);
+      }
+      begin = at;
+    }
+    previous = c;
+    at += c.length;
+  }
+}
+
+void BpeModel::tokenize_part(std::string_view piece, std::vector<Symbol>& out) const {
   if (piece.size() > TokenCache::kMaxBytes) return tokenize_uncached(piece, out);
   TokenCache::Slot& slot = TokenCache::slot(identity_, piece);
   if (!slot.holds(piece)) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "data/tokenizers/byte_trie.h"
@@ -33,6 +34,8 @@ class BpeModel : public TokenModel {
   std::optional<TokenId> character_id(std::string_view character, bool first, bool last) const;
   bool fall_back(std::string_view character, std::uint32_t begin, std::vector<Symbol>& out) const;
   std::optional<TokenId> whole(std::string_view piece) const;
+  void learn_neighbours();
+  void tokenize_part(std::string_view piece, std::vector<Symbol>& out) const;
   void tokenize_uncached(std::string_view piece, std::vector<Symbol>& out) const;
 
   MergeTable merges_;
@@ -41,6 +44,11 @@ class BpeModel : public TokenModel {
   // Ids of single bytes by [first][last] of the piece: prefix and suffix make them differ.
   std::array<std::array<std::optional<TokenId>, 256>, 4> byte_ids_;
   std::array<std::optional<TokenId>, 256> fallback_ids_;
+  // Over characters a piece is a whole text. Two neighbours that stand together in no token can always be parted, so
+  // long pieces fall into short parts, which the cache knows.
+  bool parts_ = false;
+  std::unordered_set<std::uint64_t> neighbours_;
+  std::vector<bool> ascii_neighbours_;
   TokenIndex whole_;  // raw bytes of every token, for ignore_merges over bytes
 };
 

@@ -37,20 +37,19 @@ class SentencePieceNormalizer : public Normalizer {
     const std::size_t start = text.origin(at, at).begin;
     if (dummy_prefix_) out.append(kMark, {start, start});
     bool after_space = single_spaces_;
-    std::size_t solid = out.size();  // where trailing spaces begin
     while (at < view.size()) {
       const Step step = look(view, at);
       std::string_view normal = step.normal;
       while (after_space && !normal.empty() && normal.front() == ' ') normal.remove_prefix(1);
       append(text, at, step.length, normal, out);
-      if (!normal.empty()) {
-        after_space = single_spaces_ && normal.back() == ' ';
-        if (!after_space) solid = out.size();
-      }
+      if (!normal.empty()) after_space = single_spaces_ && normal.back() == ' ';
       at += step.length;
     }
-    if (single_spaces_ && solid < out.size()) return out.slice(0, solid);
-    return out;
+    std::size_t end = out.size();
+    while (single_spaces_ && end >= kMark.size() && out.view().substr(end - kMark.size(), kMark.size()) == kMark) {
+      end -= kMark.size();
+    }
+    return end < out.size() ? out.slice(0, end) : out;
   }
 
  private:

@@ -1,6 +1,8 @@
 #include "data/tokenizers/tokenizer_json.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "data/tokenizers/bpe_model.h"
 #include "data/tokenizers/unigram_model.h"
@@ -79,6 +81,30 @@ std::unique_ptr<TokenModel> read_bpe(const Json& model, bool bytes, const std::s
   return std::make_unique<BpeModel>(std::move(vocabulary), std::move(merges), std::move(options));
 }
 
+// The tokenizers library turns decimals into doubles in two roundings, digits and power of ten; which of two cuts of equal
+// score wins (a run of dashes) hangs on that last bit.
+double twice_rounded(double score) {
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof text, std::abs(score), std::chars_format::scientific).ptr;
+  std::uint64_t digits = 0;
+  int exponent = 0;
+  const char* at = text;
+  for (bool fraction = false; at < end && *at != 'e'; ++at) {
+    if (*at == '.') {
+      fraction = true;
+      continue;
+    }
+    digits = digits * 10 + static_cast<std::uint64_t>(*at - '0');
+    exponent -= fraction ? 1 : 0;
+  }
+  int power = 0;
+  const char* sign = at + 1;
+  std::from_chars(*sign == '+' ? sign + 1 : sign, end, power);
+  exponent += power;
+  if (exponent < -300 || exponent > 0) return score;
+  return std::copysign(static_cast<double>(digits) / std::pow(10.0, -exponent), score);
+}
+
 std::unique_ptr<TokenModel> read_unigram(const Json& model, const std::string& where) {
   require(model.contains("vocab") && model["vocab"].is_array() && !model["vocab"].empty(), where,
           ": model: wanted an array 'vocab' of [text, score]");
@@ -89,7 +115,7 @@ std::unique_ptr<TokenModel> read_unigram(const Json& model, const std::string& w
     require(entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_number(), where,
             ": vocab entry ", scores.size(), ": wanted [text, score], found ", entry.dump());
     vocabulary.add(entry[0].get<std::string>(), static_cast<TokenId>(scores.size()), where);
-    scores.push_back(entry[1].get<double>());
+    scores.push_back(twice_rounded(entry[1].get<double>()));
   }
   UnigramOptions options;
   options.byte_fallback = json_get_or<bool>(model, "byte_fallback", false, where);

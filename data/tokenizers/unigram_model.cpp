@@ -18,9 +18,9 @@ struct Node {  // the best path that ends at a byte
   std::uint32_t begin = 0;
   TokenId id = kUnknown;
   bool reached = false;
-  void offer(double candidate, std::uint32_t from, TokenId token) {
-    if (reached && !(candidate > static_cast<double>(score))) return;
-    *this = {static_cast<Real>(candidate), from, token, true};
+  void offer(Real candidate, std::uint32_t from, TokenId token) {
+    if (reached && !(candidate > score)) return;
+    *this = {candidate, from, token, true};
   }
 };
 
@@ -53,10 +53,10 @@ void UnigramModel::best_path(std::string_view piece, std::vector<Symbol>& path) 
     const std::size_t character_end = at + scan_utf8(piece, at).length;
     bool covered = false;
     trie_.each_prefix(piece, at, [&](std::size_t end, TokenId id) {
-      nodes[end].offer(static_cast<double>(so_far) + scores_[id], begin, id);
+      nodes[end].offer(so_far + static_cast<Real>(scores_[id]), begin, id);
       covered = covered || end == character_end;
     });
-    if (!covered) nodes[character_end].offer(static_cast<double>(so_far + unk_score), begin, kUnknown);
+    if (!covered) nodes[character_end].offer(so_far + unk_score, begin, kUnknown);
     at = character_end;
   }
   for (std::size_t end = piece.size(); end > 0; end = nodes[end].begin) {
