@@ -1,5 +1,5 @@
-// Internal tensors <-> on-disk tensors by a family's name rules. Everything is lazy: a part of a fused tensor is cut out,
-// transposed or put together when its bytes are asked for, one tensor at a time.
+// Internal tensors <-> on-disk tensors by a family's name rules. Everything is lazy: a part of a fused tensor
+// is cut out, transposed or put together when its bytes are asked for, one tensor at a time.
 #include "checkpoints/bundle/bundle.h"
 
 #include <cstring>
@@ -20,12 +20,13 @@ std::int64_t elements(const Shape& shape) {
 
 std::map<std::string, Shape> shapes_of(const DecoderSpec& spec) {
   std::map<std::string, Shape> shapes;
-  for (ParameterInfo& info : decoder_parameters(spec)) shapes.emplace(std::move(info.name), std::move(info.shape));
+  for (ParameterInfo& info : decoder_parameters(spec))
+    shapes.emplace(std::move(info.name), std::move(info.shape));
   return shapes;
 }
 
-// out (columns, rows) = in (rows, columns)[:, begin : begin + columns], elements of `size` bytes. Small tiles keep both
-// sides in the cache.
+// out (columns, rows) = in (rows, columns)[:, begin : begin + columns], elements of `size` bytes. Small tiles
+// keep both sides in the cache.
 struct TransposeJob {
   std::size_t rows, columns, row_stride, out_stride, size;
 };
@@ -35,10 +36,13 @@ void transpose(const std::byte* in, std::byte* out, const TransposeJob& job) {
     for (std::size_t c0 = 0; c0 < job.columns; c0 += kTile)
       for (std::size_t r = r0; r < std::min(r0 + kTile, job.rows); ++r)
         for (std::size_t c = c0; c < std::min(c0 + kTile, job.columns); ++c)
-          std::memcpy(out + (c * job.out_stride + r) * job.size, in + (r * job.row_stride + c) * job.size, job.size);
+          std::memcpy(out + (c * job.out_stride + r) * job.size, in + (r * job.row_stride + c) * job.size,
+                      job.size);
 }
 
-std::shared_ptr<std::byte[]> new_bytes(std::size_t size) { return std::make_shared_for_overwrite<std::byte[]>(size); }
+std::shared_ptr<std::byte[]> new_bytes(std::size_t size) {
+  return std::make_shared_for_overwrite<std::byte[]>(size);
+}
 
 // Rows [begin, begin + shape[0]) of the tensor as it is meant (output features first).
 BundleTensor cut_part(const BundleTensor& whole, std::string name, const Shape& shape, std::int64_t begin,
@@ -87,12 +91,14 @@ BundleTensor join_parts(std::string name, const std::vector<BundleTensor>& parts
     std::size_t row = 0;
     for (const BundleTensor& part : parts) {
       const ByteBlock block = part.bytes();
-      require(block.bytes.size() == part.byte_size(), "tensor '", part.name, "': its source gave ", block.bytes.size(),
-              " bytes, wanted ", part.byte_size());
+      require(block.bytes.size() == part.byte_size(), "tensor '", part.name, "': its source gave ",
+              block.bytes.size(), " bytes, wanted ", part.byte_size());
       const auto rows = static_cast<std::size_t>(part.shape[0]);
       const std::size_t columns = part.element_count() / rows;
-      if (transposed) transpose(block.bytes.data(), out.get() + row * size, {rows, columns, columns, total, size});
-      else std::memcpy(out.get() + row * columns * size, block.bytes.data(), block.bytes.size());
+      if (transposed)
+        transpose(block.bytes.data(), out.get() + row * size, {rows, columns, columns, total, size});
+      else
+        std::memcpy(out.get() + row * columns * size, block.bytes.data(), block.bytes.size());
       row += rows;
     }
     return ByteBlock{{out.get(), bytes}, out};
@@ -123,7 +129,8 @@ void check_part(const BundleTensor& tensor, const Shape& wanted, const std::stri
 std::map<std::string, BundleTensor>::node_type take(std::map<std::string, BundleTensor>& on_disk,
                                                     const NameRule& rule) {
   auto node = on_disk.extract(rule.on_disk);
-  for (std::size_t i = 0; node.empty() && i < rule.aliases.size(); ++i) node = on_disk.extract(rule.aliases[i]);
+  for (std::size_t i = 0; node.empty() && i < rule.aliases.size(); ++i)
+    node = on_disk.extract(rule.aliases[i]);
   return node;
 }
 
@@ -133,12 +140,14 @@ bool same_bytes(const BundleTensor& a, const BundleTensor& b) {
   return x.bytes.size() == y.bytes.size() && std::memcmp(x.bytes.data(), y.bytes.data(), x.bytes.size()) == 0;
 }
 
-// Some writers store a tied head as well. It must be the embedding, or the model would not be the one that was saved.
-void drop_tied_head(std::map<std::string, BundleTensor>& on_disk, const std::map<std::string, BundleTensor>& found,
-                    const std::string& where) {
+// Some writers store a tied head as well. It must be the embedding, or the model would not be the one that
+// was saved.
+void drop_tied_head(std::map<std::string, BundleTensor>& on_disk,
+                    const std::map<std::string, BundleTensor>& found, const std::string& where) {
   const auto head = on_disk.extract("lm_head.weight");
   if (head.empty()) return;
-  require(same_bytes(head.mapped(), found.at("model.embed_tokens.weight")), where, ": config.json ties the head to the "
+  require(same_bytes(head.mapped(), found.at("model.embed_tokens.weight")), where,
+          ": config.json ties the head to the "
           "embedding (tie_word_embeddings), but tensor 'lm_head.weight' is there and differs from it; set "
           "tie_word_embeddings to false to load it");
 }
@@ -146,7 +155,8 @@ void drop_tied_head(std::map<std::string, BundleTensor>& on_disk, const std::map
 }  // namespace
 
 std::vector<BundleTensor> internal_tensors(const Family& family, const DecoderSpec& spec,
-                                           std::map<std::string, BundleTensor> on_disk, const std::string& where) {
+                                           std::map<std::string, BundleTensor> on_disk,
+                                           const std::string& where) {
   const auto shapes = shapes_of(spec);
   std::map<std::string, BundleTensor> found;
   for (const NameRule& rule : family.names(spec)) {
@@ -163,12 +173,13 @@ std::vector<BundleTensor> internal_tensors(const Family& family, const DecoderSp
   }
   if (spec.tie_embeddings) drop_tied_head(on_disk, found, where);
   for (const auto& [name, tensor] : on_disk)
-    require(family.ignored && family.ignored(name), where, ": tensor '", name, "' is no part of a ", family.name,
-            " model with this config.json");
+    require(family.ignored && family.ignored(name), where, ": tensor '", name, "' is no part of a ",
+            family.name, " model with this config.json");
   std::vector<BundleTensor> tensors;
   for (const ParameterInfo& info : decoder_parameters(spec)) {
     const auto entry = found.find(info.name);
-    require(entry != found.end(), where, ": the ", family.name, " family names no tensor for '", info.name, "'");
+    require(entry != found.end(), where, ": the ", family.name, " family names no tensor for '", info.name,
+            "'");
     tensors.push_back(std::move(entry->second));
   }
   return tensors;
@@ -181,7 +192,8 @@ std::vector<BundleTensor> disk_tensors(const Bundle& bundle) {
   std::map<std::string, const BundleTensor*> internal;
   for (const BundleTensor& tensor : bundle.tensors) {
     require(shapes.contains(tensor.name), where, ": tensor '", tensor.name, "' is no parameter of the model");
-    require(internal.emplace(tensor.name, &tensor).second, where, ": tensor '", tensor.name, "' is there twice");
+    require(internal.emplace(tensor.name, &tensor).second, where, ": tensor '", tensor.name,
+            "' is there twice");
     check_part(tensor, shapes.at(tensor.name), where);
   }
   std::vector<BundleTensor> tensors;

@@ -70,14 +70,16 @@ constexpr std::array kActivations = {
 
 }  // namespace
 
-ConfigReader::ConfigReader(const Json& config, std::string where) : config_(config), where_(std::move(where)) {
+ConfigReader::ConfigReader(const Json& config, std::string where)
+    : config_(config), where_(std::move(where)) {
   require(config_.is_object(), where_, ": wanted a JSON object");
 }
 
 bool ConfigReader::has(const char* key) const { return config_.contains(key) && !config_.at(key).is_null(); }
 
 void ConfigReader::wrong(const char* key, const std::string& wanted) const {
-  const std::string found = has(key) ? config_.at(key).dump(-1, ' ', false, Json::error_handler_t::replace) : "nothing";
+  const std::string found =
+      has(key) ? config_.at(key).dump(-1, ' ', false, Json::error_handler_t::replace) : "nothing";
   fail(where_, ": '", key, "' must be ", wanted, ", found ", found.substr(0, 80));
 }
 
@@ -87,7 +89,8 @@ std::int64_t ConfigReader::integer(const char* key, std::int64_t min, std::int64
   const auto wanted = [&] { return cat("a whole number from ", min, " to ", max); };
   if (!has(key) || !config_.at(key).is_number_integer()) wrong(key, wanted());
   const Json& value = config_.at(key);
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(max)) wrong(key, wanted());
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(max))
+    wrong(key, wanted());
   const auto number = value.get<std::int64_t>();
   if (number < min || number > max) wrong(key, wanted());
   return number;
@@ -119,15 +122,19 @@ std::string ConfigReader::text(const char* key, const std::string& fallback) con
   return config_.at(key).get<std::string>();
 }
 
-ConfigReader ConfigReader::section(const char* key) const { return {config_.at(key), where_ + ": '" + key + "'"}; }
+ConfigReader ConfigReader::section(const char* key) const {
+  return {config_.at(key), where_ + ": '" + key + "'"};
+}
 
 void ConfigReader::refuse(const char* key, const char* why, std::optional<double> neutral) const {
   if (!has(key)) return;
   const Json& value = config_.at(key);
-  const bool harmless = value == false || value == "" || ((value.is_array() || value.is_object()) && value.empty()) ||
+  const bool harmless = value == false || value == "" ||
+                        ((value.is_array() || value.is_object()) && value.empty()) ||
                         (value.is_number() && value.get<double>() == neutral.value_or(0));
-  if (!harmless) fail(where_, ": '", key, "' is ", value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80),
-                      ": ", why);
+  if (!harmless)
+    fail(where_, ": '", key, "' is ",
+         value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80), ": ", why);
 }
 
 void ConfigReader::refuse_foreign_parts() const {
@@ -161,10 +168,10 @@ std::string activation_name(Activation activation) {
 }
 
 void check_spec(const DecoderSpec& spec, const std::string& where) {
-  require(spec.num_kv_heads <= spec.num_heads && spec.num_heads % spec.num_kv_heads == 0, where, ": ", spec.num_heads,
-          " attention heads cannot share ", spec.num_kv_heads, " key/value heads evenly");
-  require(spec.position != PositionKind::Rotary || spec.head_size % 2 == 0, where, ": the head size ", spec.head_size,
-          " must be even for rotary positions");
+  require(spec.num_kv_heads <= spec.num_heads && spec.num_heads % spec.num_kv_heads == 0, where, ": ",
+          spec.num_heads, " attention heads cannot share ", spec.num_kv_heads, " key/value heads evenly");
+  require(spec.position != PositionKind::Rotary || spec.head_size % 2 == 0, where, ": the head size ",
+          spec.head_size, " must be even for rotary positions");
 }
 
 }  // namespace lathe

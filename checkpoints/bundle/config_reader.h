@@ -1,6 +1,6 @@
 #pragma once
-// Reads config.json as transformers does: absent and null keys take the default, keys that are not asked for are
-// harmless. What would change the maths and is not supported is refused by name, never ignored.
+// Reads config.json as transformers does: absent and null keys take the default, keys that are not asked for
+// are harmless. What would change the maths and is not supported is refused by name, never ignored.
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -13,13 +13,13 @@ namespace lathe {
 
 class ConfigReader {
  public:
-  ConfigReader(const Json& config, std::string where);   // Error when it is not an object
+  ConfigReader(const Json& config, std::string where);  // Error when it is not an object
 
-  bool has(const char* key) const;                       // there and not null
+  bool has(const char* key) const;  // there and not null
   // Whole number in [min, max]; without a fallback the key must be there.
   std::int64_t integer(const char* key, std::int64_t min, std::int64_t max,
                        std::optional<std::int64_t> fallback = {}) const;
-  double number(const char* key, std::optional<double> fallback = {}) const;   // finite
+  double number(const char* key, std::optional<double> fallback = {}) const;  // finite
   double positive(const char* key, std::optional<double> fallback = {}) const;
   bool boolean(const char* key, bool fallback) const;
   std::string text(const char* key, const std::string& fallback) const;
@@ -41,7 +41,7 @@ class ConfigReader {
 
 Activation read_activation(const ConfigReader& config, const char* key, const std::string& fallback,
                            std::initializer_list<Activation> supported);
-std::string activation_name(Activation activation);   // Hugging Face's
+std::string activation_name(Activation activation);  // Hugging Face's
 
 // rope_parameters of transformers 5, or rope_theta and rope_scaling of 4.
 RotarySpec read_rotary(const ConfigReader& config, std::int64_t max_positions);

@@ -1,6 +1,6 @@
-// Conversions between floating dtypes, round to nearest even. A signalling NaN becomes quiet, its payload's upper bits
-// and its sign stay. F64 goes to the 16-bit types through a float rounded to odd, which makes the second rounding exact
-// (Boldo and Melquiond, "When double rounding is odd", 2005).
+// Conversions between floating dtypes, round to nearest even. A signalling NaN becomes quiet, its payload's
+// upper bits and its sign stay. F64 goes to the 16-bit types through a float rounded to odd, which makes the
+// second rounding exact (Boldo and Melquiond, "When double rounding is odd", 2005).
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -33,7 +33,8 @@ float half_to_float(std::uint16_t value) {
   if (exponent == 0x1f)
     return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13) | (mantissa ? 0x400000u : 0u));
   if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-  const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;  // exact: subnormal halves are normal floats
+  const float magnitude =
+      static_cast<float>(mantissa) * 0x1p-24f;  // exact: subnormal halves are normal floats
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
 }
 
@@ -44,7 +45,7 @@ std::uint16_t float_to_half(float value) {
   if (magnitude > 0x7f800000u)
     return static_cast<std::uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x1ffu));
   if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // from 65520 on: infinity
-  if (magnitude >= 0x38800000u) {                                                    // from 2^-14 on: normal
+  if (magnitude >= 0x38800000u) {                                                   // from 2^-14 on: normal
     const std::uint32_t rebased = magnitude - (112u << 23);
     return static_cast<std::uint16_t>(sign | ((rebased + 0xfffu + ((rebased >> 13) & 1u)) >> 13));
   }
@@ -63,24 +64,46 @@ float round_to_odd(double value) {
   return std::bit_cast<float>(bits | 1u);
 }
 
-template <DType kType> struct Storage;
-template <> struct Storage<DType::F64> { using Type = double; };
-template <> struct Storage<DType::F32> { using Type = float; };
-template <> struct Storage<DType::F16> { using Type = std::uint16_t; };
-template <> struct Storage<DType::BF16> { using Type = std::uint16_t; };
+template <DType kType>
+struct Storage;
+template <>
+struct Storage<DType::F64> {
+  using Type = double;
+};
+template <>
+struct Storage<DType::F32> {
+  using Type = float;
+};
+template <>
+struct Storage<DType::F16> {
+  using Type = std::uint16_t;
+};
+template <>
+struct Storage<DType::BF16> {
+  using Type = std::uint16_t;
+};
 
 template <DType kFrom, DType kTo>
 typename Storage<kTo>::Type convert_value(typename Storage<kFrom>::Type value) {
   float single = 0;
-  if constexpr (kFrom == DType::F64 && kTo == DType::F32) return static_cast<float>(value);
-  else if constexpr (kFrom == DType::F64) single = round_to_odd(value);
-  else if constexpr (kFrom == DType::F32) single = value;
-  else if constexpr (kFrom == DType::F16) single = half_to_float(value);
-  else single = bf16_to_float(value);
-  if constexpr (kTo == DType::F64) return static_cast<double>(single);
-  else if constexpr (kTo == DType::F32) return single;
-  else if constexpr (kTo == DType::F16) return float_to_half(single);
-  else return float_to_bf16(single);
+  if constexpr (kFrom == DType::F64 && kTo == DType::F32)
+    return static_cast<float>(value);
+  else if constexpr (kFrom == DType::F64)
+    single = round_to_odd(value);
+  else if constexpr (kFrom == DType::F32)
+    single = value;
+  else if constexpr (kFrom == DType::F16)
+    single = half_to_float(value);
+  else
+    single = bf16_to_float(value);
+  if constexpr (kTo == DType::F64)
+    return static_cast<double>(single);
+  else if constexpr (kTo == DType::F32)
+    return single;
+  else if constexpr (kTo == DType::F16)
+    return float_to_half(single);
+  else
+    return float_to_bf16(single);
 }
 
 // Sources may be unaligned, so elements pass through a small aligned buffer.
@@ -101,21 +124,31 @@ using Converter = void (*)(const std::byte*, std::byte*, std::size_t);
 template <DType kFrom>
 Converter converter_from(DType to) {
   switch (to) {
-    case DType::F64: return convert_block<kFrom, DType::F64>;
-    case DType::F32: return convert_block<kFrom, DType::F32>;
-    case DType::F16: return convert_block<kFrom, DType::F16>;
-    case DType::BF16: return convert_block<kFrom, DType::BF16>;
-    default: return nullptr;
+    case DType::F64:
+      return convert_block<kFrom, DType::F64>;
+    case DType::F32:
+      return convert_block<kFrom, DType::F32>;
+    case DType::F16:
+      return convert_block<kFrom, DType::F16>;
+    case DType::BF16:
+      return convert_block<kFrom, DType::BF16>;
+    default:
+      return nullptr;
   }
 }
 
 Converter converter(DType from, DType to) {
   switch (from) {
-    case DType::F64: return converter_from<DType::F64>(to);
-    case DType::F32: return converter_from<DType::F32>(to);
-    case DType::F16: return converter_from<DType::F16>(to);
-    case DType::BF16: return converter_from<DType::BF16>(to);
-    default: return nullptr;
+    case DType::F64:
+      return converter_from<DType::F64>(to);
+    case DType::F32:
+      return converter_from<DType::F32>(to);
+    case DType::F16:
+      return converter_from<DType::F16>(to);
+    case DType::BF16:
+      return converter_from<DType::BF16>(to);
+    default:
+      return nullptr;
   }
 }
 
@@ -124,8 +157,8 @@ Converter converter(DType from, DType to) {
 BundleTensor convert_tensor(BundleTensor tensor, DType dtype) {
   if (tensor.dtype == dtype) return tensor;
   const Converter convert = converter(tensor.dtype, dtype);
-  require(convert != nullptr, "tensor '", tensor.name, "': cannot be converted from ", dtype_name(tensor.dtype), " to ",
-          dtype_name(dtype), "; only F64, F32, F16 and BF16 are");
+  require(convert != nullptr, "tensor '", tensor.name, "': cannot be converted from ",
+          dtype_name(tensor.dtype), " to ", dtype_name(dtype), "; only F64, F32, F16 and BF16 are");
   const std::size_t count = tensor.element_count(), size = count * dtype_size(dtype);
   tensor.bytes = [convert, count, size, source = std::move(tensor.bytes)] {
     const ByteBlock in = source();

@@ -18,7 +18,8 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const std::string& folder) {
 }  // namespace
 
 Bundle read_bundle(const std::string& folder) {
-  require(std::filesystem::is_directory(folder), folder, ": wanted a folder with config.json and model.safetensors, ",
+  require(std::filesystem::is_directory(folder), folder,
+          ": wanted a folder with config.json and model.safetensors, ",
           std::filesystem::exists(folder) ? "found a file" : "there is none");
   const std::string where = folder + "/config.json";
   Bundle bundle;

@@ -30,8 +30,8 @@ Json common_config(const Family& family, const FamilyInput& input) {
           {"bos_token_id", id_or_null(input.bos)},
           {"eos_token_id", id_or_null(input.eos)},
           {"pad_token_id", id_or_null(input.pad)},
-          {"torch_dtype", "float32"},   // transformers 4
-          {"dtype", "float32"},         // transformers 5
+          {"torch_dtype", "float32"},  // transformers 4
+          {"dtype", "float32"},        // transformers 5
           {"use_cache", true}};
 }
 

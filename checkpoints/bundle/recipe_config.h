@@ -1,6 +1,6 @@
 #pragma once
-// What families share when a recipe's `model:` section becomes config.json: problems with the place of a key, the token
-// ids, and the final check that describe() accepts what was made.
+// What families share when a recipe's `model:` section becomes config.json: problems with the place of a key,
+// the token ids, and the final check that describe() accepts what was made.
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -18,7 +18,7 @@ class RecipeChecker {
   void check(bool good, std::initializer_list<const char*> keys, const std::string& text) {
     if (!good) add(keys, text);
   }
-  bool clean() const { return problems_.size() == before_; }   // nothing was added since construction
+  bool clean() const { return problems_.size() == before_; }  // nothing was added since construction
 
  private:
   const FamilyInput& input_;

@@ -1,5 +1,5 @@
-// Rotary positions of config.json. transformers 5 keeps everything in rope_parameters, 4 has rope_theta and rope_scaling;
-// some folders hold both. A key that a kind does not use is ignored, as there.
+// Rotary positions of config.json. transformers 5 keeps everything in rope_parameters, 4 has rope_theta and
+// rope_scaling; some folders hold both. A key that a kind does not use is ignored, as there.
 #include <cmath>
 #include <string>
 
@@ -18,14 +18,17 @@ RotaryScaling read_kind(const ConfigReader& rope) {
   if (kind == "dynamic") return RotaryScaling::Dynamic;
   if (kind == "llama3") return RotaryScaling::Llama3;
   if (kind == "yarn") return RotaryScaling::Yarn;
-  fail(rope.where(), ": rope_type '", kind, "' is not supported; supported are default, linear, dynamic, llama3 and yarn");
+  fail(rope.where(), ": rope_type '", kind,
+       "' is not supported; supported are default, linear, dynamic, llama3 and yarn");
 }
 
 // DeepSeek's two factors of YaRN's attention temperature, as transformers combines them.
 double combined_attention_factor(const ConfigReader& rope, double factor) {
   const double mscale = rope.number("mscale", 0), all = rope.number("mscale_all_dim", 0);
   if (mscale == 0 || all == 0) return 0;
-  const auto temperature = [factor](double m) { return factor <= 1 ? 1.0 : 0.1 * m * std::log(factor) + 1.0; };
+  const auto temperature = [factor](double m) {
+    return factor <= 1 ? 1.0 : 0.1 * m * std::log(factor) + 1.0;
+  };
   return temperature(mscale) / temperature(all);
 }
 
@@ -41,7 +44,8 @@ void read_scaling(const ConfigReader& rope, std::int64_t max_positions, RotarySp
   if (rotary.scaling == RotaryScaling::Llama3) {
     rotary.low_freq_factor = rope.positive("low_freq_factor");
     rotary.high_freq_factor = rope.positive("high_freq_factor");
-    require(rotary.high_freq_factor > rotary.low_freq_factor, rope.where(), ": 'high_freq_factor' must be above "
+    require(rotary.high_freq_factor > rotary.low_freq_factor, rope.where(),
+            ": 'high_freq_factor' must be above "
             "'low_freq_factor'");
     return;
   }

@@ -23,7 +23,8 @@ class ParameterList {
   }
   void layer(const std::string& prefix) {
     const std::int64_t hidden = spec_.hidden_size, wide = spec_.intermediate_size;
-    const std::int64_t queries = spec_.num_heads * spec_.head_size, keys = spec_.num_kv_heads * spec_.head_size;
+    const std::int64_t queries = spec_.num_heads * spec_.head_size,
+                       keys = spec_.num_kv_heads * spec_.head_size;
     norm(prefix + "input_layernorm");
     linear(prefix + "self_attn.q_proj", queries, hidden, spec_.qkv_bias);
     linear(prefix + "self_attn.k_proj", keys, hidden, spec_.qkv_bias);

@@ -16,20 +16,30 @@ struct DTypeRow {
 };
 
 constexpr std::array kDTypes = {
-    DTypeRow{DType::F64, 8, "F64"}, DTypeRow{DType::F32, 4, "F32"}, DTypeRow{DType::F16, 2, "F16"},
+    DTypeRow{DType::F64, 8, "F64"},   DTypeRow{DType::F32, 4, "F32"}, DTypeRow{DType::F16, 2, "F16"},
     DTypeRow{DType::BF16, 2, "BF16"}, DTypeRow{DType::I64, 8, "I64"}, DTypeRow{DType::I32, 4, "I32"},
-    DTypeRow{DType::I16, 2, "I16"}, DTypeRow{DType::I8, 1, "I8"}, DTypeRow{DType::U8, 1, "U8"},
+    DTypeRow{DType::I16, 2, "I16"},   DTypeRow{DType::I8, 1, "I8"},   DTypeRow{DType::U8, 1, "U8"},
     DTypeRow{DType::Bool, 1, "BOOL"},
 };
 
 // torch's names as config.json has them, and the short ones of recipes.
 constexpr std::array<std::pair<std::string_view, DType>, 16> kOtherNames = {{
-    {"float64", DType::F64}, {"double", DType::F64},
-    {"float32", DType::F32}, {"float", DType::F32}, {"fp32", DType::F32},
-    {"float16", DType::F16}, {"half", DType::F16}, {"fp16", DType::F16},
-    {"bfloat16", DType::BF16}, {"bf16", DType::BF16},
-    {"int64", DType::I64}, {"int32", DType::I32}, {"int16", DType::I16}, {"int8", DType::I8},
-    {"uint8", DType::U8}, {"bool", DType::Bool},
+    {"float64", DType::F64},
+    {"double", DType::F64},
+    {"float32", DType::F32},
+    {"float", DType::F32},
+    {"fp32", DType::F32},
+    {"float16", DType::F16},
+    {"half", DType::F16},
+    {"fp16", DType::F16},
+    {"bfloat16", DType::BF16},
+    {"bf16", DType::BF16},
+    {"int64", DType::I64},
+    {"int32", DType::I32},
+    {"int16", DType::I16},
+    {"int8", DType::I8},
+    {"uint8", DType::U8},
+    {"bool", DType::Bool},
 }};
 
 const DTypeRow& row(DType dtype) {
@@ -73,7 +83,8 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 BundleTensor memory_tensor(std::string name, DType dtype, std::vector<std::int64_t> shape, ByteBlock block) {
   BundleTensor tensor{std::move(name), dtype, std::move(shape), nullptr};
   require(block.bytes.size() == tensor.byte_size(), "tensor '", tensor.name, "': ", dtype_name(dtype), " ",
-          shape_text(tensor.shape), " needs ", tensor.byte_size(), " bytes, ", block.bytes.size(), " were given");
+          shape_text(tensor.shape), " needs ", tensor.byte_size(), " bytes, ", block.bytes.size(),
+          " were given");
   tensor.bytes = [block = std::move(block)] { return block; };
   return tensor;
 }

@@ -1,5 +1,5 @@
-// GPT-2 (Radford et al. 2019): LayerNorm before each branch, learned positions, biases everywhere. On disk queries, keys
-// and values are one tensor, and projections are stored (in, out).
+// GPT-2 (Radford et al. 2019): LayerNorm before each branch, learned positions, biases everywhere. On disk
+// queries, keys and values are one tensor, and projections are stored (in, out).
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -16,16 +16,17 @@ const Family& family_gpt2();
 
 namespace {
 
-constexpr std::int64_t kMaxWidth = std::int64_t{1} << 24, kMaxLayers = 1 << 16, kMaxTokens = std::int64_t{1} << 31;
+constexpr std::int64_t kMaxWidth = std::int64_t{1} << 24, kMaxLayers = 1 << 16,
+                       kMaxTokens = std::int64_t{1} << 31;
 
 struct Preset {
   const char* size;
   std::int64_t width, layers, heads;
 };
-// The names count all parameters: up to 60m with a vocabulary of 8,192, above with 50,257. 125m is GPT-2 small, 350m GPT-2
-// medium's shape.
+// The names count all parameters: up to 60m with a vocabulary of 8,192, above with 50,257. 125m is GPT-2
+// small, 350m GPT-2 medium's shape.
 constexpr Preset kPresets[] = {
-    {"1m", 96, 2, 3},     {"5m", 256, 4, 4},     {"15m", 384, 6, 6},  {"60m", 640, 11, 10},
+    {"1m", 96, 2, 3},      {"5m", 256, 4, 4},      {"15m", 384, 6, 6},   {"60m", 640, 11, 10},
     {"125m", 768, 12, 12}, {"350m", 1024, 24, 16}, {"1b", 1536, 36, 24},
 };
 
@@ -97,7 +98,8 @@ std::int64_t integer_of(const ConfigReader& config, const char* key, const char*
 DecoderSpec describe(const Json& json, const std::string& where) {
   const ConfigReader config(json, where);
   config.refuse_foreign_parts();
-  config.refuse("scale_attn_by_inverse_layer_idx", "a scale of attention that differs by layer is not supported");
+  config.refuse("scale_attn_by_inverse_layer_idx",
+                "a scale of attention that differs by layer is not supported");
   DecoderSpec spec;
   spec.vocab_size = config.integer("vocab_size", 1, kMaxTokens);
   spec.hidden_size = integer_of(config, "n_embd", "hidden_size", kMaxWidth);
@@ -105,15 +107,16 @@ DecoderSpec describe(const Json& json, const std::string& where) {
   spec.num_heads = spec.num_kv_heads = integer_of(config, "n_head", "num_attention_heads", 1 << 16);
   spec.intermediate_size = config.integer("n_inner", 1, 4 * kMaxWidth, 4 * spec.hidden_size);
   spec.max_positions = integer_of(config, "n_positions", "max_position_embeddings", kMaxWidth, 1024);
-  require(spec.hidden_size % spec.num_heads == 0, where, ": 'n_head' ", spec.num_heads, " does not divide 'n_embd' ",
-          spec.hidden_size);
+  require(spec.hidden_size % spec.num_heads == 0, where, ": 'n_head' ", spec.num_heads,
+          " does not divide 'n_embd' ", spec.hidden_size);
   spec.head_size = spec.hidden_size / spec.num_heads;
   spec.norm = NormKind::LayerNorm;
   spec.norm_bias = spec.qkv_bias = spec.output_bias = spec.mlp_bias = true;
   spec.norm_eps = config.positive("layer_norm_epsilon", 1e-5);
   spec.mlp = MlpKind::Plain;
-  spec.activation = read_activation(config, "activation_function", "gelu_new",
-                                    {Activation::GeluTanh, Activation::Gelu, Activation::Relu, Activation::SiLU});
+  spec.activation =
+      read_activation(config, "activation_function", "gelu_new",
+                      {Activation::GeluTanh, Activation::Gelu, Activation::Relu, Activation::SiLU});
   spec.position = PositionKind::Learned;
   spec.tie_embeddings = config.boolean("tie_word_embeddings", true);
   spec.attention_scale = config.boolean("scale_attn_weights", true) ? 0 : 1;
@@ -148,10 +151,12 @@ std::vector<NameRule> names(const DecoderSpec& spec) {
   list.add("wte.weight", {"model.embed_tokens.weight"});
   list.add("wpe.weight", {"model.position_embeddings.weight"});
   for (std::int64_t i = 0; i < spec.num_layers; ++i) {
-    const std::string on_disk = "h." + std::to_string(i) + ".", layer = "model.layers." + std::to_string(i) + ".";
+    const std::string on_disk = "h." + std::to_string(i) + ".",
+                      layer = "model.layers." + std::to_string(i) + ".";
     const std::string attention = layer + "self_attn.";
     list.both(on_disk + "ln_1", layer + "input_layernorm");
-    list.projection(on_disk + "attn.c_attn", {attention + "q_proj", attention + "k_proj", attention + "v_proj"});
+    list.projection(on_disk + "attn.c_attn",
+                    {attention + "q_proj", attention + "k_proj", attention + "v_proj"});
     list.projection(on_disk + "attn.c_proj", {attention + "o_proj"});
     list.both(on_disk + "ln_2", layer + "post_attention_layernorm");
     list.projection(on_disk + "mlp.c_fc", {layer + "mlp.up_proj"});
@@ -163,9 +168,13 @@ std::vector<NameRule> names(const DecoderSpec& spec) {
 }
 
 // The causal mask that old versions stored with every layer.
-bool ignored(const std::string& name) { return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"); }
+bool ignored(const std::string& name) {
+  return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+}
 
-std::string reference() { return reference_header() + reference_rows(describe_fields(Gpt2Recipe{}), "model"); }
+std::string reference() {
+  return reference_header() + reference_rows(describe_fields(Gpt2Recipe{}), "model");
+}
 
 }  // namespace
 

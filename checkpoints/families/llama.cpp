@@ -1,5 +1,5 @@
-// Llama (arXiv 2302.13971, 2307.09288, 2407.21783): RMSNorm before each branch, rotary positions, grouped keys and values,
-// a gated SiLU MLP. Its names on disk are our internal ones.
+// Llama (arXiv 2302.13971, 2307.09288, 2407.21783): RMSNorm before each branch, rotary positions, grouped
+// keys and values, a gated SiLU MLP. Its names on disk are our internal ones.
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -16,16 +16,18 @@ const Family& family_llama();
 
 namespace {
 
-constexpr std::int64_t kMaxWidth = std::int64_t{1} << 24, kMaxLayers = 1 << 16, kMaxTokens = std::int64_t{1} << 31;
+constexpr std::int64_t kMaxWidth = std::int64_t{1} << 24, kMaxLayers = 1 << 16,
+                       kMaxTokens = std::int64_t{1} << 31;
 
 struct Preset {
   const char* size;
   std::int64_t hidden, intermediate, layers, heads, kv_heads;
 };
-// The names count all parameters: up to 60m with a vocabulary of 8,192, above with 32,000 to 50,000. Embeddings are tied.
+// The names count all parameters: up to 60m with a vocabulary of 8,192, above with 32,000 to 50,000.
+// Embeddings are tied.
 constexpr Preset kPresets[] = {
-    {"1m", 96, 256, 3, 3, 1},        {"5m", 256, 704, 4, 4, 2},        {"15m", 384, 1024, 6, 6, 6},
-    {"60m", 640, 1728, 12, 10, 5},   {"125m", 768, 2048, 12, 12, 12},  {"350m", 1024, 2816, 24, 16, 16},
+    {"1m", 96, 256, 3, 3, 1},      {"5m", 256, 704, 4, 4, 2},       {"15m", 384, 1024, 6, 6, 6},
+    {"60m", 640, 1728, 12, 10, 5}, {"125m", 768, 2048, 12, 12, 12}, {"350m", 1024, 2816, 24, 16, 16},
     {"1b", 2048, 8192, 16, 32, 8},
 };
 
@@ -39,9 +41,11 @@ struct RopeScaling {
     f("factor", c.factor, "context after over context before", range(1.0, 1e6));
     f("low_freq_factor", c.low_freq_factor, "llama3: slower rotations are scaled whole", range(1e-3, 1e6));
     f("high_freq_factor", c.high_freq_factor, "llama3: faster rotations are left alone", range(1e-3, 1e6));
-    f("beta_fast", c.beta_fast, "yarn: rotations over the context above which none is scaled", range(1e-3, 1e6));
+    f("beta_fast", c.beta_fast, "yarn: rotations over the context above which none is scaled",
+      range(1e-3, 1e6));
     f("beta_slow", c.beta_slow, "yarn: rotations below which all are scaled", range(1e-3, 1e6));
-    f("attention_factor", c.attention_factor, "yarn: scale of cosines and sines; default from factor", range(1e-3, 1e3));
+    f("attention_factor", c.attention_factor, "yarn: scale of cosines and sines; default from factor",
+      range(1e-3, 1e3));
     f("original_max_position_embeddings", c.original_max_position_embeddings,
       "llama3, yarn: context before scaling", range(1, kMaxTokens));
   }
@@ -55,15 +59,16 @@ struct LlamaRecipe {
   bool tie_word_embeddings = true, attention_bias = false, mlp_bias = false;
   static void fields(auto& f, auto& c) {
     f("hidden_size", c.hidden_size, "width of the model", range(1, kMaxWidth));
-    f("intermediate_size", c.intermediate_size, "width of the MLP; default 8/3 of hidden_size, a multiple of 64",
-      range(1, kMaxWidth));
+    f("intermediate_size", c.intermediate_size,
+      "width of the MLP; default 8/3 of hidden_size, a multiple of 64", range(1, kMaxWidth));
     f("num_hidden_layers", c.num_hidden_layers, "depth", range(1, kMaxLayers));
     f("num_attention_heads", c.num_attention_heads, "query heads", range(1, 1 << 16));
     f("num_key_value_heads", c.num_key_value_heads, "key and value heads; default num_attention_heads",
       range(1, 1 << 16));
-    f("head_dim", c.head_dim, "width of a head; default hidden_size / num_attention_heads", range(2, 1 << 16));
-    f("max_position_embeddings", c.max_position_embeddings, "context promised to engines; at least sequence_length",
-      range(1, kMaxTokens));
+    f("head_dim", c.head_dim, "width of a head; default hidden_size / num_attention_heads",
+      range(2, 1 << 16));
+    f("max_position_embeddings", c.max_position_embeddings,
+      "context promised to engines; at least sequence_length", range(1, kMaxTokens));
     f("rms_norm_eps", c.rms_norm_eps, "epsilon of the norms", range(1e-12, 1.0));
     f("rope_theta", c.rope_theta, "base of the rotary positions", range(1.0, 1e12));
     f("rope_scaling", c.rope_scaling, "rotary positions beyond the original context");
@@ -92,7 +97,8 @@ void check_shape(const LlamaRecipe& r, RecipeChecker& checker) {
                 "model: set 'size' (1m ... 1b), or hidden_size, num_hidden_layers and num_attention_heads");
   if (!checker.clean()) return;
   checker.check(r.hidden_size % r.num_attention_heads == 0, {"num_attention_heads", "hidden_size"},
-                cat("model.num_attention_heads: ", r.num_attention_heads, " heads do not divide hidden_size ", r.hidden_size));
+                cat("model.num_attention_heads: ", r.num_attention_heads, " heads do not divide hidden_size ",
+                    r.hidden_size));
   const std::int64_t kv_heads = r.num_key_value_heads.value_or(r.num_attention_heads);
   checker.check(r.num_attention_heads % kv_heads == 0, {"num_key_value_heads", "num_attention_heads"},
                 cat("model.num_key_value_heads: ", kv_heads, " does not divide num_attention_heads ",
@@ -105,21 +111,23 @@ void check_shape(const LlamaRecipe& r, RecipeChecker& checker) {
 
 Json rope_scaling_json(const RopeScaling& rope, RecipeChecker& checker) {
   if (rope.rope_type.empty() || rope.rope_type == "default") {
-    checker.check(!rope.factor, {"rope_scaling"}, "model.rope_scaling: 'factor' needs a rope_type: linear, dynamic, "
+    checker.check(!rope.factor, {"rope_scaling"},
+                  "model.rope_scaling: 'factor' needs a rope_type: linear, dynamic, "
                   "llama3 or yarn");
     return nullptr;
   }
   Json json = {{"rope_type", rope.rope_type}};
   const auto put = [&](const char* key, const auto& value, bool needed, bool used) {
-    checker.check(value || !needed, {"rope_scaling"}, cat("model.rope_scaling: rope_type ", rope.rope_type, " needs '",
-                                                          key, "'"));
-    checker.check(!value || used, {"rope_scaling"}, cat("model.rope_scaling: '", key, "' has no meaning with rope_type ",
-                                                        rope.rope_type));
+    checker.check(value || !needed, {"rope_scaling"},
+                  cat("model.rope_scaling: rope_type ", rope.rope_type, " needs '", key, "'"));
+    checker.check(!value || used, {"rope_scaling"},
+                  cat("model.rope_scaling: '", key, "' has no meaning with rope_type ", rope.rope_type));
     if (value) json[key] = *value;
   };
   const bool llama3 = rope.rope_type == "llama3", yarn = rope.rope_type == "yarn";
   put("factor", rope.factor, true, true);
-  put("original_max_position_embeddings", rope.original_max_position_embeddings, llama3 || yarn, llama3 || yarn);
+  put("original_max_position_embeddings", rope.original_max_position_embeddings, llama3 || yarn,
+      llama3 || yarn);
   put("low_freq_factor", rope.low_freq_factor, llama3, llama3);
   put("high_freq_factor", rope.high_freq_factor, llama3, llama3);
   put("beta_fast", rope.beta_fast, false, yarn);
@@ -133,7 +141,8 @@ Json from_recipe(const FamilyInput& input, std::vector<RecipeProblem>& problems)
   LlamaRecipe r = defaults_of(input.size, checker);
   if (input.section) decode_section(*input.section, r, problems);
   if (checker.clean()) check_shape(r, checker);
-  if (!r.intermediate_size) r.intermediate_size = std::max<std::int64_t>(64, (r.hidden_size * 8 / 3 + 63) / 64 * 64);
+  if (!r.intermediate_size)
+    r.intermediate_size = std::max<std::int64_t>(64, (r.hidden_size * 8 / 3 + 63) / 64 * 64);
   const std::int64_t heads = std::max<std::int64_t>(1, r.num_attention_heads);
 
   Json config = common_config(family_llama(), input);

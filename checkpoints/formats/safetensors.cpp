@@ -18,7 +18,7 @@ static_assert(std::endian::native == std::endian::little, "tensors are mapped as
 
 namespace {
 
-constexpr std::size_t kWriteChunk = std::size_t{4} << 20;   // hashed and written while in the cache
+constexpr std::size_t kWriteChunk = std::size_t{4} << 20;  // hashed and written while in the cache
 
 std::uint64_t load_u64(std::span<const std::byte> bytes) {
   std::uint64_t value = 0;
@@ -26,8 +26,8 @@ std::uint64_t load_u64(std::span<const std::byte> bytes) {
   return value;
 }
 
-// A mapped file that somebody shortens kills the process when its lost pages are touched: say so instead, where it is
-// seen in time. A file that was replaced under its name keeps its mapping and is fine.
+// A mapped file that somebody shortens kills the process when its lost pages are touched: say so instead,
+// where it is seen in time. A file that was replaced under its name keeps its mapping and is fine.
 class SizeGuard {
  public:
   explicit SizeGuard(const MappedFile& file) : path_(file.path()), size_(file.size()) {
@@ -35,9 +35,10 @@ class SizeGuard {
   }
   void check() const {
     struct stat now = {};
-    if (stat(path_.c_str(), &now) != 0 || now.st_ino != before_.st_ino || now.st_dev != before_.st_dev) return;
-    require(static_cast<std::uint64_t>(now.st_size) >= size_, path_, ": was ", size_, " bytes long when it was opened and is ",
-            now.st_size, " now; something shortened it");
+    if (stat(path_.c_str(), &now) != 0 || now.st_ino != before_.st_ino || now.st_dev != before_.st_dev)
+      return;
+    require(static_cast<std::uint64_t>(now.st_size) >= size_, path_, ": was ", size_,
+            " bytes long when it was opened and is ", now.st_size, " now; something shortened it");
   }
 
  private:
@@ -54,7 +55,8 @@ ByteBlock aligned_copy(std::span<const std::byte> bytes) {
 
 // The reference writer sorts by alignment, others do not: consumers always get what their type needs.
 BundleTensor mapped_tensor(const HeaderTensor& entry, std::span<const std::byte> data,
-                           const std::shared_ptr<const void>& owner, const std::shared_ptr<const SizeGuard>& guard) {
+                           const std::shared_ptr<const void>& owner,
+                           const std::shared_ptr<const SizeGuard>& guard) {
   BundleTensor tensor{entry.name, entry.dtype, entry.shape, nullptr};
   const std::span<const std::byte> bytes = data.subspan(entry.begin, entry.end - entry.begin);
   const bool aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % dtype_size(entry.dtype) == 0;
@@ -153,8 +155,8 @@ std::string write_safetensors(const std::string& path, const std::vector<BundleT
   file.write(std::as_bytes(std::span(header)));
   for (const BundleTensor* tensor : order) {
     const ByteBlock block = tensor->bytes();
-    require(block.bytes.size() == tensor->byte_size(), path, ": tensor '", tensor->name, "': ",
-            dtype_name(tensor->dtype), " ", shape_text(tensor->shape), " needs ", tensor->byte_size(),
+    require(block.bytes.size() == tensor->byte_size(), path, ": tensor '", tensor->name,
+            "': ", dtype_name(tensor->dtype), " ", shape_text(tensor->shape), " needs ", tensor->byte_size(),
             " bytes, its source gave ", block.bytes.size());
     file.write(block.bytes);
   }

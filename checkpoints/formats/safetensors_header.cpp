@@ -11,10 +11,24 @@ namespace lathe {
 namespace {
 
 // Where in the header the parser stands.
-enum class At { Start, Top, Metadata, MetadataValue, Tensor, DType, Shape, ShapeList, Offsets, OffsetsList, TensorStart,
-                MetadataStart, End };
+enum class At {
+  Start,
+  Top,
+  Metadata,
+  MetadataValue,
+  Tensor,
+  DType,
+  Shape,
+  ShapeList,
+  Offsets,
+  OffsetsList,
+  TensorStart,
+  MetadataStart,
+  End
+};
 
-// Events of nlohmann's parser, which is iterative: nothing that is nested deeper than the format allows gets through.
+// Events of nlohmann's parser, which is iterative: nothing that is nested deeper than the format allows gets
+// through.
 class HeaderHandler : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderHandler(const std::string& where) : where_(where) {}
@@ -39,7 +53,8 @@ class HeaderHandler : public nlohmann::json_sax<Json> {
  private:
   HeaderTensor& current() { return header_.tensors.back(); }
   std::string place() const {
-    if (at_ == At::Metadata || at_ == At::MetadataStart || at_ == At::MetadataValue) return where_ + ": __metadata__";
+    if (at_ == At::Metadata || at_ == At::MetadataStart || at_ == At::MetadataValue)
+      return where_ + ": __metadata__";
     const bool inside = at_ != At::Start && at_ != At::Top && at_ != At::End;
     return inside ? where_ + ": tensor '" + header_.tensors.back().name + "'" : where_;
   }
@@ -57,15 +72,37 @@ class HeaderHandler : public nlohmann::json_sax<Json> {
 void HeaderHandler::unexpected(const std::string& found) const {
   const char* wanted = "";
   switch (at_) {
-    case At::Start: wanted = "the safetensors header must be an object"; break;
-    case At::Top: case At::End: wanted = "an entry must be an object"; break;
-    case At::MetadataStart: wanted = "must be an object of strings"; break;
-    case At::Metadata: case At::MetadataValue: wanted = "values must be strings"; break;
-    case At::TensorStart: wanted = "its entry must be an object"; break;
-    case At::Tensor: wanted = "its entry holds only dtype, shape and data_offsets"; break;
-    case At::DType: wanted = "'dtype' must be a string"; break;
-    case At::Shape: case At::ShapeList: wanted = "'shape' must be a list of whole numbers from 0 to 2^63 - 1"; break;
-    case At::Offsets: case At::OffsetsList: wanted = "'data_offsets' must be two whole numbers"; break;
+    case At::Start:
+      wanted = "the safetensors header must be an object";
+      break;
+    case At::Top:
+    case At::End:
+      wanted = "an entry must be an object";
+      break;
+    case At::MetadataStart:
+      wanted = "must be an object of strings";
+      break;
+    case At::Metadata:
+    case At::MetadataValue:
+      wanted = "values must be strings";
+      break;
+    case At::TensorStart:
+      wanted = "its entry must be an object";
+      break;
+    case At::Tensor:
+      wanted = "its entry holds only dtype, shape and data_offsets";
+      break;
+    case At::DType:
+      wanted = "'dtype' must be a string";
+      break;
+    case At::Shape:
+    case At::ShapeList:
+      wanted = "'shape' must be a list of whole numbers from 0 to 2^63 - 1";
+      break;
+    case At::Offsets:
+    case At::OffsetsList:
+      wanted = "'data_offsets' must be two whole numbers";
+      break;
   }
   fail(place(), ": ", wanted, ", found ", found);
 }
@@ -92,7 +129,8 @@ bool HeaderHandler::string(string_t& value) {
     at_ = At::Metadata;
   } else if (at_ == At::DType) {
     const auto dtype = dtype_from_name(value);
-    require(dtype && dtype_name(*dtype) == value, place(), ": dtype '", value, "' is not known; known are F64, F32, "
+    require(dtype && dtype_name(*dtype) == value, place(), ": dtype '", value,
+            "' is not known; known are F64, F32, "
             "F16, BF16, I64, I32, I16, I8, U8 and BOOL");
     current().dtype = *dtype;
     at_ = At::Tensor;
@@ -104,10 +142,17 @@ bool HeaderHandler::string(string_t& value) {
 
 bool HeaderHandler::start_object(std::size_t) {
   switch (at_) {
-    case At::Start: at_ = At::Top; return true;
-    case At::MetadataStart: at_ = At::Metadata; return true;
-    case At::TensorStart: at_ = At::Tensor; return true;
-    default: unexpected("an object");
+    case At::Start:
+      at_ = At::Top;
+      return true;
+    case At::MetadataStart:
+      at_ = At::Metadata;
+      return true;
+    case At::TensorStart:
+      at_ = At::Tensor;
+      return true;
+    default:
+      unexpected("an object");
   }
 }
 
@@ -117,8 +162,10 @@ bool HeaderHandler::key(string_t& name) {
     at_ = At::MetadataValue;
   } else if (at_ == At::Tensor) {
     bool* seen = name == "dtype" ? &has_dtype_ : name == "shape" ? &has_shape_ : &has_offsets_;
-    require(name == "dtype" || name == "shape" || name == "data_offsets", place(), ": its entry holds only dtype, "
-            "shape and data_offsets, found key '", name, "'");
+    require(name == "dtype" || name == "shape" || name == "data_offsets", place(),
+            ": its entry holds only dtype, "
+            "shape and data_offsets, found key '",
+            name, "'");
     require(!*seen, place(), ": key '", name, "' is there twice");
     *seen = true;
     at_ = name == "dtype" ? At::DType : name == "shape" ? At::Shape : At::Offsets;
@@ -129,7 +176,8 @@ bool HeaderHandler::key(string_t& name) {
   } else {
     check_tensor_name(name, where_);
     require(names_.insert(name).second, where_, ": tensor '", name, "' is there twice");
-    require(header_.tensors.size() < kMaxHeaderTensors, where_, ": more than ", kMaxHeaderTensors, " tensors");
+    require(header_.tensors.size() < kMaxHeaderTensors, where_, ": more than ", kMaxHeaderTensors,
+            " tensors");
     header_.tensors.emplace_back().name = name;
     has_dtype_ = has_shape_ = has_offsets_ = false;
     offsets_.clear();
@@ -149,9 +197,12 @@ bool HeaderHandler::end_object() {
 }
 
 bool HeaderHandler::start_array(std::size_t) {
-  if (at_ == At::Shape) at_ = At::ShapeList;
-  else if (at_ == At::Offsets) at_ = At::OffsetsList;
-  else unexpected("a list");
+  if (at_ == At::Shape)
+    at_ = At::ShapeList;
+  else if (at_ == At::Offsets)
+    at_ = At::OffsetsList;
+  else
+    unexpected("a list");
   return true;
 }
 
@@ -169,14 +220,16 @@ bool HeaderHandler::end_array() {
 void check_size(const HeaderTensor& tensor, std::uint64_t data_bytes, const std::string& where) {
   std::uint64_t bytes = dtype_size(tensor.dtype);
   for (const std::int64_t size : tensor.shape)
-    require(!__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes), where, ": tensor '", tensor.name,
-            "': shape ", shape_text(tensor.shape), " of ", dtype_name(tensor.dtype), " is more than 2^64 bytes");
+    require(!__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes), where, ": tensor '",
+            tensor.name, "': shape ", shape_text(tensor.shape), " of ", dtype_name(tensor.dtype),
+            " is more than 2^64 bytes");
   require(tensor.begin <= tensor.end, where, ": tensor '", tensor.name, "': data_offsets end at ", tensor.end,
           " before they begin at ", tensor.begin);
   require(tensor.end <= data_bytes, where, ": tensor '", tensor.name, "': data_offsets end at ", tensor.end,
           ", the file holds ", data_bytes, " bytes of data; it is cut off or damaged");
-  require(tensor.end - tensor.begin == bytes, where, ": tensor '", tensor.name, "': ", dtype_name(tensor.dtype), " ",
-          shape_text(tensor.shape), " needs ", bytes, " bytes, data_offsets span ", tensor.end - tensor.begin);
+  require(tensor.end - tensor.begin == bytes, where, ": tensor '", tensor.name,
+          "': ", dtype_name(tensor.dtype), " ", shape_text(tensor.shape), " needs ", bytes,
+          " bytes, data_offsets span ", tensor.end - tensor.begin);
 }
 
 // Every byte of the data belongs to exactly one tensor: nothing can be hidden in the file.
@@ -202,18 +255,21 @@ void check_layout(SafetensorsHeader& header, std::uint64_t data_bytes, const std
 
 void check_tensor_name(const std::string& name, const std::string& where) {
   require(!name.empty(), where, ": a tensor has an empty name");
-  require(name.size() <= kMaxNameBytes, where, ": tensor '", name.substr(0, 40), "...': its name is longer than ",
-          kMaxNameBytes, " bytes");
+  require(name.size() <= kMaxNameBytes, where, ": tensor '", name.substr(0, 40),
+          "...': its name is longer than ", kMaxNameBytes, " bytes");
   for (const char c : name)
     require(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f, where,
-            ": a tensor's name holds the control character ", static_cast<int>(static_cast<unsigned char>(c)));
+            ": a tensor's name holds the control character ",
+            static_cast<int>(static_cast<unsigned char>(c)));
 }
 
-SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes, const std::string& where) {
+SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
+                                           const std::string& where) {
   require(!text.empty() && text.front() == '{', where, ": the safetensors header does not start with '{'");
   // nlohmann's parser takes a zero byte for the end of the text; what follows would be hidden.
   const std::size_t zero = text.find('\0');
-  require(zero == text.npos, where, ": the safetensors header is not valid JSON at its byte ", zero + 1, ": a zero byte");
+  require(zero == text.npos, where, ": the safetensors header is not valid JSON at its byte ", zero + 1,
+          ": a zero byte");
   HeaderHandler handler(where);
   Json::sax_parse(text.begin(), text.end(), &handler, nlohmann::json::input_format_t::json, true);
   SafetensorsHeader header = handler.take();

@@ -1,6 +1,6 @@
 #pragma once
-// The JSON header of a safetensors file, parsed strictly and in one pass: memory stays in proportion to the text, and
-// every refusal names the file and, where there is one, the tensor.
+// The JSON header of a safetensors file, parsed strictly and in one pass: memory stays in proportion to the
+// text, and every refusal names the file and, where there is one, the tensor.
 #include <cstdint>
 #include <map>
 #include <string>
@@ -11,14 +11,14 @@
 
 namespace lathe {
 
-inline constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;   // the reference reader's cap
+inline constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the reference reader's cap
 inline constexpr std::size_t kMaxHeaderTensors = 200'000, kMaxNameBytes = 1024, kMaxDimensions = 32;
 
 struct HeaderTensor {
   std::string name;
   DType dtype = DType::F32;
   std::vector<std::int64_t> shape;
-  std::uint64_t begin = 0, end = 0;   // in the data section
+  std::uint64_t begin = 0, end = 0;  // in the data section
 };
 
 struct SafetensorsHeader {
@@ -27,7 +27,8 @@ struct SafetensorsHeader {
 };
 
 // `data_bytes`: what follows the header in the file. `where` names the file.
-SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes, const std::string& where);
+SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
+                                           const std::string& where);
 
 // Error when a name is empty, longer than kMaxNameBytes or holds control characters.
 void check_tensor_name(const std::string& name, const std::string& where);

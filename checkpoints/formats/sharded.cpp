@@ -68,8 +68,8 @@ std::map<std::string, BundleTensor> read_indexed(const std::string& folder, cons
     for (BundleTensor& tensor : read_safetensors(path).tensors) {
       const auto entry = weight_map.find(tensor.name);
       require(entry != weight_map.end(), path, ": tensor '", tensor.name, "' is not in ", index_path);
-      require(entry->second == file, path, ": tensor '", tensor.name, "' belongs into ", entry->second, ", says ",
-              index_path);
+      require(entry->second == file, path, ": tensor '", tensor.name, "' belongs into ", entry->second,
+              ", says ", index_path);
       all.emplace(entry->first, std::move(tensor));
     }
   }
@@ -125,10 +125,11 @@ std::map<std::string, BundleTensor> read_sharded(const std::string& folder) {
   const std::string single = folder + "/" + kSingle, index = folder + "/" + kIndex;
   if (files::exists(single)) return by_name(read_safetensors(single).tensors);
   if (files::exists(index)) return read_indexed(folder, index);
-  const bool pickled = files::exists(folder + "/pytorch_model.bin") ||
-                       files::exists(folder + "/pytorch_model.bin.index.json");
-  fail(folder, ": holds neither ", kSingle, " nor ", kIndex,
-       pickled ? "; pytorch_model.bin is a pickle, which is never opened: save the model as safetensors" : "");
+  const bool pickled =
+      files::exists(folder + "/pytorch_model.bin") || files::exists(folder + "/pytorch_model.bin.index.json");
+  fail(
+      folder, ": holds neither ", kSingle, " nor ", kIndex,
+      pickled ? "; pytorch_model.bin is a pickle, which is never opened: save the model as safetensors" : "");
 }
 
 }  // namespace lathe

@@ -1,5 +1,6 @@
-// Any bytes as a safetensors header and as a file: either they are read or an Error is thrown, nothing else. With libFuzzer
-// (clang -fsanitize=fuzzer,address,undefined), or compiled with -DLATHE_FUZZ_MAIN to replay the files given as arguments.
+// Any bytes as a safetensors header and as a file: either they are read or an Error is thrown, nothing else.
+// With libFuzzer (clang -fsanitize=fuzzer,address,undefined), or compiled with -DLATHE_FUZZ_MAIN to replay
+// the files given as arguments.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -35,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::uint64_t length = 0;
   std::memcpy(&length, data, 8);
   const std::string_view rest(reinterpret_cast<const char*>(data) + 8, size - 8);
-  if (length > rest.size()) length = rest.size();   // headers longer than the file are refused before parsing
+  if (length > rest.size()) length = rest.size();  // headers longer than the file are refused before parsing
   const std::uint64_t data_bytes = rest.size() - length;
   try {
     check_accepted(lathe::parse_safetensors_header(rest.substr(0, length), data_bytes, "fuzz"), data_bytes);

@@ -41,7 +41,8 @@ Bundle bundle_of(const std::string& family, const std::string& changes = "{}") {
   for (const ParameterInfo& info : decoder_parameters(bundle.spec)) {
     BundleTensor tensor = counting(info.name, info.shape, start++);
     auto values = values_of(tensor);
-    for (float& value : values) value = static_cast<float>(static_cast<int>(value) % 251) / 64;   // exact in bf16
+    for (float& value : values)
+      value = static_cast<float>(static_cast<int>(value) % 251) / 64;  // exact in bf16
     bundle.tensors.push_back(floats(info.name, info.shape, values));
   }
   return bundle;
@@ -91,12 +92,13 @@ TEST_CASE("the manifest lists every file with its hash") {
   options.max_shard_bytes = 100'000;
   export_huggingface(bundle_of("llama"), options);
   std::set<std::string> listed{"MANIFEST.json"};
-  for (const ManifestFile& file : read_manifest(folder / "out").files) {
+  for (const ManifestFile& file : read_checkpoint_manifest(folder / "out").files) {
     listed.insert(file.name);
     CHECK(sha256_hex(get_file(folder / ("out/" + file.name))) == file.sha256);
   }
   CHECK(listed.contains("model.safetensors.index.json"));
-  for (const auto& entry : files::directory_iterator(folder / "out")) CHECK(listed.contains(entry.path().filename().string()));
+  for (const auto& entry : files::directory_iterator(folder / "out"))
+    CHECK(listed.contains(entry.path().filename().string()));
 }
 
 TEST_CASE("generation_config.json holds every stop id") {
@@ -110,9 +112,11 @@ TEST_CASE("generation_config.json holds every stop id") {
         Json::parse(R"({"eos_token_id":[6,2,5,4],"temperature":0.5,"bos_token_id":1,"pad_token_id":3})"));
   CHECK(get_file(folder / "out/tokenizer_config.json") == "{}\n");
   tokenizer->size_ = 8;
-  CHECK(error_of([&] { export_huggingface(bundle, options_for(folder / "out2")); }).find("only 7 rows") != std::string::npos);
+  CHECK(error_of([&] { export_huggingface(bundle, options_for(folder / "out2")); }).find("only 7 rows") !=
+        std::string::npos);
   export_huggingface(bundle_of("llama"), options_for(folder / "plain"));
-  CHECK(Json::parse(get_file(folder / "plain/generation_config.json")) == Json::parse(R"({"eos_token_id":2})"));
+  CHECK(Json::parse(get_file(folder / "plain/generation_config.json")) ==
+        Json::parse(R"({"eos_token_id":2})"));
 }
 
 TEST_CASE("a config of transformers 5 gets the spelling of 4 as well") {
@@ -120,7 +124,8 @@ TEST_CASE("a config of transformers 5 gets the spelling of 4 as well") {
   Bundle bundle = bundle_of("llama");
   bundle.config.erase("rope_theta");
   bundle.config.erase("rope_scaling");
-  bundle.config["rope_parameters"] = Json::parse(R"({"rope_type":"linear","factor":2.0,"rope_theta":5000.0})");
+  bundle.config["rope_parameters"] =
+      Json::parse(R"({"rope_type":"linear","factor":2.0,"rope_theta":5000.0})");
   export_huggingface(bundle, options_for(folder / "out"));
   const Json config = Json::parse(get_file(folder / "out/config.json"));
   CHECK(config["rope_theta"] == 5000.0);
@@ -180,7 +185,7 @@ TEST_CASE("a disk that fails at any call leaves the old export and nothing else"
     }
     const std::string card = get_file(folder / "out/README.md");
     REQUIRE((card == "# New\n" || card == "# A model\n"));
-    REQUIRE(check_manifest(folder / "out", read_manifest(folder / "out"), ManifestCheck::Hashes).empty());
+    REQUIRE(check_manifest(folder / "out", read_checkpoint_manifest(folder / "out"), ManifestCheck::Hashes).empty());
     if (n > fs.calls()) {
       REQUIRE(finished);
       REQUIRE(card == "# New\n");
@@ -192,8 +197,9 @@ TEST_CASE("a disk that fails at any call leaves the old export and nothing else"
 TEST_CASE("a model that cannot be written leaves no folder") {
   ScratchFolder folder;
   Bundle bundle = bundle_of("llama");
-  bundle.tensors[3].bytes = [] () -> ByteBlock { fail("the disk of the base is gone"); };
-  CHECK(error_of([&] { export_huggingface(bundle, options_for(folder / "out")); }) == "the disk of the base is gone");
+  bundle.tensors[3].bytes = []() -> ByteBlock { fail("the disk of the base is gone"); };
+  CHECK(error_of([&] { export_huggingface(bundle, options_for(folder / "out")); }) ==
+        "the disk of the base is gone");
   CHECK(files::is_empty(folder.path()));
 }
 

@@ -111,18 +111,33 @@ TEST_CASE("GPT-2's config") {
 
 TEST_CASE("fields that change nothing are read over") {
   for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
-           {"pretraining_tp", "4"}, {"attention_dropout", "0.1"}, {"use_cache", "false"}, {"sliding_window", "null"},
-           {"quantization_config", "null"}, {"partial_rotary_factor", "1.0"}, {"_name_or_path", "\"x\""},
-           {"num_experts", "0"}, {"layer_types", R"(["full_attention","full_attention"])"}, {"logits_scaling", "1"}})
+           {"pretraining_tp", "4"},
+           {"attention_dropout", "0.1"},
+           {"use_cache", "false"},
+           {"sliding_window", "null"},
+           {"quantization_config", "null"},
+           {"partial_rotary_factor", "1.0"},
+           {"_name_or_path", "\"x\""},
+           {"num_experts", "0"},
+           {"layer_types", R"(["full_attention","full_attention"])"},
+           {"logits_scaling", "1"}})
     CHECK(described(with(kLlama4, key, value)).num_layers == 16);
 }
 
 TEST_CASE("fields that change the maths and are not supported are refused by name") {
-  for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
-           {"hidden_act", "\"gelu\""}, {"hidden_act", "\"relu2\""}, {"quantization_config", R"({"quant_method":"gptq"})"},
-           {"sliding_window", "4096"}, {"auto_map", R"({"AutoModel":"x.py"})"}, {"num_local_experts", "8"},
-           {"final_logit_softcapping", "30.0"}, {"embedding_multiplier", "12"}, {"partial_rotary_factor", "0.5"},
-           {"layer_types", R"(["sliding_attention"])"}, {"qk_norm", "true"}, {"no_rope_layers", "[1]"}}) {
+  for (const auto& [key, value] :
+       std::vector<std::pair<std::string, std::string>>{{"hidden_act", "\"gelu\""},
+                                                        {"hidden_act", "\"relu2\""},
+                                                        {"quantization_config", R"({"quant_method":"gptq"})"},
+                                                        {"sliding_window", "4096"},
+                                                        {"auto_map", R"({"AutoModel":"x.py"})"},
+                                                        {"num_local_experts", "8"},
+                                                        {"final_logit_softcapping", "30.0"},
+                                                        {"embedding_multiplier", "12"},
+                                                        {"partial_rotary_factor", "0.5"},
+                                                        {"layer_types", R"(["sliding_attention"])"},
+                                                        {"qk_norm", "true"},
+                                                        {"no_rope_layers", "[1]"}}) {
     INFO(key);
     CHECK(refusal(kLlama4, key, value).find("c.json: '" + key + "'") != std::string::npos);
   }
@@ -133,19 +148,29 @@ TEST_CASE("fields that change the maths and are not supported are refused by nam
 }
 
 TEST_CASE("values of a wrong type or size are refused by name") {
-  for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
-           {"hidden_size", "\"2048\""}, {"hidden_size", "2048.5"}, {"hidden_size", "0"}, {"hidden_size", "-1"},
-           {"hidden_size", "18446744073709551615"}, {"num_hidden_layers", "1000000"}, {"vocab_size", "true"},
-           {"vocab_size", "null"}, {"rms_norm_eps", "\"1e-5\""}, {"rms_norm_eps", "0"}, {"tie_word_embeddings", "1"},
-           {"rope_theta", "[1]"}, {"hidden_act", "3"}}) {
+  for (const auto& [key, value] :
+       std::vector<std::pair<std::string, std::string>>{{"hidden_size", "\"2048\""},
+                                                        {"hidden_size", "2048.5"},
+                                                        {"hidden_size", "0"},
+                                                        {"hidden_size", "-1"},
+                                                        {"hidden_size", "18446744073709551615"},
+                                                        {"num_hidden_layers", "1000000"},
+                                                        {"vocab_size", "true"},
+                                                        {"vocab_size", "null"},
+                                                        {"rms_norm_eps", "\"1e-5\""},
+                                                        {"rms_norm_eps", "0"},
+                                                        {"tie_word_embeddings", "1"},
+                                                        {"rope_theta", "[1]"},
+                                                        {"hidden_act", "3"}}) {
     INFO(key << " " << value);
     CHECK(refusal(kLlama4, key, value).find("'" + key + "' must be") != std::string::npos);
   }
   CHECK(refusal(kLlama4, "num_key_value_heads", "5").find("cannot share 5") != std::string::npos);
   CHECK(refusal(kLlama4, "head_dim", "63").find("must be even") != std::string::npos);
   CHECK(error_of([] { described(Json::parse("[]")); }).find("'model_type' is missing") != std::string::npos);
-  CHECK(error_of([] { described(Json::parse(R"({"model_type":"bert"})")); }).find("supported are gpt2, llama") !=
-        std::string::npos);
+  CHECK(error_of([] {
+          described(Json::parse(R"({"model_type":"bert"})"));
+        }).find("supported are gpt2, llama") != std::string::npos);
 }
 
 TEST_CASE("every kind of rotary scaling") {
@@ -160,17 +185,22 @@ TEST_CASE("every kind of rotary scaling") {
   CHECK(rotary("rope_scaling", R"({"rope_type":"dynamic","factor":2.5})").scaling == RotaryScaling::Dynamic);
   CHECK(rotary("rope_parameters", R"({"rope_type":"default","rope_theta":1234.5})").theta == 1234.5);
   CHECK(rotary("rope_parameters", R"({"rope_type":"default"})").theta == 500000);
-  const RotarySpec yarn = rotary("rope_scaling", R"({"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":32768,"beta_fast":16})");
+  const RotarySpec yarn =
+      rotary("rope_scaling",
+             R"({"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":32768,"beta_fast":16})");
   CHECK(yarn.scaling == RotaryScaling::Yarn);
   CHECK(yarn.beta_fast == 16);
   CHECK(yarn.beta_slow == 1);
   CHECK(yarn.attention_factor == 0);
   // (0.1 * 0.707 * ln 40 + 1) / (0.1 * 1 * ln 40 + 1)
-  CHECK(rotary("rope_scaling", R"({"rope_type":"yarn","factor":40,"mscale":0.707,"mscale_all_dim":1.0})").attention_factor ==
-        Approx(0.921040).epsilon(1e-5));
-  for (const std::string bad : {R"({"rope_type":"longrope","factor":2})", R"({"rope_type":"linear"})", R"({"rope_type":"linear","factor":-1})",
-                                R"({"rope_type":"llama3","factor":8})", R"({"full_attention":{"rope_type":"default"}})",
-                                R"({"rope_type":"yarn","factor":4,"truncate":false})", R"({"rope_type":"default","partial_rotary_factor":0.5})"}) {
+  CHECK(rotary("rope_scaling", R"({"rope_type":"yarn","factor":40,"mscale":0.707,"mscale_all_dim":1.0})")
+            .attention_factor == Approx(0.921040).epsilon(1e-5));
+  for (const std::string bad :
+       {R"({"rope_type":"longrope","factor":2})", R"({"rope_type":"linear"})",
+        R"({"rope_type":"linear","factor":-1})", R"({"rope_type":"llama3","factor":8})",
+        R"({"full_attention":{"rope_type":"default"}})",
+        R"({"rope_type":"yarn","factor":4,"truncate":false})",
+        R"({"rope_type":"default","partial_rotary_factor":0.5})"}) {
     INFO(bad);
     CHECK(error_of([&] { rotary("rope_parameters", bad); }).find("'rope_parameters'") != std::string::npos);
   }
@@ -179,7 +209,8 @@ TEST_CASE("every kind of rotary scaling") {
 TEST_CASE("families are found by name") {
   CHECK(family_by_name("llama").architectures[0] == "LlamaForCausalLM");
   CHECK(family_by_name("gpt2").model_types[0] == "gpt2");
-  CHECK(error_of([] { family_by_name("lama"); }) == "model family 'lama' is not known; known are gpt2, llama");
+  CHECK(error_of([] { family_by_name("lama"); }) ==
+        "model family 'lama' is not known; known are gpt2, llama");
 }
 
 }  // namespace

@@ -10,8 +10,8 @@ struct Made {
   DecoderSpec spec() const { return family_of_config(config, "made").describe(config, "made"); }
 };
 
-Made make(const std::string& family, const std::string& size, const std::string& yaml, std::int64_t vocab = 8192,
-          std::int64_t length = 512) {
+Made make(const std::string& family, const std::string& size, const std::string& yaml,
+          std::int64_t vocab = 8192, std::int64_t length = 512) {
   Made made;
   const RawSection section = parse_raw_section(yaml, "r.yaml", "model", made.problems);
   REQUIRE(made.problems.empty());
@@ -43,7 +43,7 @@ TEST_CASE("presets have about the parameters of their names") {
       CHECK(millions < 1.12 * row.millions);
       CHECK(made.spec().hidden_size % 32 == 0);
     }
-  CHECK(parameter_count(make("gpt2", "125m", "", 50257, 1024).spec()) == 124'439'808);   // GPT-2 small
+  CHECK(parameter_count(make("gpt2", "125m", "", 50257, 1024).spec()) == 124'439'808);  // GPT-2 small
 }
 
 TEST_CASE("a Llama recipe becomes a complete config.json") {
@@ -57,33 +57,40 @@ TEST_CASE("a Llama recipe becomes a complete config.json") {
     "rms_norm_eps": 1e-5, "rope_theta": 50000.0, "rope_scaling": null, "attention_bias": false,
     "attention_dropout": 0.0, "mlp_bias": false, "pretraining_tp": 1, "tie_word_embeddings": true,
     "initializer_range": 0.02})"));
-  CHECK(made.config["rope_theta"].is_number_float());   // transformers 5 checks types
+  CHECK(made.config["rope_theta"].is_number_float());  // transformers 5 checks types
 }
 
 TEST_CASE("without a size the widths are written, the rest is derived") {
-  const Made made = make("llama", "", "hidden_size: 100\nnum_hidden_layers: 2\nnum_attention_heads: 5\nmax_position_embeddings: 2048");
+  const Made made =
+      make("llama", "",
+           "hidden_size: 100\nnum_hidden_layers: 2\nnum_attention_heads: 5\nmax_position_embeddings: 2048");
   REQUIRE(made.problems.empty());
-  CHECK(made.config["intermediate_size"] == 320);   // 266.7, up to a multiple of 64
+  CHECK(made.config["intermediate_size"] == 320);  // 266.7, up to a multiple of 64
   CHECK(made.config["num_key_value_heads"] == 5);
   CHECK(made.config["head_dim"] == 20);
   CHECK(made.config["max_position_embeddings"] == 2048);
 }
 
 TEST_CASE("a section of rotary scaling is written in transformers' words") {
-  const Made made = make("llama", "5m", "rope_scaling: {rope_type: llama3, factor: 8, low_freq_factor: 1, high_freq_factor: 4, "
-                                        "original_max_position_embeddings: 512}\nmax_position_embeddings: 4096");
+  const Made made =
+      make("llama", "5m",
+           "rope_scaling: {rope_type: llama3, factor: 8, low_freq_factor: 1, high_freq_factor: 4, "
+           "original_max_position_embeddings: 512}\nmax_position_embeddings: 4096");
   REQUIRE(made.problems.empty());
-  CHECK(made.config["rope_scaling"] == Json::parse(R"({"rope_type":"llama3","factor":8.0,"original_max_position_embeddings":512,
+  CHECK(made.config["rope_scaling"] ==
+        Json::parse(R"({"rope_type":"llama3","factor":8.0,"original_max_position_embeddings":512,
       "low_freq_factor":1.0,"high_freq_factor":4.0})"));
   CHECK(made.spec().rotary.scaling == RotaryScaling::Llama3);
   CHECK(make("llama", "5m", "rope_scaling: {rope_type: llama3, factor: 8}").problems.size() == 3);
-  CHECK(only_problem(make("llama", "5m", "rope_scaling: {rope_type: linear, factor: 2, beta_fast: 3}")).find("'beta_fast' has no meaning") !=
+  CHECK(only_problem(make("llama", "5m", "rope_scaling: {rope_type: linear, factor: 2, beta_fast: 3}"))
+            .find("'beta_fast' has no meaning") != std::string::npos);
+  CHECK(only_problem(make("llama", "5m", "rope_scaling: {factor: 2}")).find("needs a rope_type") !=
         std::string::npos);
-  CHECK(only_problem(make("llama", "5m", "rope_scaling: {factor: 2}")).find("needs a rope_type") != std::string::npos);
 }
 
 TEST_CASE("a GPT-2 recipe") {
-  const Made made = make("gpt2", "5m", "n_head: 8\nactivation_function: relu\nscale_attn_weights: false", 8192, 100);
+  const Made made =
+      make("gpt2", "5m", "n_head: 8\nactivation_function: relu\nscale_attn_weights: false", 8192, 100);
   REQUIRE(made.problems.empty());
   CHECK(made.config["architectures"][0] == "GPT2LMHeadModel");
   CHECK(made.config["n_inner"] == 1024);
@@ -95,13 +102,16 @@ TEST_CASE("a GPT-2 recipe") {
 }
 
 TEST_CASE("impossible shapes are problems at the place of the key") {
-  CHECK(only_problem(make("llama", "5m", "rms_norm_eps: 1e-6\nnum_attention_heads: 6\nnum_key_value_heads: 3")) ==
+  CHECK(only_problem(
+            make("llama", "5m", "rms_norm_eps: 1e-6\nnum_attention_heads: 6\nnum_key_value_heads: 3")) ==
         "r.yaml:2:22: model.num_attention_heads: 6 heads do not divide hidden_size 256");
   CHECK(only_problem(make("llama", "5m", "num_key_value_heads: 3")) ==
         "r.yaml:1:22: model.num_key_value_heads: 3 does not divide num_attention_heads 4");
-  CHECK(only_problem(make("llama", "5m", "head_dim: 63")).find("r.yaml:1:11: model.head_dim: 63 is odd") == 0);
+  CHECK(only_problem(make("llama", "5m", "head_dim: 63")).find("r.yaml:1:11: model.head_dim: 63 is odd") ==
+        0);
   CHECK(only_problem(make("llama", "", "hidden_size: 64")).find("set 'size'") != std::string::npos);
-  CHECK(only_problem(make("gpt2", "5m", "n_head: 7")).find("r.yaml:1:9: model.n_head: 7 heads do not divide n_embd 256") == 0);
+  CHECK(only_problem(make("gpt2", "5m", "n_head: 7"))
+            .find("r.yaml:1:9: model.n_head: 7 heads do not divide n_embd 256") == 0);
 }
 
 TEST_CASE("unknown keys, wrong types and ranges come from the strict reader") {

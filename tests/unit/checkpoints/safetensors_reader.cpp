@@ -23,7 +23,8 @@ void check_refused(const std::string& content, const std::string& phrase) {
   INFO("found:  " << text);
   CHECK(text.find(phrase) != std::string::npos);
 }
-void check_header_refused(const std::string& header, const std::string& phrase, const std::string& data = "12345678") {
+void check_header_refused(const std::string& header, const std::string& phrase,
+                          const std::string& data = "12345678") {
   INFO(header.substr(0, 200));
   check_refused(safetensors_bytes(header, data), phrase);
 }
@@ -31,9 +32,12 @@ void check_header_refused(const std::string& header, const std::string& phrase, 
 TEST_CASE("a file made by hand is read in file order, as views of its bytes") {
   ScratchFolder folder;
   const std::string data = std::string("\0\0\x80\x3f\0\0\0\x40", 8) + std::string("\x80\x3f\x01\x7f", 4);
-  put_file(folder / "x.safetensors",
-           safetensors_bytes(R"({"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]},"c":{"shape":[2],"data_offsets":[10,12],"dtype":"U8"},)"
-                             R"("__metadata__":{"format":"pt","note":"\u00e9"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}   )", data));
+  put_file(
+      folder / "x.safetensors",
+      safetensors_bytes(
+          R"({"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]},"c":{"shape":[2],"data_offsets":[10,12],"dtype":"U8"},)"
+          R"("__metadata__":{"format":"pt","note":"\u00e9"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}   )",
+          data));
   const SafetensorsFile file = read_safetensors(folder / "x.safetensors");
   REQUIRE(file.tensors.size() == 3);
   CHECK(file.tensors[0].name == "a");
@@ -48,9 +52,11 @@ TEST_CASE("a file made by hand is read in file order, as views of its bytes") {
 
 TEST_CASE("the reader gives aligned bytes even where the file does not, and keeps them alive") {
   ScratchFolder folder;
-  put_file(folder / "x.safetensors",
-           safetensors_bytes(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
-                             std::string("\x07\0\0\x80\x3f", 5)));
+  put_file(
+      folder / "x.safetensors",
+      safetensors_bytes(
+          R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
+          std::string("\x07\0\0\x80\x3f", 5)));
   ByteBlock block;
   {
     const SafetensorsFile file = read_safetensors(folder / "x.safetensors");
@@ -67,14 +73,17 @@ TEST_CASE("an empty model and empty tensors are legal") {
   put_file(folder / "x.safetensors", safetensors_bytes("{}"));
   CHECK(read_safetensors(folder / "x.safetensors").tensors.empty());
   put_file(folder / "y.safetensors",
-           safetensors_bytes(R"({"a":{"dtype":"F32","shape":[0,9223372036854775807],"data_offsets":[0,0]},)" + kTensor + "}", "12345678"));
+           safetensors_bytes(R"({"a":{"dtype":"F32","shape":[0,9223372036854775807],"data_offsets":[0,0]},)" +
+                                 kTensor + "}",
+                             "12345678"));
   CHECK(read_safetensors(folder / "y.safetensors").tensors.size() == 2);
 }
 
 TEST_CASE("files that are no safetensors are refused, each with its own sentence") {
   check_refused("", "0 bytes, the shortest has 8");
   check_refused("1234567", "7 bytes, the shortest has 8");
-  check_refused(std::string("\x00\xe1\xf5\x05\0\0\0\1", 8), "would be 72057594137927936 bytes");  // 2^56 + 1e8
+  check_refused(std::string("\x00\xe1\xf5\x05\0\0\0\1", 8),
+                "would be 72057594137927936 bytes");  // 2^56 + 1e8
   check_refused(std::string("\x01\xe1\xf5\x05\0\0\0\0", 8) + "{}", "at most 100000000");
   check_refused(std::string(8, '\xff') + "{}", "at most 100000000");
   check_refused(std::string("\x03\0\0\0\0\0\0\0", 8) + "{}", "it is cut off or damaged");
@@ -86,8 +95,9 @@ TEST_CASE("files that are no safetensors are refused, each with its own sentence
 }
 
 TEST_CASE("headers that are no JSON are refused") {
-  for (const std::string header : {"{", "{\"a\"", "{\"a\":}", "{}}", "{} x", "{'a':1}", "{\"a\":{\"dtype\":\"F32\",}}", "{,}",
-                                   "{\"\xff\":{}}", "{\"\xc0\x80\":{}}", "{\"\xed\xa0\x80\":{}}", "{\"\\ud800\":{}}", "{\"a\nb\":{}}"})
+  for (const std::string header :
+       {"{", "{\"a\"", "{\"a\":}", "{}}", "{} x", "{'a':1}", "{\"a\":{\"dtype\":\"F32\",}}", "{,}",
+        "{\"\xff\":{}}", "{\"\xc0\x80\":{}}", "{\"\xed\xa0\x80\":{}}", "{\"\\ud800\":{}}", "{\"a\nb\":{}}"})
     check_header_refused(header, "is not valid JSON", "");
   check_header_refused(std::string("{}\0\0", 4), "is not valid JSON", "");
 }
@@ -100,28 +110,41 @@ TEST_CASE("headers of another shape are refused") {
   check_header_refused(R"({"w":{}})", "tensor 'w': 'dtype' is missing");
   check_header_refused(R"({"w":{"dtype":"F32","data_offsets":[0,8]}})", "'shape' is missing");
   check_header_refused(R"({"w":{"dtype":"F32","shape":[2]}})", "'data_offsets' is missing");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"extra":1}})", "found key 'extra'");
-  check_header_refused(R"({"w":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "'dtype' is there twice");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"extra":1}})",
+                       "found key 'extra'");
+  check_header_refused(R"({"w":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+                       "'dtype' is there twice");
   check_header_refused("{" + kTensor + "," + kTensor + "}", "tensor 'w' is there twice");
-  check_header_refused(R"({"w":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}})", "dtype 'F33' is not known");
-  check_header_refused(R"({"w":{"dtype":"float32","shape":[2],"data_offsets":[0,8]}})", "dtype 'float32' is not known");
-  check_header_refused(R"({"w":{"dtype":"f32","shape":[2],"data_offsets":[0,8]}})", "dtype 'f32' is not known");
-  check_header_refused(R"({"w":{"dtype":"F4","shape":[16],"data_offsets":[0,8]}})", "dtype 'F4' is not known");
+  check_header_refused(R"({"w":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}})",
+                       "dtype 'F33' is not known");
+  check_header_refused(R"({"w":{"dtype":"float32","shape":[2],"data_offsets":[0,8]}})",
+                       "dtype 'float32' is not known");
+  check_header_refused(R"({"w":{"dtype":"f32","shape":[2],"data_offsets":[0,8]}})",
+                       "dtype 'f32' is not known");
+  check_header_refused(R"({"w":{"dtype":"F4","shape":[16],"data_offsets":[0,8]}})",
+                       "dtype 'F4' is not known");
   check_header_refused(R"({"w":{"dtype":4,"shape":[2],"data_offsets":[0,8]}})", "'dtype' must be a string");
   check_header_refused(R"({"w":{"dtype":"F32","shape":2,"data_offsets":[0,8]}})", "'shape' must be a list");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "found a negative number");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})",
+                       "found a negative number");
   check_header_refused(R"({"w":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", "found the number 2.0");
   check_header_refused(R"({"w":{"dtype":"F32","shape":["2"],"data_offsets":[0,8]}})", "found the text '2'");
   check_header_refused(R"({"w":{"dtype":"F32","shape":[[2]],"data_offsets":[0,8]}})", "found a list");
   check_header_refused(R"({"w":{"dtype":"F32","shape":[true],"data_offsets":[0,8]}})", "found a boolean");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,8]}})", "found the number 92233");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", "must be two whole numbers, found 1");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[]}})", "must be two whole numbers, found 0");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,8]}})",
+                       "found the number 92233");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0]}})",
+                       "must be two whole numbers, found 1");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[]}})",
+                       "must be two whole numbers, found 0");
   check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}})", "found a third");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8.0]}})", "must be two whole numbers");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8.0]}})",
+                       "must be two whole numbers");
   check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":{"0":8}}})", "found an object");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[-1,8]}})", "found a negative number");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,18446744073709551624]}})", "must be two whole numbers");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[-1,8]}})",
+                       "found a negative number");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,18446744073709551624]}})",
+                       "must be two whole numbers");
   check_header_refused(R"({"":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "empty name");
   check_header_refused("{\"a\\u0000b\":{}}", "control character 0");
   check_header_refused("{\"a\\u001bb\":{}}", "control character 27");
@@ -132,30 +155,42 @@ TEST_CASE("headers of another shape are refused") {
 }
 
 TEST_CASE("metadata must be an object of strings") {
-  check_header_refused(R"({"__metadata__":"x",)" + kTensor + "}", "__metadata__: must be an object of strings");
-  check_header_refused(R"({"__metadata__":{"a":1},)" + kTensor + "}", "__metadata__: values must be strings, found the number 1");
+  check_header_refused(R"({"__metadata__":"x",)" + kTensor + "}",
+                       "__metadata__: must be an object of strings");
+  check_header_refused(R"({"__metadata__":{"a":1},)" + kTensor + "}",
+                       "__metadata__: values must be strings, found the number 1");
   check_header_refused(R"({"__metadata__":{"a":null},)" + kTensor + "}", "found null");
   check_header_refused(R"({"__metadata__":{"a":{}},)" + kTensor + "}", "found an object");
   check_header_refused(R"({"__metadata__":{"a":"1","a":"2"},)" + kTensor + "}", "key 'a' is there twice");
-  check_header_refused(R"({"__metadata__":{},"__metadata__":{},)" + kTensor + "}", "__metadata__ is there twice");
+  check_header_refused(R"({"__metadata__":{},"__metadata__":{},)" + kTensor + "}",
+                       "__metadata__ is there twice");
 }
 
 TEST_CASE("offsets that lie about the data are refused") {
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", "end at 0 before they begin at 8");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}})", "the file holds 8 bytes");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", "needs 12 bytes, data_offsets span 8");
-  check_header_refused(R"({"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,8]}})", "needs 4 bytes, data_offsets span 8");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})",
+                       "end at 0 before they begin at 8");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}})",
+                       "the file holds 8 bytes");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})",
+                       "needs 12 bytes, data_offsets span 8");
+  check_header_refused(R"({"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,8]}})",
+                       "needs 4 bytes, data_offsets span 8");
   check_header_refused(R"({"w":{"dtype":"F32","shape":[],"data_offsets":[0,8]}})", "needs 4 bytes");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})", "more than 2^64 bytes");
-  check_header_refused(R"({"w":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", "more than 2^64 bytes");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})",
+                       "more than 2^64 bytes");
+  check_header_refused(R"({"w":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})",
+                       "more than 2^64 bytes");
   check_header_refused("{" + kTensor + "}", "1 bytes at its end belong to no tensor", "123456789");
   check_header_refused("{}", "8 bytes at its end belong to no tensor");
-  check_header_refused(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "4 bytes before it belong to no tensor");
-  check_header_refused(R"({"v":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w":{"dtype":"U8","shape":[2],"data_offsets":[6,8]}})",
-                       "tensor 'w': 2 bytes before it belong to no tensor");
+  check_header_refused(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                       "4 bytes before it belong to no tensor");
+  check_header_refused(
+      R"({"v":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w":{"dtype":"U8","shape":[2],"data_offsets":[6,8]}})",
+      "tensor 'w': 2 bytes before it belong to no tensor");
   check_header_refused("{" + kTensor + R"(,"v":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
                        "tensor 'v': its bytes overlap those of 'w'");
-  check_header_refused("{" + kTensor + R"(,"v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "overlap");
+  check_header_refused("{" + kTensor + R"(,"v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+                       "overlap");
   check_header_refused("{" + kTensor + "}", "it is cut off or damaged", "1234567");
 }
 
@@ -178,7 +213,8 @@ TEST_CASE("a header of a hundred thousand entries is refused or read quickly") {
 TEST_CASE("a file that shrinks while it is mapped is an error, not a crash") {
   ScratchFolder folder;
   const std::string path = folder / "x.safetensors";
-  put_file(path, safetensors_bytes(R"({"w":{"dtype":"U8","shape":[20000],"data_offsets":[0,20000]}})", std::string(20000, 'x')));
+  put_file(path, safetensors_bytes(R"({"w":{"dtype":"U8","shape":[20000],"data_offsets":[0,20000]}})",
+                                   std::string(20000, 'x')));
   const SafetensorsFile file = read_safetensors(path);
   std::filesystem::resize_file(path, 100);
   CHECK(error_of([&] { file.tensors[0].bytes(); }).find("something shortened it") != std::string::npos);

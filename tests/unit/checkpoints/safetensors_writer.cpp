@@ -9,9 +9,11 @@ namespace {
 
 TEST_CASE("the written bytes are the format's, and the hash is the file's") {
   ScratchFolder folder;
-  const std::string sha = write_safetensors(folder / "x", {floats("b", {2}, {1, 2}), floats("a\"", {1, 1}, {-2})});
-  std::string header = R"({"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-                       R"("a\"":{"dtype":"F32","shape":[1,1],"data_offsets":[8,12]}})";
+  const std::string sha =
+      write_safetensors(folder / "x", {floats("b", {2}, {1, 2}), floats("a\"", {1, 1}, {-2})});
+  std::string header =
+      R"({"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+      R"("a\"":{"dtype":"F32","shape":[1,1],"data_offsets":[8,12]}})";
   while (header.size() % 8 != 0) header += ' ';
   const std::string wanted = safetensors_bytes(header, std::string("\0\0\x80\x3f\0\0\0\x40\0\0\0\xc0", 12));
   CHECK(get_file(folder / "x") == wanted);
@@ -26,10 +28,11 @@ TEST_CASE("no metadata is no entry, no tensors is an empty object") {
 
 TEST_CASE("wide types come first so that every tensor lies aligned; equal ones keep their order") {
   ScratchFolder folder;
-  write_safetensors(folder / "x", {memory_tensor("u", DType::U8, {3}, block_of(std::vector<std::uint8_t>{1, 2, 3})),
-                                   memory_tensor("h", DType::BF16, {1}, block_of(std::vector<std::uint16_t>{7})),
-                                   floats("z", {1}, {1}), floats("y", {1}, {2}),
-                                   memory_tensor("i", DType::I64, {1}, block_of(std::vector<std::int64_t>{9}))});
+  write_safetensors(
+      folder / "x",
+      {memory_tensor("u", DType::U8, {3}, block_of(std::vector<std::uint8_t>{1, 2, 3})),
+       memory_tensor("h", DType::BF16, {1}, block_of(std::vector<std::uint16_t>{7})), floats("z", {1}, {1}),
+       floats("y", {1}, {2}), memory_tensor("i", DType::I64, {1}, block_of(std::vector<std::int64_t>{9}))});
   const auto tensors = read_safetensors(folder / "x").tensors;
   std::string order;
   for (const BundleTensor& tensor : tensors) {
@@ -46,7 +49,8 @@ TEST_CASE("bad input to the writer is refused") {
   const auto written = [&](std::vector<BundleTensor> tensors) {
     return error_of([&] { write_safetensors(folder / "x", tensors); });
   };
-  CHECK(written({floats("a", {1}, {1}), floats("a", {1}, {1})}).find("'a' is there twice") != std::string::npos);
+  CHECK(written({floats("a", {1}, {1}), floats("a", {1}, {1})}).find("'a' is there twice") !=
+        std::string::npos);
   CHECK(written({floats("__metadata__", {1}, {1})}).find("reserved") != std::string::npos);
   CHECK(written({floats("a\nb", {1}, {1})}).find("control character 10") != std::string::npos);
   BundleTensor lying = floats("a", {1}, {1});
@@ -66,12 +70,15 @@ TEST_CASE("the file is synced before it is closed, and a failing disk is an erro
     ScratchFolder other;
     FaultyFileSystem failing(other.path());
     failing.fail_at(call, ENOSPC);
-    CHECK(error_of([&] { write_safetensors(other / "x", {floats("a", {1}, {1})}, {}, failing); })
-              .find("No space left") != std::string::npos);
+    CHECK(error_of([&] {
+            write_safetensors(other / "x", {floats("a", {1}, {1})}, {}, failing);
+          }).find("No space left") != std::string::npos);
   }
 }
 
-std::vector<BundleTensor> three() { return {counting("a", {4}), counting("b", {2}, 10), counting("c", {3}, 20)}; }
+std::vector<BundleTensor> three() {
+  return {counting("a", {4}), counting("b", {2}, 10), counting("c", {3}, 20)};
+}
 
 TEST_CASE("a model within the limit is one file") {
   ScratchFolder folder;
@@ -84,7 +91,8 @@ TEST_CASE("a model within the limit is one file") {
 TEST_CASE("shards keep to the limit and the index names every tensor") {
   ScratchFolder folder;
   const auto names = write_sharded(folder.path(), three(), 24);
-  CHECK(names == std::vector<std::string>{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+  CHECK(names == std::vector<std::string>{"model-00001-of-00002.safetensors",
+                                          "model-00002-of-00002.safetensors",
                                           "model.safetensors.index.json"});
   const Json index = Json::parse(get_file(folder / "model.safetensors.index.json"));
   CHECK(index["metadata"]["total_size"] == 36);
@@ -106,8 +114,8 @@ TEST_CASE("an index cannot reach outside of its folder") {
   ScratchFolder folder;
   write_safetensors(folder / "w.safetensors", {floats("a", {1}, {1})});
   std::filesystem::create_directory(folder / "model");
-  for (const std::string name : {"../w.safetensors", "/etc/passwd", "..", ".", "", "sub/w.safetensors", "a\\b", "w\\u0000x",
-                                 "w\\n", "./w.safetensors"}) {
+  for (const std::string name : {"../w.safetensors", "/etc/passwd", "..", ".", "", "sub/w.safetensors",
+                                 "a\\b", "w\\u0000x", "w\\n", "./w.safetensors"}) {
     INFO(name);
     const bool escape = name.find("\\u") != std::string::npos || name.find("\\n") != std::string::npos;
     const std::string quoted = escape ? "\"" + name + "\"" : Json(name).dump();
@@ -142,14 +150,17 @@ TEST_CASE("an index and its shards must agree") {
   CHECK(refused(R"({"weight_map":{"a":"1.safetensors"}})").find("'b' is not in") != std::string::npos);
   CHECK(refused(R"({"weight_map":{"a":"1.safetensors","b":"2.safetensors","c":"2.safetensors"}})")
             .find("'b' belongs into 2.safetensors") != std::string::npos);
-  CHECK(refused(R"({"weight_map":{"a":"1.safetensors","b":"1.safetensors","c":"2.safetensors","d":"2.safetensors"}})")
-            .find("'d' is missing") != std::string::npos);
+  CHECK(
+      refused(
+          R"({"weight_map":{"a":"1.safetensors","b":"1.safetensors","c":"2.safetensors","d":"2.safetensors"}})")
+          .find("'d' is missing") != std::string::npos);
   CHECK(refused(R"({"weight_map":{"a":"3.safetensors"}})").find("3.safetensors") != std::string::npos);
 }
 
 TEST_CASE("a folder without weights says what it lacks, and that pickles stay shut") {
   ScratchFolder folder;
-  CHECK(error_of([&] { read_sharded(folder.path()); }).find("neither model.safetensors nor") != std::string::npos);
+  CHECK(error_of([&] { read_sharded(folder.path()); }).find("neither model.safetensors nor") !=
+        std::string::npos);
   put_file(folder / "pytorch_model.bin", "x");
   CHECK(error_of([&] { read_sharded(folder.path()); }).find("pickle") != std::string::npos);
 }

@@ -13,15 +13,20 @@ DecoderSpec described(const std::string& config) {
 
 // Published parameter counts (model cards, and transformers' num_parameters()).
 TEST_CASE("parameter counts are those of published models") {
-  CHECK(parameter_count(described(R"({"model_type":"gpt2","vocab_size":50257,"n_embd":768,"n_layer":12,"n_head":12})")) ==
+  CHECK(parameter_count(
+            described(R"({"model_type":"gpt2","vocab_size":50257,"n_embd":768,"n_layer":12,"n_head":12})")) ==
         124'439'808);
-  CHECK(parameter_count(described(R"({"model_type":"gpt2","vocab_size":50257,"n_embd":1600,"n_layer":48,"n_head":25})")) ==
+  CHECK(parameter_count(described(
+            R"({"model_type":"gpt2","vocab_size":50257,"n_embd":1600,"n_layer":48,"n_head":25})")) ==
         1'557'611'200);
-  CHECK(parameter_count(described(R"({"model_type":"llama","vocab_size":32000,"hidden_size":4096,"intermediate_size":11008,
+  CHECK(parameter_count(described(
+            R"({"model_type":"llama","vocab_size":32000,"hidden_size":4096,"intermediate_size":11008,
       "num_hidden_layers":32,"num_attention_heads":32})")) == 6'738'415'616);
-  CHECK(parameter_count(described(R"({"model_type":"llama","vocab_size":128256,"hidden_size":4096,"intermediate_size":14336,
+  CHECK(parameter_count(described(
+            R"({"model_type":"llama","vocab_size":128256,"hidden_size":4096,"intermediate_size":14336,
       "num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8})")) == 8'030'261'248);
-  CHECK(parameter_count(described(R"({"model_type":"llama","vocab_size":128256,"hidden_size":2048,"intermediate_size":8192,
+  CHECK(parameter_count(described(
+            R"({"model_type":"llama","vocab_size":128256,"hidden_size":2048,"intermediate_size":8192,
       "num_hidden_layers":16,"num_attention_heads":32,"num_key_value_heads":8,"head_dim":64,"tie_word_embeddings":true})")) ==
         1'235'814'400);
 }
@@ -33,7 +38,8 @@ TEST_CASE("the order of a small decoder's parameters is fixed, biases follow the
   spec.qkv_bias = spec.norm_bias = true;
   spec.position = PositionKind::Learned;
   std::string text;
-  for (const ParameterInfo& info : decoder_parameters(spec)) text += info.name + " " + shape_text(info.shape) + "\n";
+  for (const ParameterInfo& info : decoder_parameters(spec))
+    text += info.name + " " + shape_text(info.shape) + "\n";
   CHECK(text ==
         "model.embed_tokens.weight (11, 4)\n"
         "model.position_embeddings.weight (7, 4)\n"

@@ -18,7 +18,9 @@ std::vector<CheckpointFile> content(float value) {
   return {{"model.safetensors", {floats("w", {3}, {value, value, value}), floats("b", {1}, {value})}, ""},
           {"state.json", {}, "{\"value\": " + std::to_string(value) + "}\n"}};
 }
-float value_in(const std::string& path) { return values_of(read_safetensors(path + "/model.safetensors").tensors[0])[0]; }
+float value_in(const std::string& path) {
+  return values_of(read_safetensors(path + "/model.safetensors").tensors[0])[0];
+}
 std::set<std::int64_t> steps(const CheckpointStore& store) {
   std::set<std::int64_t> all;
   for (const CheckpointEntry& entry : store.list()) all.insert(entry.step);
@@ -60,7 +62,8 @@ TEST_CASE("a step is written with its manifest and found again") {
 TEST_CASE("the last ones and the best one stay") {
   ScratchFolder folder;
   CheckpointStore store(folder.path());
-  for (const std::int64_t step : {10, 20, 30, 40, 50}) store.save(step, content(static_cast<float>(step)), 2, 20);
+  for (const std::int64_t step : {10, 20, 30, 40, 50})
+    store.save(step, content(static_cast<float>(step)), 2, 20);
   CHECK(steps(store) == std::set<std::int64_t>{20, 40, 50});
   store.save(60, content(60), 1, {});
   CHECK(steps(store) == std::set<std::int64_t>{60});
@@ -141,7 +144,7 @@ TEST_CASE("a flipped bit in any file is seen") {
   std::size_t unseen = 0;
   for (const std::string name : {"MANIFEST.json", "model.safetensors", "state.json"}) {
     const std::string good = get_file(path + "/" + name);
-    const std::size_t stride = name == "MANIFEST.json" ? 1 : 7;   // the others are hashed whole
+    const std::size_t stride = name == "MANIFEST.json" ? 1 : 7;  // the others are hashed whole
     for (std::size_t bit = 0; bit < 8 * good.size(); bit += stride) {
       std::string bad = good;
       bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
@@ -182,7 +185,7 @@ TEST_CASE("a power cut after any call leaves the old checkpoint or the new one, 
         const auto found = newest(after / "disk/run", &warnings);
         REQUIRE(found);
         REQUIRE(value_in(found->path) == static_cast<float>(found->step));
-        REQUIRE(warnings.empty());   // an interrupted save or removal never looks like damage
+        REQUIRE(warnings.empty());  // an interrupted save or removal never looks like damage
         if (finished) REQUIRE(found->step == 2);
         (found->step == 1 ? olds : news) += 1;
         for (const auto& entry : files::directory_iterator(after / "disk/run/checkpoints"))
@@ -212,9 +215,10 @@ TEST_CASE("a full or failing disk at any call leaves a whole checkpoint and a st
         REQUIRE(finished);
         break;
       }
-      CheckpointStore(run).save(3, content(3), 1, {});   // and the next save goes through and cleans up
+      CheckpointStore(run).save(3, content(3), 1, {});  // and the next save goes through and cleans up
       REQUIRE(newest(run)->step == 3);
-      const auto left = std::distance(files::directory_iterator(run + "/checkpoints"), files::directory_iterator());
+      const auto left =
+          std::distance(files::directory_iterator(run + "/checkpoints"), files::directory_iterator());
       REQUIRE(left == 1);
     }
   }
@@ -252,14 +256,15 @@ TEST_CASE("temporaries of dead processes go, those of living ones and foreign na
   const std::string dead = base + "step-00000002.tmp-" + name + "-2147483600-0";
   const std::string alive = base + "step-00000003.tmp-" + name + "-" + std::to_string(getppid()) + "-0";
   const std::string abroad = base + "step-00000004.tmp-otherhost-1-0", foreign = base + "notes";
-  for (const std::string& path : {dead, alive, abroad, foreign, base + "step-12", base + "step-x"}) files::create_directory(path);
+  for (const std::string& path : {dead, alive, abroad, foreign, base + "step-12", base + "step-x"})
+    files::create_directory(path);
   CHECK(newest(folder.path())->step == 1);
   CHECK_FALSE(files::exists(dead));
   CHECK(files::exists(alive));
   CHECK(files::exists(abroad));
   CHECK(files::exists(foreign));
   CHECK(steps(store) == std::set<std::int64_t>{1});
-  store.save(2, content(2), 1, {});   // the only writer clears all
+  store.save(2, content(2), 1, {});  // the only writer clears all
   CHECK_FALSE(files::exists(alive));
   CHECK_FALSE(files::exists(abroad));
   CHECK(files::exists(foreign));
@@ -270,7 +275,9 @@ TEST_CASE("bad arguments") {
   CheckpointStore store(folder.path());
   CHECK_FALSE(error_of([&] { store.save(-1, content(1), 1, {}); }).empty());
   CHECK_FALSE(error_of([&] { store.save(1, content(1), 0, {}); }).empty());
-  CHECK(error_of([&] { store.save(1, {{"a/b", {}, "x"}}, 1, {}); }).find("'a/b' is not plain") != std::string::npos);
+  CHECK(error_of([&] {
+          store.save(1, {{"a/b", {}, "x"}}, 1, {});
+        }).find("'a/b' is not plain") != std::string::npos);
   CHECK_FALSE(error_of([&] { store.save(1, {{"MANIFEST.json", {}, "x"}}, 1, {}); }).empty());
   CHECK_FALSE(error_of([&] { store.save(1, {{"a", {}, "x"}, {"a", {}, "y"}}, 1, {}); }).empty());
   CHECK(files::is_empty(folder / "checkpoints"));

@@ -45,7 +45,8 @@ ByteBlock block_of(const std::vector<T>& values) {
   const auto copy = std::make_shared<std::vector<T>>(values);
   return {std::as_bytes(std::span(*copy)), copy};
 }
-inline BundleTensor floats(const std::string& name, std::vector<std::int64_t> shape, const std::vector<float>& values) {
+inline BundleTensor floats(const std::string& name, std::vector<std::int64_t> shape,
+                           const std::vector<float>& values) {
   return memory_tensor(name, DType::F32, std::move(shape), block_of(values));
 }
 // 0, 1, 2 ... plus start
