@@ -1,0 +1,126 @@
+"""Runs lathe and scripts/bench_transformers.py in turns and prints medians and ratios. See scripts/bench."""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LATHE = ROOT / "build" / "release" / "lathe"
+TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(64 << 20)}
+LIBRARY = sysconfig.get_path("stdlib") if not Path("/usr/bin/python3").exists() else subprocess.run(
+    ["/usr/bin/python3", "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"], capture_output=True, text=True).stdout.strip()
+SHAPES = {
+    "13.8 M llama, 8 x 512": dict(model="{family: llama, hidden_size: 384, intermediate_size: 1024, num_hidden_layers: 6, "
+                                  "num_attention_heads: 6, num_key_value_heads: 6, tie_word_embeddings: true}", batch=8, length=512),
+    "5 M llama, 16 x 512": dict(model="{family: llama, size: 5m}", batch=16, length=512),
+    "13.8 M llama, 4 x 1024": dict(model="{family: llama, hidden_size: 384, intermediate_size: 1024, num_hidden_layers: 6, "
+                                   "num_attention_heads: 6, num_key_value_heads: 6, tie_word_embeddings: true}", batch=4, length=1024),
+}
+
+
+def recipe(folder, shape, extra=""):
+    path = folder / "bench.yaml"
+    path.write_text(f"""\
+directory: {json.dumps(str(folder / 'run'))}
+model: {shape['model']}
+tokenizer: {{train: byte_bpe, vocab_size: 8192}}
+data: {{train: [{{path: {json.dumps(LIBRARY)}, glob: "**/*.py", exclude: [site-packages, dist-packages, test, tests, idle_test]}}],
+       validation: 0.1, sequence_length: {shape['length']}, cache: {json.dumps(str(ROOT / 'runs' / '.bench_cache'))}}}
+train: {{max_steps: 1000, global_batch_size: {shape['batch']}, micro_batch_size: {shape['batch']}}}
+evaluate: {{max_rows: 1}}
+{extra}""")
+    return path
+
+
+def run(command, env=None):
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, **(env or {})}, cwd=ROOT)
+    if result.returncode:
+        sys.exit(result.stderr)
+    return result.stdout
+
+
+def lathe_once(folder, shape, steps):
+    path = recipe(folder, shape)
+    start = time.time()
+    result = json.loads(run([LATHE, "train", path, "--fresh", "--stop-after", steps, "--json", "--quiet"]))
+    lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines() if "learning_rate" in line]
+    ends = [line["seconds"] for line in lines]
+    step = statistics.median(b - a for a, b in zip(ends[3:], ends[4:]))
+    first = start_to_first_step(path, start)
+    return {"tokens_per_second": shape["batch"] * shape["length"] / step, "peak_memory": result["peak_memory"],
+            "seconds_to_first_step": first, "loss": lines[-1]["loss"]}
+
+
+def start_to_first_step(path, _):
+    start = time.time()
+    run([LATHE, "train", path, "--fresh", "--stop-after", "1", "--json", "--quiet", "--set", "data.validation=0.1"])
+    return time.time() - start
+
+
+def peer_once(python, config, shard, shape, steps, tuned):
+    return json.loads(run([python, ROOT / "scripts" / "bench_transformers.py", config, shard, "--steps", steps, "--batch",
+                           shape["batch"], "--length", shape["length"]], TUNED if tuned else None).splitlines()[-1])
+
+
+def compare(python, name, shape, rounds, steps):
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        prepared = json.loads(run([LATHE, "prepare", recipe(folder, shape), "--json", "--quiet"]))
+        config = json.loads(run([LATHE, "check", recipe(folder, shape), "--json"]))["config"]
+        (folder / "config.json").write_text(json.dumps(config))
+        measured = {"lathe": [], "default": [], "tuned": []}
+        for _ in range(rounds):
+            measured["lathe"].append(lathe_once(folder, shape, steps))
+            for kind in ("default", "tuned"):
+                measured[kind].append(peer_once(python, folder / "config.json", prepared["train"]["shards"][0], shape, steps,
+                                                kind == "tuned"))
+    middle = {kind: {key: statistics.median(entry[key] for entry in entries) for key in
+                     ("tokens_per_second", "peak_memory", "seconds_to_first_step")} for kind, entries in measured.items()}
+    ours = middle["lathe"]
+    print(f"\n{name} ({rounds} rounds of {steps} steps, medians)")
+    print(f"{'':24}{'tokens/s':>10}{'peak MB':>10}{'first step s':>14}{'speed x':>9}{'memory x':>10}{'start x':>9}")
+    print(f"{'lathe':24}{ours['tokens_per_second']:10.0f}{ours['peak_memory'] / 1e6:10.0f}{ours['seconds_to_first_step']:14.2f}")
+    for kind in ("default", "tuned"):
+        peer = middle[kind]
+        print(f"{'transformers, ' + kind:24}{peer['tokens_per_second']:10.0f}{peer['peak_memory'] / 1e6:10.0f}"
+              f"{peer['seconds_to_first_step']:14.2f}{ours['tokens_per_second'] / peer['tokens_per_second']:9.2f}"
+              f"{ours['peak_memory'] / peer['peak_memory']:10.2f}{peer['seconds_to_first_step'] / ours['seconds_to_first_step']:9.1f}",
+              flush=True)
+
+
+def compare_bits(python, seconds):
+    """Both trained for `seconds` on the quickstart's corpus; the held-out files are the quickstart's."""
+    run(["bash", "scripts/quickstart", "--seconds", seconds, "--directory", "runs/bench-bits"])
+    result = json.loads((ROOT / "runs/bench-bits/result.json").read_text())
+    folder = ROOT / "runs/bench-bits"
+    prepared = json.loads(run([LATHE, "prepare", folder / "recipe.yaml", "--json", "--quiet"]))
+    validation = prepared["validation"][0]
+    peer = json.loads(run([python, "scripts/bench_transformers.py", folder / "export/huggingface/config.json",
+                           prepared["train"]["shards"][0], "--seconds", seconds, "--batch", 8, "--length", 512, "--lr", "2e-3",
+                           "--validation", validation["shards"][0], "--validation-bytes", validation["bytes"]], TUNED).splitlines()[-1])
+    print(f"\nbits per byte after {seconds} s: lathe {result['bits_per_byte']:.3f}, transformers {peer['bits_per_byte']:.3f} "
+          f"(difference {peer['bits_per_byte'] - result['bits_per_byte']:.3f})")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("python")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--shape", help="only shapes whose name holds this")
+    parser.add_argument("--bits", type=int, default=0)
+    options = parser.parse_args()
+    for name, shape in SHAPES.items():
+        if not options.shape or options.shape in name:
+            compare(options.python, name, shape, options.rounds, options.steps)
+    if options.bits:
+        compare_bits(options.python, options.bits)
+
+
+main()
