@@ -22,16 +22,22 @@ h1 { font-size: 26px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -0.01em
 h2 { font-size: 17px; margin: 36px 0 12px; }
 .subtitle, footer { color: var(--quiet); margin: 0; }
 footer { margin-top: 48px; border-top: 1px solid var(--rule); padding-top: 12px; font-size: 13px; }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 24px 0; padding: 0; }
-.numbers div { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 14px; }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 12px;
+  margin: 24px 0; padding: 0; }
+.numbers div { background: var(--card); border: 1px solid var(--rule); border-radius: 10px;
+  padding: 12px 14px; }
 .numbers dt { color: var(--quiet); font-size: 13px; }
 .numbers dd { margin: 0; font-size: 22px; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; }
 .numbers small { display: block; color: var(--quiet); font-size: 12px; letter-spacing: 0; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 16px; }
-figure.plot { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 14px 14px 8px; }
-figcaption { font-weight: 600; display: flex; flex-wrap: wrap; gap: 4px 16px; justify-content: space-between; margin-bottom: 6px; }
-.legend { font-weight: 400; font-size: 13px; color: var(--quiet); display: flex; flex-wrap: wrap; gap: 0 14px; }
-.key::before { content: ""; display: inline-block; width: 14px; height: 3px; border-radius: 2px; margin-right: 6px;
+figure.plot { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 10px;
+  padding: 14px 14px 8px; }
+figcaption { font-weight: 600; display: flex; flex-wrap: wrap; gap: 4px 16px;
+  justify-content: space-between; margin-bottom: 6px; }
+.legend { font-weight: 400; font-size: 13px; color: var(--quiet); display: flex; flex-wrap: wrap;
+  gap: 0 14px; }
+.key::before { content: ""; display: inline-block; width: 14px; height: 3px; border-radius: 2px;
+  margin-right: 6px;
   vertical-align: middle; background: currentColor; }
 .key.raw::before, .key.train::before { background: var(--train); }
 .key.raw::before { opacity: 0.4; }
@@ -39,14 +45,16 @@ figcaption { font-weight: 600; display: flex; flex-wrap: wrap; gap: 4px 16px; ju
 .key.other::before { background: var(--other); }
 svg { display: block; width: 100%; height: auto; }
 .grid { stroke: var(--grid); } .axis { stroke: var(--quiet); stroke-opacity: 0.6; }
-.tick { fill: var(--quiet); font-size: 11.5px; font-variant-numeric: tabular-nums; }
+.tick { fill: var(--quiet); font-size: 13px; font-variant-numeric: tabular-nums; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .line.raw { stroke: var(--train); stroke-width: 1; stroke-opacity: 0.4; }
-.line.train { stroke: var(--train); } .line.validation { stroke: var(--validation); } .line.other { stroke: var(--other); }
+.line.train { stroke: var(--train); } .line.validation { stroke: var(--validation);
+  } .line.other { stroke: var(--other); }
 .dot { stroke: var(--card); stroke-width: 1.5; }
 .dot.validation { fill: var(--validation); } .dot.other { fill: var(--other); }
 .hover { fill: transparent; } .hover:hover { fill: var(--quiet); fill-opacity: 0.12; }
 .table { overflow-x: auto; background: var(--card); border: 1px solid var(--rule); border-radius: 10px; }
+.table + .table { margin-top: 12px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 10px 14px 4px; }
 th, td { text-align: right; padding: 6px 14px; border-top: 1px solid var(--rule); white-space: nowrap; }
@@ -60,7 +68,8 @@ td.text { white-space: pre-wrap; overflow-wrap: anywhere; }
 details { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; margin: 8px 0; }
 summary { cursor: pointer; padding: 9px 14px; font-weight: 500; }
 details > div, details > pre { margin: 0; padding: 4px 14px 12px; }
-pre, .sample { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: pre-wrap;
+pre, .sample { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  white-space: pre-wrap;
   overflow-wrap: anywhere; margin: 0; }
 .sample { border-left: 3px solid var(--rule); padding-left: 12px; margin: 10px 0; }
 .sample b { color: var(--train); font-weight: 600; }
