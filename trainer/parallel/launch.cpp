@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -111,6 +112,12 @@ class Signals {  // blocked while children run, so that none is lost between a c
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1);
   if (inherited >= 0) fcntl(inherited, F_SETFD, 0);
+  for (const int signal :
+       {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {  // the launcher's handlers are not for its copy
+    struct sigaction action {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler != SIG_IGN) std::signal(signal, SIG_DFL);
+  }
   sigprocmask(SIG_SETMASK, &mask, nullptr);
   execvpe(argv[0], argv, environment);
   const char text[] = "cannot start the program of a rank\n";
