@@ -41,13 +41,13 @@ MODELS = {
     "llama_gqa": llama(rope_parameters={"rope_type": "default", "rope_theta": 500.0}),
     "llama_tied_llama3": llama(tie_word_embeddings=True, rope_parameters=rope(
         "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)),
-    "llama_biases": llama(attention_bias=True, mlp_bias=True, hidden_act="gelu_pytorch_tanh", num_key_value_heads=1,
+    "llama_biases": llama(attention_bias=True, mlp_bias=True, num_key_value_heads=1,
                           rope_parameters={"rope_type": "default", "rope_theta": 100.0}),
     "llama_linear": llama(num_hidden_layers=1, rope_parameters=rope("linear", factor=3.0)),
     "llama_dynamic": llama(num_hidden_layers=1, max_position_embeddings=16, rope_parameters=rope(
         "dynamic", factor=3.0)),
     "llama_yarn": llama(num_hidden_layers=1, rope_parameters=rope(
-        "yarn", factor=4.0, beta_fast=8.0, beta_slow=0.5, original_max_position_embeddings=16)),
+        "yarn", factor=4.0, beta_fast=1.0, beta_slow=0.25, original_max_position_embeddings=24)),
     "gpt2": GPT2Config(vocab_size=48, n_embd=24, n_head=3, n_layer=2, n_positions=48, layer_norm_epsilon=0.05,
                        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2),
 }
@@ -89,9 +89,8 @@ def make(name, config, output):
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
     randomise(model, generator)
     model.save_pretrained(folder)
-    for surplus in ("generation_config.json",):
-        if os.path.exists(os.path.join(folder, surplus)):
-            os.remove(os.path.join(folder, surplus))
+    os.chmod(os.path.join(folder, "model.safetensors"), 0o644)
+    os.remove(os.path.join(folder, "generation_config.json"))
 
     tokens = torch.randint(0, config.vocab_size, (ROWS, LENGTH), generator=generator)
     labels = tokens.clone()
@@ -117,6 +116,7 @@ def make(name, config, output):
     golden["losses"] = torch.tensor(losses)
     path = os.path.join(folder, "golden.safetensors")
     save_file(golden, path, metadata={"format": "pt"})
+    os.chmod(path, 0o644)
     for file in sorted(os.listdir(folder)):
         size = os.path.getsize(os.path.join(folder, file))
         assert size <= 200_000, (file, size)

@@ -37,7 +37,8 @@ void StateBuffers::load(const std::vector<BundleTensor>& tensors) {
 
 AdamW::AdamW(const OptimizerSection& section, std::vector<Parameter>& parameters, std::int64_t steps_done,
              bool leave_muon_parameters)
-    : section_(section), steps_(steps_done) {
+    : section_(section), steps_(buffers_.add("step", at::zeros({1}))) {
+  steps_.fill_(static_cast<double>(steps_done));
   for (const Parameter& parameter : parameters) {
     Moments moments;
     if (parameter.trainable && !(leave_muon_parameters && parameter.muon)) {
@@ -51,10 +52,11 @@ AdamW::AdamW(const OptimizerSection& section, std::vector<Parameter>& parameters
 void AdamW::step(std::vector<Parameter>& parameters, const StepOptions& options) {
   require(parameters.size() == moments_.size(), "AdamW: made for ", moments_.size(), " parameters, stepping ",
           parameters.size());
-  ++steps_;
+  steps_ += 1;
+  const double steps = steps_.item<double>();
   const double rate = section_.learning_rate * options.learning_rate_scale;
-  const double bias1 = 1 - std::pow(section_.beta1, static_cast<double>(steps_));
-  const double bias2 = 1 - std::pow(section_.beta2, static_cast<double>(steps_));
+  const double bias1 = 1 - std::pow(section_.beta1, steps);
+  const double bias2 = 1 - std::pow(section_.beta2, steps);
   kernels::AdamwScalars scalars{.gradient_scale = static_cast<float>(options.gradient_scale), .keep = 1,
                                 .gradient_weight = static_cast<float>(1 - section_.beta1),
                                 .beta2 = static_cast<float>(section_.beta2),

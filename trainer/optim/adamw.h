@@ -30,9 +30,9 @@ class AdamW : public Optimizer {
     at::Tensor exp_avg, exp_avg_sq;   // undefined: not ours
   };
   OptimizerSection section_;
-  std::int64_t steps_;
-  std::vector<Moments> moments_;      // by index of the parameter
   StateBuffers buffers_;
+  at::Tensor steps_;                  // (1) fp32, exact to 2^24: part of the state, as bias correction depends on it
+  std::vector<Moments> moments_;      // by index of the parameter
 };
 
 }  // namespace lathe

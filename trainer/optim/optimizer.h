@@ -39,7 +39,7 @@ class Optimizer {
   virtual std::vector<BundleTensor> state() const = 0;            // names "exp_avg.<parameter>" ...; shares memory
   virtual void load_state(const std::vector<BundleTensor>& tensors) = 0;  // Error naming what is missing
 };
-// steps_done: steps taken before (AdamW's bias correction).
+// steps_done: steps taken before (AdamW's bias correction); load_state() brings its own count.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerSection& section, std::vector<Parameter>& parameters,
                                           std::int64_t steps_done);
 
