@@ -135,7 +135,12 @@ TEST_CASE("checkpointed blocks leave each gradient to be accumulated once") {
 }
 
 TEST_CASE("gradients agree with central differences of the loss") {
-  for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec()}) {
+  DecoderSpec gated = tiny::llama_spec(), plain = tiny::llama_spec();
+  gated.activation = Activation::GeluTanh;
+  gated.norm_bias = true;
+  plain.mlp = MlpKind::Plain;
+  plain.tie_embeddings = true;
+  for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec(), gated, plain}) {
     const auto decoder = tiny::random_decoder(spec);
     const Batch batch = tiny::make_batch({{9, 14}}, 24, spec.vocab_size);
     const auto parameters = decoder->parameters();

@@ -1,0 +1,150 @@
+// Each field of config.json that means something moves the logits, or is refused: a decoder that ignored one would pass
+// the other parity tests only by luck. Every field of the goldens' configs is named here, in one list or the other.
+#include <ATen/ATen.h>
+
+#include <optional>
+#include <set>
+
+#include "recipes/schema/error.h"
+#include "tests/catch.h"
+#include "tests/parity/golden.h"
+
+using namespace lathe;
+
+namespace {
+
+struct Mutation {
+  std::string golden, field;
+  Json value;
+  bool refused = false;  // the weights no longer fit, or the decoder cannot do it
+  double moves = 100 * golden::kTolerance;
+};
+
+// The original weights under a changed config; nothing when they do not fit. A tensor that the new config lacks is left out.
+std::optional<at::Tensor> mutated_logits(const golden::Golden& golden, const Json& config) {
+  try {
+    const DecoderSpec spec = family_of_config(config, golden.folder).describe(config, golden.folder);
+    std::set<std::string> wanted;
+    for (const ParameterInfo& info : decoder_parameters(spec)) wanted.insert(info.name);
+    std::vector<BundleTensor> tensors;
+    for (const BundleTensor& t : golden.bundle.tensors) {
+      if (wanted.count(t.name)) tensors.push_back(t);
+    }
+    Decoder decoder(spec, at::kFloat);
+    load_parameters(decoder, tensors);
+    return golden::logits_of(decoder, golden.batch());
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+std::vector<Mutation> mutations() {
+  return {
+      {"llama_gqa", "/hidden_size", 48, true},
+      {"llama_gqa", "/intermediate_size", 64, true},
+      {"llama_gqa", "/num_hidden_layers", 1},
+      {"llama_gqa", "/num_attention_heads", 2, true},
+      {"llama_gqa", "/num_key_value_heads", 4, true},
+      {"llama_gqa", "/head_dim", 6, true},
+      {"llama_gqa", "/vocab_size", 47, true},
+      {"llama_gqa", "/rms_norm_eps", 1e-5},
+      {"llama_gqa", "/tie_word_embeddings", true},
+      {"llama_gqa", "/hidden_act", "gelu", true},
+      {"llama_gqa", "/attention_bias", true, true},
+      {"llama_gqa", "/mlp_bias", true, true},
+      {"llama_gqa", "/model_type", "gemma", true},
+      {"llama_gqa", "/rope_parameters/rope_theta", 400.0},
+      {"llama_gqa", "/rope_parameters/rope_type", "longrope", true},
+      {"llama_biases", "/attention_bias", false},
+      {"llama_biases", "/mlp_bias", false},
+      {"llama_linear", "/rope_parameters/factor", 2.5},
+      {"llama_linear", "/rope_parameters/rope_type", "dynamic"},
+      {"llama_linear", "/rope_parameters/rope_type", "default"},
+      {"llama_dynamic", "/rope_parameters/factor", 2.5},
+      {"llama_dynamic", "/max_position_embeddings", 20},
+      {"llama_tied_llama3", "/rope_parameters/factor", 6.0},
+      {"llama_tied_llama3", "/rope_parameters/low_freq_factor", 1.5},
+      {"llama_tied_llama3", "/rope_parameters/high_freq_factor", 3.0},
+      {"llama_tied_llama3", "/rope_parameters/original_max_position_embeddings", 24},
+      {"llama_tied_llama3", "/tie_word_embeddings", false, true},
+      {"llama_yarn", "/rope_parameters/factor", 3.0},
+      {"llama_yarn", "/rope_parameters/beta_fast", 4.0},
+      {"llama_yarn", "/rope_parameters/beta_slow", 0.6},
+      {"llama_yarn", "/rope_parameters/original_max_position_embeddings", 12},
+      {"llama_yarn", "/rope_parameters/attention_factor", 1.3},
+      {"gpt2", "/activation_function", "gelu", false, 1e-4},  // GELU and its approximation differ by 5e-4 at most
+      {"gpt2", "/activation_function", "relu"},
+      {"gpt2", "/layer_norm_epsilon", 1e-5},
+      {"gpt2", "/n_head", 2},
+      {"gpt2", "/n_layer", 1},
+      {"gpt2", "/n_embd", 48, true},
+      {"gpt2", "/n_positions", 64, true},
+      {"gpt2", "/n_inner", 48, true},
+      {"gpt2", "/vocab_size", 40, true},
+      {"gpt2", "/scale_attn_weights", false},
+      {"gpt2", "/scale_attn_by_inverse_layer_idx", true, true},
+      {"gpt2", "/add_cross_attention", true, true},
+      {"gpt2", "/tie_word_embeddings", false, true},
+  };
+}
+
+// Fields that no forward pass of a language model reads.
+const std::set<std::string> kSilent = {
+    "architectures", "attention_dropout", "bos_token_id", "eos_token_id", "pad_token_id", "dtype", "initializer_range",
+    "pretraining_tp", "transformers_version", "use_cache", "attn_pdrop", "embd_pdrop", "resid_pdrop",
+    "reorder_and_upcast_attn", "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type",
+    "summary_use_proj", "n_ctx"};
+
+}  // namespace
+
+TEST_CASE("a field of config.json that is changed moves the logits") {
+  for (const Mutation& mutation : mutations()) {
+    INFO(mutation.golden << " " << mutation.field << " = " << mutation.value.dump());
+    const golden::Golden golden = golden::load(mutation.golden);
+    Json config = golden.bundle.config;
+    config[Json::json_pointer(mutation.field)] = mutation.value;
+    const auto logits = mutated_logits(golden, config);
+    CHECK(logits.has_value() != mutation.refused);
+    if (logits) CHECK(golden::error_of(*logits, golden.tensor("logits")) > mutation.moves);
+  }
+}
+
+TEST_CASE("heads are grouped as the config says") {  // same shapes, other grouping
+  const golden::Golden golden = golden::load("llama_gqa");
+  Json config = golden.bundle.config;
+  config["num_attention_heads"] = 2;
+  config["num_key_value_heads"] = 1;
+  config["head_dim"] = 16;
+  const auto logits = mutated_logits(golden, config);
+  REQUIRE(logits.has_value());
+  CHECK(golden::error_of(*logits, golden.tensor("logits")) > 100 * golden::kTolerance);
+}
+
+TEST_CASE("every field of the goldens' configs is accounted for") {
+  std::set<std::string> covered;
+  for (const Mutation& mutation : mutations()) covered.insert(mutation.field);
+  const auto account = [&](const std::string& pointer, const std::string& name) {
+    INFO(pointer);
+    CHECK((covered.count(pointer) > 0 || kSilent.count(name) > 0));
+  };
+  for (const std::string& name : golden::names()) {
+    const Json config = golden::load(name).bundle.config;
+    for (const auto& [key, value] : config.items()) {
+      if (!value.is_object()) {
+        account("/" + key, key);
+        continue;
+      }
+      for (const auto& [inner, unused] : value.items()) account("/" + key + "/" + inner, inner);
+    }
+  }
+}
+
+TEST_CASE("a silent field is silent") {
+  const golden::Golden golden = golden::load("llama_gqa");
+  Json config = golden.bundle.config;
+  config["initializer_range"] = 0.5;
+  config["use_cache"] = false;
+  const auto logits = mutated_logits(golden, config);
+  REQUIRE(logits.has_value());
+  CHECK(golden::error_of(*logits, golden.tensor("logits")) < golden::kTolerance);
+}
