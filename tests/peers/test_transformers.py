@@ -1,6 +1,6 @@
 """What lathe writes, read and run by the reference libraries: transformers, tokenizers, safetensors, h5py, tensorboard."""
 import json
-import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
-from program import LATHE, Case
+from program import LATHE, RECIPE, Case
 
 torch.set_grad_enabled(False)
 HARD = ["The cat", " leading", "trailing ", "a\n\n\tb  \n", "été œuvre ’ Straße", "\U0001f600 \u200d x", "123456 7,8.9",
@@ -27,9 +27,13 @@ class Transformers(Case):
         "gpt2": "{family: gpt2, n_embd: 64, n_layer: 2, n_head: 4}",
     }
 
-    def export(self, name, model, dtype, *more):
-        self.train(name, f"model={model}", "train.max_steps=12", "optimizer.learning_rate=1e-2",
-                   f"export=[{{format: huggingface, dtype: {dtype}}}]", *more)
+    def export(self, name, model, dtype, tokenizer="{train: byte_bpe, vocab_size: 512}"):
+        text = re.sub(r"model: .*?\}\}\n", lambda _: "model: " + model.replace("{", "{{").replace("}", "}}") + "\n", RECIPE,
+                      flags=re.DOTALL)
+        text = re.sub(r"tokenizer: .*\n", lambda _: "tokenizer: " + tokenizer.replace("{", "{{").replace("}", "}}") + "\n", text)
+        path = self.recipe(name, text)
+        self.lathe("train", path, "--quiet", "--set", "train.max_steps=12", "--set", "optimizer.learning_rate=1e-2", "--set",
+                   f"export=[{{format: huggingface, dtype: {dtype}}}]")
         return self.folder / name / "export" / "huggingface"
 
     def test_exports_load_with_the_same_logits_ids_and_greedy_tokens(self):
@@ -60,7 +64,7 @@ class Transformers(Case):
             with self.subTest(kind=kind, pattern=pattern):
                 size = 512 if kind == "byte_bpe" else 420
                 folder = self.export(f"tok-{kind}-{pattern}", self.MODELS["llama-tied"], "bf16",
-                                     f"tokenizer={{train: {kind}, vocab_size: {size}, pattern: {pattern}}}")
+                                     f"{{train: {kind}, vocab_size: {size}, pattern: {pattern}}}")
                 tokenizer = AutoTokenizer.from_pretrained(folder)
                 for text in HARD:
                     if "endoftext" in text:
@@ -71,7 +75,7 @@ class Transformers(Case):
 
     def test_folders_of_transformers_are_read(self):
         from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-        self.train("run", "train.max_steps=2", "export=[{format: huggingface}]")
+        self.train("run", "train.max_steps=6", "export=[{format: huggingface}]")
         tokenizer = AutoTokenizer.from_pretrained(self.folder / "run" / "export" / "huggingface")
         torch.manual_seed(3)
         text = "the cat sat on the mat while été came slowly to naïve towns " * 4

@@ -127,7 +127,10 @@ class Signals {  // blocked while children run, so that none is lost between a c
 
 class Children {
  public:
-  void add(pid_t child) { running_.push_back(child); }
+  void add(pid_t child) {
+    running_.push_back(child);
+    ranks_.push_back(static_cast<int>(ranks_.size()));
+  }
   bool any() const { return !running_.empty(); }
   void signal_all(int signal) const {
     for (const pid_t child : running_) kill(child, signal);
@@ -145,18 +148,25 @@ class Children {
         ++i;
         continue;
       }
+      const int rank = ranks_[i];
       running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+      ranks_.erase(ranks_.begin() + static_cast<std::ptrdiff_t>(i));
       int code = ended < 0 ? 1 : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
       if (stopping_ && WIFSIGNALED(status)) code = kInterrupted;  // asked to stop before it could listen
       interrupted_ = interrupted_ || code == kInterrupted;
       if (code != 0 && code != kInterrupted && !failure_) failure_ = code;
+      if (code > 128 && code != kInterrupted && killed_.empty())   // it could not tell why by itself
+        killed_ = cat("rank ", rank, " was ended by signal ", code - 128, " (", strsignal(code - 128), ")");
     }
   }
   std::optional<int> failure() const { return failure_; }
+  const std::string& killed() const { return killed_; }
   int code() const { return failure_ ? *failure_ : interrupted_ ? kInterrupted : 0; }
 
  private:
   std::vector<pid_t> running_;
+  std::vector<int> ranks_;   // of running_
+  std::string killed_;
   std::optional<int> failure_;
   bool interrupted_ = false, stopping_ = false;
 };
@@ -175,6 +185,8 @@ int supervise(Children& children, const Signals& signals) {
     }
     if (kill_at && Clock::now() >= *kill_at) children.signal_all(SIGKILL);
   }
+  require(children.killed().empty(), children.killed(), "; the other ranks were stopped. The same command goes on from "
+          "the last checkpoint");
   return children.code();
 }
 

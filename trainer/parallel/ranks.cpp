@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 
 #include "trainer/parallel/gloo.h"
@@ -62,6 +64,14 @@ class QuietLog {
   int before_;
 };
 
+// Gloo writes to a dead peer's socket without MSG_NOSIGNAL: the signal would end this rank before the Error
+// can.
+void ignore_broken_pipes() {
+  struct sigaction action {};
+  if (sigaction(SIGPIPE, nullptr, &action) == 0 && action.sa_handler == SIG_DFL)
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
 c10::intrusive_ptr<c10d::Store> join_store(const RankInfo& info) {
   const QuietLog quiet;
   c10d::TCPStoreOptions options;
@@ -102,6 +112,7 @@ Ranks::Ranks(const RankInfo& info) : state_(new State) {
   if (info.world_size == 1) return;
   if (!have_gloo())
     make_gloo(nullptr, info.rank, info.world_size, "", 1);  // its Error, before anything is waited for
+  ignore_broken_pipes();
   state_->store = join_store(info);
   const std::string address = address_towards(info.master_address, info.master_port);
   state_->guarded("joining the group", [&] {

@@ -32,7 +32,7 @@ std::string first_slurm_host(const std::string& node_list);
 
 class Ranks {
  public:
-  explicit Ranks(const RankInfo& info);  // joins the group; world_size 1 needs no network
+  explicit Ranks(const RankInfo& info);  // joins the group and ignores SIGPIPE; one rank needs no network
   ~Ranks();
   const RankInfo& info() const;
   bool leader() const { return info().rank == 0; }
