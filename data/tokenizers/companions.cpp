@@ -52,9 +52,9 @@ std::optional<TokenId> by_companions(const Companions& companions, const char* r
   if (!companions.generation.is_object() || !companions.generation.contains(id_key)) return std::nullopt;
   Json id = companions.generation.at(id_key);
   if (id.is_array() && !id.empty()) id = id.front();
-  if (!id.is_number_unsigned()) return std::nullopt;
-  const auto value = id.get<std::uint64_t>();
-  require(value < (std::uint64_t{1} << 24), where, ": generation_config.json: '", id_key, "' is ", value);
+  if (!id.is_number_integer()) return std::nullopt;
+  const auto value = id.get<std::int64_t>();
+  require(value >= 0 && value < (std::int64_t{1} << 24), where, ": generation_config.json: '", id_key, "' is ", value);
   return static_cast<TokenId>(value);
 }
 

@@ -16,7 +16,7 @@ class Decoder {
 
 using DecoderChain = std::vector<std::unique_ptr<Decoder>>;
 
-// An empty chain for a null value: tokens are joined as they are.
+// An empty chain for a null value: tokens are then joined with spaces.
 DecoderChain make_decoder(const Json& value, const std::string& where);
 
 }  // namespace lathe

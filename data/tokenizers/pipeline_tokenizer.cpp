@@ -85,7 +85,11 @@ std::string PipelineTokenizer::decode(const std::vector<TokenId>& ids, bool keep
   }
   for (const auto& step : parts_.decoder) step->apply(tokens);
   std::string text;
-  for (const std::string& token : tokens) text += token;
+  const bool spaced = parts_.decoder.empty();  // as the tokenizers library joins tokens when it has no decoder
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (spaced && i > 0) text += ' ';
+    text += tokens[i];
+  }
   return text;
 }
 

@@ -57,6 +57,13 @@ std::string translate_regex(std::string_view pattern, const std::string& where) 
     if (c == '\\') {
       if (++i == pattern.size()) refuse(where, pattern, "a lone backslash at its end");
       out += translate_escape(pattern[i], in_class, pattern, where);
+      const bool braced = (pattern[i] == 'p' || pattern[i] == 'P' || pattern[i] == 'x');
+      if (braced && i + 1 < pattern.size() && pattern[i + 1] == '{') {
+        const std::size_t close = pattern.find('}', i);
+        if (close == pattern.npos) refuse(where, pattern, "an open brace");
+        out += pattern.substr(i + 1, close - i);
+        i = close;
+      }
       continue;
     }
     if (in_class) {

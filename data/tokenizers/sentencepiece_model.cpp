@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "data/io/utf8.h"
+
 namespace lathe {
 namespace {
 
@@ -74,6 +76,7 @@ SentencePiece parse_piece(std::string_view bytes, const std::string& where) {
   }
   require(!piece.text.empty() && piece.text.size() <= kMaxPieceBytes, where, ": a piece of ", piece.text.size(),
           " bytes; wanted 1 to ", kMaxPieceBytes);
+  require(!first_invalid_utf8(piece.text), where, ": a piece is not valid UTF-8");
   require(std::isfinite(piece.score), where, ": piece '", piece.text, "' has a score that is not finite");
   return piece;
 }

@@ -4,6 +4,7 @@
 
 #include <unordered_map>
 
+#include "data/tokenizers/isolated.h"
 #include "data/tokenizers/load.h"
 #include "data/tokenizers/sentencepiece_model.h"
 
@@ -17,9 +18,8 @@ constexpr std::size_t kReserved = 258;  // unknown, end, and a piece for each by
 // hold NUL or its own marks U+2581 and U+2585, so those characters are left out; they are encoded as bytes.
 class Sentences : public sentencepiece::SentenceIterator {
  public:
-  explicit Sentences(DocumentStream& documents) : documents_(documents) {
+  Sentences(DocumentStream& documents, std::string first) : documents_(documents), sentence_(std::move(first)) {
     documents_.reset();
-    Next();
   }
   bool done() const override { return done_; }
   void Next() override {
@@ -60,14 +60,15 @@ class Sentences : public sentencepiece::SentenceIterator {
   }
 
   DocumentStream& documents_;
-  std::string text_, sentence_;
+  std::string sentence_, text_;
   std::size_t at_ = 0;
   bool done_ = false;
 };
 
+// Every visible character of ASCII once, so that each has a piece: else a text like <0x41> could come out as a byte's.
 std::string visible_ascii() {
   std::string characters;
-  for (char c = '!'; c <= '~'; ++c) characters.push_back(c);
+  for (char c = '!'; c <= '~'; ++c) characters += {c, ' '};
   return characters;
 }
 
@@ -80,7 +81,6 @@ std::unordered_map<std::string, std::string> trainer_options(const TokenizerTrai
           {"byte_fallback", "true"},
           {"allow_whitespace_only_pieces", "true"},
           {"character_coverage", "1.0"},
-          {"required_chars", visible_ascii()},  // so that no piece is ever mistaken for a byte's <0x41>
           {"max_sentence_length", std::to_string(8 * kSentenceBytes)},
           {"hard_vocab_limit", options.kind == "unigram" ? "false" : "true"},
           {"num_threads", "1"},  // sums of floats depend on how many there are
@@ -98,12 +98,16 @@ std::unique_ptr<Tokenizer> train_sentencepiece(DocumentStream& documents, const 
   if (options.vocab_size <= kReserved) {
     fail_usage("a SentencePiece tokenizer needs vocab_size above ", kReserved, ", found ", options.vocab_size);
   }
-  Sentences sentences(documents);
-  std::string content;
-  const auto status = sentencepiece::SentencePieceTrainer::Train(trainer_options(options), &sentences, &content);
-  require(status.ok(), "SentencePiece cannot train a ", options.kind, " tokenizer of ", options.vocab_size,
-          " pieces on these documents: ", status.ToString(),
-          " (all characters of the text need a piece; byte_bpe does without)");
+  const std::string what = cat("SentencePiece cannot train a ", options.kind, " tokenizer of ", options.vocab_size,
+                               " pieces on these documents (every character needs a piece; byte_bpe does without)");
+  // The library ends the program where its own checks fail.
+  std::string content = run_isolated(what, [&] {
+    Sentences sentences(documents, visible_ascii());
+    std::string trained;
+    const auto status = sentencepiece::SentencePieceTrainer::Train(trainer_options(options), &sentences, &trained);
+    require(status.ok(), what, ": ", status.ToString());
+    return trained;
+  });
   const SentencePieceModel model = parse_sentencepiece(content, "the trained tokenizer");
   Companions companions;
   const std::string config = Json{{"tokenizer_class", "PreTrainedTokenizerFast"},

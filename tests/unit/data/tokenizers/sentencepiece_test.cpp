@@ -1,0 +1,148 @@
+#include <sentencepiece_processor.h>
+
+#include <algorithm>
+
+#include "data/tokenizers/load.h"
+#include "data/tokenizers/sentencepiece_model.h"
+#include "tests/catch.h"
+#include "tests/unit/data/tokenizers/support.h"
+
+namespace lathe {
+namespace {
+
+std::vector<std::string> corpus() {
+  std::vector<std::string> texts = test::hard_texts();
+  for (int i = 0; i < 30; ++i) {
+    texts.push_back("def encode(self, text):\n    for token in self.tokens:\n        return token\n\n\tthe end " +
+                    std::to_string(i * 37) + ". Le c\xC5\x93ur a ses raisons; l\xE2\x80\x99\xC3\xA9t\xC3\xA9 viendra.\n");
+  }
+  return texts;
+}
+
+std::unique_ptr<Tokenizer> trained(const std::string& kind) {
+  test::Documents documents(corpus());
+  TokenizerTraining options;
+  options.kind = kind;
+  options.vocab_size = 520;
+  return train_tokenizer(documents, options);
+}
+
+std::string file_of(const Tokenizer& tokenizer, const std::string& name) {
+  for (const TokenizerFile& file : tokenizer.files()) {
+    if (file.name == name) return file.content;
+  }
+  return {};
+}
+
+std::vector<TokenId> reference_ids(const sentencepiece::SentencePieceProcessor& processor, const std::string& text) {
+  std::vector<int> ids;
+  REQUIRE(processor.Encode(text, &ids).ok());
+  return {ids.begin(), ids.end()};
+}
+
+double score(const sentencepiece::SentencePieceProcessor& processor, const std::vector<TokenId>& ids) {
+  double sum = 0;
+  for (const TokenId id : ids) sum += static_cast<double>(processor.GetScore(static_cast<int>(id)));
+  return sum;
+}
+
+TEST_CASE("trained SentencePiece tokenizers lose nothing") {
+  for (const char* kind : {"bpe", "unigram"}) {
+    const auto tokenizer = trained(kind);
+    CHECK(tokenizer->special().eos == TokenId{1});
+    CHECK(tokenizer->token_text(1) == "<|endoftext|>");
+    auto texts = test::hard_texts();
+    for (unsigned seed = 0; seed < 300; ++seed) texts.push_back(test::random_text(seed, 20));
+    texts.push_back("\xF3\xB2\x96\x81\xE2\x96\x81\xF3\xB2\x96\x82\xF3\xB2\x96\x81");  // marks and the escape itself
+    texts.push_back("\xE2\x96\x85 \xE2\x96\x81 <0x41> <unk>");
+    for (const std::string& text : texts) {
+      INFO(kind << ": " << text);
+      const auto ids = tokenizer->ids(text);
+      CHECK(tokenizer->decode(ids) == text);
+      CHECK(std::count(ids.begin(), ids.end(), TokenId{0}) == 0);  // never unknown
+    }
+  }
+}
+
+TEST_CASE("tokenizer.model and tokenizer.json of one training agree, and with the library") {
+  for (const char* kind : {"bpe", "unigram"}) {
+    const auto tokenizer = trained(kind);
+    const std::string model = file_of(*tokenizer, "tokenizer.model");
+    REQUIRE_FALSE(model.empty());
+    sentencepiece::SentencePieceProcessor library;
+    REQUIRE(library.LoadFromSerializedProto(model).ok());
+    const auto native = tokenizer_from_sentencepiece(model, {}, "test.model");
+    CHECK(native->vocab_size() == tokenizer->vocab_size());
+    auto texts = test::hard_texts();
+    for (unsigned seed = 0; seed < 300; ++seed) texts.push_back(test::random_text(seed, 20));
+    for (const std::string& text : texts) {
+      INFO(kind << ": " << text);
+      const auto expected = reference_ids(library, text);
+      if (std::string(kind) == "bpe") {
+        CHECK(native->ids(text) == expected);
+        // U+2581 itself is a space to SentencePiece.
+        if (!test::contains(text, "\xE2\x96\x81")) CHECK(tokenizer->ids(text) == expected);
+      } else {  // which of two equal paths wins differs between releases of the library; that they are best does not
+        CHECK(score(library, native->ids(text)) == Approx(score(library, expected)).epsilon(1e-5));
+        CHECK(native->decode(native->ids(text)) == native->decode(expected));
+      }
+    }
+  }
+}
+
+TEST_CASE("training twice gives the same files") {
+  CHECK(trained("bpe")->fingerprint() == trained("bpe")->fingerprint());
+  CHECK(trained("unigram")->fingerprint() == trained("unigram")->fingerprint());
+}
+
+TEST_CASE("what SentencePiece refuses is an Error, and the program lives") {
+  test::Documents documents({"abc"});
+  TokenizerTraining options;
+  options.kind = "bpe";
+  options.vocab_size = 100000;
+  CHECK(test::contains(test::error_of([&] { train_tokenizer(documents, options); }), "100000"));
+  options.vocab_size = 20;
+  CHECK(test::contains(test::error_of([&] { train_tokenizer(documents, options); }), "20"));
+}
+
+TEST_CASE("merges of a piece are its splits, the best pieces first") {
+  SentencePieceModel model;
+  model.kind = SentencePieceModel::Kind::Bpe;
+  model.pieces = {{"<unk>", 0, PieceType::Unknown}, {"ab", -1}, {"abc", 0}, {"a", -3}, {"b", -4}, {"c", -5}, {"bc", -2}};
+  const auto merges = piece_merges(model);
+  REQUIRE(merges.size() == 4);
+  const auto is = [&](std::size_t i, TokenId left, TokenId right, TokenId id) {
+    return merges[i].left == left && merges[i].right == right && merges[i].id == id;
+  };
+  CHECK(is(0, 1, 5, 2));  // ab c
+  CHECK(is(1, 3, 6, 2));  // a bc
+  CHECK(is(2, 3, 4, 1));  // a b
+  CHECK(is(3, 4, 5, 6));  // b c
+}
+
+TEST_CASE("damaged models are errors, never crashes") {
+  const std::string model = file_of(*trained("bpe"), "tokenizer.model");
+  for (std::size_t size = 0; size < model.size(); size += 37) {
+    try {
+      tokenizer_from_sentencepiece(model.substr(0, size), {}, "cut.model");
+    } catch (const Error& error) {
+      CHECK(test::contains(error.what(), "cut.model"));
+    }
+  }
+  unsigned seed = 5;
+  for (int round = 0; round < 300; ++round) {
+    std::string damaged = model;
+    for (int i = 0; i < 4; ++i) {
+      seed = seed * 1664525u + 1013904223u;
+      damaged[seed % damaged.size()] = static_cast<char>(seed >> 24);
+    }
+    try {
+      tokenizer_from_sentencepiece(damaged, {}, "damaged.model")->ids("some text \xC3\xA9\n");
+    } catch (const Error&) {
+    }
+  }
+  CHECK(test::contains(test::error_of([] { tokenizer_from_sentencepiece("hello", {}, "x.model"); }), "x.model"));
+}
+
+}  // namespace
+}  // namespace lathe
