@@ -14,7 +14,7 @@ def main():
     lathe, run, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
     prepared = json.loads(subprocess.run([lathe, "prepare", "quickstart", *arguments, "--json", "--quiet"], check=True,
                                          capture_output=True, text=True).stdout)
-    files = prepared["validation"][0]["files"]
+    files = (Path(prepared["directory"]) / "held-out.txt").read_text().splitlines()
     text = b"".join(Path(path).read_bytes() for path in files)
     result = json.loads((Path(run) / "result.json").read_text())
     bits = lambda compressed: 8 * len(compressed) / len(text)

@@ -60,6 +60,7 @@ class Preparation {
   std::optional<TokenLedger> finished_shard(const std::string& path, const ShardInfo& wanted) const;
   PreparedData describe(const Manifest& manifest) const;
   void check_training_set(const ManifestSet& train) const;
+  void write_held_out_list() const;
   Fraction phase(const std::string& name, double begin = 0, double share = 1) const;
 
   const Recipe& recipe_;
@@ -228,6 +229,18 @@ void Preparation::check_training_set(const ManifestSet& train) const {
        held, " held out for validation; add data, or change data.overlength, data.encoding or data.deduplicate");
 }
 
+// The files whose documents are all held out, for people and for comparisons with other compressors of the same bytes.
+void Preparation::write_held_out_list() const {
+  std::string list;
+  for (std::size_t f = 0; f < corpora_[0].files.size(); ++f) {
+    const std::size_t begin = surveys_[0].first_document[f], end = surveys_[0].first_document[f + 1];
+    bool all = begin < end;
+    for (std::size_t d = begin; d < end; ++d) all = all && fates_[d] == Fate::HeldOut;
+    if (all) list += corpora_[0].files[f].path + "\n";
+  }
+  write_file_atomically(folder_ + "/held-out.txt", list, files_);
+}
+
 PreparedData Preparation::make() {
   remove_temporaries(cache_, files_);
   survey();
@@ -257,6 +270,7 @@ PreparedData Preparation::make() {
                  "': every document is too short or longer than data.sequence_length allows");
   }
   check_training_set(manifest.sets.front());
+  if (recipe_.data.validation.share > 0) write_held_out_list();
   write_manifest(folder_, manifest, files_);
   return describe(manifest);
 }
