@@ -154,9 +154,12 @@ class Children {
       int code = ended < 0 ? 1 : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
       if (stopping_ && WIFSIGNALED(status)) code = kInterrupted;  // asked to stop before it could listen
       interrupted_ = interrupted_ || code == kInterrupted;
-      if (code != 0 && code != kInterrupted && !failure_) failure_ = code;
-      if (code > 128 && code != kInterrupted && killed_.empty())   // it could not tell why by itself
-        killed_ = cat("rank ", rank, " was ended by signal ", code - 128, " (", strsignal(code - 128), ")");
+      if (code == 0 || code == kInterrupted || failure_) continue;  // after the first failure we end the rest
+      failure_ = code;
+      if (ended > 0 && WIFSIGNALED(status)) {  // it could not tell why by itself
+        const int signal = WTERMSIG(status);
+        killed_ = cat("rank ", rank, " was ended by signal ", signal, " (", strsignal(signal), ")");
+      }
     }
   }
   std::optional<int> failure() const { return failure_; }
@@ -165,7 +168,7 @@ class Children {
 
  private:
   std::vector<pid_t> running_;
-  std::vector<int> ranks_;   // of running_
+  std::vector<int> ranks_;  // of running_
   std::string killed_;
   std::optional<int> failure_;
   bool interrupted_ = false, stopping_ = false;
@@ -185,8 +188,8 @@ int supervise(Children& children, const Signals& signals) {
     }
     if (kill_at && Clock::now() >= *kill_at) children.signal_all(SIGKILL);
   }
-  require(children.killed().empty(), children.killed(), "; the other ranks were stopped. The same command goes on from "
-          "the last checkpoint");
+  require(children.killed().empty(), children.killed(),
+          "; the other ranks were stopped. The same command goes on from the last checkpoint");
   return children.code();
 }
 

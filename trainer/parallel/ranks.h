@@ -72,8 +72,8 @@ class GradientReducer {
 
 // --processes N: starts N copies of argv with ranks set, forwards signals, prefixes nothing (only rank 0
 // prints), kills the rest within a second when one fails. Returns the exit code: 0, 130 when interrupted,
-// else the first failure's (128 + the signal's number when a signal ended it). Call it before anything starts
-// threads.
+// else the first failure's; Error naming the rank and the signal when a signal ended it. Call it before
+// anything starts threads.
 int launch_processes(int processes, const std::vector<std::string>& argv);
 
 }  // namespace lathe

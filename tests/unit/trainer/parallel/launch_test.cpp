@@ -69,7 +69,8 @@ TEST_CASE("the first failure decides the code and ends the rest within a second"
   CHECK(launch(3, "trap '' TERM; if [ $LATHE_RANK = 1 ]; then exit 7; fi; exec sleep 20") == 7);
   CHECK(seconds_since(begin) < 1.5);
   CHECK_THROWS_WITH(launch(2, "if [ $LATHE_RANK = 0 ]; then kill -9 $$; fi; exec sleep 20"),
-                    "rank 0 was ended by signal 9 (Killed); the other ranks were stopped. The same command goes on from the last "
+                    "rank 0 was ended by signal 9 (Killed); the other ranks were stopped. The same command "
+                    "goes on from the last "
                     "checkpoint");
   CHECK(launch_processes(1, {"/nonexistent/program"}) == 127);
 }

@@ -35,10 +35,17 @@ std::string captured(int read_end, int write_end, Body body) {
   body();
   dup2(saved, STDERR_FILENO);
   close(saved);
-  fcntl(read_end, F_SETFL, O_NONBLOCK);
-  std::string out(65536, '\0');
-  const ssize_t size = read(read_end, out.data(), out.size());
-  out.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+  // A terminal hands bytes on in its own time: read until a mark of our own comes through.
+  const std::string mark = "<end>";
+  REQUIRE(write(write_end, mark.data(), mark.size()) == static_cast<ssize_t>(mark.size()));
+  std::string out;
+  char block[4096];
+  while (!out.ends_with(mark)) {
+    const ssize_t size = read(read_end, block, sizeof block);
+    REQUIRE(size > 0);
+    out.append(block, static_cast<std::size_t>(size));
+  }
+  out.resize(out.size() - mark.size());
   return out;
 }
 
