@@ -44,17 +44,18 @@ Attention::Attention(const DecoderSpec& spec, std::int64_t layer, at::ScalarType
 }
 
 at::Tensor Attention::forward(const at::Tensor& x, const Pass& pass) const {
-  const auto parts = qkv_.forward(x);
-  at::Tensor q = parts[0].unflatten(1, {heads_, head_size_});     // (N, H, D)
-  at::Tensor k = parts[1].unflatten(1, {kv_heads_, head_size_});  // (N, K, D)
-  const at::Tensor v = parts[2].unflatten(1, {kv_heads_, head_size_});
-  if (pass.cos.defined()) {
-    q = rotary(q, pass.cos, pass.sin, pass.positions);
-    k = rotary(k, pass.cos, pass.sin, pass.positions);
-  }
-  const at::Tensor mixed = pass.cache ? attend_cached(q, k, v, pass)
-                                      : document_attention(q, k, v, pass.stretches, pass.rows, pass.length, scale_);
+  const QueryKeyValue t = project(x, pass);
+  const at::Tensor mixed =
+      pass.cache ? attend_cached(t.q, t.k, t.v, pass)
+                 : document_attention(t.q, t.k, t.v, pass.stretches, pass.rows, pass.length, scale_);
   return output_->forward(mixed.flatten(1));
+}
+
+QueryKeyValue Attention::project(const at::Tensor& x, const Pass& pass) const {
+  if (pass.cos.defined()) return project_rotary(qkv_, x, heads_, kv_heads_, {pass.cos, pass.sin, pass.positions});
+  const auto parts = qkv_.forward(x);
+  return {parts[0].unflatten(1, {heads_, head_size_}), parts[1].unflatten(1, {kv_heads_, head_size_}),
+          parts[2].unflatten(1, {kv_heads_, head_size_})};
 }
 
 at::Tensor Attention::attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -92,10 +93,10 @@ Mlp::Mlp(const DecoderSpec& spec, at::ScalarType dtype)
 }
 
 at::Tensor Mlp::forward(const at::Tensor& x) const {
+  if (gated_ && activation_ == Activation::SiLU) return output_->forward(project_swiglu(input_, x));
   const auto parts = input_.forward(x);
-  if (!gated_) return output_->forward(activate(parts[0], activation_));
-  if (activation_ == Activation::SiLU) return output_->forward(swiglu(parts[0], parts[1]));
-  return output_->forward(activate(parts[0], activation_) * parts[1]);
+  const at::Tensor active = activate(parts[0], activation_);
+  return output_->forward(gated_ ? active * parts[1] : active);
 }
 
 Block::Block(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype) : layer_(layer) {

@@ -12,6 +12,7 @@
 #include "models/decoder/decoder.h"
 #include "models/layers/linear.h"
 #include "models/layers/norm.h"
+#include "models/layers/projections.h"
 
 namespace lathe {
 
@@ -35,6 +36,7 @@ class Attention : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, const Pass& pass) const;  // (N, C) -> (N, C)
 
  private:
+  QueryKeyValue project(const at::Tensor& x, const Pass& pass) const;
   at::Tensor attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Pass& pass) const;
 
   std::int64_t heads_, kv_heads_, head_size_, layer_;

@@ -5,9 +5,12 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace lathe {
+
+struct GroupTensors;
 
 class Linear : public torch::nn::Module {
  public:
@@ -27,8 +30,10 @@ class LinearGroup {
  public:
   LinearGroup() = default;
   explicit LinearGroup(std::vector<std::shared_ptr<Linear>> parts);
-  // x (N, in) -> a tensor (N, out_i) for each part; rows are strided when parts share a product.
+  // x (N, in) -> a tensor (N, out_i) for each part; their rows stand apart, being slices of one product.
   std::vector<at::Tensor> forward(const at::Tensor& x) const;
+  // The buffers and the parameters, checked to share storage still.
+  GroupTensors tensors() const;
 
  private:
   std::vector<std::shared_ptr<Linear>> parts_;
