@@ -51,7 +51,7 @@ at::Tensor zeros_unless_covered(const at::Tensor& like, const std::vector<Segmen
   return covered == like.size(0) ? at::empty(like.sizes(), like.options()) : at::zeros(like.sizes(), like.options());
 }
 
-// ATen's flash attention: fp32, and bf16 without AMX.
+// ATen's flash attention in fp32.
 struct StockAttention : torch::autograd::Function<StockAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const std::vector<Segment>& parts, double scale) {
@@ -195,7 +195,9 @@ at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at
   if (q.scalar_type() == at::kBFloat16 && kernels::op_kernels(true).attention_forward != nullptr) {
     return TiledAttention::apply(q, k, v, one_each(stretches), scale);
   }
-  return StockAttention::apply(q, k, v, segments(stretches, rows, length), scale);
+  // bf16 without AMX: wider is as fast there, and ATen's bf16 path fails under a lowered ATEN_CPU_CAPABILITY.
+  return StockAttention::apply(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), segments(stretches, rows, length), scale)
+      .to(q.scalar_type());
 }
 
 }  // namespace lathe

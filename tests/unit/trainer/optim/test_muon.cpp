@@ -34,13 +34,13 @@ TEST_CASE("Muon's first step is the orthogonalised gradient, scaled and decayed"
   CHECK((parameters[0].weight.detach() - wanted).abs().max().item<double>() < 4e-4);
 }
 
-TEST_CASE("Muon leaves embeddings and norms to AdamW and keeps one buffer a matrix", "[optim]") {
+TEST_CASE("Muon leaves embeddings and norms to AdamW and keeps one buffer for a matrix", "[optim]") {
   auto parameters = make_parameters({{"model.embed_tokens.weight", at::ones({8, 4}).set_requires_grad(true)},
                                      {"model.layers.0.input_layernorm.weight", at::ones({4}).set_requires_grad(true)},
                                      {"model.layers.0.self_attn.q_proj.weight", at::ones({4, 4}).set_requires_grad(true)}});
   std::vector<std::string> names;
   for (const BundleTensor& tensor : make_optimizer({.name = "muon"}, parameters, 0)->state()) names.push_back(tensor.name);
-  CHECK(names == std::vector<std::string>{"momentum.model.layers.0.self_attn.q_proj.weight", "exp_avg.model.embed_tokens.weight",
+  CHECK(names == std::vector<std::string>{"momentum.model.layers.0.self_attn.q_proj.weight", "step", "exp_avg.model.embed_tokens.weight",
                                           "exp_avg_sq.model.embed_tokens.weight", "exp_avg.model.layers.0.input_layernorm.weight",
                                           "exp_avg_sq.model.layers.0.input_layernorm.weight"});
 }
