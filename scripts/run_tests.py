@@ -87,7 +87,7 @@ def main():
             failed = subprocess.run([layers]).returncode != 0
             count.add(not failed, int(failed), [])
             print(f"{'FAIL' if failed else 'ok  '} check_layers")
-        for path in sorted(BUILD.glob("test_*")):
+        for path in sorted((BUILD / "tests").glob("test_*")):
             if os.access(path, os.X_OK) and path.suffix == "" and wanted(path):
                 run_binary(path, count)
     folder = {"fast": "end_to_end", "peers": "peers", "long": "long"}[suite]

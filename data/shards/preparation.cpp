@@ -236,7 +236,7 @@ void Preparation::write_held_out_list() const {
     const std::size_t begin = surveys_[0].first_document[f], end = surveys_[0].first_document[f + 1];
     bool all = begin < end;
     for (std::size_t d = begin; d < end; ++d) all = all && fates_[d] == Fate::HeldOut;
-    if (all) list += corpora_[0].files[f].path + "\n";
+    if (all) list += corpora_[0].files[f].origin + "\n";
   }
   write_file_atomically(folder_ + "/held-out.txt", list, files_);
 }
@@ -249,6 +249,7 @@ PreparedData Preparation::make() {
                     {"settings", shard_settings(recipe_.data)}};
   folder_ = cache_ + "/data-" + sha256_hex(key.dump()).substr(0, kNameDigits);
   if (const auto manifest = read_manifest(cache_, folder_)) {
+    if (recipe_.data.validation.share > 0) write_held_out_list();  // the same contents may lie elsewhere now
     PreparedData data = describe(*manifest);
     data.was_ready = true;
     return data;
