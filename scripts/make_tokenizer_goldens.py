@@ -3,6 +3,8 @@
 
     pip install tokenizers==0.23.3
     python scripts/make_tokenizer_goldens.py
+
+The library's trainers break ties by chance in two styles (clip, unigram); what is committed is one outcome.
 """
 import json
 import pathlib
@@ -22,14 +24,14 @@ CLIP = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{
 CORPUS = [
     "The quick brown fox jumps over the lazy dog. The dog didn't mind; it's what they're used to.",
     "def encode(self, text):\n    for token in self.tokens:\n        if token == text:\n            return token\n",
-    "Le cœur a ses raisons que la raison ne connaît point. L’été, à Noël, où êtes-vous ?",
+    "Le c\u0153ur a ses raisons que la raison ne conna\u00eet point. L\u2019\u00e9t\u00e9, \u00e0 No\u00ebl, o\u00f9 \u00eates-vous ?",
     "In 1984 and 2024 there were 365 or 366 days; 3.14159 is not 22/7.",
     "hello hello hello world world, this is a test, a test of testing tested tests",
     "the theory of there and then; other mothers gather together",
 ] * 3
 TEXTS = [
     "", " ", "  ", "   ", "\t", "\n", "\n\n", "\r\n", " \n \n", "Hello world", " Hello world", "Hello, world!  ",
-    "the theory of the test", "it's IT'S we'Ve they'LL I'D 'ſ 'K", "don''t 'tis ''s",
+    "the theory of the test", "it's IT'S we'Ve they'LL I'D '\u017f 'K", "don''t 'tis ''s",
     "def f(x):\n    return x + 1\n\n\n        # done\t\n", "a\u00a0b\u3000c\u2003d\u180ee\u0085f\u2028g",
     "1 22 333 4444 55555 \u0663\u0664 \u00bd \u2167 \u00b2", "\u0153uvre \u00e0 l\u2019\u00e9t\u00e9 \u00b0C \u2014 o\u00f9\u2026",
     "e\u0301 vs \u00e9, \ufb01 vs fi, \uff21\uff22, \u1e9b\u0323", "\u0130stanbul STRASSE \u00df \u03a3\u0391\u03a3",

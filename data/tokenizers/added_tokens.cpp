@@ -39,7 +39,8 @@ std::size_t spaces_after(std::string_view text, std::size_t at) {
 
 }  // namespace
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer) : tokens_(std::move(tokens)) {
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer)
+    : tokens_(std::move(tokens)) {
   std::vector<std::pair<std::string, std::uint32_t>> raw, normalized;
   for (std::uint32_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& token = tokens_[i];
@@ -56,7 +57,8 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* norma
   normalized_ = ByteTrie(std::move(normalized));
 }
 
-std::vector<Section> AddedTokens::split(const ByteTrie& matcher, std::string_view text, bool parse_special) const {
+std::vector<Section> AddedTokens::split(const ByteTrie& matcher, std::string_view text,
+                                        bool parse_special) const {
   std::vector<Section> sections;
   std::size_t done = 0;
   for (std::size_t from = 0;;) {

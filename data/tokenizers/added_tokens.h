@@ -1,6 +1,6 @@
 #pragma once
-// The "added_tokens" of tokenizer.json: texts that are found before the model sees anything. Those marked special are
-// control tokens and are found only where the caller allows it.
+// The "added_tokens" of tokenizer.json: texts that are found before the model sees anything. Those marked
+// special are control tokens and are found only where the caller allows it.
 #include <optional>
 #include <string>
 #include <string_view>

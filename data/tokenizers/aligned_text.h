@@ -1,6 +1,6 @@
 #pragma once
-// Text on its way through normalizers, with the original bytes each of its bytes came from. Untouched text is a view
-// and costs nothing.
+// Text on its way through normalizers, with the original bytes each of its bytes came from. Untouched text is
+// a view and costs nothing.
 #include <cstddef>
 #include <cstdint>
 #include <string>

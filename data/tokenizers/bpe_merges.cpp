@@ -42,7 +42,8 @@ class HeapMerger {
   HeapMerger(const MergeTable& merges, std::vector<Symbol>& symbols)
       : merges_(merges), symbols_(symbols), links_(symbols.size()) {
     const auto count = static_cast<std::uint32_t>(symbols.size());
-    for (std::uint32_t i = 0; i < count; ++i) links_[i] = {i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
+    for (std::uint32_t i = 0; i < count; ++i)
+      links_[i] = {i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
     for (std::uint32_t i = 0; i + 1 < count; ++i) offer(i);
   }
 
@@ -71,7 +72,8 @@ class HeapMerger {
     const std::uint32_t next = links_[position].next;
     if (next == kNone) return;
     const TokenId left = symbols_[position].id, right = symbols_[next].id;
-    if (const auto* merge = merges_.find(left, right)) heap_.push({merge->rank, position, left, right, merge->id});
+    if (const auto* merge = merges_.find(left, right))
+      heap_.push({merge->rank, position, left, right, merge->id});
   }
   bool is_current(const Candidate& c) const {
     if (symbols_[c.position].end == kNone) return false;

@@ -1,6 +1,6 @@
 #pragma once
-// The merge table of a byte pair encoding and the merging itself: the pair of lowest rank first, the leftmost among
-// equals, until no pair of neighbours is in the table.
+// The merge table of a byte pair encoding and the merging itself: the pair of lowest rank first, the leftmost
+// among equals, until no pair of neighbours is in the table.
 #include <cstddef>
 #include <cstdint>
 #include <vector>

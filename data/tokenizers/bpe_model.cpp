@@ -27,7 +27,9 @@ std::string fallback_token(unsigned byte) {
 }  // namespace
 
 BpeModel::BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options)
-    : TokenModel(std::move(vocabulary)), merges_(std::move(merges)), options_(std::move(options)),
+    : TokenModel(std::move(vocabulary)),
+      merges_(std::move(merges)),
+      options_(std::move(options)),
       identity_(next_identity()) {
   for (unsigned byte = 0; byte < 256; ++byte) {
     fallback_ids_[byte] = vocabulary_.find(fallback_token(byte));
@@ -47,7 +49,8 @@ BpeModel::BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options)
 void BpeModel::learn_neighbours() {
   bool fallback = options_.byte_fallback;
   for (const auto& id : fallback_ids_) fallback = fallback && id.has_value();
-  const bool unknown_apart = fallback || !options_.unk || !options_.fuse_unk;  // else runs of unknowns are one token
+  const bool unknown_apart =
+      fallback || !options_.unk || !options_.fuse_unk;  // else runs of unknowns are one token
   parts_ = !options_.bytes && !options_.ignore_merges && options_.continuing_prefix.empty() &&
            options_.word_suffix.empty() && options_.whole_symbols.empty() && unknown_apart;
   if (!parts_) return;
@@ -123,7 +126,8 @@ void BpeModel::character_symbols(std::string_view piece, std::vector<Symbol>& ou
     const std::size_t length = scan_utf8(piece, at).length;
     const std::string_view character = piece.substr(at, length);
     const auto begin = static_cast<std::uint32_t>(at), end = static_cast<std::uint32_t>(at + length);
-    const auto id = plain ? vocabulary_.find(character) : character_id(character, at == 0, end == piece.size());
+    const auto id =
+        plain ? vocabulary_.find(character) : character_id(character, at == 0, end == piece.size());
     at = end;
     const bool was_unknown = std::exchange(last_unknown, false);
     if (id) {
@@ -167,9 +171,10 @@ void BpeModel::tokenize(std::string_view piece, std::vector<Symbol>& out) const 
   for (std::size_t at = previous.length; at <= piece.size();) {
     const bool end = at == piece.size();
     const Scanned c = end ? Scanned{0, 1} : scan_utf8(piece, at);
-    const bool together = !end && (previous.value < 128 && c.value < 128
-                                       ? ascii_neighbours_[previous.value * 128 + c.value]
-                                       : neighbours_.count(std::uint64_t{previous.value} << 32 | c.value) > 0);
+    const bool together =
+        !end && (previous.value < 128 && c.value < 128
+                     ? ascii_neighbours_[previous.value * 128 + c.value]
+                     : neighbours_.count(std::uint64_t{previous.value} << 32 | c.value) > 0);
     if (!together) {
       const std::size_t first = out.size();
       tokenize_part(piece.substr(begin, at - begin), out);
@@ -204,7 +209,8 @@ void BpeModel::tokenize_part(std::string_view piece, std::vector<Symbol>& out) c
     }
     slot.store(piece, symbols);
   }
-  for (std::uint32_t i = 0, at = 0; i < slot.count; at = slot.ends[i++]) out.push_back({slot.ids[i], at, slot.ends[i]});
+  for (std::uint32_t i = 0, at = 0; i < slot.count; at = slot.ends[i++])
+    out.push_back({slot.ids[i], at, slot.ends[i]});
 }
 
 }  // namespace lathe

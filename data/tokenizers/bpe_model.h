@@ -1,5 +1,6 @@
 #pragma once
-// Byte pair encoding over bytes in GPT-2's alphabet or over characters with byte fallback, as in tokenizer.json.
+// Byte pair encoding over bytes in GPT-2's alphabet or over characters with byte fallback, as in
+// tokenizer.json.
 #include <array>
 #include <memory>
 #include <optional>
@@ -14,9 +15,10 @@
 namespace lathe {
 
 struct BpeOptions {
-  bool bytes = true;  // pieces are bytes and the vocabulary is in the byte alphabet; else pieces are characters
-  bool ignore_merges = false;   // a piece that is a token as a whole is that token
-  bool byte_fallback = false;   // an unknown character becomes <0xNN> tokens
+  bool bytes =
+      true;  // pieces are bytes and the vocabulary is in the byte alphabet; else pieces are characters
+  bool ignore_merges = false;  // a piece that is a token as a whole is that token
+  bool byte_fallback = false;  // an unknown character becomes <0xNN> tokens
   bool fuse_unk = false;
   std::optional<TokenId> unk;
   std::string continuing_prefix, word_suffix;
@@ -44,8 +46,8 @@ class BpeModel : public TokenModel {
   // Ids of single bytes by [first][last] of the piece: prefix and suffix make them differ.
   std::array<std::array<std::optional<TokenId>, 256>, 4> byte_ids_;
   std::array<std::optional<TokenId>, 256> fallback_ids_;
-  // Over characters a piece is a whole text. Two neighbours that stand together in no token can always be parted, so
-  // long pieces fall into short parts, which the cache knows.
+  // Over characters a piece is a whole text. Two neighbours that stand together in no token can always be
+  // parted, so long pieces fall into short parts, which the cache knows.
   bool parts_ = false;
   std::unordered_set<std::uint64_t> neighbours_;
   std::vector<bool> ascii_neighbours_;

@@ -35,7 +35,8 @@ PieceCounts count_documents(DocumentStream& documents, KnownPattern pattern, int
   std::vector<std::string> batch;
   const auto flush = [&] {
     parallel_for(workers, static_cast<int>(workers), [&](std::size_t worker) {
-      for (std::size_t i = worker; i < batch.size(); i += workers) count_pieces(batch[i], pattern, partial[worker]);
+      for (std::size_t i = worker; i < batch.size(); i += workers)
+        count_pieces(batch[i], pattern, partial[worker]);
     });
     batch.clear();
   };
@@ -68,7 +69,8 @@ class Learner {
     }
     for (std::uint32_t i = 0; i < words_.size(); ++i) {
       const Word& word = words_[i];
-      for (std::size_t k = 0; k + 1 < word.ids.size(); ++k) count_pair(key(word.ids[k], word.ids[k + 1]), i, word.count);
+      for (std::size_t k = 0; k + 1 < word.ids.size(); ++k)
+        count_pair(key(word.ids[k], word.ids[k + 1]), i, word.count);
     }
     for (const auto& [pair, info] : pairs_) heap_.push({info.count, pair});
   }
@@ -102,7 +104,9 @@ class Learner {
   struct Best {
     std::int64_t count;
     Pair pair;
-    bool operator<(const Best& other) const { return count != other.count ? count < other.count : pair > other.pair; }
+    bool operator<(const Best& other) const {
+      return count != other.count ? count < other.count : pair > other.pair;
+    }
   };
   static Pair key(std::uint32_t left, std::uint32_t right) { return Pair{left} << 32 | right; }
 
@@ -111,7 +115,8 @@ class Learner {
     std::vector<unsigned> order(256);
     for (unsigned byte = 0; byte < 256; ++byte) order[byte] = byte;
     const auto& characters = byte_characters();
-    std::sort(order.begin(), order.end(), [&](unsigned a, unsigned b) { return characters[a] < characters[b]; });
+    std::sort(order.begin(), order.end(),
+              [&](unsigned a, unsigned b) { return characters[a] < characters[b]; });
     for (const unsigned byte : order) {
       id_of_byte[byte] = static_cast<std::uint32_t>(learned_.tokens.size());
       ids_.emplace(characters[byte], id_of_byte[byte]);
@@ -125,12 +130,14 @@ class Learner {
   }
   void merge(Pair pair, std::vector<std::uint32_t> where) {
     const auto left = static_cast<std::uint32_t>(pair >> 32), right = static_cast<std::uint32_t>(pair);
-    // Two merges may spell one token ("i" "ng" and "in" "g"); a pair of such a token may come up a second time.
+    // Two merges may spell one token ("i" "ng" and "in" "g"); a pair of such a token may come up a second
+    // time.
     const auto next_id = static_cast<std::uint32_t>(learned_.tokens.size());
     std::string text = learned_.tokens[left] + learned_.tokens[right];
     const std::uint32_t id = ids_.emplace(text, next_id).first->second;
     if (id == next_id) learned_.tokens.push_back(std::move(text));
-    if (merged_.insert(pair).second) learned_.merges.emplace_back(learned_.tokens[left], learned_.tokens[right]);
+    if (merged_.insert(pair).second)
+      learned_.merges.emplace_back(learned_.tokens[left], learned_.tokens[right]);
     std::sort(where.begin(), where.end());
     where.erase(std::unique(where.begin(), where.end()), where.end());
     grown_.clear();
@@ -139,7 +146,8 @@ class Learner {
     std::sort(grown_.begin(), grown_.end());
     grown_.erase(std::unique(grown_.begin(), grown_.end()), grown_.end());
     for (const Pair changed : grown_) {
-      if (const auto found = pairs_.find(changed); found != pairs_.end()) heap_.push({found->second.count, changed});
+      if (const auto found = pairs_.find(changed); found != pairs_.end())
+        heap_.push({found->second.count, changed});
     }
   }
   void merge_in_word(std::uint32_t index, std::uint32_t left, std::uint32_t right, std::uint32_t id) {

@@ -14,8 +14,8 @@ struct LearnedBpe {
   std::vector<std::pair<std::string, std::string>> merges;
 };
 
-// The commonest pair is merged first; among equals the one of smaller ids. Stops early when no pair occurs twice.
-// The result depends on the documents alone: counts are sums and every order is fixed.
+// The commonest pair is merged first; among equals the one of smaller ids. Stops early when no pair occurs
+// twice. The result depends on the documents alone: counts are sums and every order is fixed.
 LearnedBpe learn_byte_bpe(DocumentStream& documents, KnownPattern pattern, std::size_t vocab_size,
                           const std::string& special, int threads);
 

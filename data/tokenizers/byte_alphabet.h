@@ -1,6 +1,6 @@
 #pragma once
-// GPT-2's way to write bytes as printable characters: the 188 visible Latin-1 characters stand for themselves, the other
-// 68 bytes for U+0100, U+0101 ... in order.
+// GPT-2's way to write bytes as printable characters: the 188 visible Latin-1 characters stand for
+// themselves, the other 68 bytes for U+0100, U+0101 ... in order.
 #include <array>
 #include <cstdint>
 #include <optional>

@@ -3,12 +3,15 @@
 namespace lathe {
 
 ByteTrie::ByteTrie(std::vector<std::pair<std::string, std::uint32_t>> entries) {
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<Range> open{{0, entries.size(), 0, 0}};
-  for (std::size_t next = 0; next < open.size(); ++next) {  // breadth first, so that a node's edges lie together
+  for (std::size_t next = 0; next < open.size();
+       ++next) {  // breadth first, so that a node's edges lie together
     Range range = open[next];
     while (range.begin < range.end && entries[range.begin].first.size() == range.depth) {
-      if (range.depth > 0 && nodes_[range.node].value == kNoValue) nodes_[range.node].value = entries[range.begin].second;
+      if (range.depth > 0 && nodes_[range.node].value == kNoValue)
+        nodes_[range.node].value = entries[range.begin].second;
       ++range.begin;
     }
     nodes_[range.node].first_edge = static_cast<std::uint32_t>(edges_.size());

@@ -33,7 +33,8 @@ class ByteTrie {
     std::uint32_t value;
   };
   std::optional<Match> longest(std::string_view text, std::size_t at) const;
-  std::optional<Match> next_longest(std::string_view text, std::size_t from) const;  // the leftmost, there the longest
+  std::optional<Match> next_longest(std::string_view text,
+                                    std::size_t from) const;  // the leftmost, there the longest
 
  private:
   static constexpr std::uint32_t kNoValue = ~std::uint32_t{0};
@@ -45,11 +46,13 @@ class ByteTrie {
     unsigned char byte;
     std::uint32_t node;
   };
-  std::uint32_t child(std::uint32_t node, unsigned char byte) const {  // 0: none, for nobody points at the root
+  std::uint32_t child(std::uint32_t node,
+                      unsigned char byte) const {  // 0: none, for nobody points at the root
     if (node == 0) return roots_[byte];
     const Edge* first = edges_.data() + nodes_[node].first_edge;
     const Edge* last = first + nodes_[node].edges;
-    const Edge* edge = std::lower_bound(first, last, byte, [](const Edge& e, unsigned char b) { return e.byte < b; });
+    const Edge* edge =
+        std::lower_bound(first, last, byte, [](const Edge& e, unsigned char b) { return e.byte < b; });
     return edge != last && edge->byte == byte ? edge->node : 0;
   }
   struct Range {  // of sorted entries that share `depth` bytes

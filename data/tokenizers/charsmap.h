@@ -1,6 +1,6 @@
 #pragma once
-// SentencePiece's precompiled_charsmap: a double array trie (Aoe 1989, in darts-clone's layout) from character sequences to
-// their normal forms. Every step is checked against the bounds of an untrusted file.
+// SentencePiece's precompiled_charsmap: a double array trie (Aoe 1989, in darts-clone's layout) from
+// character sequences to their normal forms. Every step is checked against the bounds of an untrusted file.
 #include <cstddef>
 #include <cstdint>
 #include <optional>

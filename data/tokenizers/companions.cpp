@@ -36,8 +36,8 @@ std::string token_name(const Json& object, const char* key) {
   return {};
 }
 
-std::optional<TokenId> by_companions(const Companions& companions, const char* role, const TokenizerParts& parts,
-                                     const std::string& where) {
+std::optional<TokenId> by_companions(const Companions& companions, const char* role,
+                                     const TokenizerParts& parts, const std::string& where) {
   const std::string key = std::string(role) + "_token";
   for (const Json* file : {&companions.config, &companions.map}) {
     const std::string name = token_name(*file, key.c_str());
@@ -54,7 +54,8 @@ std::optional<TokenId> by_companions(const Companions& companions, const char* r
   if (id.is_array() && !id.empty()) id = id.front();
   if (!id.is_number_integer()) return std::nullopt;
   const auto value = id.get<std::int64_t>();
-  require(value >= 0 && value < (std::int64_t{1} << 24), where, ": generation_config.json: '", id_key, "' is ", value);
+  require(value >= 0 && value < (std::int64_t{1} << 24), where, ": generation_config.json: '", id_key,
+          "' is ", value);
   return static_cast<TokenId>(value);
 }
 
@@ -86,7 +87,8 @@ Companions read_companions(const std::string& folder) {
 
 void find_special_tokens(const Companions& companions, TokenizerParts& parts, const std::string& where) {
   SpecialTokens& special = parts.special;
-  const auto find = [&](std::optional<TokenId>& id, const char* role, std::initializer_list<const char*> names) {
+  const auto find = [&](std::optional<TokenId>& id, const char* role,
+                        std::initializer_list<const char*> names) {
     if (const auto named = by_companions(companions, role, parts, where)) id = named;
     if (!id && companions.config.is_null() && companions.map.is_null()) id = by_name(parts, names);
   };

@@ -1,6 +1,6 @@
 #pragma once
-// The files beside tokenizer.json that name the special tokens: tokenizer_config.json, special_tokens_map.json and
-// generation_config.json. Any of them may be absent.
+// The files beside tokenizer.json that name the special tokens: tokenizer_config.json,
+// special_tokens_map.json and generation_config.json. Any of them may be absent.
 #include <string>
 
 #include "data/tokenizers/pipeline_tokenizer.h"
@@ -17,7 +17,8 @@ Companions read_companions(const std::string& folder);
 // Fills parts.special: by the companions, else by the names everybody uses.
 void find_special_tokens(const Companions& companions, TokenizerParts& parts, const std::string& where);
 
-// tokenizer_config.json of a tokenizer that has none: class PreTrainedTokenizerFast and the special tokens' texts.
+// tokenizer_config.json of a tokenizer that has none: class PreTrainedTokenizerFast and the special tokens'
+// texts.
 std::string make_tokenizer_config(const TokenizerParts& parts);
 
 }  // namespace lathe

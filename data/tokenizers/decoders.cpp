@@ -152,7 +152,8 @@ void add(const Json& value, const std::string& where, DecoderChain& chain) {
     chain.push_back(std::make_unique<FuseDecoder>());
   } else if (type == "Metaspace") {
     const bool old_prefix = json_get_or<bool>(value, "add_prefix_space", true, where);
-    const auto scheme = json_get_or<std::string>(value, "prepend_scheme", old_prefix ? "always" : "never", where);
+    const auto scheme =
+        json_get_or<std::string>(value, "prepend_scheme", old_prefix ? "always" : "never", where);
     const auto mark = json_get_or<std::string>(value, "replacement", "\xE2\x96\x81", where);
     require(!mark.empty(), where, ": decoder Metaspace: 'replacement' is empty");
     chain.push_back(std::make_unique<MetaspaceDecoder>(mark, scheme != "never"));
@@ -164,7 +165,8 @@ void add(const Json& value, const std::string& where, DecoderChain& chain) {
       require(!from.empty(), where, ": decoder Replace: its pattern is empty");
       chain.push_back(std::make_unique<LiteralReplaceDecoder>(from, content));
     } else {
-      chain.push_back(std::make_unique<ReplaceDecoder>(Regex(json_get<std::string>(pattern, "Regex", where), where), content));
+      chain.push_back(std::make_unique<ReplaceDecoder>(
+          Regex(json_get<std::string>(pattern, "Regex", where), where), content));
     }
   } else if (type == "Strip") {
     const auto content = json_get<std::string>(value, "content", where);
@@ -176,7 +178,8 @@ void add(const Json& value, const std::string& where, DecoderChain& chain) {
     require(!suffix.empty(), where, ": decoder BPEDecoder: 'suffix' is empty");
     chain.push_back(std::make_unique<WordSuffixDecoder>(suffix));
   } else {
-    fail(where, ": decoder '", type, "' is not supported; supported are ByteLevel, ByteFallback, Fuse, Metaspace, ",
+    fail(where, ": decoder '", type,
+         "' is not supported; supported are ByteLevel, ByteFallback, Fuse, Metaspace, ",
          "Replace, Strip, BPEDecoder and Sequence");
   }
 }

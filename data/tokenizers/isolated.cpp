@@ -80,8 +80,8 @@ std::string run_isolated(const std::string& what, const std::function<std::strin
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return bytes;
   if (WIFEXITED(status) && WEXITSTATUS(status) == kThrew) throw Error(said(log.get()));
-  fail(what, ": ", WIFSIGNALED(status) ? cat("it was killed by signal ", WTERMSIG(status)) : "it gave up", ": ",
-       said(log.get()));
+  fail(what, ": ", WIFSIGNALED(status) ? cat("it was killed by signal ", WTERMSIG(status)) : "it gave up",
+       ": ", said(log.get()));
 }
 
 }  // namespace lathe

@@ -1,6 +1,6 @@
 #pragma once
-// Runs work of a library that ends the whole program on inputs it does not like: in a child process, which hands back
-// bytes. The child's death is an Error with the last it said.
+// Runs work of a library that ends the whole program on inputs it does not like: in a child process, which
+// hands back bytes. The child's death is an Error with the last it said.
 #include <functional>
 #include <string>
 

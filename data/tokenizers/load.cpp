@@ -20,13 +20,16 @@ bool has_file(const TokenizerParts& parts, const std::string& name) {
 }
 
 std::string find_tokenizer(const std::string& path) {
-  require(fs::exists(path), path, ": no such file or folder; wanted a tokenizer.json, a SentencePiece .model or a folder");
+  require(fs::exists(path), path,
+          ": no such file or folder; wanted a tokenizer.json, a SentencePiece .model or a folder");
   if (!fs::is_directory(path)) return path;
   for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
     const fs::path file = fs::path(path) / name;
     if (fs::exists(file)) return file.string();
   }
-  fail(path, ": no tokenizer here; wanted tokenizer.json or tokenizer.model (a folder with vocab.json and merges.txt ",
+  fail(path,
+       ": no tokenizer here; wanted tokenizer.json or tokenizer.model (a folder with vocab.json and "
+       "merges.txt ",
        "alone can be converted with transformers' save_pretrained)");
 }
 
@@ -60,15 +63,18 @@ void add_around(const Json& config, TokenizerParts& parts) {
     return config.contains(key) && config.at(key).is_boolean() ? config.at(key).get<bool>() : otherwise;
   };
   if (parts.special.bos && flag("add_bos_token", llama)) parts.before.push_back(*parts.special.bos);
-  if (parts.special.eos && flag("add_eos_token", name.rfind("T5", 0) == 0)) parts.after.push_back(*parts.special.eos);
+  if (parts.special.eos && flag("add_eos_token", name.rfind("T5", 0) == 0))
+    parts.after.push_back(*parts.special.eos);
 }
 
-// The config that goes with the tokenizer.json made from a .model: its own, but of the class that reads that file.
+// The config that goes with the tokenizer.json made from a .model: its own, but of the class that reads that
+// file.
 void use_fast_class(Companions& companions) {
   if (!companions.config.is_object()) return;
   companions.config["tokenizer_class"] = "PreTrainedTokenizerFast";
   companions.config["clean_up_tokenization_spaces"] = false;
-  for (const char* key : {"auto_map", "sp_model_kwargs", "legacy", "use_default_system_prompt"}) companions.config.erase(key);
+  for (const char* key : {"auto_map", "sp_model_kwargs", "legacy", "use_default_system_prompt"})
+    companions.config.erase(key);
   for (TokenizerFile& file : companions.files) {
     if (file.name == "tokenizer_config.json") file.content = companions.config.dump(2) + "\n";
   }
@@ -93,11 +99,13 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   const std::string file = find_tokenizer(path);
   const std::string folder = fs::path(file).parent_path().string();
   std::string content = read_file(file, kMaxBytes);
-  const bool json = content.find_first_not_of(" \t\r\n") != content.npos && content[content.find_first_not_of(" \t\r\n")] == '{';
+  const bool json = content.find_first_not_of(" \t\r\n") != content.npos &&
+                    content[content.find_first_not_of(" \t\r\n")] == '{';
   if (!json) return tokenizer_from_sentencepiece(std::move(content), read_companions(folder), file);
   Companions companions = read_companions(folder);
   if (fs::exists(fs::path(folder) / "tokenizer.model")) {  // goes along to engines that want it
-    companions.files.push_back({"tokenizer.model", read_file((fs::path(folder) / "tokenizer.model").string(), kMaxBytes)});
+    companions.files.push_back(
+        {"tokenizer.model", read_file((fs::path(folder) / "tokenizer.model").string(), kMaxBytes)});
   }
   return tokenizer_from_json(std::move(content), companions, file);
 }

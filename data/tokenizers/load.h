@@ -11,7 +11,8 @@ namespace lathe {
 // The text of a tokenizer.json, kept as it is in files().
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string content, const Companions& companions,
                                                const std::string& where);
-// The bytes of a SentencePiece .model. files() holds it, and an equal tokenizer.json for engines that read that.
+// The bytes of a SentencePiece .model. files() holds it, and an equal tokenizer.json for engines that read
+// that.
 std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(std::string content, const Companions& companions,
                                                         const std::string& where);
 // Parts from any format: special ids and the missing files are added.

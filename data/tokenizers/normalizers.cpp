@@ -60,7 +60,8 @@ class Replace : public Normalizer {
 
 class ReplaceLiteral : public Normalizer {
  public:
-  ReplaceLiteral(std::string from, std::string content) : from_(std::move(from)), content_(std::move(content)) {}
+  ReplaceLiteral(std::string from, std::string content)
+      : from_(std::move(from)), content_(std::move(content)) {}
   AlignedText apply(AlignedText text) const override {
     const std::string_view view = text.view();
     std::size_t found = view.find(from_);
@@ -141,7 +142,8 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& value, const std::string
     if (map.empty()) return nullptr;
     return make_precompiled(Charsmap(decode_base64(map, where), where));
   }
-  fail(where, ": normalizer '", type, "' is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, ",
+  fail(where, ": normalizer '", type,
+       "' is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, ",
        "Prepend, Replace, Strip, Precompiled and Sequence");
 }
 

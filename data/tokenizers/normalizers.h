@@ -1,6 +1,6 @@
 #pragma once
-// The "normalizer" of tokenizer.json: changes of the text before it is split, each keeping track of where its bytes came
-// from.
+// The "normalizer" of tokenizer.json: changes of the text before it is split, each keeping track of where its
+// bytes came from.
 #include <memory>
 #include <string>
 

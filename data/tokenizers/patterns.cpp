@@ -43,7 +43,8 @@ class Scanner {
     while (byte(at) == '\r' || byte(at) == '\n') ++at;
     return at;
   }
-  // \s+(?!\S)|\s+ : the whole run at the end of the text; else all of it but the last character; else that one.
+  // \s+(?!\S)|\s+ : the whole run at the end of the text; else all of it but the last character; else that
+  // one.
   std::size_t spaces(std::size_t at) const {
     std::size_t last = at, end = at;
     while (!ended(end)) {
@@ -124,7 +125,8 @@ std::size_t match_llama3(const Scanner& scan, std::size_t at, int digits) {
   }
   const bool has_next = !scan.ended(end);
   const Seen next = has_next ? scan.look(end) : Seen{CharClass::Space, 0, 0};
-  if (c.value != '\r' && c.value != '\n' && next.kind == CharClass::Letter) return scan.run(end, CharClass::Letter);
+  if (c.value != '\r' && c.value != '\n' && next.kind == CharClass::Letter)
+    return scan.run(end, CharClass::Letter);
   if (c.kind == CharClass::Other) return scan.newlines(scan.run(end, CharClass::Other));
   if (c.value == ' ' && next.kind == CharClass::Other) return scan.newlines(scan.run(end, CharClass::Other));
   const std::size_t newline = scan.through_newline(at);
@@ -135,9 +137,12 @@ std::size_t match_llama3(const Scanner& scan, std::size_t at, int digits) {
 
 std::string_view pattern_text(KnownPattern pattern) {
   switch (pattern) {
-    case KnownPattern::Gpt2: return kGpt2;
-    case KnownPattern::Llama3: return kLlama3;
-    case KnownPattern::Qwen2: return kQwen2;
+    case KnownPattern::Gpt2:
+      return kGpt2;
+    case KnownPattern::Llama3:
+      return kLlama3;
+    case KnownPattern::Qwen2:
+      return kQwen2;
   }
   return {};
 }
@@ -152,9 +157,12 @@ std::optional<KnownPattern> known_pattern(std::string_view regex) {
 std::size_t match_end(KnownPattern pattern, std::string_view text, std::size_t at) {
   const Scanner scan(text);
   switch (pattern) {
-    case KnownPattern::Gpt2: return match_gpt2(scan, at);
-    case KnownPattern::Llama3: return match_llama3(scan, at, 3);
-    case KnownPattern::Qwen2: return match_llama3(scan, at, 1);
+    case KnownPattern::Gpt2:
+      return match_gpt2(scan, at);
+    case KnownPattern::Llama3:
+      return match_llama3(scan, at, 3);
+    case KnownPattern::Qwen2:
+      return match_llama3(scan, at, 1);
   }
   return text.size();
 }

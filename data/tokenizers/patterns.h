@@ -1,6 +1,6 @@
 #pragma once
-// The pre-tokenizer patterns of GPT-2, Llama 3 and Qwen 2 as hand-written scanners, equal to the regular expressions
-// (tests/unit/data/tokenizers/patterns_test.cpp) and an order of magnitude faster.
+// The pre-tokenizer patterns of GPT-2, Llama 3 and Qwen 2 as hand-written scanners, equal to the regular
+// expressions (tests/unit/data/tokenizers/patterns_test.cpp) and an order of magnitude faster.
 #include <cstddef>
 #include <optional>
 #include <string_view>
@@ -12,7 +12,8 @@ enum class KnownPattern { Gpt2, Llama3, Qwen2 };
 std::string_view pattern_text(KnownPattern pattern);  // the regular expression, as published
 std::optional<KnownPattern> known_pattern(std::string_view regex);
 
-// End of the match that starts at `at` < text.size(). The patterns leave no gaps: matches cover the whole text.
+// End of the match that starts at `at` < text.size(). The patterns leave no gaps: matches cover the whole
+// text.
 std::size_t match_end(KnownPattern pattern, std::string_view text, std::size_t at);
 
 template <class Sink>

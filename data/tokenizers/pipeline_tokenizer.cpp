@@ -24,7 +24,8 @@ std::string Tokenizer::fingerprint() const {
 }
 
 PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
-    : parts_(std::move(parts)), added_(parts_.added, parts_.normalizer.get()),
+    : parts_(std::move(parts)),
+      added_(parts_.added, parts_.normalizer.get()),
       vocab_size_(parts_.model->vocabulary().size()) {
   for (const AddedToken& token : added_.all()) vocab_size_ = std::max<std::size_t>(vocab_size_, token.id + 1);
 }
@@ -85,7 +86,8 @@ std::string PipelineTokenizer::decode(const std::vector<TokenId>& ids, bool keep
   }
   for (const auto& step : parts_.decoder) step->apply(tokens);
   std::string text;
-  const bool spaced = parts_.decoder.empty();  // as the tokenizers library joins tokens when it has no decoder
+  const bool spaced =
+      parts_.decoder.empty();  // as the tokenizers library joins tokens when it has no decoder
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (spaced && i > 0) text += ' ';
     text += tokens[i];

@@ -1,6 +1,6 @@
 #pragma once
-// The one Tokenizer of this house: added tokens, normalizer, pre-tokenizer, model, post-processor and decoder in a row,
-// as tokenizer.json lays them out. SentencePiece models are put into the same parts.
+// The one Tokenizer of this house: added tokens, normalizer, pre-tokenizer, model, post-processor and decoder
+// in a row, as tokenizer.json lays them out. SentencePiece models are put into the same parts.
 #include <memory>
 #include <string>
 #include <vector>

@@ -21,7 +21,9 @@ class KnownSplit : public PreTokenizer {
     pieces.reserve(tokens.text.size() / 4 + 1);
     for (const Span& piece : tokens.pieces) {
       const std::string_view text = tokens.text.view().substr(piece.begin, piece.end - piece.begin);
-      split_by(pattern_, text, [&](std::size_t b, std::size_t e) { pieces.push_back({piece.begin + b, piece.begin + e}); });
+      split_by(pattern_, text, [&](std::size_t b, std::size_t e) {
+        pieces.push_back({piece.begin + b, piece.begin + e});
+      });
     }
     tokens.pieces = std::move(pieces);
   }
@@ -73,9 +75,11 @@ class Prefix : public PreTokenizer {
  private:
   void append(const AlignedText& text, const Span& piece, AlignedText& out) const {
     const std::string_view view = text.view().substr(piece.begin, piece.end - piece.begin);
-    const bool starts = view.substr(0, prefix_.size()) == prefix_ || (replace_spaces_ && view.substr(0, 1) == " ");
+    const bool starts =
+        view.substr(0, prefix_.size()) == prefix_ || (replace_spaces_ && view.substr(0, 1) == " ");
     const std::size_t at = text.origin(piece.begin, piece.end).begin;
-    if (!starts && (where_ == Where::Always || (where_ == Where::First && at == 0))) out.append(prefix_, {at, at});
+    if (!starts && (where_ == Where::Always || (where_ == Where::First && at == 0)))
+      out.append(prefix_, {at, at});
     if (!replace_spaces_) return out.copy(text, piece.begin, piece.end);
     for (std::size_t i = piece.begin; i < piece.end;) {
       const std::size_t space = std::min(text.view().find(' ', i), piece.end);
@@ -112,7 +116,8 @@ Matcher match_regex(Regex regex) {
 }
 
 bool is_punctuation(char32_t c) {
-  if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
+  if (c < 0x80)
+    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
   return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_P_MASK) != 0;
 }
 
@@ -149,7 +154,8 @@ class Builder {
       const auto delimiter = json_get<std::string>(value, "delimiter", where_);
       push(match_regex(Regex(escape_regex(delimiter), where_)), SplitBehavior::Removed);
     } else {
-      fail(where_, ": pre_tokenizer '", type, "' is not supported; supported are ByteLevel, Split, Metaspace, Digits, ",
+      fail(where_, ": pre_tokenizer '", type,
+           "' is not supported; supported are ByteLevel, Split, Metaspace, Digits, ",
            "Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit and Sequence");
     }
   }
@@ -172,13 +178,15 @@ class Builder {
     const bool invert = json_get_or<bool>(value, "invert", false, where_);
     const Json pattern = json_get<Json>(value, "pattern", where_);
     if (pattern.contains("String")) {
-      push(match_regex(Regex(escape_regex(json_get<std::string>(pattern, "String", where_)), where_)), behavior, invert);
+      push(match_regex(Regex(escape_regex(json_get<std::string>(pattern, "String", where_)), where_)),
+           behavior, invert);
       return;
     }
     const auto regex = json_get<std::string>(pattern, "Regex", where_);
     const auto known = known_pattern(regex);
     // A known pattern leaves no gaps, so isolating matches and removing gaps come to the same.
-    const bool keeps_matches = invert ? behavior == SplitBehavior::Removed : behavior == SplitBehavior::Isolated;
+    const bool keeps_matches =
+        invert ? behavior == SplitBehavior::Removed : behavior == SplitBehavior::Isolated;
     if (known && (keeps_matches || (invert && behavior == SplitBehavior::Isolated))) {
       plan.steps.push_back(std::make_unique<KnownSplit>(*known));
     } else {
@@ -188,10 +196,11 @@ class Builder {
   void metaspace(const Json& value) {
     const auto mark = json_get_or<std::string>(value, "replacement", "\xE2\x96\x81", where_);
     const bool old_prefix = json_get_or<bool>(value, "add_prefix_space", true, where_);
-    const auto scheme = json_get_or<std::string>(value, "prepend_scheme", old_prefix ? "always" : "never", where_);
-    require(scheme == "always" || scheme == "first" || scheme == "never", where_, ": Metaspace: prepend_scheme '", scheme,
-            "' is unknown; known are always, first, never");
-    const auto where = scheme == "always" ? Prefix::Where::Always
+    const auto scheme =
+        json_get_or<std::string>(value, "prepend_scheme", old_prefix ? "always" : "never", where_);
+    require(scheme == "always" || scheme == "first" || scheme == "never", where_,
+            ": Metaspace: prepend_scheme '", scheme, "' is unknown; known are always, first, never");
+    const auto where = scheme == "always"  ? Prefix::Where::Always
                        : scheme == "first" ? Prefix::Where::First
                                            : Prefix::Where::Never;
     plan.steps.push_back(std::make_unique<Prefix>(mark, where, true));

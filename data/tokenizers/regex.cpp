@@ -31,16 +31,28 @@ std::string translate_escape(char c, bool in_class, std::string_view pattern, co
     return in_class ? std::string(members) : "[" + std::string(members) + "]";
   };
   switch (c) {
-    case 's': return as_class(kSpaces);
-    case 'w': return as_class(kWord);
-    case 'd': return "\\p{Nd}";
-    case 'D': return "\\P{Nd}";
+    case 's':
+      return as_class(kSpaces);
+    case 'w':
+      return as_class(kWord);
+    case 'd':
+      return "\\p{Nd}";
+    case 'D':
+      return "\\P{Nd}";
     case 'S':
     case 'W':
       if (in_class) refuse(where, pattern, cat("\\", c, " inside brackets"));
       return "[^" + std::string(c == 'S' ? kSpaces : kWord) + "]";
-    case 'p': case 'P': case 'n': case 'r': case 't': case 'f': case 'x': return std::string("\\") + c;
-    default: break;
+    case 'p':
+    case 'P':
+    case 'n':
+    case 'r':
+    case 't':
+    case 'f':
+    case 'x':
+      return std::string("\\") + c;
+    default:
+      break;
   }
   const bool letter_or_digit = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   if (letter_or_digit) refuse(where, pattern, cat("\\", c));
@@ -68,7 +80,8 @@ std::string translate_regex(std::string_view pattern, const std::string& where) 
     }
     if (in_class) {
       if (c == '[') refuse(where, pattern, "brackets inside brackets");
-      if (c == '&' && i + 1 < pattern.size() && pattern[i + 1] == '&') refuse(where, pattern, "&& inside brackets");
+      if (c == '&' && i + 1 < pattern.size() && pattern[i + 1] == '&')
+        refuse(where, pattern, "&& inside brackets");
       in_class = c != ']';
     } else if (c == '[') {
       in_class = true;
@@ -81,7 +94,8 @@ std::string translate_regex(std::string_view pattern, const std::string& where) 
       refuse(where, pattern, "'+' after braces");
     } else if (c == '(' && i + 2 < pattern.size() && pattern[i + 1] == '?') {
       const char kind = pattern[i + 2];
-      const bool ignore_case = kind == 'i' && i + 3 < pattern.size() && (pattern[i + 3] == ':' || pattern[i + 3] == ')');
+      const bool ignore_case =
+          kind == 'i' && i + 3 < pattern.size() && (pattern[i + 3] == ':' || pattern[i + 3] == ')');
       if (kind != ':' && kind != '!' && kind != '=' && kind != '<' && kind != '>' && !ignore_case) {
         refuse(where, pattern, cat("the group '(?", kind, "'"));
       }
@@ -95,7 +109,8 @@ std::string escape_regex(std::string_view literal) {
   std::string out;
   for (const char c : literal) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = byte >= 0x80 || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    const bool plain =
+        byte >= 0x80 || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     if (!plain) out += '\\';
     out += c;
   }
@@ -115,11 +130,10 @@ Regex::Regex(const std::string& pattern, const std::string& where) : pattern_(pa
   pcre2_compile_context* options = pcre2_compile_context_create(nullptr);
   pcre2_set_newline(options, PCRE2_NEWLINE_LF);
   code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                             PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
-                             options);
+                             PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, options);
   pcre2_compile_context_free(options);
-  require(code->code != nullptr, where, ": the regular expression '", pattern, "' does not compile: ",
-          pcre_message(error));
+  require(code->code != nullptr, where, ": the regular expression '", pattern,
+          "' does not compile: ", pcre_message(error));
   pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE);
   code_ = std::move(code);
 }
@@ -145,12 +159,12 @@ bool Regex::find(std::string_view text, std::size_t at, std::size_t& begin, std:
   // The text is checked once, before its first match; checking it before every match would be quadratic.
   std::uint32_t options = at == 0 ? 0 : PCRE2_NO_UTF_CHECK;
   while (at <= text.size()) {
-    const int found = pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, options,
-                                  scratch.data, scratch.context);
+    const int found = pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
+                                  options, scratch.data, scratch.context);
     options = PCRE2_NO_UTF_CHECK;
     if (found == PCRE2_ERROR_NOMATCH) return false;
-    require(found >= 0, where_, ": the regular expression '", pattern_, "' gave up on a text of ", text.size(),
-            " bytes: ", pcre_message(found));
+    require(found >= 0, where_, ": the regular expression '", pattern_, "' gave up on a text of ",
+            text.size(), " bytes: ", pcre_message(found));
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(scratch.data);
     begin = range[0];
     end = range[1];

@@ -1,6 +1,7 @@
 #pragma once
-// Regular expressions of tokenizer files: PCRE2 with Unicode, compiled just in time, with a limit on the work of one match.
-// tokenizer.json means Oniguruma's syntax; what would mean something else here is an Error by name.
+// Regular expressions of tokenizer files: PCRE2 with Unicode, compiled just in time, with a limit on the work
+// of one match. tokenizer.json means Oniguruma's syntax; what would mean something else here is an Error by
+// name.
 #include <cstddef>
 #include <memory>
 #include <string>

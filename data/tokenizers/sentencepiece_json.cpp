@@ -8,8 +8,9 @@ namespace lathe {
 namespace {
 
 constexpr const char* kMark = "\xE2\x96\x81";  // U+2581
-// A mark in the text is written as an escape of private characters, and so is the escape itself: nothing is lost.
-constexpr const char* kEscape = "\xF3\xB2\x96\x81";         // U+F2581
+// A mark in the text is written as an escape of private characters, and so is the escape itself: nothing is
+// lost.
+constexpr const char* kEscape = "\xF3\xB2\x96\x81";  // U+F2581
 constexpr const char* kEscapedEscape = "\xF3\xB2\x96\x81\xF3\xB2\x96\x80";
 constexpr const char* kEscapedMark = "\xF3\xB2\x96\x81\xF3\xB2\x96\x82";
 
@@ -59,13 +60,19 @@ Json added_tokens(const SentencePieceModel& model) {
     const SentencePiece& piece = model.pieces[id];
     const bool control = piece.type == PieceType::Unknown || piece.type == PieceType::Control;
     if (!control && piece.type != PieceType::UserDefined) continue;
-    tokens.push_back({{"id", id}, {"content", piece.text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false},
-                      {"normalized", false}, {"special", control}});
+    tokens.push_back({{"id", id},
+                      {"content", piece.text},
+                      {"single_word", false},
+                      {"lstrip", false},
+                      {"rstrip", false},
+                      {"normalized", false},
+                      {"special", control}});
   }
   return tokens;
 }
 
-Json post_processor(const SentencePieceModel& model, const std::vector<TokenId>& before, const std::vector<TokenId>& after) {
+Json post_processor(const SentencePieceModel& model, const std::vector<TokenId>& before,
+                    const std::vector<TokenId>& after) {
   if (before.empty() && after.empty()) return nullptr;
   Json single = Json::array(), tokens = Json::object();
   const auto add = [&](TokenId id) {
@@ -78,7 +85,8 @@ Json post_processor(const SentencePieceModel& model, const std::vector<TokenId>&
   for (const TokenId id : after) add(id);
   Json pair = single;
   pair.push_back({{"Sequence", {{"id", "B"}, {"type_id", 1}}}});
-  for (const TokenId id : after) pair.push_back({{"SpecialToken", {{"id", model.pieces[id].text}, {"type_id", 1}}}});
+  for (const TokenId id : after)
+    pair.push_back({{"SpecialToken", {{"id", model.pieces[id].text}, {"type_id", 1}}}});
   return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", tokens}};
 }
 
@@ -109,8 +117,8 @@ Json bpe(const SentencePieceModel& model) {
   return value;
 }
 
-// The tokenizers library looks for every entry in the text, <0x41> and </s> too. Those that must not be found get a
-// score below what any other way to cut their characters sums up to.
+// The tokenizers library looks for every entry in the text, <0x41> and </s> too. Those that must not be found
+// get a score below what any other way to cut their characters sums up to.
 Json unigram(const SentencePieceModel& model) {
   double lowest = 0;
   for (const SentencePiece& piece : model.pieces) lowest = std::min(lowest, static_cast<double>(piece.score));
@@ -121,7 +129,9 @@ Json unigram(const SentencePieceModel& model) {
     vocabulary.push_back(Json::array({piece.text, found ? static_cast<double>(piece.score) : hidden}));
   }
   const auto unk = unknown_id(model);
-  return {{"type", "Unigram"}, {"unk_id", unk ? Json(*unk) : Json(nullptr)}, {"vocab", vocabulary},
+  return {{"type", "Unigram"},
+          {"unk_id", unk ? Json(*unk) : Json(nullptr)},
+          {"vocab", vocabulary},
           {"byte_fallback", model.byte_fallback}};
 }
 

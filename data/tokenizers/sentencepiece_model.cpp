@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t kMaxPieces = 1 << 24, kMaxPieceBytes = 4096;
 
-// One message of the wire format: fields as (number, value), where a value is a varint, 4 or 8 bytes, or bytes.
+// One message of the wire format: fields as (number, value), where a value is a varint, 4 or 8 bytes, or
+// bytes.
 class WireReader {
  public:
   WireReader(std::string_view bytes, const std::string& where) : bytes_(bytes), where_(where) {}
@@ -20,11 +21,20 @@ class WireReader {
     const std::uint64_t tag = varint();
     field_ = tag >> 3;
     switch (tag & 7) {
-      case 0: number_ = varint(); break;
-      case 1: content_ = take(8); break;
-      case 2: content_ = take(varint()); break;
-      case 5: content_ = take(4); break;
-      default: fail(where_, ": not a SentencePiece model: wire type ", tag & 7, " at byte ", at_);
+      case 0:
+        number_ = varint();
+        break;
+      case 1:
+        content_ = take(8);
+        break;
+      case 2:
+        content_ = take(varint());
+        break;
+      case 5:
+        content_ = take(4);
+        break;
+      default:
+        fail(where_, ": not a SentencePiece model: wire type ", tag & 7, " at byte ", at_);
     }
     return true;
   }
@@ -33,7 +43,8 @@ class WireReader {
   bool flag() const { return number_ != 0; }
   std::string_view content() const { return content_; }
   float real() const {
-    require(content_.size() == 4, where_, ": not a SentencePiece model: a score of ", content_.size(), " bytes");
+    require(content_.size() == 4, where_, ": not a SentencePiece model: a score of ", content_.size(),
+            " bytes");
     float value;
     std::memcpy(&value, content_.data(), 4);
     return value;
@@ -70,12 +81,13 @@ SentencePiece parse_piece(std::string_view bytes, const std::string& where) {
     if (reader.field() == 1) piece.text = reader.content();
     if (reader.field() == 2) piece.score = reader.real();
     if (reader.field() == 3) {
-      require(reader.number() >= 1 && reader.number() <= 6, where, ": piece type ", reader.number(), " is unknown");
+      require(reader.number() >= 1 && reader.number() <= 6, where, ": piece type ", reader.number(),
+              " is unknown");
       piece.type = static_cast<PieceType>(reader.number());
     }
   }
-  require(!piece.text.empty() && piece.text.size() <= kMaxPieceBytes, where, ": a piece of ", piece.text.size(),
-          " bytes; wanted 1 to ", kMaxPieceBytes);
+  require(!piece.text.empty() && piece.text.size() <= kMaxPieceBytes, where, ": a piece of ",
+          piece.text.size(), " bytes; wanted 1 to ", kMaxPieceBytes);
   require(!first_invalid_utf8(piece.text), where, ": a piece is not valid UTF-8");
   require(std::isfinite(piece.score), where, ": piece '", piece.text, "' has a score that is not finite");
   return piece;
@@ -85,18 +97,27 @@ void parse_trainer(std::string_view bytes, SentencePieceModel& model, const std:
   for (WireReader reader(bytes, where); reader.next();) {
     switch (reader.field()) {
       case 3:
-        require(reader.number() == 1 || reader.number() == 2, where, ": SentencePiece model type ", reader.number(),
-                " is not supported; supported are 1 (unigram) and 2 (bpe)");
+        require(reader.number() == 1 || reader.number() == 2, where, ": SentencePiece model type ",
+                reader.number(), " is not supported; supported are 1 (unigram) and 2 (bpe)");
         model.kind = static_cast<SentencePieceModel::Kind>(reader.number());
         break;
       case 24:
         require(!reader.flag(), where, ": treat_whitespace_as_suffix is not supported");
         break;
-      case 35: model.byte_fallback = reader.flag(); break;
-      case 46: model.bos = reader.content(); break;
-      case 47: model.eos = reader.content(); break;
-      case 48: model.pad = reader.content(); break;
-      default: break;
+      case 35:
+        model.byte_fallback = reader.flag();
+        break;
+      case 46:
+        model.bos = reader.content();
+        break;
+      case 47:
+        model.eos = reader.content();
+        break;
+      case 48:
+        model.pad = reader.content();
+        break;
+      default:
+        break;
     }
   }
 }
@@ -104,13 +125,20 @@ void parse_trainer(std::string_view bytes, SentencePieceModel& model, const std:
 void parse_normalizer(std::string_view bytes, SentencePieceModel& model, const std::string& where) {
   for (WireReader reader(bytes, where); reader.next();) {
     switch (reader.field()) {
-      case 2: model.charsmap = reader.content(); break;
-      case 3: model.add_dummy_prefix = reader.flag(); break;
-      case 4: model.remove_extra_whitespaces = reader.flag(); break;
+      case 2:
+        model.charsmap = reader.content();
+        break;
+      case 3:
+        model.add_dummy_prefix = reader.flag();
+        break;
+      case 4:
+        model.remove_extra_whitespaces = reader.flag();
+        break;
       case 5:
         require(reader.flag(), where, ": escape_whitespaces = false is not supported");
         break;
-      default: break;
+      default:
+        break;
     }
   }
 }
@@ -131,16 +159,23 @@ SentencePieceModel parse_sentencepiece(std::string_view bytes, const std::string
         require(model.pieces.size() < kMaxPieces, where, ": more than ", kMaxPieces, " pieces");
         model.pieces.push_back(parse_piece(reader.content(), where));
         break;
-      case 2: parse_trainer(reader.content(), model, where); break;
-      case 3: parse_normalizer(reader.content(), model, where); break;
-      case 5: parse_denormalizer(reader.content(), where); break;
-      default: break;
+      case 2:
+        parse_trainer(reader.content(), model, where);
+        break;
+      case 3:
+        parse_normalizer(reader.content(), model, where);
+        break;
+      case 5:
+        parse_denormalizer(reader.content(), where);
+        break;
+      default:
+        break;
     }
   }
   require(!model.pieces.empty(), where, ": not a SentencePiece model: it holds no pieces");
   for (const SentencePiece& piece : model.pieces) {
-    require(piece.type != PieceType::Unused || model.kind == SentencePieceModel::Kind::Unigram, where, ": piece '",
-            piece.text, "' is of type UNUSED, which is not supported in a bpe model");
+    require(piece.type != PieceType::Unused || model.kind == SentencePieceModel::Kind::Unigram, where,
+            ": piece '", piece.text, "' is of type UNUSED, which is not supported in a bpe model");
   }
   return model;
 }

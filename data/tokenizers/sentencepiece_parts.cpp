@@ -17,7 +17,8 @@ constexpr std::string_view kMark = "\xE2\x96\x81";  // U+2581 stands for a space
 class SentencePieceNormalizer : public Normalizer {
  public:
   SentencePieceNormalizer(const SentencePieceModel& model, ByteTrie user_defined, const std::string& where)
-      : dummy_prefix_(model.add_dummy_prefix), single_spaces_(model.remove_extra_whitespaces),
+      : dummy_prefix_(model.add_dummy_prefix),
+        single_spaces_(model.remove_extra_whitespaces),
         user_defined_(std::move(user_defined)) {
     if (!model.charsmap.empty()) charsmap_.emplace(model.charsmap, where);
   }
@@ -46,7 +47,8 @@ class SentencePieceNormalizer : public Normalizer {
       at += step.length;
     }
     std::size_t end = out.size();
-    while (single_spaces_ && end >= kMark.size() && out.view().substr(end - kMark.size(), kMark.size()) == kMark) {
+    while (single_spaces_ && end >= kMark.size() &&
+           out.view().substr(end - kMark.size(), kMark.size()) == kMark) {
       end -= kMark.size();
     }
     return end < out.size() ? out.slice(0, end) : out;
@@ -67,7 +69,8 @@ class SentencePieceNormalizer : public Normalizer {
     const std::size_t length = scan_utf8(text, at).length;
     return {length, text.substr(at, length)};
   }
-  static void append(const AlignedText& text, std::size_t at, std::size_t length, std::string_view normal, AlignedText& out) {
+  static void append(const AlignedText& text, std::size_t at, std::size_t length, std::string_view normal,
+                     AlignedText& out) {
     const bool same = normal.data() == text.view().data() + at && normal.size() == length;
     for (std::size_t i = 0; i < normal.size(); ++i) {
       const Span from = same ? text.origin(at + i, at + i + 1) : text.origin(at, at + length);
@@ -88,12 +91,14 @@ ByteTrie user_defined(const SentencePieceModel& model) {
   return ByteTrie(std::move(entries));
 }
 
-std::unique_ptr<TokenModel> make_bpe(const SentencePieceModel& model, Vocabulary vocabulary, std::optional<TokenId> unk) {
+std::unique_ptr<TokenModel> make_bpe(const SentencePieceModel& model, Vocabulary vocabulary,
+                                     std::optional<TokenId> unk) {
   MergeTable table;
   std::uint32_t rank = 0;
   float score = 0;
   bool first = true;
-  for (const PieceMerge& merge : piece_merges(model)) {  // pieces of equal score merge from left to right: one rank
+  for (const PieceMerge& merge :
+       piece_merges(model)) {  // pieces of equal score merge from left to right: one rank
     if (!first && merge.score != score) ++rank;
     first = false;
     score = merge.score;
@@ -147,10 +152,12 @@ std::vector<PieceMerge> piece_merges(const SentencePieceModel& model) {
     const std::string_view text = piece.text;
     for (std::size_t cut = scan_utf8(text, 0).length; cut < text.size(); cut += scan_utf8(text, cut).length) {
       const auto left = ids.find(text.substr(0, cut)), right = ids.find(text.substr(cut));
-      if (left != ids.end() && right != ids.end()) merges.push_back({left->second, right->second, id, piece.score});
+      if (left != ids.end() && right != ids.end())
+        merges.push_back({left->second, right->second, id, piece.score});
     }
   }
-  // Among the splits of one piece the longer left part first: what a scan from the left would find in a long run.
+  // Among the splits of one piece the longer left part first: what a scan from the left would find in a long
+  // run.
   const auto left_bytes = [&](const PieceMerge& merge) { return model.pieces[merge.left].text.size(); };
   std::stable_sort(merges.begin(), merges.end(), [&](const PieceMerge& a, const PieceMerge& b) {
     if (a.score != b.score) return a.score > b.score;

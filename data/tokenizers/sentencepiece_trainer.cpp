@@ -14,11 +14,13 @@ namespace {
 constexpr std::size_t kSentenceBytes = 1 << 16;
 constexpr std::size_t kReserved = 258;  // unknown, end, and a piece for each byte
 
-// Documents cut after line ends into sentences of bounded length, line ends kept. The trainer skips whole sentences that
-// hold NUL or its own marks U+2581 and U+2585, so those characters are left out; they are encoded as bytes.
+// Documents cut after line ends into sentences of bounded length, line ends kept. The trainer skips whole
+// sentences that hold NUL or its own marks U+2581 and U+2585, so those characters are left out; they are
+// encoded as bytes.
 class Sentences : public sentencepiece::SentenceIterator {
  public:
-  Sentences(DocumentStream& documents, std::string first) : documents_(documents), sentence_(std::move(first)) {
+  Sentences(DocumentStream& documents, std::string first)
+      : documents_(documents), sentence_(std::move(first)) {
     documents_.reset();
   }
   bool done() const override { return done_; }
@@ -65,7 +67,8 @@ class Sentences : public sentencepiece::SentenceIterator {
   bool done_ = false;
 };
 
-// Every visible character of ASCII once, so that each has a piece: else a text like <0x41> could come out as a byte's.
+// Every visible character of ASCII once, so that each has a piece: else a text like <0x41> could come out as
+// a byte's.
 std::string visible_ascii() {
   std::string characters;
   for (char c = '!'; c <= '~'; ++c) characters += {c, ' '};
@@ -96,27 +99,30 @@ std::unordered_map<std::string, std::string> trainer_options(const TokenizerTrai
 
 std::unique_ptr<Tokenizer> train_sentencepiece(DocumentStream& documents, const TokenizerTraining& options) {
   if (options.vocab_size <= kReserved) {
-    fail_usage("a SentencePiece tokenizer needs vocab_size above ", kReserved, ", found ", options.vocab_size);
+    fail_usage("a SentencePiece tokenizer needs vocab_size above ", kReserved, ", found ",
+               options.vocab_size);
   }
-  const std::string what = cat("SentencePiece cannot train a ", options.kind, " tokenizer of ", options.vocab_size,
-                               " pieces on these documents (every character needs a piece; byte_bpe does without)");
+  const std::string what =
+      cat("SentencePiece cannot train a ", options.kind, " tokenizer of ", options.vocab_size,
+          " pieces on these documents (every character needs a piece; byte_bpe does without)");
   // The library ends the program where its own checks fail.
   std::string content = run_isolated(what, [&] {
     Sentences sentences(documents, visible_ascii());
     std::string trained;
-    const auto status = sentencepiece::SentencePieceTrainer::Train(trainer_options(options), &sentences, &trained);
+    const auto status =
+        sentencepiece::SentencePieceTrainer::Train(trainer_options(options), &sentences, &trained);
     require(status.ok(), what, ": ", status.ToString());
     return trained;
   });
   const SentencePieceModel model = parse_sentencepiece(content, "the trained tokenizer");
   Companions companions;
-  const std::string config = Json{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                  {"add_prefix_space", false},
-                                  {"clean_up_tokenization_spaces", false},
-                                  {"eos_token", options.eos},
-                                  {"pad_token", options.eos},
-                                  {"unk_token", "<unk>"}}
-                                 .dump(2);
+  const std::string config = Json{
+      {"tokenizer_class", "PreTrainedTokenizerFast"},
+      {"add_prefix_space", false},
+      {"clean_up_tokenization_spaces", false},
+      {"eos_token", options.eos},
+      {"pad_token", options.eos},
+      {"unk_token", "<unk>"}}.dump(2);
   companions.config = parse_json(config, "tokenizer_config.json");
   companions.files = {{"tokenizer_config.json", config + "\n"}, {"tokenizer.model", std::move(content)}};
   return tokenizer_from_json(sentencepiece_json(model, {}, {}, true), companions, "the trained tokenizer");

@@ -56,7 +56,8 @@ std::vector<Part> with_gaps(const std::vector<Span>& matches, std::size_t size) 
   return parts;
 }
 
-void arrange(const std::vector<Part>& parts, SplitBehavior behavior, std::size_t base, std::vector<Span>& pieces) {
+void arrange(const std::vector<Part>& parts, SplitBehavior behavior, std::size_t base,
+             std::vector<Span>& pieces) {
   std::vector<Span> spans;
   bool last_match = false;
   switch (behavior) {
@@ -78,8 +79,12 @@ void arrange(const std::vector<Part>& parts, SplitBehavior behavior, std::size_t
         last_match = part.match;
       }
       break;
-    case SplitBehavior::MergedWithPrevious: merge_with_previous(parts, spans); break;
-    case SplitBehavior::MergedWithNext: merge_with_next(parts, spans); break;
+    case SplitBehavior::MergedWithPrevious:
+      merge_with_previous(parts, spans);
+      break;
+    case SplitBehavior::MergedWithNext:
+      merge_with_next(parts, spans);
+      break;
   }
   for (const Span& span : spans) {
     if (span.begin < span.end) pieces.push_back({base + span.begin, base + span.end});

@@ -20,6 +20,7 @@ struct Part {
 // Matches, in order and without overlap, together with the gaps between them, covering [0, size).
 std::vector<Part> with_gaps(const std::vector<Span>& matches, std::size_t size);
 // Appends the pieces that remain, shifted by `base`; empty ones are left out.
-void arrange(const std::vector<Part>& parts, SplitBehavior behavior, std::size_t base, std::vector<Span>& pieces);
+void arrange(const std::vector<Part>& parts, SplitBehavior behavior, std::size_t base,
+             std::vector<Span>& pieces);
 
 }  // namespace lathe

@@ -5,7 +5,8 @@ namespace lathe {
 constexpr TokenId kMaxTokenId = TokenId{1} << 24;
 
 void Vocabulary::add(std::string text, TokenId id, const std::string& where) {
-  require(id < kMaxTokenId, where, ": token '", text, "' has id ", id, ", larger than any vocabulary (", kMaxTokenId, ")");
+  require(id < kMaxTokenId, where, ": token '", text, "' has id ", id, ", larger than any vocabulary (",
+          kMaxTokenId, ")");
   require(!has(id), where, ": id ", id, " is given to two tokens");
   require(index_.emplace(text, id).second, where, ": token '", text, "' has two ids");
   if (id >= texts_.size()) {

@@ -37,7 +37,8 @@ class Vocabulary {
 class TokenModel {
  public:
   virtual ~TokenModel() = default;
-  // Appends the tokens of `piece`, their byte ranges counted from its start; bytes nobody stands for give no token.
+  // Appends the tokens of `piece`, their byte ranges counted from its start; bytes nobody stands for give no
+  // token.
   virtual void tokenize(std::string_view piece, std::vector<Symbol>& out) const = 0;
   const Vocabulary& vocabulary() const { return vocabulary_; }
 

@@ -12,13 +12,11 @@ namespace {
 
 constexpr std::size_t kMaxAddedBytes = 4096;
 
-Json section(const Json& json, const char* key) {
-  return json.contains(key) ? json.at(key) : Json(nullptr);
-}
+Json section(const Json& json, const char* key) { return json.contains(key) ? json.at(key) : Json(nullptr); }
 
 TokenId as_id(const Json& value, const std::string& text, const std::string& where) {
-  require(value.is_number_unsigned() && value.get<std::uint64_t>() < (std::uint64_t{1} << 24), where, ": token '", text,
-          "': wanted an id from 0 to 2^24, found ", value.dump());
+  require(value.is_number_unsigned() && value.get<std::uint64_t>() < (std::uint64_t{1} << 24), where,
+          ": token '", text, "': wanted an id from 0 to 2^24, found ", value.dump());
   return value.get<TokenId>();
 }
 
@@ -31,7 +29,8 @@ Vocabulary read_vocabulary(const Json& model, const std::string& where) {
   return vocabulary;
 }
 
-std::pair<std::string, std::string> read_merge(const Json& merge, std::size_t index, const std::string& where) {
+std::pair<std::string, std::string> read_merge(const Json& merge, std::size_t index,
+                                               const std::string& where) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
     return {merge[0].get<std::string>(), merge[1].get<std::string>()};
   }
@@ -81,11 +80,12 @@ std::unique_ptr<TokenModel> read_bpe(const Json& model, bool bytes, const std::s
   return std::make_unique<BpeModel>(std::move(vocabulary), std::move(merges), std::move(options));
 }
 
-// The tokenizers library turns decimals into doubles in two roundings, digits and power of ten; which of two cuts of equal
-// score wins (a run of dashes) hangs on that last bit.
+// The tokenizers library turns decimals into doubles in two roundings, digits and power of ten; which of two
+// cuts of equal score wins (a run of dashes) hangs on that last bit.
 double twice_rounded(double score) {
   char text[64];
-  const auto end = std::to_chars(text, text + sizeof text, std::abs(score), std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(text, text + sizeof text, std::abs(score), std::chars_format::scientific).ptr;
   std::uint64_t digits = 0;
   int exponent = 0;
   const char* at = text;
@@ -122,8 +122,8 @@ std::unique_ptr<TokenModel> read_unigram(const Json& model, const std::string& w
   options.unk_score = *std::min_element(scores.begin(), scores.end()) - kUnknownPenalty;
   if (model.contains("unk_id") && !model["unk_id"].is_null()) {
     options.unk = as_id(model["unk_id"], "unk_id", where);
-    require(*options.unk < scores.size(), where, ": model: unk_id ", *options.unk, " is outside the vocabulary of ",
-            scores.size());
+    require(*options.unk < scores.size(), where, ": model: unk_id ", *options.unk,
+            " is outside the vocabulary of ", scores.size());
   }
   return std::make_unique<UnigramModel>(std::move(vocabulary), std::move(scores), std::move(options));
 }
@@ -147,8 +147,8 @@ std::vector<AddedToken> read_added(const Json& json, const Vocabulary& vocabular
     token.lstrip = json_get_or<bool>(entry, "lstrip", false, where);
     token.rstrip = json_get_or<bool>(entry, "rstrip", false, where);
     token.single_word = json_get_or<bool>(entry, "single_word", false, where);
-    require(token.content.size() <= kMaxAddedBytes, where, ": added token ", token.id, " has ", token.content.size(),
-            " bytes, more than ", kMaxAddedBytes);
+    require(token.content.size() <= kMaxAddedBytes, where, ": added token ", token.id, " has ",
+            token.content.size(), " bytes, more than ", kMaxAddedBytes);
     const auto known = vocabulary.find(token.content);
     require(!known || *known == token.id, where, ": added token '", token.content, "' has id ", token.id,
             ", but the vocabulary gives it ", known.value_or(0));
@@ -172,7 +172,8 @@ class PostProcessor {
       parts_.before.insert(parts_.before.begin(), pair_id(value, "cls"));
       parts_.after.push_back(pair_id(value, "sep"));
     } else if (type != "ByteLevel") {  // ByteLevel only trims offsets
-      fail(where_, ": post_processor '", type, "' is not supported; supported are TemplateProcessing, ByteLevel, ",
+      fail(where_, ": post_processor '", type,
+           "' is not supported; supported are TemplateProcessing, ByteLevel, ",
            "RobertaProcessing, BertProcessing and Sequence");
     }
   }
@@ -180,7 +181,8 @@ class PostProcessor {
  private:
   TokenId pair_id(const Json& value, const char* key) const {
     const Json pair = json_get<Json>(value, key, where_);
-    require(pair.is_array() && pair.size() == 2, where_, ": post_processor: wanted [text, id] for '", key, "'");
+    require(pair.is_array() && pair.size() == 2, where_, ": post_processor: wanted [text, id] for '", key,
+            "'");
     return as_id(pair[1], key, where_);
   }
   void add_template(const Json& value) {
@@ -189,7 +191,8 @@ class PostProcessor {
     const Json tokens = section(value, "special_tokens");
     for (const Json& item : json_get<Json>(value, "single", where_)) {
       if (item.contains("Sequence")) {
-        require(!seen_text, where_, ": post_processor: the template repeats the text, which is not supported");
+        require(!seen_text, where_,
+                ": post_processor: the template repeats the text, which is not supported");
         seen_text = true;
         continue;
       }
@@ -210,7 +213,8 @@ class PostProcessor {
 }  // namespace
 
 void append_key(Json& object, std::string key, Json value) {
-  static_cast<Json::object_t::Container&>(object.get_ref<Json::object_t&>()).emplace_back(std::move(key), std::move(value));
+  static_cast<Json::object_t::Container&>(object.get_ref<Json::object_t&>())
+      .emplace_back(std::move(key), std::move(value));
 }
 
 TokenizerParts read_tokenizer_json(const Json& json, const std::string& where) {

@@ -9,7 +9,8 @@ namespace {
 constexpr std::size_t kAlphabet = 257;  // the special token and 256 bytes
 
 Json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
+  return {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
 }
 
 Json pre_tokenizer(KnownPattern pattern) {
@@ -26,14 +27,19 @@ std::string byte_bpe_json(const LearnedBpe& learned, KnownPattern pattern) {
   Json vocabulary = Json::object(), merges = Json::array();
   for (std::size_t id = 0; id < learned.tokens.size(); ++id) append_key(vocabulary, learned.tokens[id], id);
   for (const auto& [left, right] : learned.merges) merges.push_back(Json::array({left, right}));
-  Json model = {{"type", "BPE"},          {"dropout", nullptr},
-                {"unk_token", nullptr},   {"continuing_subword_prefix", nullptr},
-                {"end_of_word_suffix", nullptr}, {"fuse_unk", false},
-                {"byte_fallback", false}, {"ignore_merges", pattern != KnownPattern::Gpt2}};
+  Json model = {{"type", "BPE"},
+                {"dropout", nullptr},
+                {"unk_token", nullptr},
+                {"continuing_subword_prefix", nullptr},
+                {"end_of_word_suffix", nullptr},
+                {"fuse_unk", false},
+                {"byte_fallback", false},
+                {"ignore_merges", pattern != KnownPattern::Gpt2}};
   append_key(model, "vocab", std::move(vocabulary));
   append_key(model, "merges", std::move(merges));
-  const Json special = {{"id", 0},         {"content", learned.tokens[0]}, {"single_word", false}, {"lstrip", false},
-                        {"rstrip", false}, {"normalized", false},          {"special", true}};
+  const Json special = {
+      {"id", 0},         {"content", learned.tokens[0]}, {"single_word", false}, {"lstrip", false},
+      {"rstrip", false}, {"normalized", false},          {"special", true}};
   Json json = {{"version", "1.0"},
                {"truncation", nullptr},
                {"padding", nullptr},
@@ -52,15 +58,17 @@ std::unique_ptr<Tokenizer> train_byte_bpe(DocumentStream& documents, const Token
   }
   const KnownPattern pattern = options.pattern == "gpt2" ? KnownPattern::Gpt2 : KnownPattern::Llama3;
   if (options.vocab_size < kAlphabet) {
-    fail_usage("a byte_bpe tokenizer needs vocab_size of at least ", kAlphabet, ", found ", options.vocab_size);
+    fail_usage("a byte_bpe tokenizer needs vocab_size of at least ", kAlphabet, ", found ",
+               options.vocab_size);
   }
-  const LearnedBpe learned = learn_byte_bpe(documents, pattern, options.vocab_size, options.eos, options.threads);
-  const std::string config = Json{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                  {"add_prefix_space", false},
-                                  {"clean_up_tokenization_spaces", false},
-                                  {"eos_token", options.eos},
-                                  {"pad_token", options.eos}}
-                                 .dump(2);
+  const LearnedBpe learned =
+      learn_byte_bpe(documents, pattern, options.vocab_size, options.eos, options.threads);
+  const std::string config = Json{
+      {"tokenizer_class", "PreTrainedTokenizerFast"},
+      {"add_prefix_space", false},
+      {"clean_up_tokenization_spaces", false},
+      {"eos_token", options.eos},
+      {"pad_token", options.eos}}.dump(2);
   Companions companions;
   companions.config = parse_json(config, "tokenizer_config.json");
   companions.files.push_back({"tokenizer_config.json", config + "\n"});

@@ -1,5 +1,6 @@
 #pragma once
-// Unicode general categories as the pre-tokenizer patterns see them: letter \p{L}, number \p{N}, white space \s, the rest.
+// Unicode general categories as the pre-tokenizer patterns see them: letter \p{L}, number \p{N}, white space
+// \s, the rest.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -16,8 +17,8 @@ struct Scanned {
   std::uint32_t length;
 };
 
-// The character at text[at], at < text.size(). A byte that starts no whole sequence is a character of its own, U+FFFD,
-// so that scanners survive any bytes and never read past the end.
+// The character at text[at], at < text.size(). A byte that starts no whole sequence is a character of its
+// own, U+FFFD, so that scanners survive any bytes and never read past the end.
 inline Scanned scan_utf8(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
   const unsigned char lead = byte(0);
@@ -31,14 +32,14 @@ inline Scanned scan_utf8(std::string_view text, std::size_t at) {
     return {static_cast<char32_t>((lead & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F)), 3};
   }
   if (lead >= 0xF0 && lead < 0xF5 && tail(1) && tail(2) && tail(3)) {
-    const auto value = static_cast<char32_t>((lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 |
-                                             (byte(3) & 0x3F));
+    const auto value = static_cast<char32_t>((lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 |
+                                             (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F));
     if (value < 0x110000) return {value, 4};
   }
   return {0xFFFD, 1};
 }
 
-bool is_white_space(char32_t c);  // the property White_Space, as \s
+bool is_white_space(char32_t c);     // the property White_Space, as \s
 bool is_word_character(char32_t c);  // \w: letters, marks, decimal numbers, connectors
 
 }  // namespace lathe

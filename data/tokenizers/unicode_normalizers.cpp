@@ -13,8 +13,8 @@ namespace lathe {
 namespace {
 
 icu::StringPiece piece_of(std::string_view text) {
-  require(text.size() < (std::size_t{1} << 31), "a text of ", text.size(), " bytes is too long to be normalized; ",
-          "split it into documents below 2 GiB");
+  require(text.size() < (std::size_t{1} << 31), "a text of ", text.size(),
+          " bytes is too long to be normalized; ", "split it into documents below 2 GiB");
   return {text.data(), static_cast<std::int32_t>(text.size())};
 }
 
@@ -22,7 +22,8 @@ void check_icu(UErrorCode status, const char* what) {
   require(U_SUCCESS(status), "Unicode tables: ", what, ": ", u_errorName(status));
 }
 
-// Segments begin where nothing before can take part in a composition; what a segment changes into stands for all of it.
+// Segments begin where nothing before can take part in a composition; what a segment changes into stands for
+// all of it.
 class NormalForm : public Normalizer {
  public:
   explicit NormalForm(const icu::Normalizer2* form) : form_(form) {}
@@ -100,7 +101,9 @@ class Lowercase : public CharacterChange {
 };
 
 class StripAccents : public CharacterChange {
-  bool change(char32_t c, std::string&) const override { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_M_MASK) != 0; }
+  bool change(char32_t c, std::string&) const override {
+    return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_M_MASK) != 0;
+  }
 };
 
 class Precompiled : public Normalizer {
@@ -118,7 +121,8 @@ class Precompiled : public Normalizer {
     check_icu(status, "grapheme clusters");
     clusters->setText(&source, status);
     std::int32_t begin = clusters->first();
-    for (std::int32_t end = clusters->next(); end != icu::BreakIterator::DONE; begin = end, end = clusters->next()) {
+    for (std::int32_t end = clusters->next(); end != icu::BreakIterator::DONE;
+         begin = end, end = clusters->next()) {
       cluster(text, static_cast<std::size_t>(begin), static_cast<std::size_t>(end), out);
     }
     utext_close(&source);

@@ -65,7 +65,8 @@ void UnigramModel::best_path(std::string_view piece, std::vector<Symbol>& path) 
   std::reverse(path.begin(), path.end());
 }
 
-void UnigramModel::push_unknown(std::string_view piece, const Symbol& symbol, std::vector<Symbol>& out) const {
+void UnigramModel::push_unknown(std::string_view piece, const Symbol& symbol,
+                                std::vector<Symbol>& out) const {
   if (options_.byte_fallback && all_bytes_) {
     for (std::uint32_t i = symbol.begin; i < symbol.end; ++i) {
       out.push_back({*fallback_[static_cast<unsigned char>(piece[i])], i, i + 1});
@@ -81,7 +82,8 @@ void UnigramModel::push_unknown(std::string_view piece, const Symbol& symbol, st
 }
 
 void UnigramModel::tokenize(std::string_view piece, std::vector<Symbol>& out) const {
-  require(piece.size() < kUnknown, "one piece of text has ", piece.size(), " bytes; split it into documents below 4 GiB");
+  require(piece.size() < kUnknown, "one piece of text has ", piece.size(),
+          " bytes; split it into documents below 4 GiB");
   std::vector<Symbol> path, tokens;
   if (options_.single_precision) {
     best_path<float>(piece, path);

@@ -44,8 +44,8 @@ TEST_CASE("short and long pieces merge as defined") {
   for (int round = 0; round < 60; ++round) {
     MergeTable table;
     for (std::uint32_t rank = 0; rank < 30; ++rank) table.insert(draw(8), draw(8), {rank / 2, 4 + draw(6)});
-    for (const std::size_t length : {std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{40}, std::size_t{41},
-                                     std::size_t{200}}) {
+    for (const std::size_t length : {std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{40},
+                                     std::size_t{41}, std::size_t{200}}) {
       std::vector<TokenId> ids;
       for (std::size_t i = 0; i < length; ++i) ids.push_back(draw(4));
       CHECK(merged(table, ids) == by_definition(table, ids));

@@ -17,17 +17,18 @@ TokenizerTraining small(std::size_t vocab_size, const std::string& pattern = "gp
 
 TEST_CASE("the byte alphabet is GPT-2's") {
   CHECK(byte_characters()['!'] == "!");
-  CHECK(byte_characters()[' '] == "\xC4\xA0");    // U+0120
-  CHECK(byte_characters()['\n'] == "\xC4\x8A");   // U+010A
-  CHECK(byte_characters()[0] == "\xC4\x80");      // U+0100
-  CHECK(byte_characters()[0xAD] == "\xC5\x83");   // U+0143
-  CHECK(byte_characters()[0xFF] == "\xC3\xBF");   // itself, U+00FF
+  CHECK(byte_characters()[' '] == "\xC4\xA0");   // U+0120
+  CHECK(byte_characters()['\n'] == "\xC4\x8A");  // U+010A
+  CHECK(byte_characters()[0] == "\xC4\x80");     // U+0100
+  CHECK(byte_characters()[0xAD] == "\xC5\x83");  // U+0143
+  CHECK(byte_characters()[0xFF] == "\xC3\xBF");  // itself, U+00FF
   CHECK(from_byte_alphabet(to_byte_alphabet("\x7F\x80 a")) == "\x7F\x80 a");
   CHECK_FALSE(from_byte_alphabet(" ").has_value());
 }
 
 TEST_CASE("merges are learned by count, then by the smaller ids") {
-  // Pieces: "low" twice, " low" twice, "\n" three times, "new" twice. "lo" and "ow" both occur 4 times; l < o.
+  // Pieces: "low" twice, " low" twice, "\n" three times, "new" twice. "lo" and "ow" both occur 4 times; l <
+  // o.
   test::Documents documents({"low low\nlow low\nnew\nnew"});
   const auto tokenizer = train_tokenizer(documents, small(259));
   REQUIRE(tokenizer->vocab_size() == 259);

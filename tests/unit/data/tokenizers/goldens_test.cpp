@@ -8,8 +8,8 @@
 namespace lathe {
 namespace {
 
-const char* const kStyles[] = {"gpt2", "llama3", "qwen2", "cl100k", "digits",
-                               "roberta", "clip", "llama2", "metaspace", "unigram"};
+const char* const kStyles[] = {"gpt2",    "llama3", "qwen2",  "cl100k",    "digits",
+                               "roberta", "clip",   "llama2", "metaspace", "unigram"};
 
 using Ids = std::vector<TokenId>;
 
@@ -85,13 +85,16 @@ TEST_CASE("spans point through normalizers at the original bytes") {
 TEST_CASE("control tokens are ordinary text unless asked for; other added tokens always match") {
   const auto tokenizer = load_tokenizer(test::fixture("roberta.tokenizer.json"));
   const TokenId mask = *tokenizer->token_id("<mask>"), keep = *tokenizer->token_id("keepme");
-  const auto has = [](const Ids& ids, TokenId id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); };
+  const auto has = [](const Ids& ids, TokenId id) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
   const std::string text = "a <mask> keepme";
   CHECK_FALSE(has(tokenizer->encode(text).ids, mask));
   CHECK(has(tokenizer->encode(text).ids, keep));
   const Encoding parsed = tokenizer->encode(text, {false, true});
   CHECK(has(parsed.ids, mask));
-  const auto at = static_cast<std::size_t>(std::find(parsed.ids.begin(), parsed.ids.end(), mask) - parsed.ids.begin());
+  const auto at =
+      static_cast<std::size_t>(std::find(parsed.ids.begin(), parsed.ids.end(), mask) - parsed.ids.begin());
   CHECK(parsed.begin[at] == 1);  // lstrip takes the space
   CHECK(parsed.end[at] == 8);
   CHECK(tokenizer->is_special(mask));

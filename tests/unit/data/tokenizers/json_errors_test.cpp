@@ -21,8 +21,14 @@ std::string problem_after(Change&& change) {
 
 TEST_CASE("unsupported constructs are named") {
   CHECK(problem(base()).empty());
-  CHECK(test::contains(problem_after([](Json& j) { j["normalizer"] = {{"type", "BertNormalizer"}}; }), "BertNormalizer"));
-  CHECK(test::contains(problem_after([](Json& j) { j["pre_tokenizer"] = {{"type", "UnicodeScripts"}}; }), "UnicodeScripts"));
+  CHECK(test::contains(problem_after([](Json& j) {
+                         j["normalizer"] = {{"type", "BertNormalizer"}};
+                       }),
+                       "BertNormalizer"));
+  CHECK(test::contains(problem_after([](Json& j) {
+                         j["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
+                       }),
+                       "UnicodeScripts"));
   CHECK(test::contains(problem_after([](Json& j) { j["decoder"] = {{"type", "CTC"}}; }), "CTC"));
   CHECK(test::contains(problem_after([](Json& j) { j["post_processor"] = {{"type", "Odd"}}; }), "Odd"));
   CHECK(test::contains(problem_after([](Json& j) { j["model"]["type"] = "WordPiece"; }), "WordPiece"));
@@ -41,8 +47,11 @@ TEST_CASE("wrong values are refused with the file's name") {
   CHECK(refused(problem_after([](Json& j) { j["model"]["merges"].push_back("a"); }), "merge"));
   CHECK(refused(problem_after([](Json& j) { j["model"]["merges"].push_back({"zz", "q"}); }), "zz"));
   CHECK(refused(problem_after([](Json& j) { j["added_tokens"][0]["id"] = 7; }), "<|endoftext|>"));
-  CHECK(refused(problem_after([](Json& j) { j["added_tokens"][0]["content"] = std::string(5000, 'x'); }), "5000"));
-  CHECK(refused(problem_after([](Json& j) { j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "////"}}; }),
+  CHECK(refused(problem_after([](Json& j) { j["added_tokens"][0]["content"] = std::string(5000, 'x'); }),
+                "5000"));
+  CHECK(refused(problem_after([](Json& j) {
+                  j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "////"}};
+                }),
                 "charsmap"));
 }
 
@@ -52,7 +61,8 @@ TEST_CASE("both forms of merges are one") {
   for (const Json& merge : pairs["model"]["merges"]) {
     strings["model"]["merges"].push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
   }
-  const auto a = tokenizer_from_json(pairs.dump(), {}, "pairs"), b = tokenizer_from_json(strings.dump(), {}, "strings");
+  const auto a = tokenizer_from_json(pairs.dump(), {}, "pairs"),
+             b = tokenizer_from_json(strings.dump(), {}, "strings");
   for (const std::string& text : test::hard_texts()) CHECK(a->ids(text) == b->ids(text));
 }
 
@@ -72,12 +82,14 @@ TEST_CASE("special ids come from the companions in order") {
   CHECK(by_generation->special().eos == TokenId{5});
   CHECK(by_generation->special().bos == TokenId{6});
   companions.config = {{"eos_token", "<gone>"}};
-  CHECK(test::contains(test::error_of([&] { tokenizer_from_json(base().dump(), companions, "f"); }), "<gone>"));
+  CHECK(
+      test::contains(test::error_of([&] { tokenizer_from_json(base().dump(), companions, "f"); }), "<gone>"));
 }
 
 TEST_CASE("a path that holds no tokenizer says what was wanted") {
   CHECK(test::contains(test::error_of([] { load_tokenizer("/nonexistent/x"); }), "/nonexistent/x"));
-  CHECK(test::contains(test::error_of([] { load_tokenizer(std::string(LATHE_SOURCE_DIR) + "/cmake"); }), "tokenizer.json"));
+  CHECK(test::contains(test::error_of([] { load_tokenizer(std::string(LATHE_SOURCE_DIR) + "/cmake"); }),
+                       "tokenizer.json"));
 }
 
 }  // namespace

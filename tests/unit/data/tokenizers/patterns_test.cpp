@@ -27,16 +27,20 @@ TEST_CASE("scanners split as the regular expressions do") {
 
 std::vector<std::string> pieces(KnownPattern pattern, const std::string& text) {
   std::vector<std::string> out;
-  split_by(pattern, text, [&](std::size_t begin, std::size_t end) { out.push_back(text.substr(begin, end - begin)); });
+  split_by(pattern, text,
+           [&](std::size_t begin, std::size_t end) { out.push_back(text.substr(begin, end - begin)); });
   return out;
 }
 
 TEST_CASE("known splits") {
   using Words = std::vector<std::string>;
-  CHECK(pieces(KnownPattern::Gpt2, "it's  two\n x=12345") == Words{"it", "'s", " ", " two", "\n", " x", "=", "12345"});
-  CHECK(pieces(KnownPattern::Llama3, "it'S  two\n x=12345") == Words{"it", "'S", " ", " two", "\n", " x", "=", "123", "45"});
+  CHECK(pieces(KnownPattern::Gpt2, "it's  two\n x=12345") ==
+        Words{"it", "'s", " ", " two", "\n", " x", "=", "12345"});
+  CHECK(pieces(KnownPattern::Llama3, "it'S  two\n x=12345") ==
+        Words{"it", "'S", " ", " two", "\n", " x", "=", "123", "45"});
   CHECK(pieces(KnownPattern::Qwen2, "a12;\n\n\tb") == Words{"a", "1", "2", ";\n\n", "\tb"});
-  CHECK(pieces(KnownPattern::Gpt2, "\xFF\xC3") == Words{"\xFF\xC3"});  // bytes that are no UTF-8 get through whole
+  CHECK(pieces(KnownPattern::Gpt2, "\xFF\xC3") ==
+        Words{"\xFF\xC3"});  // bytes that are no UTF-8 get through whole
 }
 
 TEST_CASE("expressions of another meaning are refused by name") {

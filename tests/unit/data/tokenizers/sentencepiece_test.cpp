@@ -13,8 +13,9 @@ namespace {
 std::vector<std::string> corpus() {
   std::vector<std::string> texts = test::hard_texts();
   for (int i = 0; i < 30; ++i) {
-    texts.push_back("def encode(self, text):\n    for token in self.tokens:\n        return token\n\n\tthe end " +
-                    std::to_string(i * 37) + ". Le c\xC5\x93ur a ses raisons; l\xE2\x80\x99\xC3\xA9t\xC3\xA9 viendra.\n");
+    texts.push_back(
+        "def encode(self, text):\n    for token in self.tokens:\n        return token\n\n\tthe end " +
+        std::to_string(i * 37) + ". Le c\xC5\x93ur a ses raisons; l\xE2\x80\x99\xC3\xA9t\xC3\xA9 viendra.\n");
   }
   return texts;
 }
@@ -34,7 +35,8 @@ std::string file_of(const Tokenizer& tokenizer, const std::string& name) {
   return {};
 }
 
-std::vector<TokenId> reference_ids(const sentencepiece::SentencePieceProcessor& processor, const std::string& text) {
+std::vector<TokenId> reference_ids(const sentencepiece::SentencePieceProcessor& processor,
+                                   const std::string& text) {
   std::vector<int> ids;
   REQUIRE(processor.Encode(text, &ids).ok());
   return {ids.begin(), ids.end()};
@@ -53,7 +55,8 @@ TEST_CASE("trained SentencePiece tokenizers lose nothing") {
     CHECK(tokenizer->token_text(1) == "<|endoftext|>");
     auto texts = test::hard_texts();
     for (unsigned seed = 0; seed < 300; ++seed) texts.push_back(test::random_text(seed, 20));
-    texts.push_back("\xF3\xB2\x96\x81\xE2\x96\x81\xF3\xB2\x96\x82\xF3\xB2\x96\x81");  // marks and the escape itself
+    texts.push_back(
+        "\xF3\xB2\x96\x81\xE2\x96\x81\xF3\xB2\x96\x82\xF3\xB2\x96\x81");  // marks and the escape itself
     texts.push_back("\xE2\x96\x85 \xE2\x96\x81 <0x41> <unk>");
     for (const std::string& text : texts) {
       INFO(kind << ": " << text);
@@ -82,7 +85,8 @@ TEST_CASE("tokenizer.model and tokenizer.json of one training agree, and with th
         CHECK(native->ids(text) == expected);
         // U+2581 itself is a space to SentencePiece.
         if (!test::contains(text, "\xE2\x96\x81")) CHECK(tokenizer->ids(text) == expected);
-      } else {  // which of two equal paths wins differs between releases of the library; that they are best does not
+      } else {  // which of two equal paths wins differs between releases of the library; that they are best
+                // does not
         CHECK(score(library, native->ids(text)) == Approx(score(library, expected)).epsilon(1e-5));
         CHECK(native->decode(native->ids(text)) == native->decode(expected));
       }
@@ -108,7 +112,8 @@ TEST_CASE("what SentencePiece refuses is an Error, and the program lives") {
 TEST_CASE("merges of a piece are its splits, the best pieces first") {
   SentencePieceModel model;
   model.kind = SentencePieceModel::Kind::Bpe;
-  model.pieces = {{"<unk>", 0, PieceType::Unknown}, {"ab", -1}, {"abc", 0}, {"a", -3}, {"b", -4}, {"c", -5}, {"bc", -2}};
+  model.pieces = {
+      {"<unk>", 0, PieceType::Unknown}, {"ab", -1}, {"abc", 0}, {"a", -3}, {"b", -4}, {"c", -5}, {"bc", -2}};
   const auto merges = piece_merges(model);
   REQUIRE(merges.size() == 4);
   const auto is = [&](std::size_t i, TokenId left, TokenId right, TokenId id) {
@@ -141,7 +146,8 @@ TEST_CASE("damaged models are errors, never crashes") {
     } catch (const Error&) {
     }
   }
-  CHECK(test::contains(test::error_of([] { tokenizer_from_sentencepiece("hello", {}, "x.model"); }), "x.model"));
+  CHECK(test::contains(test::error_of([] { tokenizer_from_sentencepiece("hello", {}, "x.model"); }),
+                       "x.model"));
 }
 
 }  // namespace

@@ -43,15 +43,57 @@ std::string error_of(Action&& action) {
   }
   return {};
 }
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != text.npos;
+}
 
 // A text drawn from tricky fragments; a linear congruence, the same everywhere.
 inline std::string random_text(unsigned seed, std::size_t fragments) {
-  static const std::vector<std::string> pieces = {
-      "'", " ", "  ", "\t", "\n", "\r", "s", "S", "\xC5\xBF", "T", "re", "LL", "l", "ve", "d", "M", "\xC3\xA9",
-      "e\xCC\x81", "\xE6\x97\xA5", "1", "23", "4567", "\xC2\xBD", "\xE2\x85\xA7", "!", "?!", "_", "-", "\xC2\xA0",
-      "\xE3\x80\x80", "\xE1\xA0\x8E", "\xE2\x80\x8B", "\xC2\x85", "\xE2\x80\xA8", "\xF0\x9F\x98\x80", "\x1C", "\x7F",
-      "\xE2\x96\x81", "\xC4\xA0", "\xD9\xA3", "\xE0\xA4\x85", "'s", "'Re", "def ", "    "};
+  static const std::vector<std::string> pieces = {"'",
+                                                  " ",
+                                                  "  ",
+                                                  "\t",
+                                                  "\n",
+                                                  "\r",
+                                                  "s",
+                                                  "S",
+                                                  "\xC5\xBF",
+                                                  "T",
+                                                  "re",
+                                                  "LL",
+                                                  "l",
+                                                  "ve",
+                                                  "d",
+                                                  "M",
+                                                  "\xC3\xA9",
+                                                  "e\xCC\x81",
+                                                  "\xE6\x97\xA5",
+                                                  "1",
+                                                  "23",
+                                                  "4567",
+                                                  "\xC2\xBD",
+                                                  "\xE2\x85\xA7",
+                                                  "!",
+                                                  "?!",
+                                                  "_",
+                                                  "-",
+                                                  "\xC2\xA0",
+                                                  "\xE3\x80\x80",
+                                                  "\xE1\xA0\x8E",
+                                                  "\xE2\x80\x8B",
+                                                  "\xC2\x85",
+                                                  "\xE2\x80\xA8",
+                                                  "\xF0\x9F\x98\x80",
+                                                  "\x1C",
+                                                  "\x7F",
+                                                  "\xE2\x96\x81",
+                                                  "\xC4\xA0",
+                                                  "\xD9\xA3",
+                                                  "\xE0\xA4\x85",
+                                                  "'s",
+                                                  "'Re",
+                                                  "def ",
+                                                  "    "};
   std::string text;
   for (std::size_t i = 0; i < fragments; ++i) {
     seed = seed * 1664525u + 1013904223u;
