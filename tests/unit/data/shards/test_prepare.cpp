@@ -164,7 +164,21 @@ TEST_CASE("the files do not depend on the number of threads, the time or the fol
   CHECK(a.data_sha256 == b.data_sha256);
   CHECK(std::filesystem::path(a.directory).filename() == std::filesystem::path(b.directory).filename());
   CHECK(shard_bytes(a) == shard_bytes(b));
-  CHECK(shard_bytes(a).size() == 4);  // two sources, validation, prepared.json
+  CHECK(shard_bytes(a).size() == 5);  // two sources, validation, held-out.txt, prepared.json
+}
+
+TEST_CASE("the held-out files are listed by their names inside the source") {
+  Workplace place;
+  place.recipe.data.train.resize(1);
+  place.recipe.data.validation.share = 0.2;
+  CountingTools counting;
+  const PreparedData data = prepare_data_with(place.recipe, {}, counting.tools());
+  std::multiset<std::string> listed;
+  std::ifstream list(data.directory + "/held-out.txt");
+  for (std::string name; std::getline(list, name);)
+    listed.insert(testing::read_bytes(place.recipe.data.train[0].path + "/../" + name));
+  CHECK_FALSE(listed.empty());
+  CHECK(listed == texts_of(data.validation[0]));
 }
 
 TEST_CASE("unchanged data is ready at once, without being read") {
