@@ -249,7 +249,6 @@ PreparedData Preparation::make() {
                     {"settings", shard_settings(recipe_.data)}};
   folder_ = cache_ + "/data-" + sha256_hex(key.dump()).substr(0, kNameDigits);
   if (const auto manifest = read_manifest(cache_, folder_)) {
-    if (recipe_.data.validation.share > 0) write_held_out_list();  // the same contents may lie elsewhere now
     PreparedData data = describe(*manifest);
     data.was_ready = true;
     return data;
