@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "trainer/allocator.h"
 #include "trainer/cli/command.h"
 #include "trainer/machine.h"
 
@@ -19,6 +20,7 @@ int report(const lathe::Context& context, const std::string& text, lathe::ExitCo
 
 int main(int argc, char** argv) {
   lathe::tune_allocator();
+  lathe::install_allocator();
   lathe::Context context;
   context.argv.assign(argv, argv + argc);
   lathe::Run run;

@@ -108,8 +108,9 @@ class TrainingLoop {
       watch_.accept(norm);
     }
     clear_gradients(s_.parameters);
-    s_.state.cursor += static_cast<std::uint64_t>(rows_this_step());
-    s_.loader->seek(s_.state.cursor);
+    const auto rows = static_cast<std::uint64_t>(rows_this_step());
+    s_.state.cursor += rows;
+    s_.loader->advance(rows);
     s_.state.step += 1;
     s_.state.tokens += static_cast<std::int64_t>(sums.tokens);
     const double seconds = seconds_since(start);

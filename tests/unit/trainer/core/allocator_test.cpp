@@ -1,0 +1,42 @@
+#include "trainer/allocator.h"
+
+#include <ATen/ATen.h>
+
+#include "tests/catch.h"
+
+using namespace lathe;
+
+TEST_CASE("size classes hold the request and waste at most an eighth") {
+  for (std::size_t bytes = std::size_t{64} << 10; bytes < std::size_t{1} << 34; bytes = bytes * 9 / 7 + 13) {
+    const std::size_t size = allocation_class(bytes);
+    CHECK(size >= bytes);
+    CHECK(size <= bytes + bytes / 8 + 4096);
+    CHECK(size % 4096 == 0);
+    CHECK(allocation_class(size) == size);
+  }
+}
+
+TEST_CASE("blocks are kept for the next request of their class and counted") {
+  install_allocator();
+  const AllocatorUse before = allocator_use();
+  void* first = nullptr;
+  {
+    const at::Tensor tensor = at::ones({1 << 20});
+    first = tensor.data_ptr();
+    CHECK(allocator_use().in_use == before.in_use + (std::size_t{4} << 20));
+    CHECK(reinterpret_cast<std::uintptr_t>(first) % 64 == 0);
+  }
+  CHECK(allocator_use().in_use == before.in_use);
+  CHECK(allocator_use().cached >= std::size_t{4} << 20);
+  const at::Tensor again = at::zeros({1 << 20});
+  CHECK(again.data_ptr() == first);
+  CHECK(again.abs().max().item<float>() == 0);
+}
+
+TEST_CASE("sizes that are no longer asked for go back to the kernel") {
+  install_allocator();
+  const std::size_t peak = std::size_t{600} << 20;
+  for (std::int64_t mega = 16; mega < 200; mega += 3) at::empty({mega << 18});
+  const AllocatorUse use = allocator_use();
+  CHECK(use.in_use + use.cached < peak);
+}
