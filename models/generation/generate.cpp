@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include "data/random/philox.h"
 #include "models/generation/sampling.h"

@@ -1,6 +1,7 @@
 #include "models/layers/linear.h"
 
 #include "models/layers/group_product.h"
+#include "models/layers/weight_gradient.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -33,6 +34,24 @@ struct SplitProduct : torch::autograd::Function<SplitProduct> {
   }
 };
 
+struct Product : torch::autograd::Function<Product> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    ctx->save_for_backward({x, weight});
+    ctx->saved_data["with_bias"] = bias.has_value();
+    return bias ? at::addmm(*bias, x, weight.t()) : at::mm(x, weight.t());
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    variable_list result(3);
+    if (ctx->needs_input_grad(0)) result[0] = at::mm(gradients[0], saved[1]);
+    if (ctx->needs_input_grad(1)) result[1] = weight_gradient(gradients[0], saved[0]);
+    if (ctx->saved_data["with_bias"].toBool() && ctx->needs_input_grad(2)) result[2] = gradients[0].sum(0);
+    return result;
+  }
+};
+
 }  // namespace
 
 at::Tensor group_product(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
@@ -42,7 +61,9 @@ at::Tensor group_product(AutogradContext* ctx, const at::Tensor& x, const at::Te
   ctx->save_for_backward({x, weight});
   ctx->saved_data["sizes"] = sizes;
   ctx->saved_data["with_bias"] = bias.has_value();
-  return bias ? at::addmm(*bias, x, weight.t()) : at::mm(x, weight.t());
+  at::Tensor out = spaced_rows(x, x.size(0), out_of(weight));
+  bias ? at::addmm_out(out, *bias, x, weight.t()) : at::mm_out(out, x, weight.t());
+  return out;
 }
 
 variable_list group_gradients(AutogradContext* ctx, const at::Tensor& gradient) {
@@ -53,16 +74,22 @@ variable_list group_gradients(AutogradContext* ctx, const at::Tensor& gradient) 
   variable_list result(3);
   if (ctx->needs_input_grad(0)) result[0] = at::mm(gradient, weight);
   const std::size_t weights = with_bias ? sizes.size() / 2 : sizes.size();
-  at::Tensor source = at::mm(gradient.t(), x);
-  std::int64_t begin = 0;
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    if (i == weights) {
-      source = gradient.sum(0);
-      begin = 0;
+  const auto wanted = [&](std::size_t first, std::size_t last) {  // any of these parameters trained?
+    const std::size_t before = with_bias ? 3 : 2;                 // edges of x, weight and bias
+    for (std::size_t i = first; i < last; ++i) {
+      if (ctx->needs_input_grad(before + i)) return true;
     }
-    result.push_back(source.narrow(0, begin, sizes[i]));
-    begin += sizes[i];
-  }
+    return false;
+  };
+  const auto split = [&](const at::Tensor& source, std::size_t first, std::size_t last) {
+    std::int64_t begin = 0;
+    for (std::size_t i = first; i < last; ++i) {
+      result.push_back(source.defined() ? source.narrow(0, begin, sizes[i]) : source);
+      begin += sizes[i];
+    }
+  };
+  split(wanted(0, weights) ? weight_gradient(gradient, x) : at::Tensor(), 0, weights);
+  split(wanted(weights, sizes.size()) ? gradient.sum(0) : at::Tensor(), weights, sizes.size());
   return result;
 }
 
@@ -71,7 +98,9 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, at::ScalarType
   if (with_bias) bias = register_parameter("bias", at::zeros({out}, dtype));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  return Product::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+}
 
 LinearGroup::LinearGroup(std::vector<std::shared_ptr<Linear>> parts) : parts_(std::move(parts)) {
   const at::NoGradGuard no_grad;

@@ -1,6 +1,7 @@
 #include "models/layers/projections.h"
 
 #include "models/layers/group_product.h"
+#include "models/layers/weight_gradient.h"
 #include "models/ops/launch.h"
 
 namespace lathe {
@@ -52,7 +53,7 @@ struct RotaryProjection : torch::autograd::Function<RotaryProjection> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const RotaryAngles angles{saved[2], saved[3], saved[4]};
-    const at::Tensor all = at::empty({saved[0].size(0), saved[1].size(0)}, saved[0].options());
+    const at::Tensor all = spaced_rows(saved[0], saved[0].size(0), saved[1].size(0));
     const auto sizes = ctx->saved_data["sizes"].toIntVector();
     std::int64_t begin = 0;
     for (std::size_t i = 0; i < 3; ++i) {
@@ -96,7 +97,7 @@ struct GatedProjection : torch::autograd::Function<GatedProjection> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const at::Tensor all = ctx->get_saved_variables()[2], dout = gradients[0].contiguous();
-    const at::Tensor dall = at::empty(all.sizes(), all.options());
+    const at::Tensor dall = spaced_rows(all, all.size(0), all.size(1));
     const kernels::OpKernels& table = kernels_for(all, "swiglu");
     const std::int64_t width = all.size(1) / 2;
     const auto up = width * static_cast<std::int64_t>(all.element_size());

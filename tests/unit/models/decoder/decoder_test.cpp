@@ -163,6 +163,30 @@ TEST_CASE("gradients agree with central differences of the loss") {
   }
 }
 
+TEST_CASE("frozen parameters change no other gradient") {
+  for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec()}) {
+    const auto decoder = tiny::random_decoder(spec);
+    const Batch batch = tiny::make_batch({{9, 14}}, 24, spec.vocab_size);
+    const auto all = gradients(*decoder, batch, {});
+    for (auto& item : decoder->named_parameters()) {  // what is left: v_proj and the norms
+      const bool trained = item.key().find("v_proj") != std::string::npos || item.key().find("norm") != std::string::npos;
+      item.value().set_requires_grad(trained);
+    }
+    for (const bool checkpointing : {false, true}) {
+      RunOptions options;
+      options.training = true;
+      options.activation_checkpointing = checkpointing;
+      decoder->zero_grad();
+      causal_lm_loss(*decoder, batch, options).sum.backward();
+      const auto parameters = decoder->parameters();
+      for (std::size_t i = 0; i < parameters.size(); ++i) {
+        REQUIRE(parameters[i].grad().defined() == parameters[i].requires_grad());
+        if (parameters[i].requires_grad()) CHECK(largest_difference(parameters[i].grad(), all[i]) < 1e-4);
+      }
+    }
+  }
+}
+
 TEST_CASE("bf16 follows fp32") {
   for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec()}) {
     const auto narrow = tiny::random_decoder(spec, at::kBFloat16);
