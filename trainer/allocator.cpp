@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -39,15 +40,18 @@ class BlockCache {
     return block;
   }
 
-  void give(void* block) {
+  // False when the block is none of ours.
+  bool give(void* block) {
     const std::lock_guard lock(mutex_);
     const auto found = sizes_.find(block);
+    if (found == sizes_.end()) return false;
     const std::size_t size = found->second;
     sizes_.erase(found);
     use_.in_use -= size;
     use_.cached += size;
     free_[size].push_back(block);
     if (use_.in_use + use_.cached > peak_ + kCacheFloor) release();
+    return true;
   }
 
   AllocatorUse use() {
@@ -88,24 +92,27 @@ BlockCache& cache() {
   return *blocks;
 }
 
-void free_large(void* block) { cache().give(block); }
-void free_small(void* block) { std::free(block); }
+// One deleter for all, because callers of raw_allocate() (oneDNN's scratch) have only the pointer. Large blocks are
+// whole pages; a small one that happens to begin a page is told apart by the cache's table.
+void free_block(void* block) {
+  if (block == nullptr) return;
+  if (reinterpret_cast<std::uintptr_t>(block) % kPage == 0 && cache().give(block)) return;
+  std::free(block);
+}
 
 class StepAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
     const c10::Device cpu(c10::DeviceType::CPU);
-    if (bytes == 0) return {nullptr, nullptr, &free_small, cpu};
-    if (bytes >= kLarge) {
-      void* block = cache().take(bytes);
-      return {block, block, &free_large, cpu};
-    }
     void* block = nullptr;
-    if (posix_memalign(&block, kAlignment, bytes) != 0) throw std::bad_alloc();
-    return {block, block, &free_small, cpu};
+    if (bytes >= kLarge) {
+      block = cache().take(bytes);
+    } else if (bytes > 0 && posix_memalign(&block, kAlignment, bytes) != 0) {
+      throw std::bad_alloc();
+    }
+    return {block, block, &free_block, cpu};
   }
-  // Two deleters are in use, so there is no single one for raw pointers.
-  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  c10::DeleterFnPtr raw_deleter() const override { return &free_block; }
   void copy_data(void* to, const void* from, std::size_t count) const override { default_copy_data(to, from, count); }
 };
 

@@ -1,6 +1,7 @@
 #include "trainer/allocator.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
 
 #include "tests/catch.h"
 
@@ -31,6 +32,18 @@ TEST_CASE("blocks are kept for the next request of their class and counted") {
   const at::Tensor again = at::zeros({1 << 20});
   CHECK(again.data_ptr() == first);
   CHECK(again.abs().max().item<float>() == 0);
+}
+
+TEST_CASE("raw pointers of every size can be given back") {
+  install_allocator();
+  c10::Allocator* allocator = c10::GetCPUAllocator();
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{4096}, std::size_t{65535}, std::size_t{65536}, std::size_t{5} << 20}) {
+    void* block = allocator->raw_allocate(bytes);
+    REQUIRE(block != nullptr);
+    allocator->raw_deallocate(block);
+  }
+  const AllocatorUse use = allocator_use();
+  CHECK(use.cached >= std::size_t{5} << 20);
 }
 
 TEST_CASE("sizes that are no longer asked for go back to the kernel") {
