@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -47,20 +48,29 @@ def run(command, env=None):
 
 def lathe_once(folder, shape, steps):
     path = recipe(folder, shape)
-    start = time.time()
     result = json.loads(run([LATHE, "train", path, "--fresh", "--stop-after", steps, "--json", "--quiet"]))
     lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines() if "learning_rate" in line]
     ends = [line["seconds"] for line in lines]
     step = statistics.median(b - a for a, b in zip(ends[3:], ends[4:]))
-    first = start_to_first_step(path, start)
+    first = start_to_first_step(folder, path)
     return {"tokens_per_second": shape["batch"] * shape["length"] / step, "peak_memory": result["peak_memory"],
             "seconds_to_first_step": first, "loss": lines[-1]["loss"]}
 
 
-def start_to_first_step(path, _):
+def start_to_first_step(folder, path):
+    """From starting the process, shards ready, to the line that its first optimizer step writes."""
+    metrics = folder / "run" / "metrics.jsonl"
+    shutil.rmtree(folder / "run", ignore_errors=True)
     start = time.time()
-    run([LATHE, "train", path, "--fresh", "--stop-after", "1", "--json", "--quiet", "--set", "data.validation=0.1"])
-    return time.time() - start
+    process = subprocess.Popen([str(LATHE), "train", str(path), "--stop-after", "1", "--quiet"], cwd=ROOT,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (metrics.exists() and b"learning_rate" in metrics.read_bytes()):
+        if process.poll() is not None:
+            break
+        time.sleep(0.005)
+    seconds = time.time() - start
+    process.wait()
+    return seconds
 
 
 def peer_once(python, config, shard, shape, steps, tuned):
