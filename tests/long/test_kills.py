@@ -31,7 +31,7 @@ class Kills(Case):
             code = process.wait()
             self.assertIn(code, (-signal.SIGKILL, 0), errors)
             finished_early += code == 0
-            whole = sorted((self.folder / "killed" / "checkpoints").glob("step-*")) if (self.folder / "killed").exists() else []
+            whole = sorted((self.folder / "killed" / "checkpoints").glob("step-????????")) if (self.folder / "killed").exists() else []
             steps_at_kill.append(int(whole[-1].name.split("-")[1]) if whole else 0)
         self.train("killed", *SETS)
         for name in ("model.safetensors", "optimizer.safetensors"):
