@@ -11,10 +11,14 @@ namespace {
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
   switch (activation) {
-    case Activation::SiLU: return at::silu(x);
-    case Activation::GeluTanh: return at::gelu(x, "tanh");
-    case Activation::Gelu: return at::gelu(x, "none");
-    case Activation::Relu: return at::relu(x);
+    case Activation::SiLU:
+      return at::silu(x);
+    case Activation::GeluTanh:
+      return at::gelu(x, "tanh");
+    case Activation::Gelu:
+      return at::gelu(x, "none");
+    case Activation::Relu:
+      return at::relu(x);
   }
   return x;
 }
@@ -23,8 +27,9 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 void reserve(at::Tensor& buffer, std::int64_t used, std::int64_t length) {
   const std::int64_t capacity = buffer.size(2);
   if (used + length <= capacity) return;
-  at::Tensor larger = at::empty({buffer.size(0), buffer.size(1), std::max(used + length, 2 * capacity), buffer.size(3)},
-                                buffer.options());
+  at::Tensor larger =
+      at::empty({buffer.size(0), buffer.size(1), std::max(used + length, 2 * capacity), buffer.size(3)},
+                buffer.options());
   larger.narrow(2, 0, used).copy_(buffer.narrow(2, 0, used));
   buffer = larger;
 }
@@ -52,7 +57,8 @@ at::Tensor Attention::forward(const at::Tensor& x, const Pass& pass) const {
 }
 
 QueryKeyValue Attention::project(const at::Tensor& x, const Pass& pass) const {
-  if (pass.cos.defined()) return project_rotary(qkv_, x, heads_, kv_heads_, {pass.cos, pass.sin, pass.positions});
+  if (pass.cos.defined())
+    return project_rotary(qkv_, x, heads_, kv_heads_, {pass.cos, pass.sin, pass.positions});
   const auto parts = qkv_.forward(x);
   return {parts[0].unflatten(1, {heads_, head_size_}), parts[1].unflatten(1, {kv_heads_, head_size_}),
           parts[2].unflatten(1, {kv_heads_, head_size_})};
@@ -75,8 +81,9 @@ at::Tensor Attention::attend_cached(const at::Tensor& q, const at::Tensor& k, co
     mask = at::ones({pass.length, total}, at::kBool).tril(used);
   }
   const bool causal = used == 0 && pass.length > 1;
-  const at::Tensor mixed = at::scaled_dot_product_attention(by_head(q), keys, values, mask, 0.0, causal, scale_,
-                                                            /*enable_gqa=*/heads_ != kv_heads_);
+  const at::Tensor mixed =
+      at::scaled_dot_product_attention(by_head(q), keys, values, mask, 0.0, causal, scale_,
+                                       /*enable_gqa=*/heads_ != kv_heads_);
   return mixed.transpose(1, 2).reshape({pass.rows * pass.length, heads_, head_size_});
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// A pre-norm transformer block. The residual stream travels as a pair: the sum so far and the branch not yet added,
-// so that every addition happens inside the norm that reads it.
+// A pre-norm transformer block. The residual stream travels as a pair: the sum so far and the branch not yet
+// added, so that every addition happens inside the norm that reads it.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
@@ -18,12 +18,12 @@ namespace lathe {
 
 // What the blocks of one forward pass share.
 struct Pass {
-  at::Tensor positions;       // (N) int64
-  at::Tensor cos, sin;        // rotary tables, undefined for learned positions
+  at::Tensor positions;  // (N) int64
+  at::Tensor cos, sin;   // rotary tables, undefined for learned positions
   std::vector<Stretch> stretches;
   std::int64_t rows = 0, length = 0;
   RunOptions options;
-  KvCache* cache = nullptr;   // generation: stretches are unused
+  KvCache* cache = nullptr;  // generation: stretches are unused
 };
 
 struct Stream {
@@ -37,7 +37,8 @@ class Attention : public torch::nn::Module {
 
  private:
   QueryKeyValue project(const at::Tensor& x, const Pass& pass) const;
-  at::Tensor attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Pass& pass) const;
+  at::Tensor attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           const Pass& pass) const;
 
   std::int64_t heads_, kv_heads_, head_size_, layer_;
   double scale_;

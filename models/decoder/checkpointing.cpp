@@ -19,8 +19,8 @@ struct Recipe : torch::CustomClassHolder {
   std::shared_ptr<const Pass> pass;
 };
 
-// The block's parameters are inputs of the function, so their gradients flow out of it like any others: hooks fire
-// once, and nothing is accumulated inside the nested pass.
+// The block's parameters are inputs of the function, so their gradients flow out of it like any others: hooks
+// fire once, and nothing is accumulated inside the nested pass.
 class CheckpointedBlock : public torch::autograd::Function<CheckpointedBlock> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& residual,
@@ -62,8 +62,9 @@ class CheckpointedBlock : public torch::autograd::Function<CheckpointedBlock> {
     };
     root(out.residual, gradients[0]);
     root(out.branch, gradients[1]);
-    const variable_list found = torch::autograd::grad(roots, inputs, root_gradients, /*retain_graph=*/std::nullopt,
-                                                      /*create_graph=*/false, /*allow_unused=*/true);
+    const variable_list found =
+        torch::autograd::grad(roots, inputs, root_gradients, /*retain_graph=*/std::nullopt,
+                              /*create_graph=*/false, /*allow_unused=*/true);
     variable_list result;
     std::size_t next = 0;
     for (const at::Tensor& x : {in.residual, in.branch}) {
@@ -80,7 +81,8 @@ class CheckpointedBlock : public torch::autograd::Function<CheckpointedBlock> {
 
 Stream checkpointed(const std::shared_ptr<Block>& block, const Stream& stream,
                     const std::shared_ptr<const Pass>& pass) {
-  const std::optional<at::Tensor> branch = stream.branch.defined() ? std::optional(stream.branch) : std::nullopt;
+  const std::optional<at::Tensor> branch =
+      stream.branch.defined() ? std::optional(stream.branch) : std::nullopt;
   const variable_list parameters = block->parameters();
   const variable_list out = CheckpointedBlock::apply(stream.residual, branch, at::TensorList(parameters),
                                                      c10::make_intrusive<Recipe>(block, pass));

@@ -43,7 +43,8 @@ struct Decoder::State {
 
 DecoderInput decoder_input(const Batch& batch) {
   const auto wide = [](const std::vector<std::int32_t>& values) {
-    return at::from_blob(const_cast<std::int32_t*>(values.data()), {static_cast<std::int64_t>(values.size())}, at::kInt)
+    return at::from_blob(const_cast<std::int32_t*>(values.data()), {static_cast<std::int64_t>(values.size())},
+                         at::kInt)
         .to(at::kLong);
   };
   return {wide(batch.tokens), wide(batch.positions), batch.stretches, batch.rows, batch.length};
@@ -62,22 +63,26 @@ Decoder::Decoder(const DecoderSpec& spec, at::ScalarType dtype) : state_(std::ma
   s.embeddings = body->register_module("embed_tokens",
                                        std::make_shared<Embedding>(spec.vocab_size, spec.hidden_size, dtype));
   if (spec.position == PositionKind::Learned) {
-    s.positions = body->register_module("position_embeddings",
-                                        std::make_shared<Embedding>(spec.max_positions, spec.hidden_size, dtype));
+    s.positions = body->register_module(
+        "position_embeddings", std::make_shared<Embedding>(spec.max_positions, spec.hidden_size, dtype));
   }
   const auto layers = body->register_module("layers", std::make_shared<torch::nn::Module>());
   for (std::int64_t layer = 0; layer < spec.num_layers; ++layer) {
-    s.blocks.push_back(layers->register_module(std::to_string(layer), std::make_shared<Block>(spec, layer, dtype)));
+    s.blocks.push_back(
+        layers->register_module(std::to_string(layer), std::make_shared<Block>(spec, layer, dtype)));
   }
   s.norm = body->register_module("norm", std::make_shared<Norm>(spec, dtype));
   if (!spec.tie_embeddings) {
-    s.head = register_module("lm_head", std::make_shared<Linear>(spec.hidden_size, spec.vocab_size, false, dtype));
+    s.head =
+        register_module("lm_head", std::make_shared<Linear>(spec.hidden_size, spec.vocab_size, false, dtype));
   }
 }
 
 const DecoderSpec& Decoder::spec() const { return state_->spec; }
 
-at::Tensor Decoder::head_weight() const { return state_->head ? state_->head->weight : state_->embeddings->weight; }
+at::Tensor Decoder::head_weight() const {
+  return state_->head ? state_->head->weight : state_->embeddings->weight;
+}
 
 at::Tensor Decoder::forward(const DecoderInput& input, const RunOptions& options) {
   State& s = *state_;
@@ -113,11 +118,14 @@ at::Tensor Decoder::forward_cached(const at::Tensor& tokens, KvCache& cache) {
   Stream stream = {s.embed(tokens.reshape({-1}), pass.positions), {}};
   for (const auto& block : s.blocks) stream = block->forward(stream, pass);
   cache.length_ += pass.length;
-  const auto last = [&](const at::Tensor& y) { return y.unflatten(0, {pass.rows, pass.length}).select(1, -1); };
+  const auto last = [&](const at::Tensor& y) {
+    return y.unflatten(0, {pass.rows, pass.length}).select(1, -1);
+  };
   const at::Tensor branch = stream.branch.defined() ? last(stream.branch) : at::Tensor();
-  const at::Tensor x = s.norm->add(last(stream.residual).contiguous(), branch.defined() ? branch.contiguous() : branch)
-                           .second;                          // (B, C)
-  return at::matmul(x, head_weight().t()).to(at::kFloat);    // (B, V)
+  const at::Tensor x =
+      s.norm->add(last(stream.residual).contiguous(), branch.defined() ? branch.contiguous() : branch)
+          .second;                                         // (B, C)
+  return at::matmul(x, head_weight().t()).to(at::kFloat);  // (B, V)
 }
 
 }  // namespace lathe

@@ -1,7 +1,8 @@
 #pragma once
-// One decoder network for every DecoderSpec. Letters: B rows, T row length, N = B * T flattened tokens, C hidden size,
-// H query heads, K key/value heads, D head size, V vocabulary. Parameters carry the internal names of spec.h.
-// Single-device and rank-free; precision is the parameters' dtype (fp32 or bf16), accumulation is fp32.
+// One decoder network for every DecoderSpec. Letters: B rows, T row length, N = B * T flattened tokens, C
+// hidden size, H query heads, K key/value heads, D head size, V vocabulary. Parameters carry the internal
+// names of spec.h. Single-device and rank-free; precision is the parameters' dtype (fp32 or bf16),
+// accumulation is fp32.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
@@ -16,18 +17,18 @@ namespace lathe {
 
 // The tensors and stretches of one forward pass.
 struct DecoderInput {
-  at::Tensor tokens;                    // (N) int64 or int32
-  at::Tensor positions;                 // (N) int64, inside each document
-  std::vector<Stretch> stretches;       // attention never crosses them
-  std::int64_t rows = 0, length = 0;    // B, T
+  at::Tensor tokens;                  // (N) int64 or int32
+  at::Tensor positions;               // (N) int64, inside each document
+  std::vector<Stretch> stretches;     // attention never crosses them
+  std::int64_t rows = 0, length = 0;  // B, T
 };
 DecoderInput decoder_input(const Batch& batch);
 
 struct RunOptions {
   bool training = false;
   bool activation_checkpointing = false;
-  double dropout = 0;                   // embeddings and residual branches, counter-based
-  std::uint64_t seed = 0, step = 0;     // key of dropout
+  double dropout = 0;                // embeddings and residual branches, counter-based
+  std::uint64_t seed = 0, step = 0;  // key of dropout
 };
 
 // Keys and values of a generation in progress; grows as needed. One sequence batch, all rows the same length.
@@ -35,7 +36,7 @@ class KvCache {
  public:
   KvCache(const DecoderSpec& spec, std::int64_t rows, std::int64_t capacity, at::ScalarType dtype);
   std::int64_t length() const { return length_; }
-  std::vector<at::Tensor> keys, values;   // per layer (rows, K, capacity, D)
+  std::vector<at::Tensor> keys, values;  // per layer (rows, K, capacity, D)
   std::int64_t length_ = 0;
 };
 
@@ -47,7 +48,7 @@ class Decoder : public torch::nn::Module {
   void initialise(std::uint64_t seed);
   // (N, C): hidden states after the final norm. The head is applied by the objective, never whole.
   at::Tensor forward(const DecoderInput& input, const RunOptions& options = {});
-  at::Tensor head_weight() const;         // (V, C): lm_head or the tied embedding
+  at::Tensor head_weight() const;  // (V, C): lm_head or the tied embedding
   // Generation: tokens (rows, T) after what the cache holds -> logits (rows, V) of the last position, fp32.
   at::Tensor forward_cached(const at::Tensor& tokens, KvCache& cache);
 

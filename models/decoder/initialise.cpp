@@ -1,5 +1,5 @@
-// The published initialisation: normal(0, initializer_range), norms 1, biases 0. A value is a function of (seed,
-// parameter, element) alone, and bf16 weights are the rounded fp32 ones.
+// The published initialisation: normal(0, initializer_range), norms 1, biases 0. A value is a function of
+// (seed, parameter, element) alone, and bf16 weights are the rounded fp32 ones.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -25,9 +25,11 @@ void fill_normal(at::Tensor parameter, const RandomStream& stream, double deviat
   const auto scale = static_cast<float>(deviation);
   parallel_for(pieces, 0, [&](std::size_t piece) {
     const at::NoGradGuard no_grad;
-    const std::int64_t begin = static_cast<std::int64_t>(piece) * kPiece, length = std::min(kPiece, count - begin);
+    const std::int64_t begin = static_cast<std::int64_t>(piece) * kPiece,
+                       length = std::min(kPiece, count - begin);
     std::vector<float> values(static_cast<std::size_t>(length));
-    for (std::int64_t i = 0; i < length; ++i) values[i] = scale * stream.normal(static_cast<std::uint64_t>(begin + i));
+    for (std::int64_t i = 0; i < length; ++i)
+      values[i] = scale * stream.normal(static_cast<std::uint64_t>(begin + i));
     flat.narrow(0, begin, length).copy_(at::from_blob(values.data(), {length}, at::kFloat));
   });
 }
@@ -37,7 +39,8 @@ void fill_normal(at::Tensor parameter, const RandomStream& stream, double deviat
 void Decoder::initialise(std::uint64_t seed) {
   const at::NoGradGuard no_grad;
   auto parameters = named_parameters();
-  const double residual_scale = 1 / std::sqrt(2.0 * static_cast<double>(std::max<std::int64_t>(spec().num_layers, 1)));
+  const double residual_scale =
+      1 / std::sqrt(2.0 * static_cast<double>(std::max<std::int64_t>(spec().num_layers, 1)));
   std::uint32_t site = 0;
   for (const ParameterInfo& info : decoder_parameters(spec())) {
     at::Tensor& parameter = parameters[info.name];
@@ -47,7 +50,8 @@ void Decoder::initialise(std::uint64_t seed) {
       continue;
     }
     const bool residual = ends_with(info.name, "o_proj.weight") || ends_with(info.name, "down_proj.weight");
-    const double deviation = spec().initializer_range * (spec().scaled_residual_init && residual ? residual_scale : 1);
+    const double deviation =
+        spec().initializer_range * (spec().scaled_residual_init && residual ? residual_scale : 1);
     fill_normal(parameter, RandomStream({seed, Purpose::Initialise, place, 0, 0}), deviation);
   }
 }

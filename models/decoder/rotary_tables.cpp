@@ -27,8 +27,8 @@ at::Tensor llama3(const RotarySpec& rotary, const at::Tensor& frequencies) {
   return at::where((wavelength >= high).logical_and(wavelength <= low), blended, stretched);
 }
 
-// YaRN, "NTK by parts": dimensions that turn more than beta_fast times in the original context are kept, those that turn
-// less than beta_slow times are interpolated, with a ramp between.
+// YaRN, "NTK by parts": dimensions that turn more than beta_fast times in the original context are kept,
+// those that turn less than beta_slow times are interpolated, with a ramp between.
 at::Tensor yarn(const RotarySpec& rotary, std::int64_t head_size) {
   const auto dimension = static_cast<double>(head_size);
   const auto original = static_cast<double>(rotary.original_max_position_embeddings);
@@ -50,14 +50,20 @@ at::Tensor rotary_frequencies(const DecoderSpec& spec, std::int64_t length) {
   const RotarySpec& rotary = spec.rotary;
   const std::int64_t head_size = spec.head_size;
   switch (rotary.scaling) {
-    case RotaryScaling::None: break;
-    case RotaryScaling::Linear: return 1.0 / wavelengths_of(rotary.theta, head_size) / rotary.factor;
-    case RotaryScaling::Llama3: return llama3(rotary, 1.0 / wavelengths_of(rotary.theta, head_size));
-    case RotaryScaling::Yarn: return yarn(rotary, head_size);
+    case RotaryScaling::None:
+      break;
+    case RotaryScaling::Linear:
+      return 1.0 / wavelengths_of(rotary.theta, head_size) / rotary.factor;
+    case RotaryScaling::Llama3:
+      return llama3(rotary, 1.0 / wavelengths_of(rotary.theta, head_size));
+    case RotaryScaling::Yarn:
+      return yarn(rotary, head_size);
     case RotaryScaling::Dynamic: {
-      const auto dimension = static_cast<double>(head_size), trained = static_cast<double>(spec.max_positions);
+      const auto dimension = static_cast<double>(head_size),
+                 trained = static_cast<double>(spec.max_positions);
       const double stretch =
-          rotary.factor * static_cast<double>(std::max(length, spec.max_positions)) / trained - (rotary.factor - 1);
+          rotary.factor * static_cast<double>(std::max(length, spec.max_positions)) / trained -
+          (rotary.factor - 1);
       return 1.0 / wavelengths_of(rotary.theta * std::pow(stretch, dimension / (dimension - 2)), head_size);
     }
   }

@@ -12,15 +12,15 @@ namespace lathe {
 namespace {
 
 constexpr std::array<std::pair<DType, at::ScalarType>, 10> kTypes = {{{DType::F64, at::kDouble},
-                                                                     {DType::F32, at::kFloat},
-                                                                     {DType::F16, at::kHalf},
-                                                                     {DType::BF16, at::kBFloat16},
-                                                                     {DType::I64, at::kLong},
-                                                                     {DType::I32, at::kInt},
-                                                                     {DType::I16, at::kShort},
-                                                                     {DType::I8, at::kChar},
-                                                                     {DType::U8, at::kByte},
-                                                                     {DType::Bool, at::kBool}}};
+                                                                      {DType::F32, at::kFloat},
+                                                                      {DType::F16, at::kHalf},
+                                                                      {DType::BF16, at::kBFloat16},
+                                                                      {DType::I64, at::kLong},
+                                                                      {DType::I32, at::kInt},
+                                                                      {DType::I16, at::kShort},
+                                                                      {DType::I8, at::kChar},
+                                                                      {DType::U8, at::kByte},
+                                                                      {DType::Bool, at::kBool}}};
 
 std::string shape_text(at::IntArrayRef shape) {
   std::string text = "(";
@@ -51,12 +51,14 @@ at::Tensor to_tensor(const BundleTensor& tensor) {
   const at::ScalarType type = scalar_type(tensor.dtype);
   if (tensor.element_count() == 0) return at::empty(tensor.shape, type);
   auto* data = const_cast<std::byte*>(block.bytes.data());
-  return at::from_blob(data, tensor.shape, [owner = block.owner](void*) {}, at::TensorOptions(type));
+  return at::from_blob(
+      data, tensor.shape, [owner = block.owner](void*) {}, at::TensorOptions(type));
 }
 
 BundleTensor from_tensor(const std::string& name, const at::Tensor& tensor) {
   const auto held = std::make_shared<const at::Tensor>(tensor.detach().cpu().contiguous());
-  const std::span<const std::byte> bytes(static_cast<const std::byte*>(held->const_data_ptr()), held->nbytes());
+  const std::span<const std::byte> bytes(static_cast<const std::byte*>(held->const_data_ptr()),
+                                         held->nbytes());
   return memory_tensor(name, dtype_of(held->scalar_type()), held->sizes().vec(), {bytes, held});
 }
 
@@ -82,7 +84,8 @@ void load_parameters(Decoder& decoder, const std::vector<BundleTensor>& tensors)
     require(seen.insert(tensor.name).second, "tensor '", tensor.name, "' appears twice");
     parameter->copy_(to_tensor(tensor));
   }
-  for (const auto& item : parameters) require(seen.count(item.key()) > 0, "tensor '", item.key(), "' is missing");
+  for (const auto& item : parameters)
+    require(seen.count(item.key()) > 0, "tensor '", item.key(), "' is missing");
 }
 
 }  // namespace lathe

@@ -9,9 +9,10 @@ namespace lathe {
 
 at::ScalarType scalar_type(DType dtype);
 DType dtype_of(at::ScalarType type);
-// A tensor over the block's bytes without a copy (unaligned and read-only mappings are copied when asked by `clone`).
+// A tensor over the block's bytes without a copy (unaligned and read-only mappings are copied when asked by
+// `clone`).
 at::Tensor to_tensor(const BundleTensor& tensor);
-BundleTensor from_tensor(const std::string& name, const at::Tensor& tensor);   // shares storage
+BundleTensor from_tensor(const std::string& name, const at::Tensor& tensor);  // shares storage
 
 std::shared_ptr<Decoder> build_decoder(const Bundle& bundle, at::ScalarType dtype);
 void load_parameters(Decoder& decoder, const std::vector<BundleTensor>& tensors);

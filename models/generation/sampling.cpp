@@ -19,7 +19,9 @@ TokenId sample_token(std::span<const float> logits, const GenerationOptions& opt
   std::iota(order.begin(), order.end(), TokenId{0});
   std::size_t kept = order.size();
   if (options.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options.top_k));
-  const auto before = [&](TokenId a, TokenId b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };
+  const auto before = [&](TokenId a, TokenId b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  };
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), before);
 
   std::vector<double> weights(kept);  // not normalised

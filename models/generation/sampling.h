@@ -1,5 +1,6 @@
 #pragma once
-// Choosing a token from logits: temperature, then top-k, then nucleus (arXiv 1904.09751), as transformers orders them.
+// Choosing a token from logits: temperature, then top-k, then nucleus (arXiv 1904.09751), as transformers
+// orders them.
 #include <span>
 
 #include "models/generation/generate.h"

@@ -16,9 +16,11 @@ using torch::autograd::variable_list;
 
 // Adds the gradients of sorted ids' runs into the table's rows; a run is one id, so rows are written once.
 template <class T>
-void sum_runs(const at::Tensor& gradient, const at::Tensor& sorted, const at::Tensor& order, at::Tensor& table) {
+void sum_runs(const at::Tensor& gradient, const at::Tensor& sorted, const at::Tensor& order,
+              at::Tensor& table) {
   const std::int64_t count = sorted.size(0), channels = gradient.size(1);
-  const std::int64_t *ids = sorted.const_data_ptr<std::int64_t>(), *from = order.const_data_ptr<std::int64_t>();
+  const std::int64_t *ids = sorted.const_data_ptr<std::int64_t>(),
+                     *from = order.const_data_ptr<std::int64_t>();
   const T* source = gradient.const_data_ptr<T>();
   T* target = table.mutable_data_ptr<T>();
   std::vector<std::int64_t> runs;  // where each id begins

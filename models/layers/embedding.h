@@ -1,5 +1,6 @@
 #pragma once
-// Rows of a table. The gradient of a row is summed in fp32 over its occurrences, in their order, and rounded once.
+// Rows of a table. The gradient of a row is summed in fp32 over its occurrences, in their order, and rounded
+// once.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 

@@ -15,7 +15,8 @@ std::int64_t out_of(const at::Tensor& weight) { return weight.size(0); }
 struct SplitProduct : torch::autograd::Function<SplitProduct> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                                const std::optional<at::Tensor>& bias, at::TensorList parameters) {
-    // Below the autograd keys a narrow is a plain tensor, not a tracked view, so every part gets its own history.
+    // Below the autograd keys a narrow is a plain tensor, not a tracked view, so every part gets its own
+    // history.
     const at::AutoDispatchBelowADInplaceOrView below;
     const at::Tensor all = group_product(ctx, x, weight, bias, parameters);
     const std::size_t parts = bias ? parameters.size() / 2 : parameters.size();

@@ -1,6 +1,7 @@
 #pragma once
-// Linear is the one seam of the house: how a weight is stored (fp32, bf16; quantised later), adapted or sharded lives
-// behind it, and nothing above knows. Modules keep Hugging Face's granularity, so names never depend on it.
+// Linear is the one seam of the house: how a weight is stored (fp32, bf16; quantised later), adapted or
+// sharded lives behind it, and nothing above knows. Modules keep Hugging Face's granularity, so names never
+// depend on it.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
@@ -22,10 +23,10 @@ class Linear : public torch::nn::Module {
   at::Tensor bias;    // (out), undefined without
 };
 
-// Linears that read the same input, as one matrix product: their weights are re-homed as consecutive rows of one
-// buffer, of which the parts' parameters stay ordinary leaves. Forward is one product instead of one a part, backward one
-// for the input and one for all weights. In-place updates of the parameters keep the sharing; replacing their storage
-// (Module::to) does not and is refused at the next forward.
+// Linears that read the same input, as one matrix product: their weights are re-homed as consecutive rows of
+// one buffer, of which the parts' parameters stay ordinary leaves. Forward is one product instead of one a
+// part, backward one for the input and one for all weights. In-place updates of the parameters keep the
+// sharing; replacing their storage (Module::to) does not and is refused at the next forward.
 class LinearGroup {
  public:
   LinearGroup() = default;

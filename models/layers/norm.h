@@ -1,6 +1,6 @@
 #pragma once
-// RMSNorm (arXiv 1910.07467) or LayerNorm (arXiv 1607.06450) over channels, alone or fused with the residual addition
-// before it.
+// RMSNorm (arXiv 1910.07467) or LayerNorm (arXiv 1607.06450) over channels, alone or fused with the residual
+// addition before it.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 

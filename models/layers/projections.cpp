@@ -15,8 +15,8 @@ char* row_of(const at::Tensor& x, std::int64_t row) {
          row * x.stride(0) * static_cast<std::int64_t>(x.element_size());
 }
 
-// Rows of `from` (N, heads * D), turned, into rows of `to` at channel `begin`. The two may be the same memory: the kernel
-// reads a pair before it writes it.
+// Rows of `from` (N, heads * D), turned, into rows of `to` at channel `begin`. The two may be the same
+// memory: the kernel reads a pair before it writes it.
 void turn_rows(const at::Tensor& from, const at::Tensor& to, std::int64_t begin, const RotaryAngles& angles,
                float direction) {
   const kernels::OpKernels& table = kernels_for(from, "rotary");
@@ -25,9 +25,14 @@ void turn_rows(const at::Tensor& from, const at::Tensor& to, std::int64_t begin,
   const std::int64_t offset = begin * static_cast<std::int64_t>(to.element_size());
   parallel_ranges(from.size(0), row_grain(from.size(1)), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t row = first; row < last; ++row) {
-      const kernels::Rotary args{.x = row_of(from, row), .cos = angles.cos.const_data_ptr<float>(),
-                                 .sin = angles.sin.const_data_ptr<float>(), .positions = positions + row,
-                                 .out = row_of(to, row) + offset, .row_stride = 0, .heads = heads, .half = half,
+      const kernels::Rotary args{.x = row_of(from, row),
+                                 .cos = angles.cos.const_data_ptr<float>(),
+                                 .sin = angles.sin.const_data_ptr<float>(),
+                                 .positions = positions + row,
+                                 .out = row_of(to, row) + offset,
+                                 .row_stride = 0,
+                                 .heads = heads,
+                                 .half = half,
                                  .direction = direction};
       table.rotary(args, 0, 1);
     }
@@ -103,8 +108,11 @@ struct GatedProjection : torch::autograd::Function<GatedProjection> {
     const auto up = width * static_cast<std::int64_t>(all.element_size());
     parallel_ranges(all.size(0), row_grain(width), [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t row = first; row < last; ++row) {
-        const kernels::Swiglu args{.gate = row_of(all, row), .up = row_of(all, row) + up, .out = nullptr,
-                                   .dout = row_of(dout, row), .dgate = row_of(dall, row),
+        const kernels::Swiglu args{.gate = row_of(all, row),
+                                   .up = row_of(all, row) + up,
+                                   .out = nullptr,
+                                   .dout = row_of(dout, row),
+                                   .dgate = row_of(dall, row),
                                    .dup = row_of(dall, row) + up};
         table.swiglu_backward(args, 0, width);
       }
@@ -115,15 +123,15 @@ struct GatedProjection : torch::autograd::Function<GatedProjection> {
 
 }  // namespace
 
-QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std::int64_t heads, std::int64_t kv_heads,
-                             const RotaryAngles& angles) {
+QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std::int64_t heads,
+                             std::int64_t kv_heads, const RotaryAngles& angles) {
   const GroupTensors t = group.tensors();
   const std::int64_t size = 2 * angles.cos.size(1);
   require_shape(t.parameters[0], {heads * size, x.size(1)}, "project_rotary", "q_proj");
   require_shape(t.parameters[1], {kv_heads * size, x.size(1)}, "project_rotary", "k_proj");
   require_shape(angles.positions, {x.size(0)}, "project_rotary", "positions");
-  const variable_list out = RotaryProjection::apply(x, t.weight, t.bias, at::TensorList(t.parameters), angles.cos,
-                                                    angles.sin, angles.positions);
+  const variable_list out = RotaryProjection::apply(x, t.weight, t.bias, at::TensorList(t.parameters),
+                                                    angles.cos, angles.sin, angles.positions);
   return {out[0], out[1], out[2]};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// Products of a LinearGroup with what always follows them, as one differentiable operation: no slice of the product is
-// copied, forward or backward, and less is kept. Same arithmetic as the separate operations of models/ops.
+// Products of a LinearGroup with what always follows them, as one differentiable operation: no slice of the
+// product is copied, forward or backward, and less is kept. Same arithmetic as the separate operations of
+// models/ops.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -15,12 +16,12 @@ struct RotaryAngles {
 };
 
 struct QueryKeyValue {
-  at::Tensor q, k, v;    // (N, H, D), (N, K, D), (N, K, D); rows stand apart
+  at::Tensor q, k, v;  // (N, H, D), (N, K, D), (N, K, D); rows stand apart
 };
 
 // group: q, k, v projections. q and k are turned in place.
-QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std::int64_t heads, std::int64_t kv_heads,
-                             const RotaryAngles& angles);
+QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std::int64_t heads,
+                             std::int64_t kv_heads, const RotaryAngles& angles);
 // group: gate and up projections. silu(gate) * up, (N, I).
 at::Tensor project_swiglu(const LinearGroup& group, const at::Tensor& x);
 

@@ -15,7 +15,8 @@ using Eight = std::uint16_t __attribute__((vector_size(16)));
 constexpr std::int64_t kTile = 8, kBlock = 32;  // a block's row is one cache line
 
 // 8 x 8 elements; strides in elements. Three rounds of interleaving: of rows 4 apart, 2 apart, 1 apart.
-void transpose_tile(const std::uint16_t* from, std::int64_t from_row, std::uint16_t* to, std::int64_t to_row) {
+void transpose_tile(const std::uint16_t* from, std::int64_t from_row, std::uint16_t* to,
+                    std::int64_t to_row) {
   Eight a[8], b[8];
   for (int i = 0; i < 8; ++i) std::memcpy(&a[i], from + i * from_row, sizeof a[i]);
   const auto interleave = [](const Eight(&in)[8], Eight(&out)[8]) {
@@ -53,8 +54,8 @@ void transpose_into(const at::Tensor& out, const at::Tensor& x) {
   parallel_ranges((rows + kBlock - 1) / kBlock, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin * kBlock; r < std::min(end * kBlock, rows); r += kBlock) {
       for (std::int64_t c = 0; c < columns; c += kBlock) {
-        transpose_block(from + r * from_row + c, from_row, to + c * to_row + r, to_row, std::min(kBlock, rows - r),
-                        std::min(kBlock, columns - c));
+        transpose_block(from + r * from_row + c, from_row, to + c * to_row + r, to_row,
+                        std::min(kBlock, rows - r), std::min(kBlock, columns - c));
       }
     }
   });

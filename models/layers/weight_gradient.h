@@ -4,12 +4,12 @@
 
 namespace lathe {
 
-// gradient (N, out), x (N, in) -> gradient^T x (out, in), contiguous. In bf16 on the CPU the narrower operand is
-// transposed first: oneDNN's own reordering of a transposed operand costs as much as half the product.
+// gradient (N, out), x (N, in) -> gradient^T x (out, in), contiguous. In bf16 on the CPU the narrower operand
+// is transposed first: oneDNN's own reordering of a transposed operand costs as much as half the product.
 at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x);
 
-// An uninitialised (rows, columns) tensor like x whose rows do not lie at multiples of 1 KiB, where a matrix product's
-// columns would fall into few cache sets; measured 10 % of a product 2,048 wide.
+// An uninitialised (rows, columns) tensor like x whose rows do not lie at multiples of 1 KiB, where a matrix
+// product's columns would fall into few cache sets; measured 10 % of a product 2,048 wide.
 at::Tensor spaced_rows(const at::Tensor& x, std::int64_t rows, std::int64_t columns);
 
 }  // namespace lathe

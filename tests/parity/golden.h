@@ -1,5 +1,6 @@
 #pragma once
-// One folder of tests/parity/golden (scripts/make_golden.py): a tiny model and what transformers computes with it.
+// One folder of tests/parity/golden (scripts/make_golden.py): a tiny model and what transformers computes
+// with it.
 #include <ATen/ATen.h>
 
 #include <map>
@@ -15,7 +16,8 @@
 namespace lathe::golden {
 
 inline std::vector<std::string> names() {
-  return {"llama_gqa", "llama_tied_llama3", "llama_biases", "llama_linear", "llama_dynamic", "llama_yarn", "gpt2"};
+  return {"llama_gqa",     "llama_tied_llama3", "llama_biases", "llama_linear",
+          "llama_dynamic", "llama_yarn",        "gpt2"};
 }
 
 struct Golden {
@@ -57,12 +59,14 @@ inline Batch Golden::batch() const {
   batch.length = ids.size(1);
   for (std::int64_t row = 0; row < batch.rows; ++row) {
     const auto begin = static_cast<std::int32_t>(row * batch.length);
-    batch.stretches.push_back({begin, static_cast<std::int32_t>(batch.length), static_cast<std::uint64_t>(row), 0});
+    batch.stretches.push_back(
+        {begin, static_cast<std::int32_t>(batch.length), static_cast<std::uint64_t>(row), 0});
     for (std::int64_t i = 0; i < batch.length; ++i) {
       const bool last = i + 1 == batch.length;
       batch.tokens.push_back(static_cast<std::int32_t>(ids[row][i].item<std::int64_t>()));
       batch.positions.push_back(static_cast<std::int32_t>(i));
-      batch.targets.push_back(last ? kIgnoreTarget : static_cast<std::int32_t>(labels[row][i + 1].item<std::int64_t>()));
+      batch.targets.push_back(last ? kIgnoreTarget
+                                   : static_cast<std::int32_t>(labels[row][i + 1].item<std::int64_t>()));
       batch.target_count += batch.targets.back() != kIgnoreTarget;
     }
   }
@@ -74,7 +78,9 @@ inline Batch Golden::batch() const {
 inline at::Tensor logits_of(Decoder& decoder, const Batch& batch) {
   const at::NoGradGuard no_grad;
   const at::Tensor hidden = decoder.forward(decoder_input(batch));
-  return at::matmul(hidden, decoder.head_weight().t()).unflatten(0, {batch.rows, batch.length}).to(at::kFloat);
+  return at::matmul(hidden, decoder.head_weight().t())
+      .unflatten(0, {batch.rows, batch.length})
+      .to(at::kFloat);
 }
 
 // Largest difference, relative to the largest value (at least 1).

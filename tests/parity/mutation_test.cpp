@@ -1,5 +1,6 @@
-// Each field of config.json that means something moves the logits, or is refused: a decoder that ignored one would pass
-// the other parity tests only by luck. Every field of the goldens' configs is named here, in one list or the other.
+// Each field of config.json that means something moves the logits, or is refused: a decoder that ignored one
+// would pass the other parity tests only by luck. Every field of the goldens' configs is named here, in one
+// list or the other.
 #include <ATen/ATen.h>
 
 #include <optional>
@@ -20,7 +21,8 @@ struct Mutation {
   double moves = 100 * golden::kTolerance;
 };
 
-// The original weights under a changed config; nothing when they do not fit. A tensor that the new config lacks is left out.
+// The original weights under a changed config; nothing when they do not fit. A tensor that the new config
+// lacks is left out.
 std::optional<at::Tensor> mutated_logits(const golden::Golden& golden, const Json& config) {
   try {
     const DecoderSpec spec = family_of_config(config, golden.folder).describe(config, golden.folder);
@@ -72,7 +74,8 @@ std::vector<Mutation> mutations() {
       {"llama_yarn", "/rope_parameters/beta_slow", 0.6},
       {"llama_yarn", "/rope_parameters/original_max_position_embeddings", 12},
       {"llama_yarn", "/rope_parameters/attention_factor", 1.3},
-      {"gpt2", "/activation_function", "gelu", false, 1e-4},  // GELU and its approximation differ by 5e-4 at most
+      {"gpt2", "/activation_function", "gelu", false,
+       1e-4},  // GELU and its approximation differ by 5e-4 at most
       {"gpt2", "/activation_function", "relu"},
       {"gpt2", "/layer_norm_epsilon", 1e-5},
       {"gpt2", "/n_head", 2},
@@ -89,11 +92,26 @@ std::vector<Mutation> mutations() {
 }
 
 // Fields that no forward pass of a language model reads.
-const std::set<std::string> kSilent = {
-    "architectures", "attention_dropout", "bos_token_id", "eos_token_id", "pad_token_id", "dtype", "initializer_range",
-    "pretraining_tp", "transformers_version", "use_cache", "attn_pdrop", "embd_pdrop", "resid_pdrop",
-    "reorder_and_upcast_attn", "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type",
-    "summary_use_proj", "n_ctx"};
+const std::set<std::string> kSilent = {"architectures",
+                                       "attention_dropout",
+                                       "bos_token_id",
+                                       "eos_token_id",
+                                       "pad_token_id",
+                                       "dtype",
+                                       "initializer_range",
+                                       "pretraining_tp",
+                                       "transformers_version",
+                                       "use_cache",
+                                       "attn_pdrop",
+                                       "embd_pdrop",
+                                       "resid_pdrop",
+                                       "reorder_and_upcast_attn",
+                                       "summary_activation",
+                                       "summary_first_dropout",
+                                       "summary_proj_to_labels",
+                                       "summary_type",
+                                       "summary_use_proj",
+                                       "n_ctx"};
 
 }  // namespace
 

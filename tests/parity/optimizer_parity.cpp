@@ -47,7 +47,8 @@ TEST_CASE("three AdamW steps and ten losses are PyTorch's") {
       if (step != 2) continue;
       for (const Parameter& p : parameters) {
         INFO(p.name);
-        // Adam's first steps are signs: where the gradient is rounding noise (a GPT-2 key bias) they are noise too.
+        // Adam's first steps are signs: where the gradient is rounding noise (a GPT-2 key bias) they are
+        // noise too.
         const bool noise = name == "gpt2" && p.name.find("k_proj.bias") != std::string::npos;
         if (!noise) CHECK(golden::error_of(p.weight.detach(), stepped.at(p.name)) < 1e-4);
       }

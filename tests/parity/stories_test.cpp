@@ -1,5 +1,6 @@
 // A real model: the 260 K parameter story teller of llama2.c (stories260K in Hugging Face's layout, beside an
-// expected.json of greedy continuations computed by transformers). Set LATHE_STORIES260K to its folder; skipped without.
+// expected.json of greedy continuations computed by transformers). Set LATHE_STORIES260K to its folder;
+// skipped without.
 #include <ATen/ATen.h>
 
 #include <cstdlib>
@@ -27,11 +28,13 @@ TEST_CASE("stories260K tells transformers' stories") {
     const auto wanted = run.at("greedy_ids").get<std::vector<TokenId>>();  // prompt included
     const at::Tensor logits = at::tensor(run.at("last_prompt_logits").get<std::vector<float>>());
     KvCache cache(decoder->spec(), 1, 1, at::kFloat);
-    const at::Tensor ids = at::tensor(run.at("prompt_ids").get<std::vector<std::int64_t>>(), at::kLong).unsqueeze(0);
+    const at::Tensor ids =
+        at::tensor(run.at("prompt_ids").get<std::vector<std::int64_t>>(), at::kLong).unsqueeze(0);
     CHECK(golden::error_of(decoder->forward_cached(ids, cache)[0], logits) < golden::kTolerance);
     GenerationOptions options;
     options.max_tokens = static_cast<std::int64_t>(wanted.size() - prompt.size());
     const Generated got = generate_tokens(*decoder, prompt, options);
-    CHECK(got.tokens == std::vector<TokenId>(wanted.begin() + static_cast<std::ptrdiff_t>(prompt.size()), wanted.end()));
+    CHECK(got.tokens ==
+          std::vector<TokenId>(wanted.begin() + static_cast<std::ptrdiff_t>(prompt.size()), wanted.end()));
   }
 }

@@ -68,7 +68,8 @@ TEST_CASE("a document in a packed row sees only itself") {
       const at::NoGradGuard no_grad;
       Batch batch = tiny::make_batch({{9, 14, 5}, {20}}, 30, spec.vocab_size);
       const at::Tensor before = decoder->forward(decoder_input(batch));
-      for (int i = 0; i < 9; ++i) batch.tokens[i] = (batch.tokens[i] + 1) % 61;  // every token of the first document
+      for (int i = 0; i < 9; ++i)
+        batch.tokens[i] = (batch.tokens[i] + 1) % 61;  // every token of the first document
       const at::Tensor after = decoder->forward(decoder_input(batch));
       CHECK_FALSE(at::equal(before.narrow(0, 0, 9), after.narrow(0, 0, 9)));
       CHECK(at::equal(before.narrow(0, 9, 19), after.narrow(0, 9, 19)));
@@ -84,7 +85,8 @@ TEST_CASE("packed documents equal separate ones") {
     const Batch batch = tiny::make_batch({{9, 14, 5}, {20}, {30}}, 30, spec.vocab_size);
     const at::Tensor packed = decoder->forward(decoder_input(batch));
     for (const Stretch& stretch : batch.stretches) {
-      CHECK(largest_difference(packed.narrow(0, stretch.begin, stretch.length), alone(*decoder, batch, stretch)) < 1e-5);
+      CHECK(largest_difference(packed.narrow(0, stretch.begin, stretch.length),
+                               alone(*decoder, batch, stretch)) < 1e-5);
     }
   }
 }
@@ -145,7 +147,8 @@ TEST_CASE("gradients agree with central differences of the loss") {
     const Batch batch = tiny::make_batch({{9, 14}}, 24, spec.vocab_size);
     const auto parameters = decoder->parameters();
     const auto analytic = gradients(*decoder, batch, {});
-    const double margin = 1e-4 * largest_norm(analytic);  // a key bias without rotary changes nothing: slope 0
+    const double margin =
+        1e-4 * largest_norm(analytic);  // a key bias without rotary changes nothing: slope 0
     const at::NoGradGuard no_grad;
     const auto loss = [&] { return token_losses(*decoder, batch).to(at::kDouble).sum().item<double>(); };
     for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -169,7 +172,8 @@ TEST_CASE("frozen parameters change no other gradient") {
     const Batch batch = tiny::make_batch({{9, 14}}, 24, spec.vocab_size);
     const auto all = gradients(*decoder, batch, {});
     for (auto& item : decoder->named_parameters()) {  // what is left: v_proj and the norms
-      const bool trained = item.key().find("v_proj") != std::string::npos || item.key().find("norm") != std::string::npos;
+      const bool trained =
+          item.key().find("v_proj") != std::string::npos || item.key().find("norm") != std::string::npos;
       item.value().set_requires_grad(trained);
     }
     for (const bool checkpointing : {false, true}) {

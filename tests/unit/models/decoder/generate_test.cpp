@@ -71,7 +71,8 @@ TEST_CASE("greedy generation takes the largest logit each time, to a stop or the
 
   GenerationOptions longest;
   longest.max_tokens = 1000;
-  CHECK(generate_tokens(*decoder, prompt, longest).tokens.size() == 64 - 3 + 1);  // the last needs no slot of its own
+  CHECK(generate_tokens(*decoder, prompt, longest).tokens.size() ==
+        64 - 3 + 1);  // the last needs no slot of its own
   int calls = 0;
   CHECK(generate_tokens(*decoder, prompt, longest, [&](TokenId) { return ++calls < 5; }).tokens.size() == 5);
   CHECK_THROWS_AS(generate_tokens(*decoder, {}, options), Error);

@@ -60,7 +60,8 @@ TEST_CASE("deviations are those published") {
       CHECK(at::equal(value, at::full_like(value, norm ? 1.0 : 0.0)));
       continue;
     }
-    const bool residual = name.find("o_proj") != std::string::npos || name.find("down_proj") != std::string::npos;
+    const bool residual =
+        name.find("o_proj") != std::string::npos || name.find("down_proj") != std::string::npos;
     const double wanted = residual ? 0.05 / std::sqrt(16.0) : 0.05;  // two additions a layer
     const double count = static_cast<double>(value.numel());
     CHECK(value.std().item<double>() == Approx(wanted).epsilon(5 / std::sqrt(2 * count)));

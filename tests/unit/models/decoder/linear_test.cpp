@@ -35,11 +35,13 @@ std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& outs, const at:
   for (const auto& part : parts) {
     for (const at::Tensor& p : part->parameters()) inputs.push_back(p);
   }
-  for (const at::Tensor& out : outs) weights.push_back(at::linspace(-1, 1, out.numel()).view(out.sizes()).to(out.dtype()));
+  for (const at::Tensor& out : outs)
+    weights.push_back(at::linspace(-1, 1, out.numel()).view(out.sizes()).to(out.dtype()));
   return torch::autograd::grad(outs, inputs, weights);
 }
 
-void check_same(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& wanted, double tolerance) {
+void check_same(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& wanted,
+                double tolerance) {
   REQUIRE(found.size() == wanted.size());
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double scale = wanted[i].to(at::kFloat).abs().max().item<double>();
@@ -54,7 +56,8 @@ TEST_CASE("a group of linears is its parts") {
   for (const bool bias : {false, true}) {
     for (const auto dtype : {at::kFloat, at::kBFloat16}) {
       const double tolerance = dtype == at::kFloat ? 1e-5 : 2e-2;
-      const auto apart = random_parts({32, 16, 16}, bias, dtype), together = random_parts({32, 16, 16}, bias, dtype);
+      const auto apart = random_parts({32, 16, 16}, bias, dtype),
+                 together = random_parts({32, 16, 16}, bias, dtype);
       const LinearGroup group(together);
       const at::Tensor x = at::randn({37, 24}).to(dtype).requires_grad_();
       std::vector<at::Tensor> outs;
@@ -62,7 +65,8 @@ TEST_CASE("a group of linears is its parts") {
       const auto found = group.forward(x);
       check_same(found, outs, tolerance);
       check_same(gradients(found, x, together), gradients(outs, x, apart), tolerance);
-      const auto unused = gradients({group.forward(x)[1]}, x, {together[1]});  // the others' outputs go nowhere
+      const auto unused =
+          gradients({group.forward(x)[1]}, x, {together[1]});  // the others' outputs go nowhere
       check_same(unused, gradients({apart[1]->forward(x)}, x, {apart[1]}), tolerance);
     }
   }
@@ -134,8 +138,10 @@ TEST_CASE("weight gradients at every shape") {
 TEST_CASE("a row's gradient is summed in fp32 over its occurrences") {
   Embedding table(7, 3, at::kBFloat16);
   const at::Tensor ids = at::tensor({2, 5, 2, 2}, at::kInt);
-  const at::Tensor g = at::tensor({256.0, 0.0, 1.0, 9.0, 9.0, 9.0, 1.0, 0.0, 1.0, 1.0, 2.0, 1.0}).view({4, 3});
-  const at::Tensor found = torch::autograd::grad({table.forward(ids)}, {table.weight}, {g.to(at::kBFloat16)})[0];
+  const at::Tensor g =
+      at::tensor({256.0, 0.0, 1.0, 9.0, 9.0, 9.0, 1.0, 0.0, 1.0, 1.0, 2.0, 1.0}).view({4, 3});
+  const at::Tensor found =
+      torch::autograd::grad({table.forward(ids)}, {table.weight}, {g.to(at::kBFloat16)})[0];
   at::Tensor wanted = at::zeros({7, 3});
   wanted[2] = at::tensor({258.0, 2.0, 3.0});  // added one by one in bf16 the first would stay 256
   wanted[5] = at::tensor({9.0, 9.0, 9.0});

@@ -60,7 +60,8 @@ TEST_CASE("YaRN ramps by turns and scales the magnitude") {
   spec.rotary.original_max_position_embeddings = 64;
   spec.rotary.beta_fast = 4;
   spec.rotary.beta_slow = 0.5;
-  // Dimension of r turns: 8 ln(64 / (2 pi r)) / (2 ln 100) = 0.81 for 4 turns, 2.62 for 0.5: the ramp is from 0 to 3.
+  // Dimension of r turns: 8 ln(64 / (2 pi r)) / (2 ln 100) = 0.81 for 4 turns, 2.62 for 0.5: the ramp is from
+  // 0 to 3.
   const double wanted[] = {1, 0.31622777 * (2 / 3.0 + 1 / 12.0), 0.1 * (1 / 3.0 + 2 / 12.0), 0.031622777 / 4};
   for (int i = 0; i < 4; ++i) CHECK(frequency(spec, 16, i) == Approx(wanted[i]).epsilon(1e-5));
   CHECK(rotary_magnitude(spec) == Approx(0.1 * std::log(4.0) + 1));

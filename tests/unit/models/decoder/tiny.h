@@ -57,7 +57,8 @@ inline std::shared_ptr<Decoder> random_decoder(const DecoderSpec& spec, at::Scal
 }
 
 // Rows of documents: lengths per row, padded at the end to `length`. Tokens are drawn; document ids count up.
-inline Batch make_batch(const std::vector<std::vector<std::int32_t>>& rows, std::int64_t length, std::int64_t vocabulary) {
+inline Batch make_batch(const std::vector<std::vector<std::int32_t>>& rows, std::int64_t length,
+                        std::int64_t vocabulary) {
   at::manual_seed(3);
   const auto count = static_cast<std::size_t>(length) * rows.size();
   Batch batch;

@@ -12,15 +12,16 @@ namespace {
 
 std::vector<BundleTensor> tensors_of(const Decoder& decoder) {
   std::vector<BundleTensor> tensors;
-  for (const auto& item : decoder.named_parameters()) tensors.push_back(from_tensor(item.key(), item.value()));
+  for (const auto& item : decoder.named_parameters())
+    tensors.push_back(from_tensor(item.key(), item.value()));
   return tensors;
 }
 
 }  // namespace
 
 TEST_CASE("dtypes map both ways") {
-  for (const DType dtype : {DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32, DType::I16,
-                            DType::I8, DType::U8, DType::Bool}) {
+  for (const DType dtype : {DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32,
+                            DType::I16, DType::I8, DType::U8, DType::Bool}) {
     CHECK(dtype_of(scalar_type(dtype)) == dtype);
     CHECK(c10::elementSize(scalar_type(dtype)) == dtype_size(dtype));
   }
