@@ -7,10 +7,10 @@
 
 namespace lathe {
 
-at::Tensor orthogonalise(const at::Tensor& matrix) {
+at::Tensor orthogonalise(const at::Tensor& matrix, at::ScalarType dtype) {
   const bool tall = matrix.size(0) > matrix.size(1);
   at::Tensor x = matrix.to(at::kFloat);
-  x = (x / (x.norm() + 1e-7)).to(at::kBFloat16);
+  x = (x / (x.norm() + 1e-7)).to(dtype);
   if (tall) x = x.t().contiguous();
   constexpr double a = 3.4445, b = -4.7750, c = 2.0315;
   for (int step = 0; step < 5; ++step) {
@@ -39,7 +39,7 @@ void Muon::step(std::vector<Parameter>& parameters, const StepOptions& options) 
     if (!momentum_[i].defined() || !gradient.defined()) continue;
     const at::Tensor scaled = gradient.to(at::kFloat) * options.gradient_scale;
     momentum_[i].lerp_(scaled, 1 - section_.muon_momentum);
-    const at::Tensor direction = orthogonalise(at::lerp(scaled, momentum_[i], section_.muon_momentum));
+    const at::Tensor direction = orthogonalise(at::lerp(scaled, momentum_[i], section_.muon_momentum), parameter.weight.scalar_type());
     const double rows = static_cast<double>(parameter.weight.size(0)), columns = static_cast<double>(parameter.weight.size(1));
     if (parameter.decay) parameter.master.mul_(1 - decay);
     parameter.master.sub_(direction.to(at::kFloat), rate * std::sqrt(std::max(1.0, rows / columns)));

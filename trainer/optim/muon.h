@@ -8,7 +8,8 @@
 namespace lathe {
 
 // The nearest matrix with singular values about 1 (0.7 to 1.2), bf16, same shape.
-at::Tensor orthogonalise(const at::Tensor& matrix);
+// Computed in dtype: bf16 as published, fp32 where the weights are (a processor without fast bf16 would crawl).
+at::Tensor orthogonalise(const at::Tensor& matrix, at::ScalarType dtype = at::ScalarType::BFloat16);
 
 class Muon : public Optimizer {
  public:

@@ -30,7 +30,7 @@ TEST_CASE("Muon's first step is the orthogonalised gradient, scaled and decayed"
   parameters[0].weight.mutable_grad() = gradient;
   make_optimizer(section, parameters, 0)->step(parameters, {.learning_rate_scale = 0.5, .gradient_scale = 1});
   // 64 rows over 16 columns: times 2. The momentum and Nesterov mix are multiples of the first gradient.
-  const at::Tensor wanted = initial * (1 - 5e-3 * 0.5) - 0.01 * 2 * orthogonalise(gradient).to(at::kFloat);
+  const at::Tensor wanted = initial * (1 - 5e-3 * 0.5) - 0.01 * 2 * orthogonalise(gradient, initial.scalar_type()).to(at::kFloat);
   CHECK((parameters[0].weight.detach() - wanted).abs().max().item<double>() < 4e-4);
 }
 
