@@ -60,7 +60,7 @@ function(lathe_kernels target)
     add_library(kernels_${isa} OBJECT ${kernels})
     lathe_own_code(kernels_${isa})
     target_compile_options(kernels_${isa} PRIVATE -O3 ${flags_${isa}} -ffp-contract=off -Wno-psabi
-                           -Wno-maybe-uninitialized)  # GCC 12's own intrinsics
+                           -Wno-maybe-uninitialized -Wno-uninitialized)  # GCC 12's own intrinsics
     target_compile_definitions(kernels_${isa} PRIVATE LATHE_ISA=${isa})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:kernels_${isa}>)
   endforeach()

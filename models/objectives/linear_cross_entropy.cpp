@@ -6,6 +6,7 @@
 #include "models/objectives/causal_lm.h"
 #include "models/objectives/token_loss.h"
 #include "models/ops/launch.h"
+#include "models/ops/ops.h"
 
 namespace lathe {
 namespace {
@@ -43,6 +44,7 @@ HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at
   const std::int64_t chunk = std::min(tokens, chunk_size(vocabulary, hidden.element_size()));
   HeadResult result{at::empty({tokens}, at::kFloat), {}, {}};
   if (want_hidden) result.dhidden = at::empty_like(hidden);
+  if (want_weight) result.dweight = tokens == 0 ? at::zeros_like(weight) : at::empty(weight.sizes(), at::kFloat);
   at::Tensor logits = at::empty({chunk, vocabulary}, hidden.options());
   const at::Tensor transposed = weight.t();
   for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
@@ -57,16 +59,8 @@ HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at
       at::mm_out(out, scores, weight);
     }
     if (!want_weight) continue;
-    const at::Tensor product = at::mm(scores.t(), part);
-    if (count == tokens) {
-      result.dweight = product;
-    } else if (begin == 0) {
-      result.dweight = product.to(at::kFloat);
-    } else {
-      result.dweight.add_(product);
-    }
+    transposed_product_into(result.dweight, scores, part, begin > 0);
   }
-  if (want_weight && tokens == 0) result.dweight = at::zeros_like(weight);
   return result;
 }
 

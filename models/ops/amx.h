@@ -86,6 +86,18 @@ inline void store_bfloat(Bfloat* to, Floats x) {
   const Halves bits = round_bfloat(x);
   std::memcpy(to, &bits, sizeof bits);
 }
+// 2^x to 3e-6: Taylor in the distance to the nearest integer. Far below zero it is 0.
+inline Floats power_of_two(Floats x) {
+  const Floats n = reinterpret_cast<Floats>(_mm512_roundscale_ps(x, 0));
+  const Floats r = x - n;
+  Floats p = splat(1.3333558e-3F);
+  p = fma(p, r, splat(9.6181291e-3F));
+  p = fma(p, r, splat(5.5504109e-2F));
+  p = fma(p, r, splat(2.4022651e-1F));
+  p = fma(p, r, splat(6.9314718e-1F));
+  p = fma(p, r, splat(1.0F));
+  return reinterpret_cast<Floats>(_mm512_scalef_ps(p, n));
+}
 // Words of (low, high) as paired B wants them.
 inline Words pair(Halves low, Halves high) {
   return __builtin_convertvector(low, Words) | (__builtin_convertvector(high, Words) << 16);

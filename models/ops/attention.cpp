@@ -1,9 +1,6 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cstdlib>
-#include <memory>
-
 #include "models/ops/launch.h"
 #include "models/ops/ops.h"
 
@@ -88,22 +85,6 @@ struct StockAttention : torch::autograd::Function<StockAttention> {
     return {results[0], results[1], results[2], at::Tensor(), at::Tensor()};
   }
 };
-
-// A thread's working memory, kept between calls.
-void* thread_memory(std::int64_t bytes) {
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  thread_local std::unique_ptr<void, Free> memory;
-  thread_local std::int64_t size = 0;
-  if (bytes > size) {
-    memory.reset();
-    memory.reset(std::aligned_alloc(64, static_cast<std::size_t>((bytes + 63) / 64 * 64)));
-    require(memory != nullptr, "document_attention: no memory for ", bytes, " bytes");
-    size = bytes;
-  }
-  return memory.get();
-}
 
 at::Tensor rows_dense(const at::Tensor& x) {  // (N, H, D) whose rows may stand apart
   return x.stride(2) == 1 && x.stride(1) == x.size(2) ? x : x.contiguous();

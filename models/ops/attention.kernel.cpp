@@ -33,38 +33,48 @@ void copy_padded(const Bfloat* from, std::int64_t row, std::int64_t length, std:
   for (std::int64_t i = 0; i < length; ++i) std::memcpy(to + i * width, from + i * row, static_cast<std::size_t>(size) * sizeof(Bfloat));
 }
 
-// Rows of bf16 as words of two neighbours, transposed: paired B of the transpose.
+// A row of `count` words or halves plus a cache line: rows a power of two apart would share the few sets of a cache.
+std::int64_t spread_words(std::int64_t count) { return count + 16; }
+std::int64_t spread_halves(std::int64_t count) { return count + 32; }
+
+// Rows of bf16 as words of two neighbours, transposed: paired B of the transpose, rows spread_words(rows) apart.
 void pair_transposed(const Bfloat* from, std::int64_t rows, std::int64_t columns, std::uint32_t* to) {
-  transpose_matrix(reinterpret_cast<const std::uint32_t*>(from), columns / 2, rows, columns / 2, to, rows);
+  transpose_matrix(reinterpret_cast<const std::uint32_t*>(from), columns / 2, rows, columns / 2, to, spread_words(rows));
 }
 
 void store_row(Bfloat* to, const float* from, std::int64_t count, float factor) {
   each_vector(count, [&](std::int64_t i, auto width) { store(to + i, load(from + i, width) * factor, width); });
 }
 
-// exp(scale * (s - max)) of the first `valid` scores as bf16, zeros up to `width`; returns {max * scale, sum}.
+constexpr float kLog2E = 1.44269504088896341F;
+
+// 2^(scale * (s - max)) of the first `valid` scores as bf16, zeros up to `width`; returns {max * scale, sum}.
 struct RowSoftmax {
   float top, sum;
 };
 RowSoftmax softmax_row(const float* scores, Bfloat* weights, std::int64_t valid, std::int64_t width, float scale) {
   const Floats lowest = splat(-3.0e38F);
-  const auto keep = [valid](std::int64_t i) {  // lanes before `valid`
-    const std::int64_t left = valid - i;
-    return static_cast<__mmask16>(left >= 16 ? 0xffffU : (1U << left) - 1U);
-  };
-  Floats largest = lowest;
-  for (std::int64_t i = 0; i < valid; i += 16) {
-    const Floats s = reinterpret_cast<Floats>(_mm512_mask_loadu_ps(lowest, keep(i), scores + i));
+  const std::int64_t whole = valid / 16 * 16;
+  const auto rest = static_cast<__mmask16>((1U << (valid - whole)) - 1U);
+  Floats largest = reinterpret_cast<Floats>(_mm512_mask_loadu_ps(lowest, rest, scores + whole));
+  for (std::int64_t i = 0; i < whole; i += 16) {
+    const Floats s = load(scores + i, Full{});
     largest = s > largest ? s : largest;
   }
   const float top = maximum(largest) * scale;
   Floats total{};
-  std::int64_t i = 0;
-  for (; i < valid; i += 16) {
-    const Floats p = exponential(fma(load(scores + i, Full{}), splat(scale), splat(-top)));
-    const Floats kept = reinterpret_cast<Floats>(_mm512_maskz_mov_ps(keep(i), p));
-    total += kept;
-    store_bfloat(weights + i, kept);
+  for (std::int64_t i = 0; i < whole; i += 16) {
+    const Floats p = power_of_two(fma(load(scores + i, Full{}), splat(scale), splat(-top)));
+    total += p;
+    store_bfloat(weights + i, p);
+  }
+  std::int64_t i = whole;
+  if (rest != 0) {
+    const Floats s = reinterpret_cast<Floats>(_mm512_maskz_loadu_ps(rest, scores + i));
+    const Floats p = reinterpret_cast<Floats>(_mm512_maskz_mov_ps(rest, power_of_two(fma(s, splat(scale), splat(-top)))));
+    total += p;
+    store_bfloat(weights + i, p);
+    i += 16;
   }
   for (; i < width; i += 16) store_bfloat(weights + i, Floats{});
   return {top, sum(total)};
@@ -77,30 +87,32 @@ void attention_forward(const Attention& a, void* memory) {
   auto* q = arena.take<Bfloat>(length * size);
   auto* k = arena.take<Bfloat>(length * size);
   auto* v = arena.take<Bfloat>(length * size);
-  auto* k_columns = arena.take<std::uint32_t>(length * size / 2);
+  auto* k_columns = arena.take<std::uint32_t>(spread_words(length) * size / 2);
   auto* v_pairs = arena.take<std::uint32_t>(length * size / 2);
-  auto* scores = arena.take<float>(kBlock * length);
-  auto* weights = arena.take<Bfloat>(kBlock * length);
+  auto* scores = arena.take<float>(kBlock * spread_words(length));
+  auto* weights = arena.take<Bfloat>(kBlock * spread_halves(length));
   auto* mixed = arena.take<float>(kBlock * size);
   copy_padded(static_cast<const Bfloat*>(a.q), a.q_row, a.length, a.size, q);
   copy_padded(static_cast<const Bfloat*>(a.k), a.k_row, a.length, a.size, k);
   copy_padded(static_cast<const Bfloat*>(a.v), a.v_row, a.length, a.size, v);
   pair_transposed(k, length, size, k_columns);
   pair_rows(v, length, size, v_pairs);
+  const std::int64_t column_row = spread_words(length);
   for (std::int64_t first = 0; first < length; first += kBlock) {
-    const std::int64_t width = first + kBlock;
+    const std::int64_t width = first + kBlock, score_row = spread_words(width), weight_row = spread_halves(width);
     for (std::int64_t j = 0; j < width; j += kBlock)
-      multiply_block(q + first * size, size, k_columns + j, length, size, scores + j, width, false);
+      multiply_block(q + first * size, size, k_columns + j, column_row, size, scores + j, score_row, false);
     const std::int64_t rows = a.length - first < kBlock ? a.length - first : kBlock;
     float inverse[kBlock];
     for (std::int64_t r = 0; r < rows; ++r) {
-      const RowSoftmax row = softmax_row(scores + r * width, weights + r * width, first + r + 1, width, a.scale);
-      a.logsumexp[(first + r) * a.statistics_row] = row.top + std::log(row.sum);
+      const RowSoftmax row =
+          softmax_row(scores + r * score_row, weights + r * weight_row, first + r + 1, width, a.scale * kLog2E);
+      a.logsumexp[(first + r) * a.statistics_row] = row.top + std::log2(row.sum);
       inverse[r] = 1.0F / row.sum;
     }
-    std::memset(weights + rows * width, 0, static_cast<std::size_t>((kBlock - rows) * width) * sizeof(Bfloat));
+    std::memset(weights + rows * weight_row, 0, static_cast<std::size_t>((kBlock - rows) * weight_row) * sizeof(Bfloat));
     for (std::int64_t d = 0; d < size; d += kBlock)
-      multiply_block(weights, width, v_pairs + d, size, width, mixed + d, size, false);
+      multiply_block(weights, weight_row, v_pairs + d, size, width, mixed + d, size, false);
     for (std::int64_t r = 0; r < rows; ++r)
       store_row(static_cast<Bfloat*>(a.out) + (first + r) * a.out_row, mixed + r * size, a.size, inverse[r]);
   }
@@ -134,29 +146,36 @@ struct Strip {
   Bfloat* weights;
   Bfloat* dscores;
   std::uint32_t* dscore_pairs;
-  std::int64_t width;
+  std::int64_t width, word_row, half_row;
 };
 
+// One vector of queries for a pair of keys; seen: which queries stand at or after each key.
+inline void softmax_pair(const Strip& strip, std::int64_t key, std::int64_t query, const __mmask16 seen[2],
+                         const Floats statistics[2], float scale) {
+  Halves rounded[2];
+  for (int half = 0; half < 2; ++half) {
+    const std::int64_t word = (key + half) * strip.word_row + query, at = (key + half) * strip.half_row + query;
+    const Floats raw = power_of_two(fma(load(strip.scores + word, Full{}), splat(scale * kLog2E), -statistics[0]));
+    const Floats p = reinterpret_cast<Floats>(_mm512_maskz_mov_ps(seen[half], raw));
+    const Floats ds = p * (load(strip.dweights + word, Full{}) - statistics[1]) * scale;
+    store_bfloat(strip.weights + at, p);
+    rounded[half] = round_bfloat(ds);
+    std::memcpy(strip.dscores + at, &rounded[half], sizeof rounded[half]);
+  }
+  const Words words = pair(rounded[0], rounded[1]);
+  std::memcpy(strip.dscore_pairs + (key / 2) * strip.word_row + query, &words, sizeof words);
+}
+
 void softmax_strip(const Strip& strip, const float* logsumexp, const float* delta, float scale) {
-  const std::int64_t width = strip.width;
-  for (std::int64_t key = 0; key < kBlock; key += 2) {
-    for (std::int64_t query = 0; query < width; query += 16) {
-      const Floats shift = load(logsumexp + query, Full{});
-      const Floats centre = load(delta + query, Full{});
-      Halves rounded[2];
-      for (int half = 0; half < 2; ++half) {
-        const std::int64_t at = (key + half) * width + query;
+  for (std::int64_t query = 0; query < strip.width; query += 16) {
+    const Floats statistics[2] = {load(logsumexp + query, Full{}), load(delta + query, Full{})};
+    for (std::int64_t key = 0; key < kBlock; key += 2) {
+      __mmask16 seen[2] = {0xffff, 0xffff};
+      for (int half = 0; query < kBlock && half < 2; ++half) {
         const std::int64_t hidden = key + half - query;  // queries before the key see nothing of it
-        const auto seen = static_cast<__mmask16>(hidden <= 0 ? 0xffffU : hidden >= 16 ? 0U : 0xffffU << hidden);
-        const Floats raw = exponential(fma(load(strip.scores + at, Full{}), splat(scale), -shift));
-        const Floats p = reinterpret_cast<Floats>(_mm512_maskz_mov_ps(seen, raw));
-        const Floats ds = p * (load(strip.dweights + at, Full{}) - centre) * scale;
-        store_bfloat(strip.weights + at, p);
-        rounded[half] = round_bfloat(ds);
-        std::memcpy(strip.dscores + at, &rounded[half], sizeof rounded[half]);
+        seen[half] = static_cast<__mmask16>(hidden <= 0 ? 0xffffU : hidden >= 16 ? 0U : 0xffffU << hidden);
       }
-      const Words words = pair(rounded[0], rounded[1]);
-      std::memcpy(strip.dscore_pairs + (key / 2) * width + query, &words, sizeof words);
+      softmax_pair(strip, key, query, seen, statistics, scale);
     }
   }
 }
@@ -169,61 +188,63 @@ void attention_backward(const Attention& a, void* memory) {
   auto* k = arena.take<Bfloat>(area);
   auto* v = arena.take<Bfloat>(area);
   auto* dout = arena.take<Bfloat>(area);
-  auto* q_columns = arena.take<std::uint32_t>(area / 2);
-  auto* dout_columns = arena.take<std::uint32_t>(area / 2);
+  const std::int64_t word_row = spread_words(length), half_row = spread_halves(length);
+  auto* q_columns = arena.take<std::uint32_t>(word_row * size / 2);
+  auto* dout_columns = arena.take<std::uint32_t>(word_row * size / 2);
   auto* q_pairs = arena.take<std::uint32_t>(area / 2);
   auto* dout_pairs = arena.take<std::uint32_t>(area / 2);
-  auto* k_transposed = arena.take<std::uint32_t>(area / 2);  // (size, length) bf16
-  auto* dq = arena.take<float>(area);                        // (size, length), transposed
+  auto* k_transposed = arena.take<std::uint32_t>(half_row * size / 2);  // (size, length) bf16
+  auto* dq = arena.take<float>(word_row * size);                        // (size, length), transposed
   auto* rows = arena.take<float>(area);
   const QueryStatistics statistics{arena.take<float>(length), arena.take<float>(length)};
-  Strip strip{arena.take<float>(kBlock * length), arena.take<float>(kBlock * length), arena.take<Bfloat>(kBlock * length),
-              arena.take<Bfloat>(kBlock * length), arena.take<std::uint32_t>(kBlock * length / 2), 0};
+  Strip strip{arena.take<float>(kBlock * word_row), arena.take<float>(kBlock * word_row),
+              arena.take<Bfloat>(kBlock * half_row), arena.take<Bfloat>(kBlock * half_row),
+              arena.take<std::uint32_t>(kBlock / 2 * word_row), 0, word_row, half_row};
   copy_padded(static_cast<const Bfloat*>(a.q), a.q_row, a.length, a.size, q);
   copy_padded(static_cast<const Bfloat*>(a.k), a.k_row, a.length, a.size, k);
   copy_padded(static_cast<const Bfloat*>(a.v), a.v_row, a.length, a.size, v);
   copy_padded(static_cast<const Bfloat*>(a.dout), a.out_row, a.length, a.size, dout);
   query_statistics(a, statistics);
   pair_rows(k, length, size, q_pairs);  // borrowed for a moment
-  transpose_matrix(q_pairs, size, length / 2, size, k_transposed, length / 2);
+  transpose_matrix(q_pairs, size, length / 2, size, k_transposed, half_row / 2);
   pair_transposed(q, length, size, q_columns);
   pair_transposed(dout, length, size, dout_columns);
   pair_rows(q, length, size, q_pairs);
   pair_rows(dout, length, size, dout_pairs);
-  std::memset(dq, 0, static_cast<std::size_t>(area) * sizeof(float));
+  std::memset(dq, 0, static_cast<std::size_t>(word_row * size) * sizeof(float));
 
   for (std::int64_t first = 0; first < length; first += kBlock) {
     strip.width = length - first;
     for (std::int64_t i = first; i < length; i += kBlock) {
-      multiply_block(k + first * size, size, q_columns + i, length, size, strip.scores + i - first, strip.width, false);
-      multiply_block(v + first * size, size, dout_columns + i, length, size, strip.dweights + i - first, strip.width, false);
+      multiply_block(k + first * size, size, q_columns + i, word_row, size, strip.scores + i - first, word_row, false);
+      multiply_block(v + first * size, size, dout_columns + i, word_row, size, strip.dweights + i - first, word_row, false);
     }
     softmax_strip(strip, statistics.logsumexp + first, statistics.delta + first, a.scale);
     for (std::int64_t d = 0; d < size; d += kBlock) {
-      multiply_block(strip.weights, strip.width, dout_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
+      multiply_block(strip.weights, half_row, dout_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
     }
     const std::int64_t count = a.length - first < kBlock ? a.length - first : kBlock;
     for (std::int64_t r = 0; r < count; ++r)
       store_row(static_cast<Bfloat*>(a.dv) + (first + r) * a.gradient_row, rows + r * size, a.size, 1.0F);
     for (std::int64_t d = 0; d < size; d += kBlock)
-      multiply_block(strip.dscores, strip.width, q_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
+      multiply_block(strip.dscores, half_row, q_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
     for (std::int64_t r = 0; r < count; ++r)
       store_row(static_cast<Bfloat*>(a.dk) + (first + r) * a.gradient_row, rows + r * size, a.size, 1.0F);
     const Bfloat* k_rows = reinterpret_cast<const Bfloat*>(k_transposed) + first;
     for (std::int64_t d = 0; d < size; d += kBlock)
       for (std::int64_t i = first; i < length; i += kBlock)
-        multiply_block(k_rows + d * length, length, strip.dscore_pairs + i - first, strip.width, kBlock, dq + d * length + i,
-                       length, true);
+        multiply_block(k_rows + d * half_row, half_row, strip.dscore_pairs + i - first, word_row, kBlock,
+                       dq + d * word_row + i, word_row, true);
   }
-  transpose_matrix(reinterpret_cast<const std::uint32_t*>(dq), length, size, length, reinterpret_cast<std::uint32_t*>(rows), size);
+  transpose_matrix(reinterpret_cast<const std::uint32_t*>(dq), word_row, size, length, reinterpret_cast<std::uint32_t*>(rows), size);
   for (std::int64_t i = 0; i < a.length; ++i)
     store_row(static_cast<Bfloat*>(a.dq) + i * a.gradient_row, rows + i * size, a.size, 1.0F);
 }
 
 // Room for the arrays above, each rounded up to 64 bytes.
 std::int64_t attention_memory(std::int64_t length, std::int64_t size) {
-  const std::int64_t area = padded(length) * padded(size);
-  return area * (4 * 2 + 5 * 2 + 2 * 4) + padded(length) * (2 * 4 + kBlock * (4 + 4 + 2 + 2 + 2)) + kBlock * padded(size) * 4 + 64 * 32;
+  const std::int64_t rows = padded(length) + 32, width = padded(size);
+  return rows * (width * (4 * 2 + 5 * 2 + 2 * 4) + 2 * 4 + kBlock * (4 + 4 + 2 + 2 + 2)) + kBlock * width * 4 + 64 * 32;
 }
 
 #endif

@@ -72,7 +72,7 @@ void swiglu_forward(const Swiglu& a, std::int64_t begin, std::int64_t end) {
   T* out = static_cast<T*>(a.out) + begin;
   each_vector(end - begin, [&](std::int64_t i, auto width) {
     const Floats g = load(gate + i, width);
-    store(out + i, g / (exponential(-g) + 1.0F) * load(up + i, width), width);
+    store(out + i, g / (exponential_for<T>(-g) + 1.0F) * load(up + i, width), width);
   });
 }
 
@@ -87,7 +87,7 @@ void swiglu_backward(const Swiglu& a, std::int64_t begin, std::int64_t end) {
   each_vector(end - begin, [&](std::int64_t i, auto width) {
     const Floats g = load(gate + i, width);
     const Floats d = load(dout + i, width);
-    const Floats s = 1.0F / (exponential(-g) + 1.0F);
+    const Floats s = 1.0F / (exponential_for<T>(-g) + 1.0F);
     const Floats silu = g * s;
     store(dup + i, d * silu, width);
     store(dgate + i, d * load(up + i, width) * fma(silu, 1.0F - s, s), width);

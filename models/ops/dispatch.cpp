@@ -18,6 +18,7 @@ namespace avx512 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
 void add_attention_kernels(OpKernels& table);
+void add_product_kernels(OpKernels& table);
 }  // namespace avx512
 namespace avx2 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
@@ -38,7 +39,10 @@ OpKernels make_table(bool bfloat16) {
     table.name = "avx512";
     avx512::add_block_kernels(table, bfloat16);
     avx512::add_loss_kernels(table, bfloat16);
-    if (bfloat16 && matrix_tiles()) avx512::add_attention_kernels(table);
+    if (bfloat16 && matrix_tiles()) {
+      avx512::add_attention_kernels(table);
+      avx512::add_product_kernels(table);
+    }
     return table;
   }
   if (instruction_set() == InstructionSet::Avx2) {

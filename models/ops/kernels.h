@@ -83,6 +83,16 @@ struct Attention {
   float scale;
 };
 
+// sum (a_columns, b_columns) fp32 of a (rows, a_columns)^T b (rows, b_columns), both bf16, over packed panels of b.
+struct TransposedProduct {
+  const void* a;
+  const void* b;
+  std::uint32_t* panels;            // padded32(rows) / 2 * padded32(b_columns) words
+  float* sum;
+  std::int64_t rows, a_row, a_columns, b_row, b_columns;
+  bool add;                         // onto what is there
+};
+
 struct OpKernels {
   const char* name;
   void (*norm_forward)(const NormForward&, std::int64_t begin, std::int64_t end);
@@ -96,6 +106,10 @@ struct OpKernels {
   void (*attention_forward)(const Attention&, void* memory);
   void (*attention_backward)(const Attention&, void* memory);
   std::int64_t (*attention_memory)(std::int64_t length, std::int64_t size);
+  // On AMX only, else null: first pack blocks of 32 rows of b, then the product for blocks of 32 columns of a.
+  void (*pack_panels)(const TransposedProduct&, std::int64_t begin, std::int64_t end);
+  void (*transposed_product)(const TransposedProduct&, std::int64_t begin, std::int64_t end, void* memory);
+  std::int64_t (*transposed_product_memory)(std::int64_t blocks, std::int64_t b_columns);
 };
 
 enum class InstructionSet { Baseline, Avx2, Avx512 };

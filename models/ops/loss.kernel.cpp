@@ -33,7 +33,7 @@ void softmax_loss(const SoftmaxLoss& a, std::int64_t begin, std::int64_t end) {
     const float top = maximum(largest);
     Floats total{};
     each_vector(size, [&](std::int64_t i, auto width) {
-      total += masked(exponential(load(logits + i, width) - top), width, 0.0F);
+      total += masked(exponential_for<T>(load(logits + i, width) - top), width, 0.0F);
     });
     const float normaliser = sum(total);
     a.losses[row] = std::log(normaliser) - (target_logit - top);
@@ -41,7 +41,7 @@ void softmax_loss(const SoftmaxLoss& a, std::int64_t begin, std::int64_t end) {
     const float inverse = 1.0F / normaliser;
     const float target_gradient = std::exp(target_logit - top) * inverse - 1.0F;
     each_vector(size, [&](std::int64_t i, auto width) {
-      store(gradient + i, exponential(load(logits + i, width) - top) * inverse, width);
+      store(gradient + i, exponential_for<T>(load(logits + i, width) - top) * inverse, width);
     });
     store(gradient + target, splat(target_gradient), Part{1});
   }

@@ -26,6 +26,11 @@ at::Tensor rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& 
 at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const std::vector<Stretch>& stretches, std::int64_t rows, std::int64_t length,
                               double scale);
+// a^T b, rounded once to a's type: the gradient of a weight (O, I) from that of the product a (N, O) and the input
+// b (N, I). Rows may be strided. No gradient of its own. On AMX two to three times at::mm(a.t(), b).
+at::Tensor transposed_product(const at::Tensor& a, const at::Tensor& b);
+// The same into `sum` (O, I) fp32, onto what is there when `add`.
+void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b, bool add);
 // Inverted dropout whose mask is a function of (seed, step, site, document, position, channel). x (N, C).
 struct DropoutKey {
   std::uint64_t seed = 0, step = 0;

@@ -14,4 +14,7 @@ void parallel_ranges(std::int64_t count, std::int64_t grain,
 // one another.
 void parallel_tasks(std::int64_t count, const std::function<void(std::int64_t task)>& body);
 
+// At least `bytes` of working memory of this thread, 64-byte aligned, kept between calls; what it held is lost.
+void* thread_memory(std::int64_t bytes);
+
 }  // namespace lathe

@@ -129,8 +129,9 @@ inline float maximum(Floats x) {
   return best;
 }
 
-// e^x by 2^n * e^r, |r| <= ln(2) / 2, with the Taylor polynomial of degree 7: within 2 units in the last place. Below
-// -87.3 it gives 1e-38, above 88.3 3e38; a NaN stays one.
+// e^x by 2^n * e^r, |r| <= ln(2) / 2, with the Taylor polynomial of degree 7 (within 2 units in the last place) or 5
+// (2e-6, plenty for bf16). Below -87.3 it gives 1e-38, above 88.3 3e38; a NaN stays one.
+template <int degree = 7>
 inline Floats exponential(Floats x) {
   const Floats high = splat(88.37F);
   const Floats low = splat(-87.33F);
@@ -141,9 +142,11 @@ inline Floats exponential(Floats x) {
   const Floats n = shifted - magic;
   Floats r = fma(n, splat(-0.693359375F), x);  // ln 2 in two parts; the first has few bits
   r = fma(n, splat(2.12194440e-4F), r);
-  Floats p = splat(1.0F / 5040);
-  p = fma(p, r, splat(1.0F / 720));
-  p = fma(p, r, splat(1.0F / 120));
+  Floats p = splat(1.0F / 120);
+  if constexpr (degree == 7) {
+    p = fma(splat(1.0F / 5040), r, splat(1.0F / 720));
+    p = fma(p, r, splat(1.0F / 120));
+  }
   p = fma(p, r, splat(1.0F / 24));
   p = fma(p, r, splat(1.0F / 6));
   p = fma(p, r, splat(0.5F));
@@ -151,6 +154,11 @@ inline Floats exponential(Floats x) {
   p = fma(p, r, splat(1.0F));
   const Words exponent = (reinterpret_cast<Words>(shifted) - reinterpret_cast<Words>(magic) + 127U) << 23;
   return p * reinterpret_cast<Floats>(exponent);
+}
+// The precision that element type T deserves.
+template <class T>
+inline Floats exponential_for(Floats x) {
+  return exponential<sizeof(T) == 2 ? 5 : 7>(x);
 }
 
 }  // namespace

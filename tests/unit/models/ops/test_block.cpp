@@ -143,3 +143,25 @@ TEST_CASE("the kernels chosen are those the processor has or ATEN_CPU_CAPABILITY
   if (std::string(asked) == "avx2") CHECK(name == "avx2");
   if (std::string(asked) == "default") CHECK(name == "baseline");
 }
+
+TEST_CASE("transposed products equal a^T b, any sizes and strides", "[ops]") {
+  at::manual_seed(13);
+  for (const std::int64_t rows : {1, 2, 31, 33, 700}) {
+    for (const auto& [left, right] : std::vector<std::pair<int, int>>{{1, 1}, {7, 65}, {48, 32}, {64, 16}, {33, 96}, {130, 50}}) {
+      for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+        const at::Tensor a = at::randn({rows, left + 9}).to(type).narrow(1, 3, left), b = at::randn({rows, right}).to(type);
+        const at::Tensor wanted = at::mm(a.to(at::kDouble).t(), b.to(at::kDouble));
+        INFO(rows << " rows, " << left << " by " << right);
+        CHECK(error(transposed_product(a, b), wanted) < (type == at::kFloat ? 4e-6 : 6e-3));
+        at::Tensor sum = at::ones({left, right});
+        transposed_product_into(sum, a, b, true);
+        const double tolerance = type == at::kFloat || std::string(kernels::op_kernels(true).name) == "avx512" ? 1e-5 : 6e-3;
+        CHECK(error(sum, wanted + 1) < tolerance);
+      }
+    }
+  }
+  at::Tensor sum = at::ones({2, 3});
+  transposed_product_into(sum, at::zeros({0, 2}), at::zeros({0, 3}), false);
+  CHECK(sum.eq(0).all().item<bool>());
+  CHECK_THROWS_AS(transposed_product_into(sum, at::zeros({4, 2}), at::zeros({5, 3}), false), Error);
+}
