@@ -144,9 +144,15 @@ struct TiledAttention : torch::autograd::Function<TiledAttention> {
     const variable_list results{gradients[0].contiguous(), zeros_unless_covered(q, parts), zeros_unless_covered(q, parts),
                                 zeros_unless_covered(q, parts)};
     run(saved, parts, ctx->saved_data["scale"].toDouble(), results);
+    const std::int64_t rows = k.size(0), kv_heads = k.size(1), group = q.size(1) / kv_heads, size = q.size(2);
     const auto shared = [&](const at::Tensor& x) {  // (N, H, D) -> (N, K, D)
-      if (k.size(1) == q.size(1)) return x;
-      return x.view({x.size(0), k.size(1), q.size(1) / k.size(1), x.size(2)}).sum(2);
+      if (group == 1) return x;
+      at::Tensor out = at::empty({rows, kv_heads, size}, x.options());
+      const kernels::SumGroups args{.x = x.const_data_ptr(), .out = out.data_ptr(), .group = group, .size = size};
+      parallel_ranges(rows * kv_heads, row_grain(group * size), [&](std::int64_t begin, std::int64_t end) {
+        kernels::op_kernels(true).sum_groups(args, begin, end);
+      });
+      return out;
     };
     return {results[1], shared(results[2]), shared(results[3]), at::Tensor(), at::Tensor()};
   }

@@ -115,12 +115,26 @@ void rotary(const Rotary& a, std::int64_t begin, std::int64_t end) {
 }
 
 template <class T>
+void sum_groups(const SumGroups& a, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t row = begin; row < end; ++row) {
+    const T* x = static_cast<const T*>(a.x) + row * a.group * a.size;
+    T* out = static_cast<T*>(a.out) + row * a.size;
+    each_vector(a.size, [&](std::int64_t i, auto width) {
+      Floats total = load(x + i, width);
+      for (std::int64_t g = 1; g < a.group; ++g) total += load(x + g * a.size + i, width);
+      store(out + i, total, width);
+    });
+  }
+}
+
+template <class T>
 void add_all(OpKernels& table) {
   table.norm_forward = norm_forward<T>;
   table.norm_backward = norm_backward<T>;
   table.swiglu_forward = swiglu_forward<T>;
   table.swiglu_backward = swiglu_backward<T>;
   table.rotary = rotary<T>;
+  table.sum_groups = sum_groups<T>;
 }
 
 }  // namespace

@@ -67,6 +67,13 @@ struct SoftmaxLoss {
   std::int64_t vocabulary;
 };
 
+// (rows, group, size) summed over the group in fp32: the gradient of keys that several query heads share.
+struct SumGroups {
+  const void* x;
+  void* out;                        // (rows, size)
+  std::int64_t group, size;
+};
+
 // One document and head of bf16 causal attention: rows of `size` elements, the next token's *_row elements on.
 struct Attention {
   const void* q;
@@ -101,6 +108,7 @@ struct OpKernels {
   void (*swiglu_backward)(const Swiglu&, std::int64_t begin, std::int64_t end);
   void (*rotary)(const Rotary&, std::int64_t begin, std::int64_t end);
   void (*dropout)(const Dropout&, std::int64_t begin, std::int64_t end);
+  void (*sum_groups)(const SumGroups&, std::int64_t begin, std::int64_t end);
   void (*softmax_loss)(const SoftmaxLoss&, std::int64_t begin, std::int64_t end);
   // On AMX only, else null. `memory` is attention_memory(length, size) bytes, 64-byte aligned.
   void (*attention_forward)(const Attention&, void* memory);

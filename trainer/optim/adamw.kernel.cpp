@@ -62,6 +62,10 @@ void accumulate(const void* gradient, bool bfloat16, float* sum, std::int64_t co
 
 }  // namespace
 
-void add_optim_kernels(OptimKernels& table) { table = {adamw, sum_of_squares, accumulate}; }
+void add_optim_kernels(OptimKernels& table) {
+  table.adamw = adamw;
+  table.sum_of_squares = sum_of_squares;
+  table.accumulate = accumulate;
+}
 
 }  // namespace lathe::kernels::LATHE_ISA

@@ -5,24 +5,42 @@ namespace lathe::kernels {
 
 namespace avx512 {
 void add_optim_kernels(OptimKernels& table);
+void add_muon_kernels(OptimKernels& table);
 }
 namespace avx2 {
 void add_optim_kernels(OptimKernels& table);
+void add_muon_kernels(OptimKernels& table);
 }
 namespace baseline {
 void add_optim_kernels(OptimKernels& table);
+void add_muon_kernels(OptimKernels& table);
 }
 
-const OptimKernels& optim_kernels() {
-  static const OptimKernels table = [] {
-    OptimKernels result{};
+namespace {
+
+OptimKernels make_table() {
+  OptimKernels table{};
 #if defined(__x86_64__)
-    if (instruction_set() == InstructionSet::Avx512) return avx512::add_optim_kernels(result), result;
-    if (instruction_set() == InstructionSet::Avx2) return avx2::add_optim_kernels(result), result;
+  if (instruction_set() == InstructionSet::Avx512) {
+    avx512::add_optim_kernels(table);
+    avx512::add_muon_kernels(table);
+    return table;
+  }
+  if (instruction_set() == InstructionSet::Avx2) {
+    avx2::add_optim_kernels(table);
+    avx2::add_muon_kernels(table);
+    return table;
+  }
 #endif
-    baseline::add_optim_kernels(result);
-    return result;
-  }();
+  baseline::add_optim_kernels(table);
+  baseline::add_muon_kernels(table);
+  return table;
+}
+
+}  // namespace
+
+const OptimKernels& optim_kernels() {
+  static const OptimKernels table = make_table();
   return table;
 }
 

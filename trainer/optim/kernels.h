@@ -22,10 +22,32 @@ struct AdamwScalars {
   float bias2_root, eps, step_size;
 };
 
+// m = mu m + (1 - mu) g; direction = Nesterov's look ahead. Returns the sum of its squares.
+struct MuonMomentum {
+  const void* gradient;
+  bool bfloat16_gradient, bfloat16_direction;
+  float* momentum;
+  void* direction;
+  std::int64_t count;
+  float gradient_scale, momentum_weight;
+};
+
+// master = keep * master - rate * direction, and the bf16 weight with it.
+struct MuonApply {
+  const void* direction;
+  bool bfloat16_direction;
+  float* master;
+  std::uint16_t* weight;       // or null
+  std::int64_t count;
+  float keep, rate;
+};
+
 struct OptimKernels {
   void (*adamw)(const AdamwRange&, const AdamwScalars&);
   double (*sum_of_squares)(const void* values, bool bfloat16, std::int64_t count);
   void (*accumulate)(const void* gradient, bool bfloat16, float* sum, std::int64_t count);
+  double (*muon_momentum)(const MuonMomentum&);
+  void (*muon_apply)(const MuonApply&);
 };
 const OptimKernels& optim_kernels();
 
