@@ -17,8 +17,18 @@ void add_segment(Batch& batch, const TokenShard& shard, const Segment& segment, 
   shard.read(segment.document, segment.begin + 1, std::span(batch.targets).subspan(at, targets));
   std::iota(batch.positions.begin() + static_cast<std::ptrdiff_t>(at),
             batch.positions.begin() + static_cast<std::ptrdiff_t>(at + length), 0);
+  std::size_t counted = targets;
+  if (shard.has_supervision()) {
+    std::vector<std::uint8_t> marks(targets);
+    shard.read_supervision(segment.document, segment.begin + 1, marks);
+    for (std::size_t i = 0; i < targets; ++i) {
+      if (marks[i] != 0) continue;
+      batch.targets[at + i] = kIgnoreTarget;
+      counted -= 1;
+    }
+  }
   batch.stretches.push_back({static_cast<std::int32_t>(at), static_cast<std::int32_t>(length), document, 0});
-  batch.target_count += static_cast<std::int64_t>(targets);
+  batch.target_count += static_cast<std::int64_t>(counted);
   batch.token_count += static_cast<std::int64_t>(length);
 }
 
@@ -26,17 +36,25 @@ void add_segment(Batch& batch, const TokenShard& shard, const Segment& segment, 
 
 Batch assemble_batch(const OpenShards& set, std::span<const RowPlace> rows, std::int64_t length) {
   Batch batch;
-  batch.rows = static_cast<std::int64_t>(rows.size());
-  batch.length = length;
-  const std::size_t slots = rows.size() * static_cast<std::size_t>(length);
-  require(slots < (std::size_t{1} << 31), "a batch of ", rows.size(), " rows of ", length,
+  std::vector<std::size_t> begins;  // of each row
+  std::size_t slots = 0;
+  for (const RowPlace& row : rows) {
+    begins.push_back(slots);
+    std::size_t used = 0;
+    if (length == 0)
+      for (const Segment& segment : set.shards[row.source].row(row.row)) used += segment.length;
+    slots += length == 0 ? used : static_cast<std::size_t>(length);
+  }
+  require(slots < (std::size_t{1} << 31), "a batch of ", rows.size(), " rows with ", slots,
           " tokens is too large; lower train.micro_batch_size");
+  batch.rows = length == 0 ? 1 : static_cast<std::int64_t>(rows.size());
+  batch.length = length == 0 ? static_cast<std::int64_t>(slots) : length;
   batch.tokens.assign(slots, 0);
   batch.targets.assign(slots, kIgnoreTarget);
   batch.positions.assign(slots, 0);
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const TokenShard& shard = set.shards[rows[r].source];
-    std::size_t at = r * static_cast<std::size_t>(length);
+    std::size_t at = begins[r];
     for (const Segment& segment : shard.row(rows[r].row)) {
       add_segment(batch, shard, segment, at, set.first_document[rows[r].source] + segment.document);
       at += segment.length;

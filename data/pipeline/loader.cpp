@@ -41,14 +41,14 @@ RowOrder make_order(const OpenShards& open, const PreparedSet& set, const Loader
 struct Loader::State {
   OpenShards open;
   RowOrder order;
-  std::int64_t length;
+  std::int64_t length;  // of rows; 0: without padding
   std::uint64_t cursor = 0;
   Prefetcher prefetcher;  // last: its thread uses what stands above
 
   State(const PreparedSet& set, const LoaderOptions& options)
       : open(open_shards(set, options.sequence_length)),
         order(make_order(open, set, options)),
-        length(options.sequence_length),
+        length(options.padding ? options.sequence_length : 0),
         prefetcher([this](std::uint64_t first, std::int64_t count) { return make(first, count); }, options.prefetch) {}
 
   Batch make(std::uint64_t first, std::int64_t count) const {

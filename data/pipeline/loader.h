@@ -16,6 +16,7 @@ struct LoaderOptions {
   std::int64_t sequence_length = 512;
   std::uint64_t seed = 17;
   bool shuffle = true;         // false: rows as stored (evaluation)
+  bool padding = true;         // false: a batch is one row of its rows' tokens, as long as they are
   std::int64_t prefetch = 4;   // batches made ahead by a thread of its own
 };
 

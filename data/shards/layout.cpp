@@ -160,6 +160,9 @@ ShardLayout read_layout_locked(const std::string& path) {
   layout.rows = find_array(file, {"rows", {8}, 2, 3}, layout, path);
   layout.row_offsets = find_array(file, {"row_offsets", {8}, 1, 1}, layout, path);
   layout.block_hashes = find_array(file, {"block_hashes", {8}, 1, 1}, layout, path);
+  layout.supervised.width = 1;
+  if (H5Lexists(file, "supervised", H5P_DEFAULT) > 0)
+    layout.supervised = find_array(file, {"supervised", {1}, 1, 1}, layout, path);
   return layout;
 }
 

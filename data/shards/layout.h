@@ -25,6 +25,7 @@ struct ArrayPlace {
 struct ShardLayout {
   std::uint64_t file_size = 0;
   ArrayPlace tokens, doc_offsets, doc_sources, rows, row_offsets, block_hashes;
+  ArrayPlace supervised;  // count 0: the shard has none
   std::uint64_t version = 0, vocab_size = 0, sequence_length = 0, index_hash = 0;
   std::string format, tokenizer_sha256, source_sha256, settings, ledger;
 };

@@ -12,6 +12,7 @@ void each_array(Layout& layout, const Visit& visit) {
   visit("rows", layout.rows);
   visit("row_offsets", layout.row_offsets);
   visit("block_hashes", layout.block_hashes);
+  visit("supervised", layout.supervised);
 }
 
 template <class Layout, class Visit>

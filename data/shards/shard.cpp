@@ -44,6 +44,7 @@ struct TokenShard::State {
   std::uint64_t token_width = 0;
   std::span<const std::uint64_t> doc_offsets, row_offsets, block_hashes;
   std::span<const std::uint16_t> doc_sources;
+  std::span<const std::uint8_t> supervised;  // empty: none stored
   std::span<const Segment> segments;
   std::uint64_t targets = 0;
   std::unique_ptr<std::atomic<bool>[]> checked;  // one a block
@@ -53,6 +54,7 @@ struct TokenShard::State {
   void read_attributes(const ShardLayout& layout);
   void check_documents() const;
   void check_rows();
+  std::uint64_t count_targets(const Segment& segment, std::uint64_t document_length) const;
   void check_block(std::uint64_t block) const;
   void check_blocks(std::uint64_t first_token, std::uint64_t count) const;
 };
@@ -63,11 +65,12 @@ void TokenShard::State::find_arrays(const ShardLayout& layout) {
   token_width = layout.tokens.width;
   require(token_width == 2 || token_width == 4, path(), ": /tokens: wanted uint16 or uint32");
   tokens = array_bytes(file, layout.tokens, token_width, "tokens");
-  const Bytes index[] = {array_bytes(file, layout.doc_offsets, 8, "doc_offsets"),
-                         array_bytes(file, layout.doc_sources, 2, "doc_sources"),
-                         array_bytes(file, layout.rows, 8, "rows"),
-                         array_bytes(file, layout.row_offsets, 8, "row_offsets"),
-                         array_bytes(file, layout.block_hashes, 8, "block_hashes")};
+  std::vector<Bytes> index = {array_bytes(file, layout.doc_offsets, 8, "doc_offsets"),
+                              array_bytes(file, layout.doc_sources, 2, "doc_sources"),
+                              array_bytes(file, layout.rows, 8, "rows"),
+                              array_bytes(file, layout.row_offsets, 8, "row_offsets"),
+                              array_bytes(file, layout.block_hashes, 8, "block_hashes")};
+  if (layout.supervised.count > 0) index.push_back(array_bytes(file, layout.supervised, 1, "supervised"));
   require(index_hash(layout, index) == layout.index_hash, path(),
           ": the index does not match its checksum; the file is damaged, prepare the data again");
   doc_offsets = array_of<std::uint64_t>(index[0]);
@@ -75,6 +78,9 @@ void TokenShard::State::find_arrays(const ShardLayout& layout) {
   segments = array_of<Segment>(index[2]);
   row_offsets = array_of<std::uint64_t>(index[3]);
   block_hashes = array_of<std::uint64_t>(index[4]);
+  if (index.size() > 5) supervised = array_of<std::uint8_t>(index[5]);
+  require(supervised.empty() || supervised.size() == tokens.size() / token_width, path(), ": /supervised: wanted ",
+          tokens.size() / token_width, " marks, found ", supervised.size());
 
   const std::uint64_t blocks = (tokens.size() + kBlockBytes - 1) / kBlockBytes;
   require(block_hashes.size() == blocks, path(), ": /block_hashes: wanted ", blocks, " hashes, found ",
@@ -123,9 +129,16 @@ void TokenShard::State::check_rows() {
               ": row ", r, " reads past the end of document ", segment.document);
       require(segment.length <= room, path(), ": row ", r, " is longer than sequence_length ", info.sequence_length);
       room -= segment.length;
-      targets += segment.length - (segment.begin + segment.length == length ? 1 : 0);
+      targets += count_targets(segment, length);
     }
   }
+}
+
+std::uint64_t TokenShard::State::count_targets(const Segment& segment, std::uint64_t document_length) const {
+  const std::uint64_t count = segment.length - (segment.begin + segment.length == document_length ? 1 : 0);
+  if (supervised.empty()) return count;
+  const auto marks = supervised.subspan(doc_offsets[segment.document] + segment.begin + 1, count);
+  return static_cast<std::uint64_t>(std::count(marks.begin(), marks.end(), std::uint8_t{1}));
 }
 
 void TokenShard::State::check_block(std::uint64_t block) const {
@@ -192,6 +205,20 @@ void TokenShard::read(std::uint64_t document, std::uint64_t begin, std::span<std
     const auto* ids = reinterpret_cast<const std::uint16_t*>(from);
     std::copy(ids, ids + out.size(), out.begin());
   }
+}
+
+bool TokenShard::has_supervision() const { return !state_->supervised.empty(); }
+
+void TokenShard::read_supervision(std::uint64_t document, std::uint64_t begin, std::span<std::uint8_t> out) const {
+  const std::uint64_t length = document_length(document);
+  require(out.size() <= length && begin <= length - out.size(), state_->path(), ": marks ", begin, " to ",
+          begin + out.size(), " of document ", document, " were asked for, it has ", length);
+  if (!has_supervision()) {
+    std::fill(out.begin(), out.end(), std::uint8_t{1});
+    return;
+  }
+  const auto marks = state_->supervised.subspan(state_->doc_offsets[document] + begin, out.size());
+  std::copy(marks.begin(), marks.end(), out.begin());
 }
 
 void TokenShard::verify() const {

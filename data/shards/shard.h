@@ -6,6 +6,7 @@
 //   /rows          uint64 [segments, 3]: (document, begin in the document, length); row_offsets says which form a row
 //   /row_offsets   uint64 [rows + 1], into /rows
 //   /block_hashes  uint64: XXH3-64 of every 64 MiB of /tokens
+//   /supervised    uint8 [tokens], optional (tuning): 1 where a token is learned as a target, else 0
 // Attributes on the root: format "lathe-tokens", version, tokenizer_sha256, source_sha256, settings (JSON), vocab_size,
 // sequence_length, ledger (JSON), index_hash (XXH3-64 over everything but /tokens). Reads check structure before use
 // and each block's hash at first touch. HDF5 is used to find the datasets and never again: tokens come from the mapping.
@@ -61,12 +62,14 @@ class TokenShard {
   std::uint64_t documents() const;
   std::uint64_t tokens() const;
   std::uint64_t rows() const;
-  std::uint64_t targets() const;  // over all rows
+  std::uint64_t targets() const;  // over all rows, those that are supervised
   std::span<const Segment> row(std::uint64_t index) const;
   std::uint64_t document_length(std::uint64_t document) const;
   std::uint16_t document_source(std::uint64_t document) const;
   // Copies tokens [begin, begin + out.size()) of a document.
   void read(std::uint64_t document, std::uint64_t begin, std::span<std::int32_t> out) const;
+  bool has_supervision() const;   // else every token is supervised
+  void read_supervision(std::uint64_t document, std::uint64_t begin, std::span<std::uint8_t> out) const;
   // Reads every block and compares its hash; Error naming the block.
   void verify() const;
 

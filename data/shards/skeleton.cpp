@@ -83,9 +83,10 @@ void write_attributes(hid_t file, const SkeletonContent& content) {
   layout.settings = content.info.settings.dump();
   layout.ledger = content.info.ledger.to_json().dump();
   layout.tokens = {0, content.tokens, content.token_width};
-  const std::span<const std::byte> arrays[] = {bytes_of(content.doc_offsets), bytes_of(content.doc_sources),
-                                               bytes_of(content.rows.segments), bytes_of(content.rows.offsets),
-                                               bytes_of(content.block_hashes)};
+  std::vector<std::span<const std::byte>> arrays = {bytes_of(content.doc_offsets), bytes_of(content.doc_sources),
+                                                    bytes_of(content.rows.segments), bytes_of(content.rows.offsets),
+                                                    bytes_of(content.block_hashes)};
+  if (!content.supervised.empty()) arrays.push_back(bytes_of(content.supervised));
   write_text(file, "format", layout.format);
   write_number(file, "version", layout.version);
   write_text(file, "tokenizer_sha256", layout.tokenizer_sha256);
@@ -115,6 +116,10 @@ std::uint64_t write_skeleton(const std::string& path, const SkeletonContent& con
   write_numbers("rows", {content.rows.segments.size(), 3}, &content.rows.segments.data()->document);
   write_numbers("row_offsets", {content.rows.offsets.size()}, content.rows.offsets.data());
   write_numbers("block_hashes", {content.block_hashes.size()}, content.block_hashes.data());
+  if (!content.supervised.empty()) {
+    write_array(file, {"supervised", H5T_STD_U8LE, H5T_NATIVE_UINT8, {content.supervised.size()},
+                       content.supervised.data()}, path);
+  }
   file.close(path + ": cannot be written");
   return offset;
 }

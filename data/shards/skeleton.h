@@ -14,6 +14,7 @@ struct SkeletonContent {
   std::uint64_t tokens = 0, token_width = 2;
   std::vector<std::uint64_t> doc_offsets;
   std::vector<std::uint16_t> doc_sources;
+  std::vector<std::uint8_t> supervised;  // empty: every token is
   PackedRows rows;
   std::vector<std::uint64_t> block_hashes;
   ShardInfo info;

@@ -91,6 +91,7 @@ struct ShardWriter::State {
   ScratchFile tokens;
   std::vector<std::uint64_t> lengths;
   std::vector<std::uint16_t> sources;
+  std::vector<std::uint8_t> supervised;  // of all tokens, or empty
   std::vector<std::byte> converted;
 
   State(std::string final_path, std::uint64_t vocabulary, FileSystem& file_system)
@@ -115,9 +116,15 @@ ShardWriter::~ShardWriter() = default;
 
 std::uint64_t ShardWriter::documents() const { return state_->lengths.size(); }
 
-void ShardWriter::add_document(std::span<const std::uint32_t> ids, std::uint16_t source) {
+void ShardWriter::add_document(std::span<const std::uint32_t> ids, std::uint16_t source,
+                               std::span<const std::uint8_t> supervised) {
   State& s = *state_;
   require(ids.size() >= 2, s.path, ": a document of ", ids.size(), " tokens has nothing to predict");
+  require(supervised.empty() || supervised.size() == ids.size(), s.path, ": ", supervised.size(),
+          " marks for a document of ", ids.size(), " tokens");
+  require(s.lengths.empty() || supervised.empty() == s.supervised.empty(), s.path,
+          ": either every document says what is supervised or none");
+  for (const std::uint8_t mark : supervised) s.supervised.push_back(mark != 0 ? 1 : 0);
   const std::uint32_t largest = *std::max_element(ids.begin(), ids.end());
   require(largest < s.vocab_size, s.path, ": the tokenizer gave id ", largest, ", its vocabulary has ", s.vocab_size);
   if (s.width == 4) {
@@ -145,6 +152,7 @@ SkeletonContent ShardWriter::State::content(const ShardInfo& info, const Packing
   for (const std::uint64_t length : lengths) content.doc_offsets.push_back(content.doc_offsets.back() + length);
   content.tokens = content.doc_offsets.back();
   content.doc_sources = std::move(sources);
+  content.supervised = std::move(supervised);
   content.rows = pack_rows(lengths, packing);
 
   TokenLedger& ledger = content.info.ledger;

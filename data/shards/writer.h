@@ -20,8 +20,10 @@ class ShardWriter {
  public:
   ShardWriter(std::string path, std::uint64_t vocab_size, FileSystem& files = real_file_system());
   ~ShardWriter();
-  // ids < vocab_size, at least two, the last one closes the document.
-  void add_document(std::span<const std::uint32_t> ids, std::uint16_t source);
+  // ids < vocab_size, at least two, the last one closes the document. `supervised`, one byte a token, says which are
+  // learned as targets; all documents of a shard have it or none.
+  void add_document(std::span<const std::uint32_t> ids, std::uint16_t source,
+                    std::span<const std::uint8_t> supervised = {});
   std::uint64_t documents() const;
   // Packs the rows and publishes. info.ledger is completed with tokens_kept, documents_kept, rows, row_tokens and padded
   // and returned. Error when no document was added.

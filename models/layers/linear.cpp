@@ -1,5 +1,6 @@
 #include "models/layers/linear.h"
 
+#include "models/adapters/adapter.h"
 #include "models/layers/group_product.h"
 #include "models/layers/weight_gradient.h"
 #include "recipes/schema/error.h"
@@ -100,7 +101,20 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, at::ScalarType
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
+  if (adapter_) return adapter_->apply(x, Product::apply(x, weight, std::nullopt), weight, bias);
   return Product::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+}
+
+void Linear::adapt(const std::shared_ptr<Adapter>& adapter) {
+  require(!adapter_, "a Linear has an adapter already");
+  const auto hold = [&](const char* name, at::Tensor& tensor) {
+    const auto holder = register_module(name, std::make_shared<torch::nn::Module>());
+    tensor = holder->register_parameter("weight", tensor);
+  };
+  hold("lora_A", adapter->a);
+  hold("lora_B", adapter->b);
+  if (adapter->magnitude.defined()) hold("lora_magnitude_vector", adapter->magnitude);
+  adapter_ = adapter;
 }
 
 LinearGroup::LinearGroup(std::vector<std::shared_ptr<Linear>> parts) : parts_(std::move(parts)) {
@@ -136,7 +150,23 @@ GroupTensors LinearGroup::tensors() const {
 std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x) const {
   if (parts_.size() == 1) return {parts_[0]->forward(x)};
   const GroupTensors t = tensors();
-  return SplitProduct::apply(x, t.weight, t.bias, at::TensorList(t.parameters));
+  if (!adapted()) return SplitProduct::apply(x, t.weight, t.bias, at::TensorList(t.parameters));
+  // An adapter may scale the product, so biases follow it.
+  const at::TensorList weights = at::TensorList(t.parameters).slice(0, parts_.size());
+  std::vector<at::Tensor> products = SplitProduct::apply(x, t.weight, std::nullopt, weights);
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const Linear& part = *parts_[i];
+    if (part.adapter()) products[i] = part.adapter()->apply(x, products[i], part.weight, part.bias);
+    else if (part.bias.defined()) products[i] = products[i] + part.bias;
+  }
+  return products;
+}
+
+bool LinearGroup::adapted() const {
+  for (const auto& part : parts_) {
+    if (part->adapter()) return true;
+  }
+  return false;
 }
 
 }  // namespace lathe

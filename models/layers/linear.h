@@ -12,15 +12,22 @@
 namespace lathe {
 
 struct GroupTensors;
+class Adapter;
 
 class Linear : public torch::nn::Module {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias, at::ScalarType dtype);
   // x (N, in) -> (N, out).
   at::Tensor forward(const at::Tensor& x) const;
+  // Puts a low-rank adapter on the weight, whose parameters get PEFT's names below this module; once.
+  void adapt(const std::shared_ptr<Adapter>& adapter);
+  const std::shared_ptr<Adapter>& adapter() const { return adapter_; }
 
   at::Tensor weight;  // (out, in)
   at::Tensor bias;    // (out), undefined without
+
+ private:
+  std::shared_ptr<Adapter> adapter_;  // null: none
 };
 
 // Linears that read the same input, as one matrix product: their weights are re-homed as consecutive rows of
@@ -35,6 +42,8 @@ class LinearGroup {
   std::vector<at::Tensor> forward(const at::Tensor& x) const;
   // The buffers and the parameters, checked to share storage still.
   GroupTensors tensors() const;
+  // Some part has an adapter: then forward() is the way, not the fused products of projections.h.
+  bool adapted() const;
 
  private:
   std::vector<std::shared_ptr<Linear>> parts_;

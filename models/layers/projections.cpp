@@ -3,6 +3,7 @@
 #include "models/layers/group_product.h"
 #include "models/layers/weight_gradient.h"
 #include "models/ops/launch.h"
+#include "models/ops/ops.h"
 
 namespace lathe {
 namespace {
@@ -125,8 +126,14 @@ struct GatedProjection : torch::autograd::Function<GatedProjection> {
 
 QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std::int64_t heads,
                              std::int64_t kv_heads, const RotaryAngles& angles) {
-  const GroupTensors t = group.tensors();
   const std::int64_t size = 2 * angles.cos.size(1);
+  if (group.adapted()) {
+    const auto parts = group.forward(x);
+    const auto by_head = [&](std::size_t i, std::int64_t count) { return parts[i].unflatten(1, {count, size}); };
+    const auto turned = [&](const at::Tensor& t) { return rotary(t, angles.cos, angles.sin, angles.positions); };
+    return {turned(by_head(0, heads)), turned(by_head(1, kv_heads)), by_head(2, kv_heads)};
+  }
+  const GroupTensors t = group.tensors();
   require_shape(t.parameters[0], {heads * size, x.size(1)}, "project_rotary", "q_proj");
   require_shape(t.parameters[1], {kv_heads * size, x.size(1)}, "project_rotary", "k_proj");
   require_shape(angles.positions, {x.size(0)}, "project_rotary", "positions");
@@ -136,6 +143,10 @@ QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std:
 }
 
 at::Tensor project_swiglu(const LinearGroup& group, const at::Tensor& x) {
+  if (group.adapted()) {
+    const auto parts = group.forward(x);
+    return swiglu(parts[0], parts[1]);
+  }
   const GroupTensors t = group.tensors();
   require(t.parameters[0].size(0) == t.parameters[1].size(0), "project_swiglu: gate and up differ in width");
   return GatedProjection::apply(x, t.weight, t.bias, at::TensorList(t.parameters));

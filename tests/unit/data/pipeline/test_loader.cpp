@@ -183,3 +183,33 @@ TEST_CASE("a loader refuses rows that do not fit and damaged data") {
   };
   CHECK_THROWS_AS(use(), Error);
 }
+
+TEST_CASE("what is not supervised is no target, and batches without padding hold tokens only") {
+  const TempFolder folder;
+  {
+    ShardWriter writer(folder / "s.h5", 100);
+    const std::vector<std::uint32_t> a{10, 11, 12, 13}, b{20, 21, 22};
+    writer.add_document(a, 0, std::vector<std::uint8_t>{0, 0, 1, 1});
+    writer.add_document(b, 0, std::vector<std::uint8_t>{0, 1, 0});
+    const std::vector<std::uint32_t> c{30, 31};
+    CHECK_THROWS_AS(writer.add_document(c, 0), Error);
+    writer.finish({}, {.sequence_length = 8, .packing = false});
+  }
+  PreparedSet set;
+  set.shards = {folder / "s.h5"};
+  Loader loader(set, {.sequence_length = 8, .shuffle = false, .padding = false});
+  CHECK(loader.rows_per_epoch() == 2);
+  CHECK(loader.tokens_per_epoch() == 3);
+  const Batch batch = loader.read(0, 2);
+  CHECK(batch.rows == 1);
+  CHECK(batch.length == 5);
+  constexpr std::int32_t none = kIgnoreTarget;
+  CHECK(batch.tokens == std::vector<std::int32_t>{10, 11, 12, 20, 21});
+  CHECK(batch.targets == std::vector<std::int32_t>{none, 12, 13, 21, none});
+  CHECK(batch.positions == std::vector<std::int32_t>{0, 1, 2, 0, 1});
+  CHECK(batch.target_count == 3);
+  CHECK(batch.stretches.size() == 2);
+  CHECK(batch.stretches[1].begin == 3);
+  // The same through the reader that trusts nobody, and with one mark changed on disk.
+  CHECK(TokenShard(folder / "s.h5").targets() == 3);
+}

@@ -1,0 +1,87 @@
+#include "models/adapters/adapter.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "data/random/philox.h"
+#include "models/ops/ops.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+namespace {
+
+// kaiming_uniform(a = sqrt(5)) of (r, in): uniform in +-1 / sqrt(in).
+void initialise_factor(const at::Tensor& factor, std::uint64_t seed, std::uint32_t site) {
+  const at::Tensor values = at::empty(factor.sizes(), at::kFloat);
+  const double bound = 1 / std::sqrt(static_cast<double>(factor.size(1)));
+  const RandomStream stream({.seed = seed, .purpose = Purpose::Adapter, .site = site});
+  auto* out = values.data_ptr<float>();
+  for (std::int64_t i = 0; i < values.numel(); ++i) {
+    out[i] = static_cast<float>((2 * stream.uniform(static_cast<std::uint64_t>(i)) - 1) * bound);
+  }
+  factor.copy_(values);
+}
+
+// Row norms of W + s B A without building it: |W|^2 + 2 s rows(W A^T * B) + s^2 rows(B (A A^T) * B).
+at::Tensor merged_norms(const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b, double scaling) {
+  const at::Tensor w = weight.to(at::kFloat), fa = a.to(at::kFloat), fb = b.to(at::kFloat);
+  const at::Tensor own = w.square().sum(1), cross = (at::mm(w, fa.t()) * fb).sum(1);
+  const at::Tensor low = (at::mm(fb, at::mm(fa, fa.t())) * fb).sum(1);
+  return (own + 2 * scaling * cross + scaling * scaling * low).clamp_min(0).sqrt();
+}
+
+}  // namespace
+
+double AdapterSpec::scaling() const {
+  const auto r = static_cast<double>(rank);
+  return alpha / (rank_stabilised ? std::sqrt(r) : r);
+}
+
+Adapter::Adapter(const AdapterSpec& spec, const at::Tensor& weight, std::uint64_t seed, std::uint32_t site)
+    : spec_(spec), site_(site) {
+  const at::NoGradGuard no_grad;
+  require(spec.rank >= 1 && spec.rank <= std::min(weight.size(0), weight.size(1)), "adapter.rank ", spec.rank,
+          " is more than a matrix of ", weight.size(0), " x ", weight.size(1), " has; lower it");
+  const auto type = weight.scalar_type() == at::kFloat ? at::kFloat : at::kBFloat16;
+  a = at::empty({spec.rank, weight.size(1)}, type);
+  b = at::zeros({weight.size(0), spec.rank}, type);
+  initialise_factor(a, seed, site);
+  if (spec.kind == AdapterKind::Dora) magnitude = weight.to(at::kFloat).norm(2, 1).to(type);
+}
+
+at::Tensor Adapter::dropped(const at::Tensor& x) const {
+  if (!pass || !pass->training || spec_.dropout <= 0) return x;
+  // Sites of adapters stand behind those of the blocks' own dropout.
+  return counter_dropout(x, spec_.dropout, {pass->seed, pass->step, (std::uint32_t{1} << 24) + site_}, pass->stretches);
+}
+
+at::Tensor Adapter::apply(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight,
+                          const at::Tensor& bias) const {
+  const at::Tensor low = at::mm(dropped(x), a.t());  // (N, r)
+  at::Tensor sum = at::addmm(y, low, b.t(), 1, spec_.scaling());
+  if (magnitude.defined()) {
+    at::Tensor norms;
+    {
+      const at::NoGradGuard no_grad;  // the norm is a constant of the step (section 4.3 of the paper)
+      norms = merged_norms(weight, a, b, spec_.scaling());
+    }
+    sum = sum * (magnitude / norms.to(magnitude.scalar_type()));
+  }
+  return bias.defined() ? sum + bias : sum;
+}
+
+at::Tensor Adapter::merged(const at::Tensor& weight) const {
+  const auto wide = [](const at::Tensor& t) { return t.defined() ? t.detach().to(at::kFloat) : t; };
+  return merge_weight(wide(weight), wide(a), wide(b), wide(magnitude), spec_.scaling());
+}
+
+at::Tensor merge_weight(const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b, const at::Tensor& magnitude,
+                        double scaling) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor sum = at::addmm(weight, b, a, 1, scaling);
+  if (!magnitude.defined()) return sum;
+  return sum * (magnitude / sum.norm(2, 1)).unsqueeze(1);
+}
+
+}  // namespace lathe
