@@ -148,6 +148,9 @@ Json parse_json(std::string_view text, const std::string& where, const JsonLimit
   if (!Json::sax_parse(first, last, &builder)) {
     fail(where, ": byte ", reached - text.data(), ": ", shortened(builder.problem));
   }
+  if (const std::size_t nul = text.find('\0'); nul != text.npos) {  // which the parser takes for the end of the text
+    fail(where, ": byte ", nul + 1, ": a NUL byte, which JSON cannot hold; the file is damaged");
+  }
   return std::move(builder.value);
 }
 

@@ -39,6 +39,16 @@ TEST_CASE("an error names the file and the byte") {
   CHECK(!parse_error("\"a\nb\"").empty());
 }
 
+TEST_CASE("a NUL does not end the text") {
+  using namespace std::string_literals;
+  CHECK(contains(parse_error("{\"a\": 1}\0{\"b\": 2}"s), "x.json: byte 9: a NUL byte"));
+  CHECK(contains(parse_error("[1]\n\0"s), "byte 5"));
+  CHECK(!parse_error("\0"s).empty());
+  CHECK(!parse_error("[1,\0 2]"s).empty());
+  CHECK(!parse_error("[\"a\0b\"]"s).empty());
+  CHECK(parse_json("[\"a\\u0000b\"]", "x")[0].get<std::string>() == "a\0b"s);  // escaped, it is a character like others
+}
+
 TEST_CASE("numbers that are not finite are errors") {
   for (const char* text : {"NaN", "[Infinity]", "-Infinity", "[1e999]", "[-1e999]"}) CHECK(!parse_error(text).empty());
 }
