@@ -32,9 +32,8 @@ directory: {json.dumps(str(folder / 'run'))}
 model: {shape['model']}
 tokenizer: {{train: byte_bpe, vocab_size: 8192}}
 data: {{train: [{{path: {json.dumps(LIBRARY)}, glob: "**/*.py", exclude: [site-packages, dist-packages, test, tests, idle_test]}}],
-       validation: 0.1, sequence_length: {shape['length']}, cache: {json.dumps(str(ROOT / 'runs' / '.bench_cache'))}}}
+       sequence_length: {shape['length']}, cache: {json.dumps(str(ROOT / 'runs' / '.bench_cache'))}}}
 train: {{max_steps: 1000, global_batch_size: {shape['batch']}, micro_batch_size: {shape['batch']}}}
-evaluate: {{max_rows: 1}}
 {extra}""")
     return path
 
