@@ -111,6 +111,16 @@ constexpr Alias kKeys[] = {
     {"val_set_size", "data.validation"},
     {"data.val_size", "data.validation"},
 
+    {"lora_r", "adapter.rank"},
+    {"lora_alpha", "adapter.alpha"},
+    {"lora_dropout", "adapter.dropout"},
+    {"lora_target_modules", "adapter.targets"},
+    {"adapter.r", "adapter.rank"},
+    {"adapter.type", "adapter.kind"},
+    {"adapter.lora_alpha", "adapter.alpha"},
+    {"adapter.lora_dropout", "adapter.dropout"},
+    {"adapter.target_modules", "adapter.targets"},
+
     {"early_stopping_patience", "early_stopping.patience"},
     {"eval_steps", "evaluate.every"},
     {"train.eval_steps", "evaluate.every"},

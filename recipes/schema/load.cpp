@@ -80,6 +80,22 @@ void inherit(Yaml& recipe, const std::string& file, LoadedRecipe& loaded) {
   recipe = std::move(*base);
 }
 
+// A few dozen examples want other numbers than a corpus: small batches, no decay to speak of, and a rate ten times
+// higher for adapters than for all weights.
+void tuning_defaults(Recipe& recipe, LoadedRecipe& loaded) {
+  const auto unset = [&](const std::string& key) {
+    const auto found = loaded.source.find(key);
+    return found == loaded.source.end() || found->second == "default";
+  };
+  if (unset("optimizer.learning_rate")) recipe.optimizer.learning_rate = recipe.adapter.kind.empty() ? 2e-5 : 2e-4;
+  if (unset("optimizer.weight_decay")) recipe.optimizer.weight_decay = 0.01;
+  if (unset("optimizer.beta2")) recipe.optimizer.beta2 = 0.999;
+  if (unset("schedule.warmup_steps")) recipe.schedule.warmup_steps = 5;
+  if (unset("data.packing")) recipe.data.packing = false;
+  if (unset("data.sequence_length")) recipe.data.sequence_length = 2048;
+  if (unset("train.global_batch_size")) recipe.train.global_batch_size = 4;
+}
+
 void resolve_defaults(Recipe& recipe, const std::string& file, LoadedRecipe& loaded) {
   const std::string here = fs::current_path().string();
   const auto derived = [&](const std::string& key, std::string& value, const std::string& otherwise) {
@@ -90,6 +106,7 @@ void resolve_defaults(Recipe& recipe, const std::string& file, LoadedRecipe& loa
   derived("name", recipe.name, fs::path(file).stem().string());
   derived("directory", recipe.directory, "runs/" + recipe.name);
   derived("data.overlength", recipe.data.overlength, recipe.task == "pretrain" ? "split" : "error");
+  if (recipe.task == "sft") tuning_defaults(recipe, loaded);
   auto& sets = recipe.data.validation.sets;
   for (std::size_t i = 0; i < sets.size(); ++i) {
     derived(cat("data.validation[", i, "].name"), sets[i].name, fs::path(sets[i].path).stem().string());

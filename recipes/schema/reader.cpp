@@ -107,6 +107,16 @@ bool read_value(ReadContext& context, const Yaml& value, const std::string& path
   return read_numeric(context, value, path, out, limits, "a number", parse_number);
 }
 
+bool read_value(ReadContext& context, const Yaml& value, const std::string& path, TemplateSection& out,
+                const Constraint& limits) {
+  if (value.kind == Yaml::Kind::Scalar) return read_value(context, value, path, out.text, limits);
+  if (value.kind != Yaml::Kind::Map) return wrong_type(context, value, path, "a text with {column} slots, or a section");
+  SectionReader reader(context, path, &value);
+  TemplateSection::fields(reader, out);
+  reader.finish();
+  return true;
+}
+
 bool read_sources(ReadContext& context, const Yaml& value, const std::string& path,
                   std::vector<SourceSection>& out) {
   if (value.kind == Yaml::Kind::Scalar) {

@@ -106,9 +106,17 @@ bool read_value(ReadContext& context, const Yaml& value, const std::string& path
   return true;
 }
 
+bool read_value(ReadContext&, const Yaml&, const std::string& path, TemplateSection&, const Constraint&);
+
 template <class T>
 bool read_value(ReadContext& context, const Yaml& value, const std::string& path, std::vector<T>& out,
                 const Constraint& limits) {
+  if constexpr (std::is_same_v<T, std::string>) {  // one name needs no brackets
+    if (value.kind == Yaml::Kind::Scalar && value.text.find(',') == std::string::npos) {
+      out.assign(1, {});
+      return read_value(context, value, path, out[0], limits);
+    }
+  }
   if (value.kind != Yaml::Kind::List) return wrong_type(context, value, path, "a list");
   std::vector<T> read;
   bool good = true;

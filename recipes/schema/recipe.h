@@ -62,6 +62,30 @@ struct SourceSection {
   }
 };
 
+// Which keys of a tuning record mean what; empty: found from the records (`lathe preview` shows how).
+struct ColumnsSection {
+  std::string prompt, completion, input, system, messages, tools, text;
+  static void fields(auto& f, auto& c) {
+    f("prompt", c.prompt, "key of the prompt");
+    f("completion", c.completion, "key of the answer");
+    f("input", c.input, "key of a text that follows the prompt");
+    f("system", c.system, "key of the system text");
+    f("messages", c.messages, "key of a conversation");
+    f("tools", c.tools, "key of the tools a conversation may call");
+    f("text", c.text, "key of a plain document");
+  }
+};
+
+// `data.template`: one string with {column} slots, or {prompt, completion} of them.
+struct TemplateSection {
+  std::string text, prompt, completion;
+  static void fields(auto& f, auto& c) {
+    f("text", c.text, "a plain document made of a record, with {column} slots");
+    f("prompt", c.prompt, "the prompt made of a record, with {column} slots");
+    f("completion", c.completion, "the answer made of a record, with {column} slots");
+  }
+};
+
 // `data.validation`: a share in (0, 1), a path, or named sets.
 struct ValidationSection {
   double share = 0;
@@ -78,6 +102,10 @@ struct DataSection {
   std::string encoding = "error";  // error | replace | skip: what invalid UTF-8 does
   std::string cache;               // folder of shards; default .lathe/cache beside `directory`'s parent
   std::int64_t workers = 0;        // 0: threads
+  std::string format;              // tuning: of the records; empty: detected from all of them
+  std::string loss_on = "completion";  // tuning: completion | assistant | last_assistant | all
+  ColumnsSection columns;
+  TemplateSection template_;       // key `template`
   static void fields(auto& f, auto& c) {
     f.sources("train", c.train, "a path, or a list of sources {path, glob, field, weight}");
     f.validation("validation", c.validation, "a share of the documents, a path, or named sets [{name, path}]");
@@ -90,6 +118,27 @@ struct DataSection {
       choice({"error", "replace", "skip"}));
     f("cache", c.cache, "where shards live; default .lathe_cache in the run directory's parent");
     f("workers", c.workers, "threads of preparation; 0 for all", range(0, 1024));
+    f("format", c.format, "tuning: shape of the records (prompt_completion, alpaca, chat ...); default: detected");
+    f("loss_on", c.loss_on, "tuning: what is learned: the completion, every assistant turn, the last one, or all",
+      choice({"completion", "assistant", "last_assistant", "all"}));
+    f("columns", c.columns, "tuning: which keys of a record mean what");
+    f("template", c.template_, "tuning: a string with {column} slots, or {prompt, completion} of them");
+  }
+};
+
+// Low-rank adapters on a frozen base; kind empty: all weights are trained.
+struct AdapterSection {
+  std::string kind;  // lora | rslora | dora
+  std::int64_t rank = 16;
+  double alpha = 32, dropout = 0;
+  std::vector<std::string> targets = {"all-linear"};
+  static void fields(auto& f, auto& c) {
+    f("kind", c.kind, "lora, rslora (alpha / sqrt(rank)) or dora; absent trains all weights",
+      choice({"", "lora", "rslora", "dora"}));
+    f("rank", c.rank, "of the two factors", range(1, 4096));
+    f("alpha", c.alpha, "the product of the factors counts alpha / rank times", range(0.0, 1e6));
+    f("dropout", c.dropout, "on the adapters' input", range(0.0, 0.99));
+    f("targets", c.targets, "names of linear layers (q_proj, v_proj ...), or all-linear: every one of the blocks");
   }
 };
 
@@ -173,11 +222,13 @@ struct EarlyStoppingSection {
 struct EvaluateSection {
   std::int64_t every = 0;          // steps; 0: only at the end
   std::int64_t max_rows = 0;       // 0: the whole validation set
+  std::vector<std::string> metrics;  // tuning: of answers generated for the held-out prompts
   std::string prompts;             // a text file, one prompt a line, sampled at every evaluation
   std::int64_t sample_tokens = 48;
   static void fields(auto& f, auto& c) {
     f("every", c.every, "steps between evaluations; 0 for the end only", range(0, 1 << 30));
     f("max_rows", c.max_rows, "rows of validation an evaluation reads; 0 for all", range(0, 1 << 30));
+    f("metrics", c.metrics, "tuning: exact_match, rouge_l, chrf ... of answers to the held-out prompts");
     f("prompts", c.prompts, "file of prompts, one a line, completed at every evaluation");
     f("sample_tokens", c.sample_tokens, "tokens of each sample", range(1, 1 << 16));
   }
@@ -198,12 +249,13 @@ struct CheckpointSection {
 };
 
 struct ExportSection {
-  std::string format;        // huggingface
+  std::string format;        // huggingface | peft
   std::string dtype = "bf16";  // bf16 | fp32 | fp16
   std::string directory;     // default <run>/export/<format>
   std::int64_t max_shard_bytes = 5'000'000'000;
   static void fields(auto& f, auto& c) {
-    f("format", c.format, "huggingface", choice({"huggingface"}));
+    f("format", c.format, "huggingface (an adapter is merged), or peft: the adapter alone",
+      choice({"huggingface", "peft"}));
     f("dtype", c.dtype, "of the exported tensors", choice({"bf16", "fp32", "fp16"}));
     f("directory", c.directory, "default export/<format> in the run");
     f("max_shard_bytes", c.max_shard_bytes, "split into files above this size", range(1 << 10, std::int64_t{1} << 50));
@@ -224,6 +276,7 @@ struct Recipe {
   std::string task = "pretrain";
   std::string device = "auto";
   ModelSection model;
+  AdapterSection adapter;
   TokenizerSection tokenizer;
   DataSection data;
   OptimizerSection optimizer;
@@ -238,9 +291,10 @@ struct Recipe {
     f("base", c.base, "another recipe whose values this one starts from, one level; name and directory are not taken");
     f("name", c.name, "of the run; default the file's name");
     f("directory", c.directory, "of the run; default runs/<name>");
-    f("task", c.task, "what is trained", choice({"pretrain"}));
+    f("task", c.task, "what is trained", choice({"pretrain", "sft"}));
     f("device", c.device, "auto, cpu", choice({"auto", "cpu"}));
     f("model", c.model, "what is trained, or what it starts from");
+    f("adapter", c.adapter, "low-rank adapters on a frozen base");
     f("tokenizer", c.tokenizer, "given or trained");
     f("data", c.data, "what it reads");
     f("optimizer", c.optimizer, "how it steps");

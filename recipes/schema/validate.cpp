@@ -21,6 +21,7 @@ class Validator {
     batches();
     stopping_early();
     exports();
+    tuning();
     without_effect();
   }
 
@@ -127,7 +128,7 @@ class Validator {
     if (t.epochs && *t.epochs <= 0) wrong(place("train.epochs"), "'train.epochs' wants more than 0");
     if (t.max_minutes && *t.max_minutes <= 0)
       wrong(place("train.max_minutes"), "'train.max_minutes' wants more than 0");
-    if (!t.max_steps && !t.epochs && !t.max_tokens && !t.max_minutes) {
+    if (r_.task == "pretrain" && !t.max_steps && !t.epochs && !t.max_tokens && !t.max_minutes) {
       wrong(place({"train"}),
             "nothing ends the run: give 'train' one of max_steps, epochs, max_tokens or max_minutes");
     }
@@ -177,7 +178,7 @@ class Validator {
     if (!has_validation()) {
       wrong(place("early_stopping.patience"),
             "'early_stopping' wants 'data.validation': it watches the validation loss");
-    } else if (r_.evaluate.every == 0) {
+    } else if (r_.evaluate.every == 0 && r_.task != "sft") {  // tuning evaluates every epoch
       wrong(place("early_stopping.patience"),
             "'early_stopping' wants 'evaluate.every': without it nothing is "
             "evaluated before the end");
@@ -190,6 +191,9 @@ class Validator {
       const ExportSection& e = r_.exports[i];
       const std::string key = cat("export[", i, "]");
       if (!sound({key.c_str()})) continue;
+      if (e.format == "peft" && r_.adapter.kind.empty()) {
+        wrong(place(cat(key, ".format")), "'peft' exports an adapter, and this recipe trains none (adapter.kind)");
+      }
       if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface)"));
       const std::string target = e.directory.empty() ? e.format : e.directory;
       if (!targets.insert(target).second) {
@@ -197,6 +201,32 @@ class Validator {
               cat("'", key, "' writes to the same folder as another; give it a 'directory'"));
       }
     }
+  }
+
+  void tuning() {
+    const AdapterSection& a = r_.adapter;
+    if (sound({"adapter", "model"})) {
+      const AdapterSection untouched;
+      const bool meant = a.rank != untouched.rank || a.alpha != untouched.alpha || a.dropout != untouched.dropout ||
+                         a.targets != untouched.targets;
+      if (meant && a.kind.empty()) {
+        wrong(place("adapter"), "'adapter' wants 'kind': lora, rslora or dora");
+      } else if (!a.kind.empty() && r_.model.path.empty()) {
+        wrong(place("adapter"), "'adapter' wants 'model.path': it adapts a base that stays as it is");
+      }
+      if (!a.kind.empty() && a.targets.empty())
+        wrong(place({"adapter.targets", "adapter"}), "'adapter.targets' is empty; leave it out for all-linear");
+      if (!a.kind.empty() && sound({"optimizer.name"}) && r_.optimizer.name == "muon")
+        wrong(place({"optimizer.name"}), "'muon' is for whole matrices; adapters are trained with adamw");
+    }
+    if (r_.task != "sft" || !sound({"task", "model"})) return;
+    if (r_.model.path.empty() && !given("model.path"))
+      wrong(place({"model", "task"}), "'task: sft' wants 'model.path': the base that is tuned");
+    const TemplateSection& t = r_.data.template_;
+    if (!t.text.empty() && (!t.prompt.empty() || !t.completion.empty()))
+      wrong(place({"data.template"}), "'data.template' wants one string, or prompt and completion; not both");
+    if (t.prompt.empty() != t.completion.empty())
+      wrong(place({"data.template"}), "'data.template' wants both 'prompt' and 'completion'");
   }
 
   void no_effect(bool idle, const std::string& key, const std::string& why) {

@@ -59,6 +59,21 @@ const std::string kFull =
     "parallel: {strategy: replicate}\n"
     "export: [{format: huggingface, dtype: fp16, directory: e, max_shard_bytes: 100_000}]\n";
 
+// And the keys of tuning, which contradict some of those above.
+const std::string kTuned =
+    "task: sft\n"
+    "model: {path: base}\n"
+    "adapter: {kind: dora, rank: 4, alpha: 6, dropout: 0.05, targets: [q_proj, v_proj]}\n"
+    "data:\n"
+    "  train: e.jsonl\n"
+    "  format: alpaca\n"
+    "  loss_on: all\n"
+    "  columns: {prompt: a, completion: b, input: c, system: d, messages: e, tools: f, text: g}\n"
+    "  template: {prompt: '{a}: {b}', completion: '{c}'}\n"
+    "evaluate: {metrics: [exact_match, chrf]}\n"
+    "export: [{format: peft}]\n";
+const std::string kTemplate = "task: sft\nmodel: {path: base}\ndata: {train: e.jsonl, template: '{a}'}\n";
+
 LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {}) {
   LoadedRecipe loaded = load_recipe_text(text, "/somewhere/x.yaml", overrides);
   std::string all;
@@ -81,11 +96,16 @@ std::string shell(const std::string& command, int& status) {
 }  // namespace
 
 TEST_CASE("a printed recipe reads back to the same values") {
-  const LoadedRecipe before = good(kFull);
   std::set<std::string> keys;  // the text above must leave no key at its default, or this test proves little
   const Recipe defaults;
-  const auto changed = compare_recipes(defaults, before.recipe);
-  for (const auto& difference : changed) keys.insert(difference.key);
+  for (const std::string& text : {kFull, kTuned, kTemplate}) {
+    const LoadedRecipe before = good(text);
+    for (const auto& difference : compare_recipes(defaults, before.recipe)) keys.insert(difference.key);
+    const LoadedRecipe after = load_recipe_text(print_recipe(before), "/elsewhere/other.yaml");
+    REQUIRE(after.problems.empty());
+    REQUIRE(compare_recipes(before.recipe, after.recipe).empty());
+  }
+  const LoadedRecipe before = good(kFull);
   for (const FlatValue& value : flatten(describe_fields(defaults))) {
     INFO(value.key);
     const bool fixed = value.key == "base" || value.key == "task" || value.key == "model.path" ||
