@@ -23,6 +23,12 @@ std::string hub_cache() {
   return environment("HOME") + "/.cache/huggingface/hub";
 }
 
+bool in_hub_cache(const std::string& id) {
+  std::string name = "models--" + id;
+  name.replace(name.find('/'), 1, "--");
+  return fs::exists(fs::path(hub_cache()) / name);
+}
+
 // A snapshot of org/name in the Hub's local cache: models--org--name/snapshots/<revision in refs/main>.
 ModelSource from_hub_cache(const std::string& id) {
   std::string name = "models--" + id;
@@ -89,7 +95,12 @@ ModelSource resolve_model(const std::string& model) {
   if (fs::exists(fs::path(path) / "run.json")) return from_run(path, which);
   require(which.empty(), "'", path, "' is not a run, so '@", which, "' names nothing in it");
   if (fs::exists(fs::path(path) / "config.json")) return {path, "", -1, path};
-  if (!fs::exists(path) && std::regex_match(model, std::regex("[\\w.-]+/[\\w.-]+"))) return from_hub_cache(model);
+  if (!fs::exists(path)) {
+    // A recipe's path was made absolute: its last two parts may name a model of the Hub.
+    const fs::path whole = path;
+    const std::string id = whole.is_absolute() ? whole.parent_path().filename().string() + "/" + whole.filename().string() : model;
+    if (std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+")) && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
+  }
   require(fs::exists(path), "model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder");
   fail("'", path, "' is no model: neither run.json (a run) nor config.json (a Hugging Face folder) is in it");
 }
