@@ -103,10 +103,8 @@ class TrainingLoop {
     step.learning_rate_scale = schedule_factor(s_.recipe().schedule, s_.state.step, s_.total_steps);
     step.gradient_scale = scale;
     if (train.max_grad_norm > 0 && norm > train.max_grad_norm) step.gradient_scale *= train.max_grad_norm / norm;
-    if (!spike) {
-      s_.optimizer->step(s_.parameters, step);
-      watch_.accept(norm);
-    }
+    if (!spike) s_.optimizer->step(s_.parameters, step);
+    watch_.observe(norm);
     clear_gradients(s_.parameters);
     const auto rows = static_cast<std::uint64_t>(rows_this_step());
     s_.state.cursor += rows;
@@ -165,7 +163,9 @@ class TrainingLoop {
       EvaluationMetrics metrics =
           evaluate_set(*s_.model, {&s_.data.validation[index], what.length, s_.micro_batch_size, what.max_rows}, *s_.ranks);
       metrics.step = s_.state.step;
-      if (index == 0 && s_.leader()) metrics.samples = make_samples(s_);
+      // Before the first step a model from scratch writes noise: nothing to see, and the user waits for it.
+      const bool noise = s_.state.step == 0 && s_.recipe().model.path.empty();
+      if (index == 0 && s_.leader() && !noise) metrics.samples = make_samples(s_);
       if (metrics_) metrics_->evaluation(metrics);
       if (s_.state.step > 0 || index == 0)
         progress_.note(cat("step ", s_.state.step, ": ", metrics.set, " loss ", metrics.loss, ", ", metrics.bits_per_byte,
