@@ -5,6 +5,7 @@ function(lathe_own_code target)
   if(LATHE_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${LATHE_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=${LATHE_SANITIZE})
+    target_compile_definitions(${target} PRIVATE LATHE_SANITIZED=1)  # clang has no macro of its own for it
   endif()
 endfunction()
 

@@ -29,12 +29,12 @@ Json TokenLedger::to_json() const {
   return json;
 }
 
-TokenLedger TokenLedger::from_json(const Json& json) {
+TokenLedger TokenLedger::from_json(const Json& json, const std::string& where) {
   TokenLedger ledger;
   each_field(ledger, [&](const char* name, std::uint64_t& value) {
     // nlohmann turns -1 and 1.5 into numbers silently; a ledger holds counts.
     if (!json.is_object() || !json.contains(name) || !json.at(name).is_number_unsigned()) {
-      fail("ledger: '", name, "' is not a count");
+      fail(where, ": '", name, "' is not a count");
     }
     value = json.at(name).get<std::uint64_t>();
   });

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <new>
 
 #include "data/shards/hdf5.h"
 
@@ -20,7 +21,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::size_t kMaxAnswer = std::size_t{128} << 20;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(LATHE_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kLimitAddressSpace = false;  // their shadow memory is terabytes of address space
 #else
 constexpr bool kLimitAddressSpace = true;
@@ -64,8 +65,10 @@ void write_all(int descriptor, const std::string& text) {
   try {
     limit_child(limits);
     write_all(descriptor, "+" + layout_to_json(read_layout_locked(path)).dump());
-  } catch (const std::exception& error) {
+  } catch (const Error& error) {
     write_all(descriptor, std::string("-") + error.what());
+  } catch (const std::bad_alloc&) {
+    write_all(descriptor, "-" + path + ": HDF5 wants more memory than a shard needs; the file is damaged or made to do harm");
   } catch (...) {
     write_all(descriptor, "-" + path + ": HDF5 failed");
   }

@@ -98,7 +98,8 @@ void TokenShard::State::read_attributes(const ShardLayout& layout) {
   info.tokenizer_sha256 = layout.tokenizer_sha256;
   info.source_sha256 = layout.source_sha256;
   info.settings = parse_json(layout.settings, path() + ": attribute settings");
-  info.ledger = TokenLedger::from_json(parse_json(layout.ledger, path() + ": attribute ledger"));
+  const std::string where = path() + ": attribute ledger";
+  info.ledger = TokenLedger::from_json(parse_json(layout.ledger, where), where);
 }
 
 void TokenShard::State::check_documents() const {

@@ -32,7 +32,7 @@ struct TokenLedger {
   std::uint64_t tokens_read = 0, tokens_kept = 0, tokens_truncated = 0, tokens_dropped = 0;
   std::uint64_t rows = 0, row_tokens = 0, padded = 0;  // rows * row width == row_tokens + padded
   Json to_json() const;
-  static TokenLedger from_json(const Json& json);
+  static TokenLedger from_json(const Json& json, const std::string& where = "ledger");
   TokenLedger& operator+=(const TokenLedger& other);
   bool operator==(const TokenLedger&) const = default;
 };
