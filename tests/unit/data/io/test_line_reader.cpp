@@ -109,6 +109,19 @@ TEST_CASE("damage in a gzip file is found by its checksum") {
   CHECK(contains(error_of([&] { bytes_of(folder.write("trail", whole + "garbage")); }), "after the end"));
 }
 
+TEST_CASE("a bomb is refused at the limit of a line, without being unpacked") {
+  const TemporaryFolder folder;
+  std::string bomb;  // 200 members of 16 MB, 3.3 MB in all
+  const std::string member = gzip(std::string(16 << 20, 'x'));
+  for (int i = 0; i < 200; ++i) bomb += member;
+  const std::string path = folder.write("bomb.gz", bomb);
+  LineReader reader(path, 1 << 20);
+  CHECK(contains(error_of([&] { reader.next(); }), "bomb.gz:1: the line is longer than 1048576 bytes"));
+  ByteReader bytes(path);  // what came out so far is all that was unpacked
+  std::string part(1000, '\0');
+  CHECK(bytes.read(part.data(), part.size()) == part.size());
+}
+
 TEST_CASE("folders, pipes and absent files are errors") {
   const TemporaryFolder folder;
   CHECK(contains(error_of([&] { ByteReader reader(folder.path()); }), "found a folder"));
