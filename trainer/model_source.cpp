@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "checkpoints/store/store.h"
+#include "models/adapters/attach.h"
 
 namespace lathe {
 
@@ -94,7 +95,7 @@ ModelSource resolve_model(const std::string& model) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   if (fs::exists(fs::path(path) / "run.json")) return from_run(path, which);
   require(which.empty(), "'", path, "' is not a run, so '@", which, "' names nothing in it");
-  if (fs::exists(fs::path(path) / "config.json")) return {path, "", -1, path};
+  if (fs::exists(fs::path(path) / "config.json") || is_adapter_folder(path)) return {path, "", -1, path};
   if (!fs::exists(path)) {
     // A recipe's path was made absolute: its last two parts may name a model of the Hub.
     const fs::path whole = path;
@@ -105,6 +106,27 @@ ModelSource resolve_model(const std::string& model) {
   fail("'", path, "' is no model: neither run.json (a run) nor config.json (a Hugging Face folder) is in it");
 }
 
-Bundle load_model(const ModelSource& source) { return read_bundle(source.folder); }
+AdaptedModel load_adapted(const ModelSource& source) {
+  const PeftAdapter settings = read_peft_config(source.folder);
+  require(!settings.base.empty(), source.folder, "/", kPeftConfig, ": base_model_name_or_path is empty; name the base there");
+  AdaptedModel model;
+  try {
+    model.base = load_model(resolve_model(settings.base));
+  } catch (const Error& e) {
+    fail(source.folder, ": the adapter's base cannot be loaded: ", e.what());
+  }
+  model.adapter = read_peft(source.folder, *model.base.family, model.base.spec);
+  const fs::path tokenizer = fs::path(source.folder) / "tokenizer.json";
+  if (fs::exists(tokenizer)) model.base.tokenizer = load_tokenizer(source.folder);
+  return model;
+}
+
+Bundle load_model(const ModelSource& source) {
+  if (!is_adapter_folder(source.folder)) return read_bundle(source.folder);
+  const AdaptedModel model = load_adapted(source);
+  Bundle merged = merge_adapter(model.base, model.adapter);
+  merged.origin = source.folder;
+  return merged;
+}
 
 }  // namespace lathe

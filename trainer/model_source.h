@@ -4,6 +4,7 @@
 #include <string>
 
 #include "checkpoints/bundle/bundle.h"
+#include "checkpoints/formats/peft.h"
 
 namespace lathe {
 
@@ -15,6 +16,14 @@ struct ModelSource {
 };
 
 ModelSource resolve_model(const std::string& model);
+// An adapter folder (a tuned run's checkpoint, or one that PEFT wrote) gives its base with the adapter merged in fp32.
 Bundle load_model(const ModelSource& source);
+
+// The base and the adapter of such a folder, apart.
+struct AdaptedModel {
+  Bundle base;
+  PeftAdapter adapter;
+};
+AdaptedModel load_adapted(const ModelSource& source);
 
 }  // namespace lathe

@@ -8,6 +8,7 @@
 #include "checkpoints/formats/safetensors.h"
 #include "models/decoder/weights.h"
 #include "trainer/machine.h"
+#include "models/adapters/attach.h"
 #include "trainer/model_source.h"
 
 namespace lathe {
@@ -29,9 +30,23 @@ PreparedData prepare_on_all_ranks(const Recipe& recipe, Ranks& ranks, const std:
   return data;
 }
 
+// A frozen base with adapters: no gradient, no fp32 copy and no record but those of the adapters.
+void make_adapted_model(Session& session) {
+  const Recipe& recipe = session.recipe();
+  const auto type = session.precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  session.model = build_decoder(load_model(resolve_model(recipe.model.path)), type);
+  attach_adapters(*session.model, adapter_spec(recipe.adapter), static_cast<std::uint64_t>(recipe.train.seed));
+  std::vector<std::pair<std::string, at::Tensor>> named;
+  for (const auto& item : session.model->named_parameters()) {
+    if (item.value().requires_grad()) named.emplace_back(item.key(), item.value());
+  }
+  session.parameters = make_parameters(named);
+}
+
 // The model in its training precision and its records; masters hold the unrounded fp32 initial values.
 void make_model(Session& session) {
   const Recipe& recipe = session.recipe();
+  if (!recipe.adapter.kind.empty()) return make_adapted_model(session);
   const bool bf16 = session.precision == "bf16";
   auto full = std::make_shared<Decoder>(session.plan.spec, at::kFloat);
   if (recipe.model.path.empty()) {
@@ -121,7 +136,18 @@ void write_run_json(const Session& session) {
 }  // namespace
 
 CheckpointParts Session::checkpoint_parts() const {
-  return {plan.family, plan.config, plan.spec, data.tokenizer, print_recipe(loaded)};
+  CheckpointParts parts{plan.family, plan.config, plan.spec, data.tokenizer, print_recipe(loaded), std::nullopt};
+  const AdapterSection& section = recipe().adapter;
+  if (section.kind.empty()) return parts;
+  PeftAdapter& adapter = parts.adapter.emplace();
+  adapter.kind = section.kind == "dora" ? "dora" : "lora";
+  adapter.rank = section.rank;
+  adapter.alpha = section.alpha;
+  adapter.dropout = section.dropout;
+  adapter.rank_stabilised = section.kind == "rslora";
+  adapter.targets = section.targets;
+  adapter.base = recipe().model.path;
+  return parts;
 }
 
 RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, std::uint64_t tokens_per_epoch) {

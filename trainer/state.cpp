@@ -73,17 +73,24 @@ namespace {
 
 std::vector<CheckpointFile> checkpoint_files(const CheckpointParts& parts, const TrainState& state,
                                              std::vector<BundleTensor> weights, std::vector<BundleTensor> moments) {
-  Bundle bundle;
-  bundle.family = parts.family;
-  bundle.config = parts.config;
-  bundle.spec = parts.spec;
-  bundle.tensors = std::move(weights);
   std::vector<CheckpointFile> files;
   files.push_back({"config.json", {}, parts.config.dump(2) + "\n"});
   files.push_back({"recipe.yaml", {}, parts.recipe_text});
   files.push_back({"state.json", {}, state.to_json().dump(2) + "\n"});
   for (const TokenizerFile& file : parts.tokenizer->files()) files.push_back({file.name, {}, file.content});
-  files.push_back({"model.safetensors", disk_tensors(bundle), ""});
+  if (parts.adapter) {
+    PeftAdapter adapter = *parts.adapter;
+    adapter.tensors = std::move(weights);
+    files.push_back({kPeftConfig, {}, peft_config(adapter).dump(2) + "\n"});
+    files.push_back({kPeftTensors, peft_tensors(adapter, *parts.family, parts.spec, /*exact=*/false), ""});
+  } else {
+    Bundle bundle;
+    bundle.family = parts.family;
+    bundle.config = parts.config;
+    bundle.spec = parts.spec;
+    bundle.tensors = std::move(weights);
+    files.push_back({"model.safetensors", disk_tensors(bundle), ""});
+  }
   files.push_back({"optimizer.safetensors", std::move(moments), ""});
   return files;
 }
@@ -115,17 +122,32 @@ TrainState read_train_state(const std::string& path) {
   return TrainState::from_json(read_json(path + "/state.json"), path + "/state.json");
 }
 
-TrainState load_checkpoint(const std::string& path, const CheckpointParts& parts, std::vector<Parameter>& parameters,
-                           Optimizer& optimizer) {
+namespace {
+
+// What was trained, under internal names: the whole model, or its adapter.
+std::map<std::string, BundleTensor> trained_tensors(const std::string& path, const CheckpointParts& parts) {
+  std::map<std::string, BundleTensor> internal;
+  if (parts.adapter) {
+    for (BundleTensor& tensor : read_peft(path, *parts.family, parts.spec).tensors)
+      internal.emplace(tensor.name, std::move(tensor));
+    return internal;
+  }
   std::map<std::string, BundleTensor> on_disk;
   for (BundleTensor& tensor : read_safetensors(path + "/model.safetensors").tensors)
     on_disk.emplace(tensor.name, std::move(tensor));
-  std::map<std::string, BundleTensor> internal;
   for (BundleTensor& tensor : internal_tensors(*parts.family, parts.spec, std::move(on_disk), path))
     internal.emplace(tensor.name, std::move(tensor));
+  return internal;
+}
+
+}  // namespace
+
+TrainState load_checkpoint(const std::string& path, const CheckpointParts& parts, std::vector<Parameter>& parameters,
+                           Optimizer& optimizer) {
+  const std::map<std::string, BundleTensor> internal = trained_tensors(path, parts);
   for (Parameter& parameter : parameters) {
     const auto found = internal.find(parameter.name);
-    require(found != internal.end(), path, "/model.safetensors: tensor '", parameter.name, "' is missing");
+    require(found != internal.end(), path, ": tensor '", parameter.name, "' is missing");
     at::NoGradGuard no_grad;
     parameter.master.copy_(to_tensor(found->second));
     if (!parameter.master.is_same(parameter.weight)) parameter.weight.copy_(parameter.master);

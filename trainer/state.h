@@ -9,6 +9,7 @@
 
 #include "checkpoints/store/store.h"
 #include "checkpoints/bundle/bundle.h"
+#include "checkpoints/formats/peft.h"
 #include "trainer/optim/optimizer.h"
 
 namespace lathe {
@@ -37,6 +38,7 @@ struct CheckpointParts {
   DecoderSpec spec;
   std::shared_ptr<const Tokenizer> tokenizer;
   std::string recipe_text;
+  std::optional<PeftAdapter> adapter;   // its settings: then the checkpoint holds the adapter alone, as a PEFT folder
 };
 
 class CheckpointWriter {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "models/adapters/adapter.h"
 #include "models/decoder/block.h"
 #include "models/decoder/checkpointing.h"
 #include "models/decoder/rotary_tables.h"
@@ -39,6 +40,7 @@ struct Decoder::State {
   std::vector<std::shared_ptr<Block>> blocks;
   std::shared_ptr<Norm> norm;
   std::shared_ptr<Linear> head;  // null when tied
+  std::shared_ptr<AdapterPass> adapters;  // null: none
 };
 
 DecoderInput decoder_input(const Batch& batch) {
@@ -78,6 +80,8 @@ Decoder::Decoder(const DecoderSpec& spec, at::ScalarType dtype) : state_(std::ma
   }
 }
 
+void Decoder::set_adapter_pass(std::shared_ptr<AdapterPass> pass) { state_->adapters = std::move(pass); }
+
 const DecoderSpec& Decoder::spec() const { return state_->spec; }
 
 at::Tensor Decoder::head_weight() const {
@@ -94,6 +98,8 @@ at::Tensor Decoder::forward(const DecoderInput& input, const RunOptions& options
   pass->options = options;
   s.place(*pass, input.positions.numel() == 0 ? 0 : input.positions.max().item<std::int64_t>() + 1);
 
+  if (s.adapters) *s.adapters = {options.training, options.seed, options.step, input.stretches};
+
   at::Tensor x = s.embed(input.tokens, input.positions);
   if (options.training && options.dropout > 0) {
     x = counter_dropout(x, options.dropout, {options.seed, options.step, /*site=*/0}, input.stretches);
@@ -109,6 +115,7 @@ at::Tensor Decoder::forward(const DecoderInput& input, const RunOptions& options
 at::Tensor Decoder::forward_cached(const at::Tensor& tokens, KvCache& cache) {
   const at::NoGradGuard no_grad;
   State& s = *state_;
+  if (s.adapters) s.adapters->training = false;
   Pass pass;
   pass.rows = tokens.size(0);
   pass.length = tokens.size(1);

@@ -15,6 +15,8 @@
 
 namespace lathe {
 
+struct AdapterPass;
+
 // The tensors and stretches of one forward pass.
 struct DecoderInput {
   at::Tensor tokens;                  // (N) int64 or int32
@@ -48,6 +50,8 @@ class Decoder : public torch::nn::Module {
   void initialise(std::uint64_t seed);
   // (N, C): hidden states after the final norm. The head is applied by the objective, never whole.
   at::Tensor forward(const DecoderInput& input, const RunOptions& options = {});
+  // Adapters put on later (models/adapters) read the pass they work in from here.
+  void set_adapter_pass(std::shared_ptr<AdapterPass> pass);
   at::Tensor head_weight() const;  // (V, C): lm_head or the tied embedding
   // Generation: tokens (rows, T) after what the cache holds -> logits (rows, V) of the last position, fp32.
   at::Tensor forward_cached(const at::Tensor& tokens, KvCache& cache);

@@ -1,0 +1,160 @@
+#include "checkpoints/formats/peft.h"
+
+#include <filesystem>
+
+#include "checkpoints/formats/safetensors.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kPrefix = "base_model.model.";
+constexpr const char* kParts[] = {".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector.weight"};
+
+struct Place {
+  std::string module, part;  // "model.layers.0.mlp.up_proj", ".lora_A.weight"
+};
+
+std::optional<Place> split_name(const std::string& name) {
+  for (const char* part : kParts) {
+    if (name.ends_with(part)) return Place{name.substr(0, name.size() - std::string(part).size()), part};
+  }
+  const std::string magnitude = ".lora_magnitude_vector";  // PEFT's saved spelling
+  if (name.ends_with(magnitude)) return Place{name.substr(0, name.size() - magnitude.size()), kParts[2]};
+  return std::nullopt;
+}
+
+std::string without_weight(const std::string& name) {
+  const std::string end = ".weight";
+  return name.ends_with(end) ? name.substr(0, name.size() - end.size()) : name;
+}
+
+// Module names inside the decoder <-> on disk, for modules that are one matrix in both.
+std::map<std::string, std::string> disk_modules(const Family& family, const DecoderSpec& spec) {
+  std::map<std::string, std::string> names;
+  for (const NameRule& rule : family.names(spec)) {
+    if (rule.internal.size() == 1 && !rule.transposed)
+      names.emplace(without_weight(rule.internal[0]), without_weight(rule.on_disk));
+  }
+  return names;
+}
+
+std::map<std::string, std::vector<std::int64_t>> matrices(const DecoderSpec& spec) {
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+  for (const ParameterInfo& info : decoder_parameters(spec)) {
+    if (info.shape.size() == 2 && info.name.find("layers.") != std::string::npos)
+      shapes.emplace(without_weight(info.name), info.shape);
+  }
+  return shapes;
+}
+
+void check_shape(const BundleTensor& tensor, const Place& place, const PeftAdapter& adapter,
+                 const std::vector<std::int64_t>& matrix, const std::string& where) {
+  std::vector<std::int64_t> wanted = {matrix[0]};
+  if (place.part == kParts[0]) wanted = {adapter.rank, matrix[1]};
+  if (place.part == kParts[1]) wanted = {matrix[0], adapter.rank};
+  require(tensor.shape == wanted, where, ": tensor '", tensor.name, "' has shape ", shape_text(tensor.shape),
+          ", the base and r = ", adapter.rank, " want ", shape_text(wanted));
+}
+
+// A key that changes the maths must have its neutral value.
+void must_be(const Json& config, const char* key, const std::vector<Json>& neutral, const std::string& where) {
+  if (!config.contains(key) || config.at(key).is_null()) return;
+  for (const Json& value : neutral) {
+    if (config.at(key) == value) return;
+  }
+  fail(where, ": '", key, "' is ", config.at(key).dump().substr(0, 80), ", which is not supported; merge the adapter with PEFT first");
+}
+
+}  // namespace
+
+bool is_adapter_folder(const std::string& folder) { return fs::exists(fs::path(folder) / kPeftConfig); }
+
+PeftAdapter read_peft_config(const std::string& folder) {
+  const std::string path = folder + "/" + kPeftConfig;
+  const Json config = read_json(path);
+  require(json_get_or<std::string>(config, "peft_type", "LORA", path) == "LORA", path, ": wanted peft_type LORA, found ",
+          config.value("peft_type", std::string()));
+  must_be(config, "bias", {"none"}, path);
+  must_be(config, "rank_pattern", {Json::object()}, path);
+  must_be(config, "alpha_pattern", {Json::object()}, path);
+  must_be(config, "modules_to_save", {Json::array()}, path);
+  must_be(config, "fan_in_fan_out", {false}, path);
+  must_be(config, "layer_replication", {Json::array()}, path);
+  must_be(config, "trainable_token_indices", {Json::array()}, path);
+  PeftAdapter adapter;
+  adapter.kind = json_get_or<bool>(config, "use_dora", false, path) ? "dora" : "lora";
+  adapter.rank = json_get<std::int64_t>(config, "r", path);
+  adapter.alpha = json_get<double>(config, "lora_alpha", path);
+  adapter.dropout = json_get_or<double>(config, "lora_dropout", 0.0, path);
+  adapter.rank_stabilised = json_get_or<bool>(config, "use_rslora", false, path);
+  adapter.base = json_get_or<std::string>(config, "base_model_name_or_path", "", path);
+  require(adapter.rank >= 1 && adapter.rank <= 65536, path, ": r is ", adapter.rank);
+  const Json targets = config.value("target_modules", Json::array());
+  if (targets.is_string()) adapter.targets = {targets.get<std::string>()};
+  if (targets.is_array()) adapter.targets = targets.get<std::vector<std::string>>();
+  return adapter;
+}
+
+PeftAdapter read_peft(const std::string& folder, const Family& family, const DecoderSpec& spec) {
+  PeftAdapter adapter = read_peft_config(folder);
+  const std::string path = folder + "/" + kPeftTensors;
+  require(fs::exists(path), path, " is missing");
+  std::map<std::string, std::string> internal;
+  for (const auto& [ours, theirs] : disk_modules(family, spec)) internal.emplace(theirs, ours);
+  const auto shapes = matrices(spec);
+  for (BundleTensor& tensor : read_safetensors(path).tensors) {
+    const std::string name = tensor.name.starts_with(kPrefix) ? tensor.name.substr(std::string(kPrefix).size()) : tensor.name;
+    const auto place = split_name(name);
+    require(place.has_value(), path, ": tensor '", tensor.name, "' is no part of a LoRA adapter that is known here");
+    const auto found = internal.find(place->module);
+    const std::string module = found == internal.end() ? place->module : found->second;
+    const auto shape = shapes.find(module);
+    require(shape != shapes.end(), path, ": tensor '", tensor.name, "' adapts a module that the base does not have");
+    check_shape(tensor, *place, adapter, shape->second, path);
+    tensor.name = module + place->part;
+    adapter.tensors.push_back(std::move(tensor));
+  }
+  require(!adapter.tensors.empty(), path, ": no tensor is in it");
+  return adapter;
+}
+
+Json peft_config(const PeftAdapter& adapter) {
+  Json config = Json::object();
+  config["peft_type"] = "LORA";
+  config["task_type"] = "CAUSAL_LM";
+  config["base_model_name_or_path"] = adapter.base;
+  config["r"] = adapter.rank;
+  config["lora_alpha"] = adapter.alpha;
+  config["lora_dropout"] = adapter.dropout;
+  config["use_rslora"] = adapter.rank_stabilised;
+  config["use_dora"] = adapter.kind == "dora";
+  config["target_modules"] = adapter.targets;
+  config["bias"] = "none";
+  config["fan_in_fan_out"] = false;
+  config["inference_mode"] = true;
+  config["init_lora_weights"] = true;
+  config["modules_to_save"] = nullptr;
+  config["rank_pattern"] = Json::object();
+  config["alpha_pattern"] = Json::object();
+  return config;
+}
+
+std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec,
+                                       bool exact) {
+  const auto names = disk_modules(family, spec);
+  std::vector<BundleTensor> tensors;
+  for (BundleTensor tensor : adapter.tensors) {
+    const auto place = split_name(tensor.name);
+    require(place.has_value(), "tensor '", tensor.name, "' is no part of an adapter");
+    const auto found = names.find(place->module);
+    require(found != names.end() || !exact, "an adapter of a ", family.name, " cannot be written for PEFT: '",
+            place->module, "' is part of a fused tensor there; export the merged model (format: huggingface)");
+    const std::string part = place->part == kParts[2] ? ".lora_magnitude_vector" : place->part;
+    tensor.name = kPrefix + (found == names.end() ? place->module : found->second) + part;
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+}  // namespace lathe

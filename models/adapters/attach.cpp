@@ -1,0 +1,131 @@
+#include "models/adapters/attach.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "models/decoder/weights.h"
+#include "models/layers/linear.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+namespace {
+
+std::string last_part(const std::string& name) { return name.substr(name.rfind('.') + 1); }
+
+// A target is a module's own name, or the end of its full one.
+bool matches(const std::string& name, const std::string& target) {
+  return target == "all-linear" || last_part(name) == target || name == target || name.ends_with("." + target);
+}
+
+struct Factors {
+  const BundleTensor *a = nullptr, *b = nullptr, *magnitude = nullptr;
+};
+
+at::Tensor wide(const BundleTensor* tensor) {
+  return tensor ? to_tensor(*tensor).to(at::kFloat) : at::Tensor();
+}
+
+std::map<std::string, Factors> factors_of(const PeftAdapter& adapter) {
+  std::map<std::string, Factors> factors;
+  for (const BundleTensor& tensor : adapter.tensors) {
+    const auto cut = tensor.name.rfind(".lora_");
+    Factors& entry = factors[tensor.name.substr(0, cut)];
+    const std::string part = tensor.name.substr(cut);
+    (part == ".lora_A.weight" ? entry.a : part == ".lora_B.weight" ? entry.b : entry.magnitude) = &tensor;
+  }
+  for (const auto& [name, entry] : factors) {
+    require(entry.a && entry.b, "the adapter of '", name, "' lacks a factor");
+    require(adapter.kind != "dora" || entry.magnitude, "the adapter of '", name, "' lacks its magnitudes (DoRA)");
+  }
+  return factors;
+}
+
+}  // namespace
+
+std::vector<std::string> attach_adapters(Decoder& decoder, const AdapterSpec& spec, std::uint64_t seed) {
+  std::vector<std::string> adapted, all;
+  std::set<std::string> used;
+  const auto pass = std::make_shared<AdapterPass>();
+  for (auto& item : decoder.named_parameters()) item.value().set_requires_grad(false);
+  std::uint32_t site = 0;
+  for (const auto& item : decoder.named_modules("", false)) {
+    const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
+    if (!linear || item.key().find("layers.") == std::string::npos) continue;
+    const std::uint32_t place = site++;  // the same whatever is targeted
+    all.push_back(last_part(item.key()));
+    bool wanted = false;
+    for (const std::string& target : spec.targets) {
+      if (!matches(item.key(), target)) continue;
+      wanted = true;
+      used.insert(target);
+    }
+    if (!wanted) continue;
+    const auto adapter = std::make_shared<Adapter>(spec, linear->weight, seed, place);
+    adapter->pass = pass;
+    linear->adapt(adapter);
+    adapted.push_back(item.key());
+  }
+  for (const std::string& target : spec.targets) {
+    if (used.count(target)) continue;
+    const std::set<std::string> names(all.begin(), all.end());
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    fail_usage("adapter.targets: '", target, "' is no linear layer of this model; it has ", list, " (or all-linear)");
+  }
+  decoder.set_adapter_pass(pass);
+  return adapted;
+}
+
+AdapterSpec adapter_spec(const AdapterSection& section) {
+  AdapterSpec spec;
+  spec.kind = section.kind == "dora" ? AdapterKind::Dora : AdapterKind::Lora;
+  spec.rank = section.rank;
+  spec.alpha = section.alpha;
+  spec.rank_stabilised = section.kind == "rslora";
+  spec.dropout = section.dropout;
+  spec.targets = section.targets;
+  return spec;
+}
+
+AdapterSpec adapter_spec(const PeftAdapter& adapter) {
+  AdapterSpec spec;
+  spec.kind = adapter.kind == "dora" ? AdapterKind::Dora : AdapterKind::Lora;
+  spec.rank = adapter.rank;
+  spec.alpha = adapter.alpha;
+  spec.rank_stabilised = adapter.rank_stabilised;
+  spec.dropout = adapter.dropout;
+  return spec;
+}
+
+Bundle merge_adapter(const Bundle& base, const PeftAdapter& adapter) {
+  const auto held = std::make_shared<const PeftAdapter>(adapter);  // tensors below point into it
+  const auto factors = factors_of(*held);
+  const double scaling = adapter_spec(adapter).scaling();
+  bool changes = false;
+  for (const auto& [name, entry] : factors) changes = changes || at::any(wide(entry.b) != 0).item<bool>();
+  Bundle merged = base;
+  std::size_t found = 0;
+  for (BundleTensor& tensor : merged.tensors) {
+    const std::string end = ".weight";
+    if (!tensor.name.ends_with(end)) continue;
+    const auto at = factors.find(tensor.name.substr(0, tensor.name.size() - end.size()));
+    if (at == factors.end()) continue;
+    ++found;
+    const BundleTensor original = tensor;
+    const Factors entry = at->second;
+    const auto value = [original, entry, held, scaling] {
+      return merge_weight(to_tensor(original).to(at::kFloat), wide(entry.a), wide(entry.b), wide(entry.magnitude), scaling);
+    };
+    if (!changes && entry.magnitude) changes = !at::allclose(value(), to_tensor(original).to(at::kFloat), 1e-6, 0);
+    tensor.dtype = DType::F32;
+    tensor.bytes = [value, name = tensor.name] { return from_tensor(name, value()).bytes(); };
+  }
+  require(found == factors.size(), "the adapter has ", factors.size(), " modules and the base only ", found, " of them");
+  require(changes, "the adapter changes nothing: merged weights equal the base's; was it trained?");
+  return merged;
+}
+
+}  // namespace lathe
