@@ -37,6 +37,14 @@ std::size_t spaces_after(std::string_view text, std::size_t at) {
   return at;
 }
 
+// Whether a special token there is a control token: never where the text is a user's.
+bool may_be_control(const EncodeOptions& options, const Span& place) {
+  if (!options.parse_special) return false;
+  const auto next = std::lower_bound(options.literal.begin(), options.literal.end(), place.begin,
+                                     [](const ByteRange& range, std::size_t at) { return range.end <= at; });
+  return next == options.literal.end() || next->begin >= place.end;
+}
+
 }  // namespace
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer)
@@ -57,8 +65,9 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* norma
   normalized_ = ByteTrie(std::move(normalized));
 }
 
-std::vector<Section> AddedTokens::split(const ByteTrie& matcher, std::string_view text,
-                                        bool parse_special) const {
+std::vector<Section> AddedTokens::split(const ByteTrie& matcher, const AlignedText& aligned,
+                                        const EncodeOptions& options) const {
+  const std::string_view text = aligned.view();
   std::vector<Section> sections;
   std::size_t done = 0;
   for (std::size_t from = 0;;) {
@@ -66,7 +75,7 @@ std::vector<Section> AddedTokens::split(const ByteTrie& matcher, std::string_vie
     if (!match) break;
     from = match->end;
     const AddedToken& token = tokens_[match->value];
-    if (token.special && !parse_special) continue;
+    if (token.special && !may_be_control(options, aligned.origin(match->begin, match->end))) continue;
     if (token.single_word && !stands_alone(text, match->begin, match->end)) continue;
     const std::size_t begin = std::max(token.lstrip ? spaces_before(text, match->begin) : match->begin, done);
     const std::size_t end = std::max(token.rstrip ? spaces_after(text, match->end) : match->end, begin);
@@ -79,12 +88,13 @@ std::vector<Section> AddedTokens::split(const ByteTrie& matcher, std::string_vie
   return sections;
 }
 
-std::vector<Section> AddedTokens::split_raw(std::string_view text, bool parse_special) const {
-  return split(raw_, text, parse_special);
+std::vector<Section> AddedTokens::split_raw(std::string_view text, const EncodeOptions& options) const {
+  return split(raw_, AlignedText(text, 0), options);
 }
 
-std::vector<Section> AddedTokens::split_normalized(std::string_view text, bool parse_special) const {
-  return split(normalized_, text, parse_special);
+std::vector<Section> AddedTokens::split_normalized(const AlignedText& text,
+                                                   const EncodeOptions& options) const {
+  return split(normalized_, text, options);
 }
 
 const AddedToken* AddedTokens::find(TokenId id) const {

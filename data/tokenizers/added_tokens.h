@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "data/tokenizers/aligned_text.h"
 #include "data/tokenizers/byte_trie.h"
 #include "data/tokenizers/normalizers.h"
 #include "data/tokenizers/tokenizer.h"
@@ -31,14 +32,15 @@ class AddedTokens {
   AddedTokens(const AddedTokens&) = delete;
   AddedTokens& operator=(const AddedTokens&) = delete;
 
-  std::vector<Section> split_raw(std::string_view text, bool parse_special) const;
-  std::vector<Section> split_normalized(std::string_view text, bool parse_special) const;
+  std::vector<Section> split_raw(std::string_view text, const EncodeOptions& options) const;
+  std::vector<Section> split_normalized(const AlignedText& text, const EncodeOptions& options) const;
   const AddedToken* find(TokenId id) const;
   const AddedToken* find(std::string_view content) const;
   const std::vector<AddedToken>& all() const { return tokens_; }
 
  private:
-  std::vector<Section> split(const ByteTrie& matcher, std::string_view text, bool parse_special) const;
+  std::vector<Section> split(const ByteTrie& matcher, const AlignedText& text,
+                             const EncodeOptions& options) const;
 
   std::vector<AddedToken> tokens_;
   std::unordered_map<TokenId, std::size_t> by_id_;

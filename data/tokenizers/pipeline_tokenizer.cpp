@@ -38,13 +38,13 @@ Encoding PipelineTokenizer::encode(std::string_view text, const EncodeOptions& o
   if (options.add_special) {
     for (const TokenId id : parts_.before) push(out, id, {0, 0});
   }
-  for (const Section& section : added_.split_raw(text, options.parse_special)) {
+  for (const Section& section : added_.split_raw(text, options)) {
     if (section.token) {
       push(out, section.token->id, {section.begin, section.end});
       continue;
     }
     const AlignedText part(text.substr(section.begin, section.end - section.begin), section.begin);
-    encode_section(parts_.normalizer ? parts_.normalizer->apply(part) : part, options.parse_special, out);
+    encode_section(parts_.normalizer ? parts_.normalizer->apply(part) : part, options, out);
   }
   if (options.add_special) {
     for (const TokenId id : parts_.after) push(out, id, {text.size(), text.size()});
@@ -52,8 +52,9 @@ Encoding PipelineTokenizer::encode(std::string_view text, const EncodeOptions& o
   return out;
 }
 
-void PipelineTokenizer::encode_section(const AlignedText& text, bool parse_special, Encoding& out) const {
-  for (const Section& section : added_.split_normalized(text.view(), parse_special)) {
+void PipelineTokenizer::encode_section(const AlignedText& text, const EncodeOptions& options,
+                                       Encoding& out) const {
+  for (const Section& section : added_.split_normalized(text, options)) {
     if (section.token) {
       push(out, section.token->id, text.origin(section.begin, section.end));
     } else {

@@ -38,7 +38,7 @@ class PipelineTokenizer : public Tokenizer {
   std::vector<TokenizerFile> files() const override { return parts_.files; }
 
  private:
-  void encode_section(const AlignedText& text, bool parse_special, Encoding& out) const;
+  void encode_section(const AlignedText& text, const EncodeOptions& options, Encoding& out) const;
   void encode_plain(AlignedText text, Encoding& out) const;
 
   TokenizerParts parts_;

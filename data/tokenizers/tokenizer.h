@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,9 +17,15 @@ namespace lathe {
 
 using TokenId = std::uint32_t;
 
+struct ByteRange {
+  std::size_t begin = 0, end = 0;
+};
+
 struct EncodeOptions {
   bool add_special = false;      // what the tokenizer's own post-processor adds (BOS, EOS)
   bool parse_special = false;    // special tokens written in the text become control ids; off for user text
+  // With parse_special: a special token that touches one of these bytes stays text. Sorted, apart from each other.
+  std::span<const ByteRange> literal = {};
 };
 
 struct Encoding {

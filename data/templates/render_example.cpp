@@ -1,0 +1,237 @@
+#include "data/templates/render_example.h"
+
+#include <algorithm>
+
+#include "recipes/schema/error.h"
+
+namespace lathe {
+namespace {
+
+TokenId end_of_text(const Tokenizer& tokenizer) {
+  const auto eos = tokenizer.special().eos;
+  require(eos.has_value(),
+          "the tokenizer names no end-of-text token (eos_token), so a model could never learn to stop; "
+          "name one in tokenizer_config.json");
+  return *eos;
+}
+
+// Builds a TokenExample token by token.
+class Writer {
+ public:
+  explicit Writer(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  void token(TokenId id, bool supervised) { token(id, supervised, tokenizer_.token_text(id)); }
+  void token(TokenId id, bool supervised, std::string piece) {
+    out_.ids.push_back(id);
+    out_.supervised.push_back(supervised ? 1 : 0);
+    out_.pieces.push_back(std::move(piece));
+  }
+  void text(const std::string& text, bool supervised) {
+    const Encoding encoded = tokenizer_.encode(text);
+    for (std::size_t i = 0; i < encoded.ids.size(); ++i) {
+      token(encoded.ids[i], supervised, text.substr(encoded.begin[i], encoded.end[i] - encoded.begin[i]));
+    }
+  }
+  void leading() {
+    for (const TokenId id : leading_tokens(tokenizer_)) token(id, false);
+  }
+  bool any() const {
+    return std::find(out_.supervised.begin(), out_.supervised.end(), 1) != out_.supervised.end();
+  }
+  TokenExample take() { return std::move(out_); }
+
+ private:
+  const Tokenizer& tokenizer_;
+  TokenExample out_;
+};
+
+Json messages_of(const Example& example) {
+  if (example.kind == ExampleKind::Chat) return example.messages;
+  Json messages = Json::array();
+  messages.push_back({{"role", "user"}, {"content", example.prompt}});
+  messages.push_back({{"role", "assistant"}, {"content", example.completion}});
+  return messages;
+}
+
+struct Conversation {
+  const ChatTemplate& chat_template;
+  ChatInput input;
+};
+
+Conversation conversation_of(const Example& example, const Tokenizer& tokenizer, const ChatFormat& format) {
+  const ChatTemplate& chat = format.chat_template ? *format.chat_template : plain_chat_template();
+  ChatInput input{.messages = messages_of(example), .tools = example.tools, .documents = nullptr};
+  input.now = format.now;
+  input.variables = format.variables;
+  if (!format.chat_template) {
+    input.variables["eos_token"] = tokenizer.token_text(end_of_text(tokenizer));
+    std::string front;
+    for (const TokenId id : leading_tokens(tokenizer)) front += tokenizer.token_text(id);
+    input.variables["bos_token"] = front;
+  }
+  return {chat, std::move(input)};
+}
+
+// The bytes where control tokens stay text: whatever a message, tool or document brought, but a plain role,
+// which templates build headers from.
+std::vector<ByteRange> literal_ranges(const RenderedChat& chat) {
+  std::vector<ByteRange> out;
+  for (const OriginRun& run : chat.runs) {
+    const Origin& origin = chat.origins[run.source];
+    if (origin.kind == OriginKind::Template) continue;
+    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+    const char* text = chat.text.data() + run.begin;
+    if (origin.path == "role" && std::all_of(text, text + run.length, letter)) continue;
+    if (!out.empty() && out.back().end == run.begin) {
+      out.back().end += run.length;
+    } else {
+      out.push_back({run.begin, run.begin + run.length});
+    }
+  }
+  return out;
+}
+
+std::vector<SpecialPlace> special_places(const Encoding& encoded, const Tokenizer& tokenizer) {
+  std::vector<SpecialPlace> out;
+  const auto eos = tokenizer.special().eos;
+  for (std::size_t i = 0; i < encoded.ids.size(); ++i) {
+    if (tokenizer.is_special(encoded.ids[i])) {
+      out.push_back({encoded.begin[i], encoded.end[i], eos && encoded.ids[i] == *eos});
+    }
+  }
+  return out;
+}
+
+TokenExample render_chat(const Conversation& conversation, const Tokenizer& tokenizer, LossOn loss_on) {
+  const RenderedChat chat = conversation.chat_template.render(conversation.input);
+  const Encoding encoded = encode_rendered(chat, tokenizer);
+  const std::string header = generation_header(conversation.chat_template, conversation.input);
+  const Supervision wanted =
+      supervise(chat, conversation.input.messages, loss_on, header, special_places(encoded, tokenizer));
+  Writer out(tokenizer);
+  auto range = wanted.ranges.begin();
+  auto stop = wanted.missing_stops.begin();
+  const auto stop_before = [&](std::size_t at) {
+    for (; stop != wanted.missing_stops.end() && *stop <= at; ++stop) out.token(end_of_text(tokenizer), true);
+  };
+  for (std::size_t i = 0; i < encoded.ids.size(); ++i) {
+    const std::size_t begin = encoded.begin[i];
+    stop_before(begin);
+    while (range != wanted.ranges.end() && range->end <= begin) ++range;
+    const bool inside = range != wanted.ranges.end() && range->begin <= begin;
+    const bool front =
+        i == 0 && tokenizer.special().bos == encoded.ids[0];  // given to the model, never its answer
+    out.token(encoded.ids[i], inside && !front, chat.text.substr(begin, encoded.end[i] - begin));
+  }
+  stop_before(chat.text.size());
+  require(out.any(),
+          "nothing in this example is trained on (loss_on leaves no token); it needs an assistant message "
+          "that the chat template writes");
+  return out.take();
+}
+
+TokenExample render_plain(const Example& example, const Tokenizer& tokenizer, LossOn loss_on) {
+  Writer out(tokenizer);
+  out.leading();
+  if (example.kind == ExampleKind::PromptCompletion) out.text(example.prompt, loss_on == LossOn::All);
+  require(!example.completion.empty(),
+          example.kind == ExampleKind::Text ? "the text is empty" : "the completion is empty",
+          "; nothing would be trained on");
+  out.text(example.completion, true);
+  out.token(end_of_text(tokenizer), true);
+  return out.take();
+}
+
+bool uses_chat(const Example& example, const ChatFormat& format) {
+  return example.kind == ExampleKind::Chat ||
+         (example.kind == ExampleKind::PromptCompletion && format.chat_template);
+}
+
+// `action`, with the example's place in front of its errors.
+template <class Action>
+auto at_origin(const Example& example, Action&& action) {
+  try {
+    return action();
+  } catch (const Error& error) {
+    throw Error(example.origin + ": " + error.what(), error.code());
+  }
+}
+
+}  // namespace
+
+std::vector<TokenId> leading_tokens(const Tokenizer& tokenizer) {
+  const Encoding probe = tokenizer.encode("a", {.add_special = true});
+  std::vector<TokenId> out;
+  for (std::size_t i = 0; i < probe.ids.size(); ++i) {
+    if (probe.end[i] > 0 || !tokenizer.is_special(probe.ids[i])) break;
+    out.push_back(probe.ids[i]);
+  }
+  return out;
+}
+
+const ChatTemplate& plain_chat_template() {
+  static const ChatTemplate plain = ChatTemplate::parse(
+      "{{ bos_token }}{% for message in messages %}"
+      "{% if message.role == 'assistant' %}{{ 'Assistant:' }}{{ ' ' + message.content + eos_token + '\\n' }}"
+      "{% else %}{{ message.role | capitalize + ': ' + message.content + '\\n' }}{% endif %}{% endfor %}"
+      "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}",
+      "plain chat format");
+  return plain;
+}
+
+Encoding encode_rendered(const RenderedChat& chat, const Tokenizer& tokenizer) {
+  const std::vector<ByteRange> literal = literal_ranges(chat);
+  return tokenizer.encode(chat.text, {.add_special = false, .parse_special = true, .literal = literal});
+}
+
+TokenExample render_example(const Example& example, const Tokenizer& tokenizer, const ChatFormat& format,
+                            LossOn loss_on) {
+  return at_origin(example, [&] {
+    if (!uses_chat(example, format)) return render_plain(example, tokenizer, loss_on);
+    require(example.kind == ExampleKind::Chat || !example.completion.empty(),
+            "the completion is empty; nothing would be trained on");
+    return render_chat(conversation_of(example, tokenizer, format), tokenizer, loss_on);
+  });
+}
+
+TokenPrompt render_prompt(const Example& example, const Tokenizer& tokenizer, const ChatFormat& format) {
+  return at_origin(example, [&] {
+    TokenPrompt out;
+    if (!uses_chat(example, format)) {
+      out.text = example.kind == ExampleKind::Text ? example.completion : example.prompt;
+      out.ids = leading_tokens(tokenizer);
+      const std::vector<TokenId> ids = tokenizer.ids(out.text);
+      out.ids.insert(out.ids.end(), ids.begin(), ids.end());
+      return out;
+    }
+    Conversation conversation = conversation_of(example, tokenizer, format);
+    Json& messages = conversation.input.messages;
+    if (!messages.empty() && is_assistant(messages.back())) messages.erase(messages.size() - 1);
+    conversation.input.add_generation_prompt = true;
+    const RenderedChat chat = conversation.chat_template.render(conversation.input);
+    out.text = chat.text;
+    out.ids = encode_rendered(chat, tokenizer).ids;
+    return out;
+  });
+}
+
+std::vector<TokenId> stop_tokens(const Tokenizer& tokenizer, const ChatFormat& format) {
+  std::vector<TokenId> stops;
+  if (const auto eos = tokenizer.special().eos) stops.push_back(*eos);
+  if (format.chat_template) {
+    Example probe;
+    probe.prompt = "question";
+    probe.completion = "answer";
+    const TokenExample shown = render_example(probe, tokenizer, format, LossOn::LastAssistant);
+    for (std::size_t i = shown.ids.size(); i-- > 0;) {
+      if (!shown.supervised[i]) continue;
+      if (tokenizer.is_special(shown.ids[i])) stops.push_back(shown.ids[i]);
+      break;
+    }
+  }
+  std::sort(stops.begin(), stops.end());
+  stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
+  return stops;
+}
+
+}  // namespace lathe
