@@ -18,19 +18,20 @@ import shutil
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+from transformers import (AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GPT2Config, LlamaConfig, MistralConfig,
+                          Qwen2Config, Qwen3Config)
 
 ROWS, LENGTH = 2, 40
 OPTIMIZER = dict(lr=1e-2, betas=(0.9, 0.95), eps=1e-8)
 WEIGHT_DECAY = 0.1  # of tensors with two dimensions
 
 
-def llama(**changes):
+def tiny(kind=LlamaConfig, **changes):
     config = dict(vocab_size=48, hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
                   num_key_value_heads=2, head_dim=8, max_position_embeddings=64, rms_norm_eps=0.05,
-                  tie_word_embeddings=False, bos_token_id=1, eos_token_id=2)
+                  tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, pad_token_id=None)
     config.update(changes)
-    return LlamaConfig(**config)
+    return kind(**config)
 
 
 def rope(kind, **changes):
@@ -38,28 +39,42 @@ def rope(kind, **changes):
 
 
 MODELS = {
-    "llama_gqa": llama(rope_parameters={"rope_type": "default", "rope_theta": 500.0}),
-    "llama_tied_llama3": llama(tie_word_embeddings=True, rope_parameters=rope(
+    "llama_gqa": tiny(rope_parameters={"rope_type": "default", "rope_theta": 500.0}),
+    "llama_tied_llama3": tiny(tie_word_embeddings=True, rope_parameters=rope(
         "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)),
-    "llama_biases": llama(attention_bias=True, mlp_bias=True, num_key_value_heads=1,
+    "llama_biases": tiny(attention_bias=True, mlp_bias=True, num_key_value_heads=1,
                           rope_parameters={"rope_type": "default", "rope_theta": 100.0}),
-    "llama_linear": llama(num_hidden_layers=1, rope_parameters=rope("linear", factor=3.0)),
-    "llama_dynamic": llama(num_hidden_layers=1, max_position_embeddings=16, rope_parameters=rope(
+    "llama_linear": tiny(num_hidden_layers=1, rope_parameters=rope("linear", factor=3.0)),
+    "llama_dynamic": tiny(num_hidden_layers=1, max_position_embeddings=16, rope_parameters=rope(
         "dynamic", factor=3.0)),
-    "llama_yarn": llama(num_hidden_layers=1, rope_parameters=rope(
+    "llama_yarn": tiny(num_hidden_layers=1, rope_parameters=rope(
         "yarn", factor=4.0, beta_fast=1.0, beta_slow=0.25, original_max_position_embeddings=24)),
     "gpt2": GPT2Config(vocab_size=48, n_embd=24, n_head=3, n_layer=2, n_positions=48, layer_norm_epsilon=0.05,
                        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2),
+    "mistral": tiny(MistralConfig, sliding_window=7, rope_parameters=rope("default")),
+    "qwen2": tiny(Qwen2Config, use_sliding_window=True, sliding_window=9, max_window_layers=1,
+                  rope_parameters=rope("yarn", factor=4.0, beta_fast=1.0, beta_slow=0.25,
+                                       original_max_position_embeddings=24)),
+    "qwen3": tiny(Qwen3Config, attention_bias=True, use_sliding_window=True, sliding_window=9, max_window_layers=1,
+                  tie_word_embeddings=True, rope_parameters=rope("default")),
+    "gemma2": tiny(Gemma2Config, sliding_window=9, query_pre_attn_scalar=20, attn_logit_softcapping=1.5,
+                   final_logit_softcapping=2.5, rope_parameters=rope("default")),
+    "gemma3": tiny(Gemma3TextConfig, num_hidden_layers=3, hidden_size=16, sliding_window=9, query_pre_attn_scalar=20,
+                   final_logit_softcapping=6.0, attention_bias=True, tie_word_embeddings=True,
+                   layer_types=["sliding_attention", "full_attention", "sliding_attention"], rope_parameters={
+                       "full_attention": rope("linear", factor=3.0),
+                       "sliding_attention": {"rope_type": "default", "rope_theta": 20.0}}),
 }
 
 
 def randomise(model, generator):
     """Every parameter, so that nothing can be left out unnoticed."""
+    norm = 0 if model.config.model_type.startswith("gemma") else 1  # Gemma's norms multiply with 1 + weight
     for name, parameter in model.named_parameters():
         normal = torch.randn(parameter.shape, generator=generator)
         if parameter.dim() == 1:
             is_bias = name.endswith("bias")
-            parameter.data = 0.3 * normal if is_bias else 1 + 0.3 * normal
+            parameter.data = 0.3 * normal if is_bias else norm + 0.3 * normal
             continue
         embedding = "embed" in name or "wte" in name or "wpe" in name
         transposed = any(part in name for part in ("c_attn", "c_proj", "c_fc"))  # GPT-2 stores (in, out)
@@ -127,10 +142,11 @@ def make(name, config, output):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default=os.path.join(os.path.dirname(__file__), "..", "tests", "parity", "golden"))
-    output = parser.parse_args().output
+    parser.add_argument("names", nargs="*", help="only these; default all")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for name, config in MODELS.items():
-        make(name, config, output)
+    for name in arguments.names or MODELS:
+        make(name, MODELS[name], arguments.output)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ Batch row_of(const std::vector<TokenId>& ids) {
 
 at::Tensor logits_of(Decoder& decoder, const std::vector<TokenId>& ids) {   // (T, V) fp32
   at::NoGradGuard no_grad;
-  return at::matmul(decoder.forward(decoder_input(row_of(ids))), decoder.head_weight().t());
+  return decoder.logits(decoder.forward(decoder_input(row_of(ids))));
 }
 
 std::vector<TokenId> greedy(Decoder& decoder, const std::vector<TokenId>& ids) {

@@ -1,5 +1,6 @@
 #include "checkpoints/bundle/config_reader.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
@@ -137,13 +138,15 @@ void ConfigReader::refuse(const char* key, const char* why, std::optional<double
          value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80), ": ", why);
 }
 
-void ConfigReader::refuse_foreign_parts() const {
+void ConfigReader::refuse_foreign_parts(std::initializer_list<std::string_view> handled) const {
+  const auto own = [&](std::string_view key) { return std::find(handled.begin(), handled.end(), key) != handled.end(); };
   for (const Refusal& r : kForeign) {
+    if (own(r.key)) continue;
     const bool window_off = std::string(r.key) == "sliding_window" && has("use_sliding_window") &&
                             config_.at("use_sliding_window") == false;
     if (!window_off) refuse(r.key, r.why, r.neutral);
   }
-  if (!has("layer_types")) return;
+  if (!has("layer_types") || own("layer_types")) return;
   for (const Json& type : config_.at("layer_types"))
     if (type != "full_attention") wrong("layer_types", "a list of \"full_attention\"");
 }

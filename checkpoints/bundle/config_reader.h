@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "checkpoints/bundle/spec.h"
 #include "data/io/json.h"
@@ -27,8 +28,9 @@ class ConfigReader {
 
   // Error when `key` is there and not null, false, 0 (or `neutral`), "" or empty.
   void refuse(const char* key, const char* why, std::optional<double> neutral = {}) const;
-  // The keys that no dense decoder of ours can honour: quantisation, experts, windows, custom code ...
-  void refuse_foreign_parts() const;
+  // The keys that no dense decoder of ours can honour: quantisation, experts, custom code ..., and those that only some
+  // families have, unless this one reads them itself: `handled`.
+  void refuse_foreign_parts(std::initializer_list<std::string_view> handled = {}) const;
 
   const Json& json() const { return config_; }
   const std::string& where() const { return where_; }
@@ -45,6 +47,8 @@ std::string activation_name(Activation activation);  // Hugging Face's
 
 // rope_parameters of transformers 5, or rope_theta and rope_scaling of 4.
 RotarySpec read_rotary(const ConfigReader& config, std::int64_t max_positions);
+// One object of them: rope_type, rope_theta (default `theta`) and what the type needs.
+RotarySpec read_rope_section(const ConfigReader& rope, double theta, std::int64_t max_positions);
 
 // Error unless the sizes of a spec fit together.
 void check_spec(const DecoderSpec& spec, const std::string& where);

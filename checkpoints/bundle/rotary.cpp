@@ -57,6 +57,13 @@ void read_scaling(const ConfigReader& rope, std::int64_t max_positions, RotarySp
 
 }  // namespace
 
+RotarySpec read_rope_section(const ConfigReader& rope, double theta, std::int64_t max_positions) {
+  RotarySpec rotary;
+  rotary.theta = rope.positive("rope_theta", theta);
+  read_scaling(rope, max_positions, rotary);
+  return rotary;
+}
+
 RotarySpec read_rotary(const ConfigReader& config, std::int64_t max_positions) {
   RotarySpec rotary;
   rotary.theta = config.positive("rope_theta", 10000);

@@ -30,7 +30,15 @@ class ParameterList {
     linear(prefix + "self_attn.k_proj", keys, hidden, spec_.qkv_bias);
     linear(prefix + "self_attn.v_proj", keys, hidden, spec_.qkv_bias);
     linear(prefix + "self_attn.o_proj", hidden, queries, spec_.output_bias);
+    if (spec_.qk_norm) {
+      add(prefix + "self_attn.q_norm.weight", {spec_.head_size});
+      add(prefix + "self_attn.k_norm.weight", {spec_.head_size});
+    }
     norm(prefix + "post_attention_layernorm");
+    if (spec_.sandwich_norms) {
+      norm(prefix + "pre_feedforward_layernorm");
+      norm(prefix + "post_feedforward_layernorm");
+    }
     if (spec_.mlp == MlpKind::Gated) linear(prefix + "mlp.gate_proj", wide, hidden, spec_.mlp_bias);
     linear(prefix + "mlp.up_proj", wide, hidden, spec_.mlp_bias);
     linear(prefix + "mlp.down_proj", hidden, wide, spec_.mlp_bias);

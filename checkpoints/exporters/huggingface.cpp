@@ -10,10 +10,16 @@ namespace lathe {
 
 namespace {
 
-// transformers 4 knows rope_theta and rope_scaling only, 5 reads either.
+// transformers 4 knows rope_theta and rope_scaling only, and rope_local_base_freq where layers with a window have
+// positions of their own; 5 reads either.
 void write_both_rope_spellings(Json& config) {
   if (!config.contains("rope_parameters") || !config["rope_parameters"].is_object()) return;
   Json rope = config["rope_parameters"];
+  if (rope.contains("sliding_attention") && rope["sliding_attention"].is_object() &&
+      rope["sliding_attention"].contains("rope_theta"))
+    config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"];
+  if (rope.contains("full_attention")) rope = Json(rope["full_attention"]);
+  if (!rope.is_object() || rope.contains("sliding_attention")) return;
   if (rope.contains("rope_theta")) {
     config["rope_theta"] = rope["rope_theta"];
     rope.erase("rope_theta");

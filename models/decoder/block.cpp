@@ -38,7 +38,10 @@ void reserve(at::Tensor& buffer, std::int64_t used, std::int64_t length) {
 
 Attention::Attention(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype)
     : heads_(spec.num_heads), kv_heads_(spec.num_kv_heads), head_size_(spec.head_size), layer_(layer) {
-  scale_ = spec.attention_scale > 0 ? spec.attention_scale : 1 / std::sqrt(static_cast<double>(head_size_));
+  rule_.scale = spec.attention_scale > 0 ? spec.attention_scale : 1 / std::sqrt(static_cast<double>(head_size_));
+  rule_.window = spec.window(layer);
+  rule_.softcap = spec.attention_softcap;
+  local_ = spec.local_rotary && rule_.window > 0;
   const std::int64_t channels = spec.hidden_size, q = heads_ * head_size_, kv = kv_heads_ * head_size_;
   const auto part = [&](const char* name, std::int64_t width) {
     return register_module(name, std::make_shared<Linear>(channels, width, spec.qkv_bias, dtype));
@@ -46,22 +49,35 @@ Attention::Attention(const DecoderSpec& spec, std::int64_t layer, at::ScalarType
   const auto q_proj = part("q_proj", q), k_proj = part("k_proj", kv), v_proj = part("v_proj", kv);
   qkv_ = LinearGroup({q_proj, k_proj, v_proj});
   output_ = register_module("o_proj", std::make_shared<Linear>(q, channels, spec.output_bias, dtype));
+  if (!spec.qk_norm) return;
+  query_norm_ = register_module("q_norm", std::make_shared<Norm>(spec, head_size_, dtype));
+  key_norm_ = register_module("k_norm", std::make_shared<Norm>(spec, head_size_, dtype));
 }
 
 at::Tensor Attention::forward(const at::Tensor& x, const Pass& pass) const {
   const QueryKeyValue t = project(x, pass);
   const at::Tensor mixed =
       pass.cache ? attend_cached(t.q, t.k, t.v, pass)
-                 : document_attention(t.q, t.k, t.v, pass.stretches, pass.rows, pass.length, scale_);
+                 : document_attention(t.q, t.k, t.v, pass.stretches, pass.rows, pass.length, rule_);
   return output_->forward(mixed.flatten(1));
 }
 
 QueryKeyValue Attention::project(const at::Tensor& x, const Pass& pass) const {
-  if (pass.cos.defined())
-    return project_rotary(qkv_, x, heads_, kv_heads_, {pass.cos, pass.sin, pass.positions});
+  const RotaryTable& table = local_ ? pass.local_rotary : pass.rotary;
+  if (table.cos.defined() && !query_norm_)
+    return project_rotary(qkv_, x, heads_, kv_heads_, {table.cos, table.sin, pass.positions});
   const auto parts = qkv_.forward(x);
-  return {parts[0].unflatten(1, {heads_, head_size_}), parts[1].unflatten(1, {kv_heads_, head_size_}),
-          parts[2].unflatten(1, {kv_heads_, head_size_})};
+  QueryKeyValue t = {parts[0].unflatten(1, {heads_, head_size_}), parts[1].unflatten(1, {kv_heads_, head_size_}),
+                     parts[2].unflatten(1, {kv_heads_, head_size_})};
+  if (query_norm_) {
+    t.q = query_norm_->forward(t.q.reshape({-1, head_size_})).view(t.q.sizes());  // rows are heads: (N * H, D)
+    t.k = key_norm_->forward(t.k.reshape({-1, head_size_})).view(t.k.sizes());
+  }
+  if (table.cos.defined()) {
+    t.q = rotary(t.q, table.cos, table.sin, pass.positions);
+    t.k = rotary(t.k, table.cos, table.sin, pass.positions);
+  }
+  return t;
 }
 
 at::Tensor Attention::attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -76,14 +92,7 @@ at::Tensor Attention::attend_cached(const at::Tensor& q, const at::Tensor& k, co
     return buffer.narrow(2, 0, total);
   };
   const at::Tensor keys = append(pass.cache->keys[layer_], k), values = append(pass.cache->values[layer_], v);
-  std::optional<at::Tensor> mask;  // (T, total): token i sees what was there and the new ones up to itself
-  if (used > 0 && pass.length > 1) {
-    mask = at::ones({pass.length, total}, at::kBool).tril(used);
-  }
-  const bool causal = used == 0 && pass.length > 1;
-  const at::Tensor mixed =
-      at::scaled_dot_product_attention(by_head(q), keys, values, mask, 0.0, causal, scale_,
-                                       /*enable_gqa=*/heads_ != kv_heads_);
+  const at::Tensor mixed = cached_attention(by_head(q), keys, values, rule_);
   return mixed.transpose(1, 2).reshape({pass.rows * pass.length, heads_, head_size_});
 }
 
@@ -107,17 +116,21 @@ at::Tensor Mlp::forward(const at::Tensor& x) const {
 }
 
 Block::Block(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype) : layer_(layer) {
-  input_norm_ = register_module("input_layernorm", std::make_shared<Norm>(spec, dtype));
+  const auto norm = [&](const char* name) { return register_module(name, std::make_shared<Norm>(spec, dtype)); };
+  input_norm_ = norm("input_layernorm");
   attention_ = register_module("self_attn", std::make_shared<Attention>(spec, layer, dtype));
-  middle_norm_ = register_module("post_attention_layernorm", std::make_shared<Norm>(spec, dtype));
+  if (spec.sandwich_norms) attention_out_norm_ = norm("post_attention_layernorm");
+  middle_norm_ = norm(spec.sandwich_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm");
+  if (spec.sandwich_norms) mlp_out_norm_ = norm("post_feedforward_layernorm");
   mlp_ = register_module("mlp", std::make_shared<Mlp>(spec, dtype));
 }
 
 Stream Block::forward(const Stream& stream, const Pass& pass) const {
+  const auto out = [](const std::shared_ptr<Norm>& norm, const at::Tensor& x) { return norm ? norm->forward(x) : x; };
   const auto [before, x] = input_norm_->add(stream.residual, stream.branch);
-  const at::Tensor attended = drop(attention_->forward(x, pass), pass, 1);
+  const at::Tensor attended = drop(out(attention_out_norm_, attention_->forward(x, pass)), pass, 1);
   const auto [middle, y] = middle_norm_->add(before, attended);
-  return {middle, drop(mlp_->forward(y), pass, 2)};
+  return {middle, drop(out(mlp_out_norm_, mlp_->forward(y)), pass, 2)};
 }
 
 // Sites of dropout: 0 the embeddings, then two a block.

@@ -1,5 +1,5 @@
 #pragma once
-// A pre-norm transformer block. The residual stream travels as a pair: the sum so far and the branch not yet
+// A pre-norm transformer block; with sandwich norms each branch is normed again on its way out. The residual stream travels as a pair: the sum so far and the branch not yet
 // added, so that every addition happens inside the norm that reads it.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
@@ -10,16 +10,18 @@
 
 #include "checkpoints/bundle/spec.h"
 #include "models/decoder/decoder.h"
+#include "models/decoder/rotary_tables.h"
 #include "models/layers/linear.h"
 #include "models/layers/norm.h"
 #include "models/layers/projections.h"
+#include "models/ops/ops.h"
 
 namespace lathe {
 
 // What the blocks of one forward pass share.
 struct Pass {
   at::Tensor positions;  // (N) int64
-  at::Tensor cos, sin;   // rotary tables, undefined for learned positions
+  RotaryTable rotary, local_rotary;  // undefined for learned positions; local: of layers with a window
   std::vector<Stretch> stretches;
   std::int64_t rows = 0, length = 0;
   RunOptions options;
@@ -41,7 +43,9 @@ class Attention : public torch::nn::Module {
                            const Pass& pass) const;
 
   std::int64_t heads_, kv_heads_, head_size_, layer_;
-  double scale_;
+  AttentionRule rule_;
+  bool local_;  // turns by the local rotary table
+  std::shared_ptr<Norm> query_norm_, key_norm_;  // null without qk_norm
   LinearGroup qkv_;
   std::shared_ptr<Linear> output_;
 };
@@ -68,6 +72,7 @@ class Block : public torch::nn::Module {
 
   std::int64_t layer_;
   std::shared_ptr<Norm> input_norm_, middle_norm_;
+  std::shared_ptr<Norm> attention_out_norm_, mlp_out_norm_;  // sandwich norms only
   std::shared_ptr<Attention> attention_;
   std::shared_ptr<Mlp> mlp_;
 };

@@ -15,19 +15,24 @@
 namespace lathe {
 
 struct Decoder::State {
-  explicit State(const DecoderSpec& s) : spec(s), rotary(s) {}
+  explicit State(const DecoderSpec& s) : spec(s), rotary(s), local_rotary(local_spec(s)) {}
+
+  static DecoderSpec local_spec(DecoderSpec s) {
+    if (s.local_rotary) s.rotary = *s.local_rotary;
+    return s;
+  }
 
   // Embeddings of tokens at positions: the stream before the first block. Checks what the tables hold.
   at::Tensor embed(const at::Tensor& tokens, const at::Tensor& where) const {
-    const at::Tensor x = embeddings->forward(tokens);
+    at::Tensor x = embeddings->forward(tokens);
+    if (spec.embedding_scale != 1) x = x * at::scalar_tensor(spec.embedding_scale, at::kFloat).to(x.scalar_type());
     return positions ? x + positions->forward(where) : x;
   }
   // Rotary tables or the check of learned positions, for sequences of at most `longest` tokens.
   void place(Pass& pass, std::int64_t longest) {
     if (spec.position == PositionKind::Rotary) {
-      const RotaryTable& table = rotary.at_least(longest);
-      pass.cos = table.cos;
-      pass.sin = table.sin;
+      pass.rotary = rotary.at_least(longest);
+      if (spec.local_rotary) pass.local_rotary = local_rotary.at_least(longest);
     } else {
       require(longest <= spec.max_positions, "a document of ", longest, " tokens does not fit the model's ",
               spec.max_positions, " learned positions; shorten data.sequence_length or the prompt");
@@ -35,7 +40,7 @@ struct Decoder::State {
   }
 
   DecoderSpec spec;
-  RotaryTables rotary;
+  RotaryTables rotary, local_rotary;
   std::shared_ptr<Embedding> embeddings, positions;  // positions: learned only
   std::vector<std::shared_ptr<Block>> blocks;
   std::shared_ptr<Norm> norm;
@@ -88,6 +93,12 @@ at::Tensor Decoder::head_weight() const {
   return state_->head ? state_->head->weight : state_->embeddings->weight;
 }
 
+at::Tensor Decoder::logits(const at::Tensor& hidden) const {
+  const at::Tensor raw = at::matmul(hidden, head_weight().t()).to(at::kFloat);
+  const double cap = spec().final_softcap;
+  return cap > 0 ? at::tanh(raw / cap) * cap : raw;
+}
+
 at::Tensor Decoder::forward(const DecoderInput& input, const RunOptions& options) {
   State& s = *state_;
   const auto pass = std::make_shared<Pass>();
@@ -132,7 +143,7 @@ at::Tensor Decoder::forward_cached(const at::Tensor& tokens, KvCache& cache) {
   const at::Tensor x =
       s.norm->add(last(stream.residual).contiguous(), branch.defined() ? branch.contiguous() : branch)
           .second;                                         // (B, C)
-  return at::matmul(x, head_weight().t()).to(at::kFloat);  // (B, V)
+  return logits(x);                                        // (B, V)
 }
 
 }  // namespace lathe

@@ -53,6 +53,8 @@ class Decoder : public torch::nn::Module {
   // Adapters put on later (models/adapters) read the pass they work in from here.
   void set_adapter_pass(std::shared_ptr<AdapterPass> pass);
   at::Tensor head_weight() const;  // (V, C): lm_head or the tied embedding
+  // The head on hidden states (..., C) -> (..., V) fp32, capped as the spec says. For few rows; a loss goes by pieces.
+  at::Tensor logits(const at::Tensor& hidden) const;
   // Generation: tokens (rows, T) after what the cache holds -> logits (rows, V) of the last position, fp32.
   at::Tensor forward_cached(const at::Tensor& tokens, KvCache& cache);
 

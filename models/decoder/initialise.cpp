@@ -46,7 +46,7 @@ void Decoder::initialise(std::uint64_t seed) {
     at::Tensor& parameter = parameters[info.name];
     const std::uint32_t place = site++;
     if (info.shape.size() == 1) {
-      parameter.fill_(ends_with(info.name, ".weight") ? 1.0 : 0.0);
+      parameter.fill_(ends_with(info.name, ".weight") ? 1.0 - spec().norm_offset : 0.0);
       continue;
     }
     const bool residual = ends_with(info.name, "o_proj.weight") || ends_with(info.name, "down_proj.weight");

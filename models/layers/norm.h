@@ -13,7 +13,8 @@ namespace lathe {
 
 class Norm : public torch::nn::Module {
  public:
-  Norm(const DecoderSpec& spec, at::ScalarType dtype);
+  Norm(const DecoderSpec& spec, at::ScalarType dtype) : Norm(spec, spec.hidden_size, dtype) {}
+  Norm(const DecoderSpec& spec, std::int64_t channels, at::ScalarType dtype);
   // x (N, C) -> (N, C).
   at::Tensor forward(const at::Tensor& x) const;
   // (residual + branch, its norm); an undefined branch adds nothing.
@@ -23,7 +24,7 @@ class Norm : public torch::nn::Module {
 
  private:
   NormKind kind_;
-  double eps_;
+  double eps_, offset_;
 };
 
 }  // namespace lathe

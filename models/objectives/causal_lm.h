@@ -19,7 +19,9 @@ struct ObjectiveValue {
 
 // hidden (N, C), weight (V, C), targets (N) with kIgnoreTarget: sum over targets of -log p, times `scale` in the
 // gradient (so that backward of micro-batches adds up to the mean over the global count). fp32 accumulation.
-at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets);
+// softcap c > 0: the logits are c * tanh(logit / c) (arXiv 2408.00118).
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
+                                double softcap = 0);
 
 ObjectiveValue causal_lm_loss(Decoder& decoder, const Batch& batch, const RunOptions& options);
 

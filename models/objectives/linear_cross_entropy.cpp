@@ -24,22 +24,37 @@ struct HeadResult {
   at::Tensor dhidden, dweight;     // of the sum of losses; undefined when not asked for
 };
 
+struct HeadRule {
+  bool want_hidden = false, want_weight = false;
+  double softcap = 0;
+};
+
 std::int64_t chunk_size(std::int64_t vocabulary, std::int64_t element_size) {
   return std::max(kMinimumChunk, kChunkBytes / (vocabulary * element_size));
 }
 
-void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& losses, bool gradient) {
+void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& losses, const at::Tensor& gradient) {
   const kernels::OpKernels& table = kernels_for(logits, "linear_cross_entropy");
   const kernels::SoftmaxLoss args{.logits = logits.const_data_ptr(),
-                                  .gradient = gradient ? logits.data_ptr() : nullptr,
+                                  .gradient = gradient.defined() ? gradient.data_ptr() : nullptr,
                                   .targets = targets.const_data_ptr<std::int64_t>(),
                                   .losses = losses.data_ptr<float>(), .vocabulary = logits.size(1)};
   parallel_ranges(logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) { table.softmax_loss(args, begin, end); });
 }
 
+// The losses of a chunk; with a gradient, it takes the place of the scores.
+void chunk_loss(const at::Tensor& scores, const at::Tensor& targets, const at::Tensor& losses, const HeadRule& rule) {
+  const bool wanted = rule.want_hidden || rule.want_weight;
+  if (rule.softcap <= 0) return softmax_loss(scores, targets, losses, wanted ? scores : at::Tensor());
+  const at::Tensor share = scores.to(at::kFloat) / rule.softcap;
+  const at::Tensor capped = (at::tanh(share) * rule.softcap).to(scores.scalar_type());
+  softmax_loss(capped, targets, losses, wanted ? scores : at::Tensor());
+  if (wanted) scores.mul_(at::cosh(share).square().reciprocal());  // 1 - tanh^2, exact where that would cancel
+}
+
 // One chunk of tokens after another: logits, then their gradient in place, then the two products that use it.
-HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets, bool want_hidden,
-                    bool want_weight) {
+HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets, const HeadRule& rule) {
+  const bool want_hidden = rule.want_hidden, want_weight = rule.want_weight;
   const std::int64_t tokens = hidden.size(0), vocabulary = weight.size(0);
   const std::int64_t chunk = std::min(tokens, chunk_size(vocabulary, hidden.element_size()));
   HeadResult result{at::empty({tokens}, at::kFloat), {}, {}};
@@ -52,8 +67,7 @@ HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at
     const at::Tensor part = hidden.narrow(0, begin, count);
     at::Tensor scores = logits.narrow(0, 0, count);
     at::mm_out(scores, part, transposed);
-    softmax_loss(scores, targets.narrow(0, begin, count), result.losses.narrow(0, begin, count),
-                 want_hidden || want_weight);
+    chunk_loss(scores, targets.narrow(0, begin, count), result.losses.narrow(0, begin, count), rule);
     if (want_hidden) {
       at::Tensor out = result.dhidden.narrow(0, begin, count);
       at::mm_out(out, scores, weight);
@@ -67,13 +81,13 @@ HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at
 // The gradients are ready when the loss is (Liger's scheme); backward only scales them.
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
-                            const KeptTargets& targets, bool differentiable) {
+                            const KeptTargets& targets, HeadRule rule) {
     const at::Tensor& kept = targets.rows;
-    const bool want_hidden = differentiable && hidden.requires_grad();
-    const bool want_weight = differentiable && weight.requires_grad();
+    const bool want_hidden = rule.want_hidden = rule.want_hidden && hidden.requires_grad();
+    const bool want_weight = rule.want_weight = rule.want_weight && weight.requires_grad();
     const bool some = kept.defined();
     const at::Tensor used = some ? hidden.index_select(0, kept) : hidden;
-    HeadResult result = run_head(used, weight, targets.targets, want_hidden, want_weight);
+    HeadResult result = run_head(used, weight, targets.targets, rule);
     if (want_hidden && some) {
       result.dhidden = at::zeros_like(hidden).index_copy_(0, kept, result.dhidden);
     }
@@ -98,21 +112,25 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
 
 }  // namespace
 
-at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets) {
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
+                                double softcap) {
   require(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1),
           "linear_cross_entropy: hidden (N, C) and weight (V, C) are wanted, found ", hidden.sizes(), " and ",
           weight.sizes());
   require_shape(targets, {hidden.size(0)}, "linear_cross_entropy", "targets");
   const KeptTargets kept = kept_targets(targets, weight.size(0));
-  return LinearCrossEntropy::apply(hidden.contiguous(), weight.contiguous(), kept, at::GradMode::is_enabled());
+  const bool differentiable = at::GradMode::is_enabled();
+  return LinearCrossEntropy::apply(hidden.contiguous(), weight.contiguous(), kept,
+                                   HeadRule{differentiable, differentiable, softcap});
 }
 
-at::Tensor linear_token_losses(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets) {
+at::Tensor linear_token_losses(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
+                               double softcap) {
   const at::NoGradGuard no_grad;
   const KeptTargets kept = kept_targets(targets, weight.size(0));
   const at::Tensor dense = hidden.contiguous();
   const HeadResult result = run_head(kept.rows.defined() ? dense.index_select(0, kept.rows) : dense,
-                                     weight.contiguous(), kept.targets, false, false);
+                                     weight.contiguous(), kept.targets, {false, false, softcap});
   if (!kept.rows.defined()) return result.losses;
   return at::zeros({hidden.size(0)}, at::kFloat).index_copy_(0, kept.rows, result.losses);
 }

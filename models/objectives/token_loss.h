@@ -14,6 +14,7 @@ struct KeptTargets {
 KeptTargets kept_targets(const at::Tensor& targets, std::int64_t vocabulary);
 
 // -log p of each target in fp32 (N), 0 where ignored; no gradient, no (N, V) logits.
-at::Tensor linear_token_losses(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets);
+at::Tensor linear_token_losses(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
+                               double softcap = 0);
 
 }  // namespace lathe

@@ -1,6 +1,6 @@
-#include <ATen/ATen.h>
-#include <torch/csrc/autograd/custom_function.h>
+#include <algorithm>
 
+#include "models/ops/attention_parts.h"
 #include "models/ops/launch.h"
 #include "models/ops/ops.h"
 
@@ -10,11 +10,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Stretches as ATen's kernel takes them: one batch of all rows when every stretch is a whole row, else one each.
-struct Segment {
-  std::int64_t begin, batch, length;
-};
-
 std::vector<Segment> segments(const std::vector<Stretch>& stretches, std::int64_t rows, std::int64_t length) {
   bool whole = static_cast<std::int64_t>(stretches.size()) == rows;
   for (const Stretch& stretch : stretches) whole = whole && stretch.length == length;
@@ -22,30 +17,6 @@ std::vector<Segment> segments(const std::vector<Stretch>& stretches, std::int64_
   std::vector<Segment> result;
   for (const Stretch& stretch : stretches) result.push_back({stretch.begin, 1, stretch.length});
   return result;
-}
-
-// (N, H, D) tokens of a segment as a view (batch, H, length, D).
-at::Tensor sequences(const at::Tensor& x, const Segment& part) {
-  return x.narrow(0, part.begin, part.batch * part.length)
-      .view({part.batch, part.length, x.size(1), x.size(2)})
-      .transpose(1, 2);
-}
-
-std::vector<std::int64_t> flatten(const std::vector<Segment>& parts) {
-  std::vector<std::int64_t> flat;
-  for (const Segment& part : parts) flat.insert(flat.end(), {part.begin, part.batch, part.length});
-  return flat;
-}
-std::vector<Segment> unflatten(const std::vector<std::int64_t>& flat) {
-  std::vector<Segment> parts;
-  for (std::size_t i = 0; i < flat.size(); i += 3) parts.push_back({flat[i], flat[i + 1], flat[i + 2]});
-  return parts;
-}
-
-at::Tensor zeros_unless_covered(const at::Tensor& like, const std::vector<Segment>& parts) {
-  std::int64_t covered = 0;
-  for (const Segment& part : parts) covered += part.batch * part.length;
-  return covered == like.size(0) ? at::empty(like.sizes(), like.options()) : at::zeros(like.sizes(), like.options());
 }
 
 // ATen's flash attention in fp32.
@@ -92,7 +63,8 @@ at::Tensor rows_dense(const at::Tensor& x) {  // (N, H, D) whose rows may stand 
 
 // One task a stretch and query head, on AMX. Gradients of shared keys and values are summed over their query heads.
 struct TiledAttention : torch::autograd::Function<TiledAttention> {
-  static void run(const variable_list& t, const std::vector<Segment>& parts, double scale, const variable_list& gradients) {
+  static void run(const variable_list& t, const std::vector<Segment>& parts, const AttentionRule& rule,
+                  const variable_list& gradients) {
     const at::Tensor &q = t[0], &k = t[1], &v = t[2], &out = t[3], &logsumexp = t[4];
     const kernels::OpKernels& table = kernels::op_kernels(true);
     const std::int64_t heads = q.size(1), group = heads / k.size(1), size = q.size(2);
@@ -115,7 +87,9 @@ struct TiledAttention : torch::autograd::Function<TiledAttention> {
       args.statistics_row = heads;
       args.length = part.length;
       args.size = size;
-      args.scale = static_cast<float>(scale);
+      args.scale = static_cast<float>(rule.scale);
+      args.window = rule.window < part.length ? rule.window : 0;
+      args.softcap = static_cast<float>(rule.softcap);
       void* memory = thread_memory(table.attention_memory(part.length, size));
       if (gradients.empty()) return table.attention_forward(args, memory);
       args.dout = at_row(gradients[0], row, head);
@@ -127,13 +101,13 @@ struct TiledAttention : torch::autograd::Function<TiledAttention> {
   }
 
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::vector<Segment>& parts, double scale) {
+                            const std::vector<Segment>& parts, const AttentionRule& rule) {
     at::Tensor out = zeros_unless_covered(q, parts);
     const variable_list saved{rows_dense(q), rows_dense(k), rows_dense(v), out, at::empty({q.size(0), q.size(1)}, at::kFloat)};
-    run(saved, parts, scale, {});
+    run(saved, parts, rule, {});
     ctx->save_for_backward(saved);
     ctx->saved_data["segments"] = flatten(parts);
-    ctx->saved_data["scale"] = scale;
+    keep_rule(ctx, rule);
     return out;
   }
 
@@ -143,7 +117,7 @@ struct TiledAttention : torch::autograd::Function<TiledAttention> {
     const at::Tensor &q = saved[0], &k = saved[1];
     const variable_list results{gradients[0].contiguous(), zeros_unless_covered(q, parts), zeros_unless_covered(q, parts),
                                 zeros_unless_covered(q, parts)};
-    run(saved, parts, ctx->saved_data["scale"].toDouble(), results);
+    run(saved, parts, kept_rule(ctx), results);
     const std::int64_t rows = k.size(0), kv_heads = k.size(1), group = q.size(1) / kv_heads, size = q.size(2);
     const auto shared = [&](const at::Tensor& x) {  // (N, H, D) -> (N, K, D)
       if (group == 1) return x;
@@ -168,11 +142,13 @@ std::vector<Segment> one_each(const std::vector<Stretch>& stretches) {
 
 at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const std::vector<Stretch>& stretches, std::int64_t rows, std::int64_t length,
-                              double scale) {
+                              const AttentionRule& rule) {
   require(q.dim() == 3 && k.dim() == 3 && q.size(0) == rows * length, "document_attention: q should have shape (",
           rows * length, ", H, D), found ", q.sizes());
   require_shape(v, k.sizes(), "document_attention", "v");
   require_shape(k, {q.size(0), k.size(1), q.size(2)}, "document_attention", "k");
+  require(rule.window >= 0 && rule.softcap >= 0, "document_attention: a window of ", rule.window, " and a cap of ",
+          rule.softcap, "; neither may be negative");
   require(q.size(1) % k.size(1) == 0, "document_attention: ", q.size(1), " query heads are no multiple of ", k.size(1),
           " key heads");
   for (const Stretch& stretch : stretches) {
@@ -180,11 +156,17 @@ at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at
             "document_attention: a stretch of ", stretch.length, " from ", stretch.begin, " in ", q.size(0), " tokens");
   }
   if (q.scalar_type() == at::kBFloat16 && kernels::op_kernels(true).attention_forward != nullptr) {
-    return TiledAttention::apply(q, k, v, one_each(stretches), scale);
+    return TiledAttention::apply(q, k, v, one_each(stretches), rule);
   }
   // bf16 without AMX: wider is as fast there, and ATen's bf16 path fails under a lowered ATEN_CPU_CAPABILITY.
-  return StockAttention::apply(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), segments(stretches, rows, length), scale)
-      .to(q.scalar_type());
+  const at::Tensor wide[3] = {q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat)};
+  const auto parts = segments(stretches, rows, length);
+  std::int64_t longest = 0;
+  for (const Segment& part : parts) longest = std::max(longest, part.length);
+  const bool plain = rule.softcap <= 0 && (rule.window <= 0 || rule.window >= longest);
+  const at::Tensor out = plain ? StockAttention::apply(wide[0], wide[1], wide[2], parts, rule.scale)
+                               : blocked_attention(wide[0], wide[1], wide[2], parts, rule);
+  return out.to(q.scalar_type());
 }
 
 }  // namespace lathe

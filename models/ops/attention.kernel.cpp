@@ -1,5 +1,5 @@
 // Causal attention of one document and head on AMX tiles (bf16). The document is copied into padded blocks, so nothing of
-// its neighbours is ever read and its result cannot depend on them. Softmax is over whole rows: memory is linear in the
+// its neighbours is ever read and its result cannot depend on them; blocks outside a window are not computed. Softmax is over whole rows: memory is linear in the
 // document's length, which is what FlashAttention (arXiv 2205.14135) is for; its backward recomputation is used as is.
 #include "models/ops/amx.h"
 #include "models/ops/kernels.h"
@@ -80,6 +80,34 @@ RowSoftmax softmax_row(const float* scores, Bfloat* weights, std::int64_t valid,
   return {top, sum(total)};
 }
 
+// Gemma 2's cap (arXiv 2408.00118): c * tanh(scale * score / c).
+inline Floats soft_cap(Floats scores, float scale, float cap) {
+  const Floats twice = scores * (2 * scale / cap);
+  return (1.0F - 2.0F / (exponential<5>(twice) + 1.0F)) * cap;
+}
+
+// A query's scores of the keys in its block row: `hidden` ones are before its window, `seen` is where the future begins.
+struct RowRange {
+  std::int64_t hidden, seen, width;
+};
+RowSoftmax softmax_range(const Attention& a, float* scores, Bfloat* weights, const RowRange& range) {
+  constexpr float kNever = -1.0e30F;
+  const std::int64_t skipped = range.hidden / 16 * 16;
+  for (std::int64_t i = 0; i < skipped; i += 16) store_bfloat(weights + i, Floats{});
+  if (a.softcap > 0)
+    for (std::int64_t i = skipped; i < range.seen; i += 16)
+      store(scores + i, soft_cap(load(scores + i, Full{}), a.scale, a.softcap), Full{});
+  for (std::int64_t i = skipped; i < range.hidden; ++i) scores[i] = kNever;
+  return softmax_row(scores + skipped, weights + skipped, range.seen - skipped, range.width - skipped,
+                     (a.softcap > 0 ? 1.0F : a.scale) * kLog2E);
+}
+
+// The first key, by whole blocks, that any of the 32 queries from `first` on sees.
+std::int64_t first_seen(const Attention& a, std::int64_t first) {
+  const std::int64_t key = first - a.window + 1;
+  return a.window > 0 && key > 0 ? key / kBlock * kBlock : 0;
+}
+
 void attention_forward(const Attention& a, void* memory) {
   const TileScope tiles;
   const std::int64_t length = padded(a.length), size = padded(a.size);
@@ -99,20 +127,22 @@ void attention_forward(const Attention& a, void* memory) {
   pair_rows(v, length, size, v_pairs);
   const std::int64_t column_row = spread_words(length);
   for (std::int64_t first = 0; first < length; first += kBlock) {
-    const std::int64_t width = first + kBlock, score_row = spread_words(width), weight_row = spread_halves(width);
+    const std::int64_t begin = first_seen(a, first), width = first + kBlock - begin;
+    const std::int64_t score_row = spread_words(width), weight_row = spread_halves(width);
     for (std::int64_t j = 0; j < width; j += kBlock)
-      multiply_block(q + first * size, size, k_columns + j, column_row, size, scores + j, score_row, false);
+      multiply_block(q + first * size, size, k_columns + begin + j, column_row, size, scores + j, score_row, false);
     const std::int64_t rows = a.length - first < kBlock ? a.length - first : kBlock;
     float inverse[kBlock];
     for (std::int64_t r = 0; r < rows; ++r) {
-      const RowSoftmax row =
-          softmax_row(scores + r * score_row, weights + r * weight_row, first + r + 1, width, a.scale * kLog2E);
+      const std::int64_t seen = first + r + 1 - begin;
+      const std::int64_t hidden = a.window > 0 && seen > a.window ? seen - a.window : 0;
+      const RowSoftmax row = softmax_range(a, scores + r * score_row, weights + r * weight_row, {hidden, seen, width});
       a.logsumexp[(first + r) * a.statistics_row] = row.top + std::log2(row.sum);
       inverse[r] = 1.0F / row.sum;
     }
     std::memset(weights + rows * weight_row, 0, static_cast<std::size_t>((kBlock - rows) * weight_row) * sizeof(Bfloat));
     for (std::int64_t d = 0; d < size; d += kBlock)
-      multiply_block(weights, weight_row, v_pairs + d, size, width, mixed + d, size, false);
+      multiply_block(weights, weight_row, v_pairs + begin / 2 * size + d, size, width, mixed + d, size, false);
     for (std::int64_t r = 0; r < rows; ++r)
       store_row(static_cast<Bfloat*>(a.out) + (first + r) * a.out_row, mixed + r * size, a.size, inverse[r]);
   }
@@ -149,15 +179,28 @@ struct Strip {
   std::int64_t width, word_row, half_row;
 };
 
-// One vector of queries for a pair of keys; seen: which queries stand at or after each key.
+// How a score becomes a weight, and what that takes off its gradient.
+struct ScoreRule {
+  float scale, softcap;
+};
+
+// One vector of queries for a pair of keys; seen: which queries see each key.
+template <bool capped>
 inline void softmax_pair(const Strip& strip, std::int64_t key, std::int64_t query, const __mmask16 seen[2],
-                         const Floats statistics[2], float scale) {
+                         const Floats statistics[2], const ScoreRule& rule) {
   Halves rounded[2];
   for (int half = 0; half < 2; ++half) {
     const std::int64_t word = (key + half) * strip.word_row + query, at = (key + half) * strip.half_row + query;
-    const Floats raw = power_of_two(fma(load(strip.scores + word, Full{}), splat(scale * kLog2E), -statistics[0]));
+    Floats score = load(strip.scores + word, Full{}), slope = splat(rule.scale);
+    if constexpr (capped) {
+      score = soft_cap(score, rule.scale, rule.softcap);
+      const Floats share = score * (1.0F / rule.softcap);
+      slope *= 1.0F - share * share;
+    }
+    const Floats raw =
+        power_of_two(fma(score, splat((capped ? 1.0F : rule.scale) * kLog2E), -statistics[0]));
     const Floats p = reinterpret_cast<Floats>(_mm512_maskz_mov_ps(seen[half], raw));
-    const Floats ds = p * (load(strip.dweights + word, Full{}) - statistics[1]) * scale;
+    const Floats ds = p * (load(strip.dweights + word, Full{}) - statistics[1]) * slope;
     store_bfloat(strip.weights + at, p);
     rounded[half] = round_bfloat(ds);
     std::memcpy(strip.dscores + at, &rounded[half], sizeof rounded[half]);
@@ -166,16 +209,25 @@ inline void softmax_pair(const Strip& strip, std::int64_t key, std::int64_t quer
   std::memcpy(strip.dscore_pairs + (key / 2) * strip.word_row + query, &words, sizeof words);
 }
 
-void softmax_strip(const Strip& strip, const float* logsumexp, const float* delta, float scale) {
+// The first n lanes, n of any size.
+inline __mmask16 first_lanes(std::int64_t n) {
+  return static_cast<__mmask16>(n >= 16 ? 0xffffU : n <= 0 ? 0U : (1U << n) - 1U);
+}
+
+template <bool capped>
+void softmax_strip(const Strip& strip, const float* logsumexp, const float* delta, const Attention& a) {
+  const ScoreRule rule{a.scale, a.softcap};
   for (std::int64_t query = 0; query < strip.width; query += 16) {
     const Floats statistics[2] = {load(logsumexp + query, Full{}), load(delta + query, Full{})};
     for (std::int64_t key = 0; key < kBlock; key += 2) {
       __mmask16 seen[2] = {0xffff, 0xffff};
       for (int half = 0; query < kBlock && half < 2; ++half) {
-        const std::int64_t hidden = key + half - query;  // queries before the key see nothing of it
-        seen[half] = static_cast<__mmask16>(hidden <= 0 ? 0xffffU : hidden >= 16 ? 0U : 0xffffU << hidden);
+        // queries before the key see nothing of it
+        seen[half] = static_cast<__mmask16>(~first_lanes(key + half - query));
       }
-      softmax_pair(strip, key, query, seen, statistics, scale);
+      for (int half = 0; a.window > 0 && half < 2; ++half)  // nor do those that it is too far behind
+        seen[half] = static_cast<__mmask16>(seen[half] & first_lanes(a.window - (query - key - half)));
+      softmax_pair<capped>(strip, key, query, seen, statistics, rule);
     }
   }
 }
@@ -214,12 +266,15 @@ void attention_backward(const Attention& a, void* memory) {
   std::memset(dq, 0, static_cast<std::size_t>(word_row * size) * sizeof(float));
 
   for (std::int64_t first = 0; first < length; first += kBlock) {
-    strip.width = length - first;
-    for (std::int64_t i = first; i < length; i += kBlock) {
+    const std::int64_t reach = padded(first + kBlock - 1 + a.window);  // where no query sees these keys any more
+    const std::int64_t end = a.window > 0 && reach < length ? reach : length;
+    strip.width = end - first;
+    for (std::int64_t i = first; i < end; i += kBlock) {
       multiply_block(k + first * size, size, q_columns + i, word_row, size, strip.scores + i - first, word_row, false);
       multiply_block(v + first * size, size, dout_columns + i, word_row, size, strip.dweights + i - first, word_row, false);
     }
-    softmax_strip(strip, statistics.logsumexp + first, statistics.delta + first, a.scale);
+    (a.softcap > 0 ? softmax_strip<true> : softmax_strip<false>)(strip, statistics.logsumexp + first,
+                                                                 statistics.delta + first, a);
     for (std::int64_t d = 0; d < size; d += kBlock) {
       multiply_block(strip.weights, half_row, dout_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
     }
@@ -232,7 +287,7 @@ void attention_backward(const Attention& a, void* memory) {
       store_row(static_cast<Bfloat*>(a.dk) + (first + r) * a.gradient_row, rows + r * size, a.size, 1.0F);
     const Bfloat* k_rows = reinterpret_cast<const Bfloat*>(k_transposed) + first;
     for (std::int64_t d = 0; d < size; d += kBlock)
-      for (std::int64_t i = first; i < length; i += kBlock)
+      for (std::int64_t i = first; i < end; i += kBlock)
         multiply_block(k_rows + d * half_row, half_row, strip.dscore_pairs + i - first, word_row, kBlock,
                        dq + d * word_row + i, word_row, true);
   }

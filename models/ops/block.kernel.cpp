@@ -9,6 +9,7 @@ template <class T>
 void norm_forward(const NormForward& a, std::int64_t begin, std::int64_t end) {
   const auto* weight = static_cast<const T*>(a.weight);
   const std::int64_t channels = a.channels;
+  const Floats offset = splat(a.offset);
   for (std::int64_t row = begin; row < end; ++row) {
     const T* x = static_cast<const T*>(a.x) + row * channels;
     Floats squares{};
@@ -31,16 +32,17 @@ void norm_forward(const NormForward& a, std::int64_t begin, std::int64_t end) {
     a.inverse_rms[row] = inverse;
     T* y = static_cast<T*>(a.y) + row * channels;
     each_vector(channels, [&](std::int64_t i, auto width) {
-      store(y + i, load(x + i, width) * inverse * load(weight + i, width), width);
+      store(y + i, load(x + i, width) * inverse * (load(weight + i, width) + offset), width);
     });
   }
 }
 
-// With h = x / rms: dx = (w dy - h mean(h w dy)) / rms, dw = sum over rows of h dy.
+// With h = x / rms and w = offset + weight: dx = (w dy - h mean(h w dy)) / rms, dw = sum over rows of h dy.
 template <class T>
 void norm_backward(const NormBackward& a, std::int64_t begin, std::int64_t end) {
   const auto* weight = static_cast<const T*>(a.weight);
   const std::int64_t channels = a.channels;
+  const Floats shift = splat(a.offset);
   std::memset(a.dweight, 0, sizeof(float) * static_cast<std::size_t>(channels));
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t offset = row * channels;
@@ -53,12 +55,13 @@ void norm_backward(const NormBackward& a, std::int64_t begin, std::int64_t end) 
     each_vector(channels, [&](std::int64_t i, auto width) {
       const Floats scaled = load(x + i, width) * inverse;
       const Floats dyi = load(dy + i, width);
-      dots = fma(scaled, load(weight + i, width) * dyi, dots);
+      dots = fma(scaled, (load(weight + i, width) + shift) * dyi, dots);
       store(a.dweight + i, fma(scaled, dyi, load(a.dweight + i, width)), width);
     });
     const Floats mean = splat(-sum(dots) / static_cast<float>(channels) * inverse);
     each_vector(channels, [&](std::int64_t i, auto width) {
-      const Floats inner = fma(load(x + i, width), mean, load(weight + i, width) * load(dy + i, width));
+      const Floats scale = load(weight + i, width) + shift;
+      const Floats inner = fma(load(x + i, width), mean, scale * load(dy + i, width));
       const Floats outer = dtotal == nullptr ? Floats{} : load(dtotal + i, width);
       store(dx + i, fma(inner, splat(inverse), outer), width);
     });

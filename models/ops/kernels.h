@@ -14,7 +14,7 @@ struct NormForward {
   void* y;               // (N, C)
   float* inverse_rms;    // (N)
   std::int64_t channels;
-  float eps;
+  float eps, offset;     // y = x / rms * (offset + weight)
 };
 
 struct NormBackward {
@@ -26,6 +26,7 @@ struct NormBackward {
   void* dx;
   float* dweight;             // (C) of these rows alone, overwritten
   std::int64_t channels;
+  float offset;
 };
 
 struct Swiglu {
@@ -88,6 +89,8 @@ struct Attention {
   std::int64_t q_row, k_row, v_row, out_row, statistics_row, gradient_row;
   std::int64_t length, size;
   float scale;
+  std::int64_t window;              // a token sees so many, itself included; 0: all before it
+  float softcap;                    // scores become c * tanh(score / c); 0: they stay
 };
 
 // sum (a_columns, b_columns) fp32 of a (rows, a_columns)^T b (rows, b_columns), both bf16, over packed panels of b.

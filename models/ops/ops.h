@@ -12,20 +12,30 @@
 
 namespace lathe {
 
-// x * rsqrt(mean(x^2) + eps) * weight (arXiv 1910.07467). x (N, C), weight (C).
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+// x * rsqrt(mean(x^2) + eps) * (offset + weight) (arXiv 1910.07467). x (N, C), weight (C).
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, double offset = 0);
 // (residual + branch, rms_norm of it) in one pass over memory.
 std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& residual, const at::Tensor& branch,
-                                               const at::Tensor& weight, double eps);
+                                               const at::Tensor& weight, double eps, double offset = 0);
 // silu(gate) * up (arXiv 2002.05202). Both (N, I).
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 // Rotary embedding in Hugging Face's half-split layout. x (N, H, D); cos, sin (P, D/2) fp32; positions (N) int64.
 at::Tensor rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, const at::Tensor& positions);
+// How scores become weights.
+struct AttentionRule {
+  double scale = 1;
+  std::int64_t window = 0;   // a token sees so many, itself included; 0: all before it
+  double softcap = 0;        // c * tanh(score / c) before the softmax (arXiv 2408.00118); 0: none
+};
 // Causal attention inside each stretch, never across; padding slots give 0. q (N, H, D), k and v (N, K, D) -> (N, H, D).
-// rows and length describe N = rows * length: when every stretch is a whole row one batched call is made.
+// rows and length describe N = rows * length: when every stretch is a whole row one batched call is made. What lies outside
+// a window is skipped by blocks.
 at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const std::vector<Stretch>& stretches, std::int64_t rows, std::int64_t length,
-                              double scale);
+                              const AttentionRule& rule);
+// Of new queries (B, H, T, D) over everything so far, keys and values (B, K, S, D), the last T of them new -> (B, H, T, D).
+// No gradient.
+at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values, const AttentionRule& rule);
 // a^T b, rounded once to a's type: the gradient of a weight (O, I) from that of the product a (N, O) and the input
 // b (N, I). Rows may be strided. No gradient of its own. On AMX two to three times at::mm(a.t(), b).
 at::Tensor transposed_product(const at::Tensor& a, const at::Tensor& b);

@@ -16,8 +16,8 @@
 namespace lathe::golden {
 
 inline std::vector<std::string> names() {
-  return {"llama_gqa",     "llama_tied_llama3", "llama_biases", "llama_linear",
-          "llama_dynamic", "llama_yarn",        "gpt2"};
+  return {"llama_gqa",  "llama_tied_llama3", "llama_biases", "llama_linear", "llama_dynamic", "llama_yarn",
+          "gpt2",       "mistral",           "qwen2",        "qwen3",        "gemma2",        "gemma3"};
 }
 
 struct Golden {
@@ -78,9 +78,7 @@ inline Batch Golden::batch() const {
 inline at::Tensor logits_of(Decoder& decoder, const Batch& batch) {
   const at::NoGradGuard no_grad;
   const at::Tensor hidden = decoder.forward(decoder_input(batch));
-  return at::matmul(hidden, decoder.head_weight().t())
-      .unflatten(0, {batch.rows, batch.length})
-      .to(at::kFloat);
+  return decoder.logits(hidden).unflatten(0, {batch.rows, batch.length});
 }
 
 // Largest difference, relative to the largest value (at least 1).

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <optional>
+#include <regex>
 #include <set>
 
 #include "recipes/schema/error.h"
@@ -88,6 +89,60 @@ std::vector<Mutation> mutations() {
       {"gpt2", "/scale_attn_by_inverse_layer_idx", true, true},
       {"gpt2", "/add_cross_attention", true, true},
       {"gpt2", "/tie_word_embeddings", false, true},
+      {"mistral", "/sliding_window", 8},
+      {"mistral", "/sliding_window", nullptr},
+      {"mistral", "/layer_types", {"sliding_attention", "full_attention"}, true},
+      {"mistral", "/attention_bias", true, true},
+      {"mistral", "/rms_norm_eps", 1e-5},
+      {"mistral", "/rope_parameters/rope_theta", 400.0},
+      {"mistral", "/hidden_act", "gelu", true},
+      {"mistral", "/model_type", "llama", true},
+      {"mistral", "/head_dim", 6, true},
+      {"qwen2", "/sliding_window", 8},
+      {"qwen2", "/use_sliding_window", false, true},  // a layer is sliding, but has no window
+      {"qwen2", "/layer_types", {"full_attention", "full_attention"}},
+      {"qwen2", "/layer_types", {"sliding_attention", "full_attention"}},
+      {"qwen2", "/layer_types", {"full_attention", "chunked_attention"}, true},
+      {"qwen2", "/layer_types", {"full_attention"}, true},
+      {"qwen2", "/rms_norm_eps", 1e-5},
+      {"qwen2", "/tie_word_embeddings", true},
+      {"qwen2", "/use_mrope", true, true},
+      {"qwen2", "/model_type", "llama", true},
+      {"qwen3", "/sliding_window", 8},
+      {"qwen3", "/attention_bias", false},
+      {"qwen3", "/rms_norm_eps", 1e-5},
+      {"qwen3", "/tie_word_embeddings", false, true},
+      {"qwen3", "/layer_types", {"full_attention", "full_attention"}},
+      {"qwen3", "/rope_parameters/rope_theta", 400.0},
+      {"qwen3", "/model_type", "qwen2"},
+      {"gemma2", "/attn_logit_softcapping", 1.7},
+      {"gemma2", "/attn_logit_softcapping", nullptr},
+      {"gemma2", "/final_logit_softcapping", 3.0},
+      {"gemma2", "/final_logit_softcapping", nullptr},
+      {"gemma2", "/query_pre_attn_scalar", 22},
+      {"gemma2", "/sliding_window", 8},
+      {"gemma2", "/sliding_window", nullptr, true},
+      {"gemma2", "/layer_types", {"full_attention", "sliding_attention"}},
+      {"gemma2", "/rms_norm_eps", 1e-5},
+      {"gemma2", "/hidden_activation", "gelu", true},
+      {"gemma2", "/rope_parameters/rope_theta", 400.0},
+      {"gemma2", "/use_bidirectional_attention", true, true},
+      {"gemma2", "/attention_bias", true, true},
+      {"gemma2", "/tie_word_embeddings", true},
+      {"gemma3", "/final_logit_softcapping", 7.0},
+      {"gemma3", "/attn_logit_softcapping", 50.0, true},  // transformers would not apply it
+      {"gemma3", "/query_pre_attn_scalar", 22},
+      {"gemma3", "/sliding_window", 8},
+      {"gemma3", "/layer_types", {"full_attention", "full_attention", "sliding_attention"}},
+      {"gemma3", "/rms_norm_eps", 1e-5},
+      {"gemma3", "/attention_bias", false},
+      {"gemma3", "/rope_parameters/full_attention/factor", 2.5},
+      {"gemma3", "/rope_parameters/full_attention/rope_theta", 120.0},
+      {"gemma3", "/rope_parameters/full_attention/rope_type", "default"},
+      {"gemma3", "/rope_parameters/sliding_attention/rope_theta", 30.0},
+      {"gemma3", "/rope_parameters/sliding_attention/rope_type", "longrope", true},
+      {"gemma3", "/tie_word_embeddings", false, true},
+      {"gemma3", "/model_type", "gemma2", true},
   };
 }
 
@@ -111,7 +166,9 @@ const std::set<std::string> kSilent = {"architectures",
                                        "summary_proj_to_labels",
                                        "summary_type",
                                        "summary_use_proj",
-                                       "n_ctx"};
+                                       "n_ctx",
+                                       "max_window_layers",        // layer_types says it, and wins
+                                       "_sliding_window_pattern"};
 
 }  // namespace
 
@@ -146,13 +203,10 @@ TEST_CASE("every field of the goldens' configs is accounted for") {
     CHECK((covered.count(pointer) > 0 || kSilent.count(name) > 0));
   };
   for (const std::string& name : golden::names()) {
-    const Json config = golden::load(name).bundle.config;
-    for (const auto& [key, value] : config.items()) {
-      if (!value.is_object()) {
-        account("/" + key, key);
-        continue;
-      }
-      for (const auto& [inner, unused] : value.items()) account("/" + key + "/" + inner, inner);
+    const Json fields = golden::load(name).bundle.config.flatten();
+    for (const auto& [pointer, value] : fields.items()) {
+      const std::string path = std::regex_replace(pointer, std::regex("/[0-9]+$"), "");  // lists count as one field
+      account(path, path.substr(path.rfind('/') + 1));
     }
   }
 }

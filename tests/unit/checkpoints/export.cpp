@@ -56,7 +56,7 @@ ExportOptions options_for(const std::string& directory) {
 }
 
 TEST_CASE("an export reads back to the same values in the dtype asked for") {
-  for (const std::string family : {"llama", "gpt2"})
+  for (const std::string family : {"llama", "gpt2", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"})
     for (const DType dtype : {DType::BF16, DType::F32}) {
       ScratchFolder folder;
       const Bundle bundle = bundle_of(family);

@@ -170,7 +170,7 @@ TEST_CASE("values of a wrong type or size are refused by name") {
   CHECK(error_of([] { described(Json::parse("[]")); }).find("'model_type' is missing") != std::string::npos);
   CHECK(error_of([] {
           described(Json::parse(R"({"model_type":"bert"})"));
-        }).find("supported are gpt2, llama") != std::string::npos);
+        }).find("supported are gemma2, gemma3_text, gpt2, llama") != std::string::npos);
 }
 
 TEST_CASE("every kind of rotary scaling") {
@@ -210,7 +210,7 @@ TEST_CASE("families are found by name") {
   CHECK(family_by_name("llama").architectures[0] == "LlamaForCausalLM");
   CHECK(family_by_name("gpt2").model_types[0] == "gpt2");
   CHECK(error_of([] { family_by_name("lama"); }) ==
-        "model family 'lama' is not known; known are gpt2, llama");
+        "model family 'lama' is not known; known are gemma2, gemma3, gpt2, llama, mistral, qwen2, qwen3");
 }
 
 }  // namespace

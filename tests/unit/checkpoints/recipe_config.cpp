@@ -34,7 +34,7 @@ TEST_CASE("presets have about the parameters of their names") {
   };
   for (const Row& row : {Row{"1m", 1, 8192}, Row{"5m", 5, 8192}, Row{"15m", 15, 8192}, Row{"60m", 60, 8192},
                          Row{"125m", 125, 50257}, Row{"350m", 350, 50257}, Row{"1b", 1000, 32000}})
-    for (const std::string family : {"llama", "gpt2"}) {
+    for (const std::string family : {"llama", "gpt2", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"}) {
       const Made made = make(family, row.size, "", row.vocab);
       REQUIRE(made.problems.empty());
       const double millions = static_cast<double>(parameter_count(made.spec())) / 1e6;
@@ -53,10 +53,10 @@ TEST_CASE("a Llama recipe becomes a complete config.json") {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 8192, "bos_token_id": null,
     "eos_token_id": 0, "pad_token_id": null, "torch_dtype": "float32", "dtype": "float32", "use_cache": true,
     "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 32, "hidden_act": "silu", "max_position_embeddings": 512,
-    "rms_norm_eps": 1e-5, "rope_theta": 50000.0, "rope_scaling": null, "attention_bias": false,
-    "attention_dropout": 0.0, "mlp_bias": false, "pretraining_tp": 1, "tie_word_embeddings": true,
-    "initializer_range": 0.02})"));
+    "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
+    "rope_theta": 50000.0, "rope_scaling": null, "attention_dropout": 0.0, "tie_word_embeddings": true,
+    "initializer_range": 0.02, "hidden_act": "silu", "attention_bias": false, "mlp_bias": false,
+    "pretraining_tp": 1})"));
   CHECK(made.config["rope_theta"].is_number_float());  // transformers 5 checks types
 }
 

@@ -17,7 +17,7 @@ namespace {
 
 at::Tensor all_logits(Decoder& decoder, const Batch& batch) {  // (B, T, V)
   const at::Tensor hidden = decoder.forward(decoder_input(batch));
-  return at::matmul(hidden, decoder.head_weight().t()).unflatten(0, {batch.rows, batch.length});
+  return decoder.logits(hidden).unflatten(0, {batch.rows, batch.length});
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ TEST_CASE("cached logits equal the full forward's, however the tokens are split"
   DecoderSpec dynamic = tiny::llama_spec();
   dynamic.rotary.scaling = RotaryScaling::Dynamic;
   dynamic.rotary.factor = 2;
-  for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec(), dynamic}) {
+  for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec(), tiny::gemma_spec(), dynamic}) {
     const auto decoder = tiny::random_decoder(spec);
     const at::NoGradGuard no_grad;
     const Batch batch = tiny::make_batch({{20}, {20}}, 20, spec.vocab_size);

@@ -38,6 +38,21 @@ inline DecoderSpec gpt2_spec() {
   return spec;
 }
 
+// Everything that Gemma has and Llama has not, caps low enough to bend.
+inline DecoderSpec gemma_spec() {
+  DecoderSpec spec = llama_spec();
+  spec.norm_offset = 1;
+  spec.qk_norm = spec.sandwich_norms = spec.tie_embeddings = true;
+  spec.activation = Activation::GeluTanh;
+  spec.windows = {5, 0, 40};
+  spec.local_rotary = RotarySpec{.theta = 50};
+  spec.attention_softcap = 3;
+  spec.final_softcap = 4;
+  spec.embedding_scale = 0.7;
+  spec.attention_scale = 0.3;
+  return spec;
+}
+
 // Weights N(0, 1 / sqrt(fan_in)), norms 1 + 0.3 N, biases 0.3 N: nothing can be left out unnoticed.
 inline std::shared_ptr<Decoder> random_decoder(const DecoderSpec& spec, at::ScalarType dtype = at::kFloat) {
   at::manual_seed(7);
@@ -48,7 +63,7 @@ inline std::shared_ptr<Decoder> random_decoder(const DecoderSpec& spec, at::Scal
     const bool norm = item.value().dim() == 1 && item.key().find("norm.weight") != std::string::npos;
     const bool table = item.key().find("embed") != std::string::npos;
     if (item.value().dim() == 1) {
-      item.value().copy_(normal * 0.3 + (norm ? 1.0 : 0.0));
+      item.value().copy_(normal * 0.3 + (norm ? 1.0 - spec.norm_offset : 0.0));
     } else {
       item.value().copy_(table ? normal : normal / std::sqrt(static_cast<double>(item.value().size(1))));
     }

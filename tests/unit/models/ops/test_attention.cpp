@@ -15,27 +15,29 @@ std::vector<Stretch> stretches(const std::vector<std::pair<int, int>>& spans) {
   return result;
 }
 
-// Softmax over all pairs with a mask of "same document and not later".
-at::Tensor plain_attention(const Tensors& t, const std::vector<Stretch>& documents, double scale) {
+// Softmax over all pairs with a mask of "same document, not later, not before the window".
+at::Tensor plain_attention(const Tensors& t, const std::vector<Stretch>& documents, const AttentionRule& rule) {
   const std::int64_t rows = t[0].size(0), group = t[0].size(1) / t[1].size(1);
   at::Tensor allowed = at::zeros({rows, rows}, at::kBool), used = at::zeros({rows}, at::kDouble);
   for (const Stretch& d : documents) {
     allowed.narrow(0, d.begin, d.length).narrow(1, d.begin, d.length).copy_(at::ones({d.length, d.length}, at::kBool).tril());
     used.narrow(0, d.begin, d.length).fill_(1);
   }
+  if (rule.window > 0) allowed = allowed.logical_and(at::ones({rows, rows}, at::kBool).triu(1 - rule.window));
   const at::Tensor k = t[1].repeat_interleave(group, 1), v = t[2].repeat_interleave(group, 1);
-  const at::Tensor scores = at::einsum("qhd,khd->hqk", {t[0], k}) * scale;
+  at::Tensor scores = at::einsum("qhd,khd->hqk", {t[0], k}) * rule.scale;
+  if (rule.softcap > 0) scores = at::tanh(scores / rule.softcap) * rule.softcap;
   const at::Tensor weights = at::softmax(scores.masked_fill(~allowed, -1e30), -1);
   return at::einsum("hqk,khd->qhd", {weights, v}) * used.view({rows, 1, 1});
 }
 
 void check(std::int64_t rows, std::int64_t length, std::int64_t heads, std::int64_t kv, std::int64_t size,
-           const std::vector<Stretch>& documents) {
-  const double scale = 1 / std::sqrt(static_cast<double>(size));
+           const std::vector<Stretch>& documents, AttentionRule rule = {}) {
+  rule.scale = 1 / std::sqrt(static_cast<double>(size));
   const std::int64_t n = rows * length;
   compare_both_types(
-      "attention", [&](const Tensors& t) { return Tensors{document_attention(t[0], t[1], t[2], documents, rows, length, scale)}; },
-      [&](const Tensors& t) { return Tensors{plain_attention(t, documents, scale)}; },
+      "attention", [&](const Tensors& t) { return Tensors{document_attention(t[0], t[1], t[2], documents, rows, length, rule)}; },
+      [&](const Tensors& t) { return Tensors{plain_attention(t, documents, rule)}; },
       {2 * at::randn({n, heads, size}), 2 * at::randn({n, kv, size}), at::randn({n, kv, size})});
 }
 
@@ -55,7 +57,7 @@ TEST_CASE("attention never crosses documents and leaves padding 0", "[ops]") {
   check(2, 64, 4, 2, 32, stretches({{0, 10}, {10, 33}, {43, 21}, {64, 1}, {65, 40}}));
   check(1, 200, 2, 2, 64, stretches({{0, 65}, {65, 64}, {129, 7}}));
   const at::Tensor x = at::randn({8, 1, 32});
-  const at::Tensor y = document_attention(x, x, x, stretches({{0, 5}}), 1, 8, 1.0);
+  const at::Tensor y = document_attention(x, x, x, stretches({{0, 5}}), 1, 8, {1.0});
   CHECK(y.narrow(0, 5, 3).eq(0).all().item<bool>());
 }
 
@@ -65,7 +67,7 @@ TEST_CASE("a document's attention has the same bits whatever lies around it", "[
     const at::Tensor q = at::randn({96, 2, 64}).to(type), k = at::randn({96, 2, 64}).to(type), v = at::randn({96, 2, 64}).to(type);
     const auto run = [&](const at::Tensor& qq, const at::Tensor& kk, const at::Tensor& vv, const std::vector<Stretch>& documents) {
       const Tensors in = leaves({qq, kk, vv}, type);
-      const at::Tensor y = document_attention(in[0], in[1], in[2], documents, 1, qq.size(0), 0.125);
+      const at::Tensor y = document_attention(in[0], in[1], in[2], documents, 1, qq.size(0), {0.125});
       Tensors result = torch::autograd::grad({y}, in, {v.narrow(0, 0, 1).expand({qq.size(0), 2, 64}).contiguous()});
       result.push_back(y.detach());
       return result;
@@ -94,18 +96,59 @@ TEST_CASE("attention reads strided projections and repeats its bits with any thr
   std::vector<at::Tensor> results;
   for (const int threads : {1, 2, 3}) {
     at::set_num_threads(threads);
-    results.push_back(document_attention(part(0), part(1), part(2), documents, 1, 150, 0.125));
+    results.push_back(document_attention(part(0), part(1), part(2), documents, 1, 150, {0.125}));
   }
   at::set_num_threads(before);
-  results.push_back(document_attention(part(0).contiguous(), part(1).contiguous(), part(2).contiguous(), documents, 1, 150, 0.125));
+  results.push_back(document_attention(part(0).contiguous(), part(1).contiguous(), part(2).contiguous(), documents, 1, 150, {0.125}));
   for (const at::Tensor& result : results) CHECK(at::equal(result, results[0]));
-  CHECK_THROWS_AS(document_attention(part(0), part(1), part(2), stretches({{100, 51}}), 1, 150, 1.0), Error);
+  CHECK_THROWS_AS(document_attention(part(0), part(1), part(2), stretches({{100, 51}}), 1, 150, {1.0}), Error);
 }
 
 TEST_CASE("attention survives scores of any size", "[ops]") {
   const at::Tensor big = (1e3 * at::randn({70, 1, 64})).to(at::kBFloat16);
   const at::Tensor x = big.clone().set_requires_grad(true);
-  const at::Tensor y = document_attention(x, big, big, stretches({{0, 70}}), 1, 70, 1.0);
+  const at::Tensor y = document_attention(x, big, big, stretches({{0, 70}}), 1, 70, {1.0});
   CHECK(at::isfinite(y).all().item<bool>());
   CHECK(at::isfinite(torch::autograd::grad({y.sum()}, {x})[0]).all().item<bool>());
+}
+
+TEST_CASE("attention over a window equals its mask, whatever the window and the blocks", "[ops]") {
+  at::manual_seed(11);
+  for (const std::int64_t window : {2, 7, 31, 32, 33, 64, 65, 100, 299, 300, 1000})
+    check(1, 300, 2, 1, 32, stretches({{0, 300}}), {.window = window});
+  for (const std::int64_t window : {3, 40, 70})
+    check(2, 100, 4, 2, 24, stretches({{0, 10}, {10, 90}, {100, 65}, {165, 30}}), {.window = window});
+}
+
+TEST_CASE("capped scores, with a window and without", "[ops]") {
+  at::manual_seed(12);
+  for (const double softcap : {0.5, 2.0, 50.0})
+    for (const std::int64_t window : {0, 2, 20, 33}) {
+      check(1, 97, 4, 2, 32, stretches({{0, 97}}), {.window = window, .softcap = softcap});
+      check(2, 40, 2, 2, 16, stretches({{0, 17}, {17, 20}, {40, 40}}), {.window = window, .softcap = softcap});
+    }
+}
+
+TEST_CASE("a window of one gives the values themselves", "[ops]") {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor v = at::randn({70, 2, 32}).to(type), q = at::randn({70, 2, 32}).to(type);
+    CHECK(at::equal(document_attention(q, q, v, stretches({{0, 70}}), 1, 70, {.scale = 1, .window = 1}), v));
+  }
+  const at::Tensor x = at::randn({4, 1, 8});
+  CHECK_THROWS_AS(document_attention(x, x, x, stretches({{0, 4}}), 1, 4, {.scale = 1, .window = -1}), Error);
+}
+
+TEST_CASE("what a window does not reach is not read", "[ops]") {
+  at::manual_seed(13);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    at::Tensor x = at::randn({200, 1, 32}).to(type);
+    const AttentionRule rule{.scale = 0.2, .window = 10, .softcap = 5};
+    const at::Tensor before = document_attention(x, x, x, stretches({{0, 200}}), 1, 200, rule);
+    x = x.clone();
+    x.narrow(0, 100, 1).fill_(50);
+    const at::Tensor changed = document_attention(x, x, x, stretches({{0, 200}}), 1, 200, rule).ne(before).flatten(1).any(1);
+    CHECK_FALSE(changed.narrow(0, 0, 100).any().item<bool>());
+    CHECK(changed.narrow(0, 100, 10).all().item<bool>());
+    CHECK_FALSE(changed.narrow(0, 110, 90).any().item<bool>());
+  }
 }

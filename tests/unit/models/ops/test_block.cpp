@@ -28,6 +28,23 @@ TEST_CASE("rms_norm equals its formula in double precision", "[ops]") {
   }
 }
 
+TEST_CASE("an offset is added to the weight, before it is rounded", "[ops]") {
+  at::manual_seed(4);
+  for (const std::int64_t channels : {7, 64, 65}) {
+    const Tensors values{at::randint(-20, 20, {130, channels}).to(at::kFloat) / 4, 0.01 * at::randn({channels})};
+    compare_both_types(
+        "rms_norm with an offset", [](const Tensors& t) { return Tensors{rms_norm(t[0], t[1], 1e-5, 1)}; },
+        [](const Tensors& t) { return Tensors{plain_rms_norm(t[0], 1 + t[1], 1e-5)}; }, values);
+    compare_both_types(
+        "add_rms_norm with an offset", [](const Tensors& t) { return Tensors{add_rms_norm(t[0], t[0], t[1], 1e-5, 1).second}; },
+        [](const Tensors& t) { return Tensors{plain_rms_norm(t[0] + t[0], 1 + t[1], 1e-5)}; }, values);
+  }
+  // In bf16 1 + 0.003 would be 1: the sum is fp32.
+  const at::Tensor x = at::randn({64, 64}).to(at::kBFloat16), weight = at::full({64}, 0.003, at::kBFloat16);
+  const at::Tensor y = rms_norm(x, weight, 0.0, 1).to(at::kDouble), plain = plain_rms_norm(x.to(at::kDouble), at::ones({64}), 0.0);
+  CHECK((y * plain).sum().item<double>() / plain.square().sum().item<double>() == Approx(1.00299).margin(2e-4));
+}
+
 TEST_CASE("rms_norm by hand", "[ops]") {
   const at::Tensor y = rms_norm(at::tensor({3.0F, 4.0F}).view({1, 2}), at::tensor({1.0F, 2.0F}), 0.0);
   CHECK(y[0][0].item<double>() == Approx(3 / std::sqrt(12.5)));

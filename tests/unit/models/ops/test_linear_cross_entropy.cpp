@@ -47,6 +47,22 @@ TEST_CASE("ignored targets count nothing", "[ops]") {
   CHECK(linear_cross_entropy(at::randn({0, 8}), weight, at::zeros({0}, at::kInt)).item<float>() == 0);
 }
 
+TEST_CASE("capped logits, their losses and gradients", "[ops]") {
+  at::manual_seed(12);
+  const at::Tensor targets = at::randint(60, {300});
+  for (const double cap : {0.7, 3.0, 30.0}) {
+    const auto reference = [&](const Tensors& t) {
+      const at::Tensor logits = at::tanh(at::mm(t[0], t[1].t()) / cap) * cap;
+      return Tensors{at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum)};
+    };
+    const Tensors values{2 * at::randn({300, 24}), at::randn({60, 24}) / 5};
+    compare_both_types(
+        "capped", [&](const Tensors& t) { return Tensors{linear_cross_entropy(t[0], t[1], targets, cap)}; }, reference, values);
+    const double sum = linear_token_losses(values[0], values[1], targets, cap).sum().item<double>();
+    CHECK(sum == Approx(reference(values)[0].item<double>()).epsilon(1e-5));
+  }
+}
+
 TEST_CASE("equal logits cost log V", "[ops]") {
   const at::Tensor loss = linear_cross_entropy(at::zeros({3, 4}), at::randn({10, 4}), at::tensor({1, 2, 3}));
   CHECK(loss.item<double>() == Approx(3 * std::log(10.0)));
