@@ -13,8 +13,8 @@
 namespace lathe {
 
 struct TemplateLimits {
-  std::uint64_t steps = 30'000'000;                // expressions evaluated, and parts of values visited
-  std::uint64_t bytes = std::uint64_t{512} << 20;  // of all texts and lists made on the way
+  std::uint64_t steps = 10'000'000;                // expressions evaluated, and parts of values visited
+  std::uint64_t bytes = std::uint64_t{256} << 20;  // of all texts and lists made on the way
   int depth = 600;                                 // nested evaluation, macro calls included
 };
 

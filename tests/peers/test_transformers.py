@@ -103,6 +103,13 @@ class Transformers(Case):
             self.assertEqual(ours["tokens"], count)
             self.assertAlmostEqual(ours["loss"], loss / count, delta=1e-4)
 
+    def test_chat_templates_give_the_same_text_ranges_and_ids(self):
+        here = Path(__file__).resolve().parent
+        result = subprocess.run([sys.executable, here / "check_templates.py", LATHE.parent / "tests" / "render_chat", "--count", "150"],
+                                capture_output=True, text=True, timeout=500)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertGreaterEqual(result.stdout.count("\nok "), 6)
+
     def test_shards_are_plain_hdf5(self):
         prepared = json.loads(self.lathe("prepare", self.recipe("run"), "--json")[0])
         tokenizer = AutoTokenizer.from_pretrained(prepared["tokenizer"])
