@@ -44,7 +44,7 @@ def texts(extra):
 
 def ours(lathe, tokenizer, batch):
     lines = "".join(json.dumps({"text": text}) + "\n" for text in batch)
-    run = subprocess.run([lathe, "tokenize", "--tokenizer", str(tokenizer), "--json"], input=lines.encode(),
+    run = subprocess.run([lathe, "tokenize", "--tokenizer", str(tokenizer), "--lines"], input=lines.encode(),
                          stdout=subprocess.PIPE, check=True)
     return [json.loads(line)["ids"] for line in run.stdout.split(b"\n") if line.strip()]
 
