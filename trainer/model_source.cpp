@@ -106,6 +106,13 @@ ModelSource resolve_model(const std::string& model) {
   fail("'", path, "' is no model: neither run.json (a run) nor config.json (a Hugging Face folder) is in it");
 }
 
+PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) {
+  if (recipe.model.path.empty()) return prepare_data(recipe, progress);
+  Recipe found = recipe;
+  found.model.path = resolve_model(recipe.model.path).folder;
+  return prepare_data(found, progress);
+}
+
 AdaptedModel load_adapted(const ModelSource& source) {
   const PeftAdapter settings = read_peft_config(source.folder);
   require(!settings.base.empty(), source.folder, "/", kPeftConfig, ": base_model_name_or_path is empty; name the base there");

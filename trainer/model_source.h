@@ -5,6 +5,7 @@
 
 #include "checkpoints/bundle/bundle.h"
 #include "checkpoints/formats/peft.h"
+#include "data/shards/prepare.h"
 
 namespace lathe {
 
@@ -16,6 +17,9 @@ struct ModelSource {
 };
 
 ModelSource resolve_model(const std::string& model);
+// prepare_data with the recipe's base found first: a run's checkpoint, a folder, a cached Hub id.
+PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress = {});
+
 // An adapter folder (a tuned run's checkpoint, or one that PEFT wrote) gives its base with the adapter merged in fp32.
 Bundle load_model(const ModelSource& source);
 

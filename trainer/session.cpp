@@ -24,9 +24,9 @@ PreparedData prepare_on_all_ranks(const Recipe& recipe, Ranks& ranks, const std:
     last_phase = phase;
   };
   PreparedData data;
-  if (ranks.leader()) data = prepare_data(recipe, progress);
+  if (ranks.leader()) data = prepare_for(recipe, progress);
   ranks.barrier();
-  if (!ranks.leader()) data = prepare_data(recipe);
+  if (!ranks.leader()) data = prepare_for(recipe);
   return data;
 }
 
@@ -165,6 +165,12 @@ RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, st
   return length;
 }
 
+void choose_tuning_length(TrainSection& train, std::uint64_t rows) {
+  if (train.max_steps || train.epochs || train.max_tokens || train.max_minutes) return;
+  const double updates = 100, per_epoch = static_cast<double>(rows) / static_cast<double>(train.global_batch_size);
+  train.epochs = std::clamp(std::round(updates / per_epoch), 3.0, 15.0);
+}
+
 std::int64_t choose_micro_batch(const Recipe& recipe, int world_size) {
   const std::int64_t global = recipe.train.global_batch_size;
   if (global % world_size != 0)
@@ -203,7 +209,10 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
   LoaderOptions loader_options;
   loader_options.sequence_length = session.recipe().data.sequence_length;
   loader_options.seed = static_cast<std::uint64_t>(session.recipe().train.seed);
+  loader_options.padding = session.recipe().task == "pretrain";
   session.loader = std::make_unique<Loader>(session.data.train, loader_options);
+  TrainSection& train = session.loaded.recipe.train;
+  if (session.recipe().task == "sft") choose_tuning_length(train, session.loader->rows_per_epoch());
   const RunLength length = run_length(session.recipe().train, session.loader->rows_per_epoch(),
                                       session.loader->tokens_per_epoch());
   session.total_steps = length.steps;

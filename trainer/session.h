@@ -54,6 +54,9 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
 struct RunLength { std::int64_t steps = 0; std::uint64_t rows = 0; };
 RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, std::uint64_t tokens_per_epoch);
 
+// Tuning without an end of its own: about 100 optimizer updates, at least 3 and at most 15 epochs.
+void choose_tuning_length(TrainSection& train, std::uint64_t rows);
+
 // Largest divisor of the rows a rank gets in a step whose tokens stay within 8192.
 std::int64_t choose_micro_batch(const Recipe& recipe, int world_size);
 

@@ -116,8 +116,17 @@ class TrainingLoop {
     report_step(loss, norm, step.learning_rate_scale, sums.tokens / seconds, spike);
     if (spike) handle_spike(loss, norm);
     s_.state.norm_window = watch_.window();
-    if (due(s_.recipe().evaluate.every)) evaluate();
+    if (due(evaluate_every())) evaluate();
     if (due(s_.recipe().checkpoint.every) && s_.state.step < s_.total_steps) save();
+  }
+
+  bool tuning() const { return s_.data.tuning != nullptr; }
+
+  // Tuning evaluates once an epoch unless told otherwise.
+  std::int64_t evaluate_every() const {
+    const std::int64_t every = s_.recipe().evaluate.every, batch = s_.recipe().train.global_batch_size;
+    if (every > 0 || !tuning()) return every;
+    return std::max<std::int64_t>(1, (static_cast<std::int64_t>(s_.loader->rows_per_epoch()) + batch - 1) / batch);
   }
 
   bool due(std::int64_t every) const { return every > 0 && s_.state.step % every == 0; }
@@ -161,7 +170,8 @@ class TrainingLoop {
     const Clock::time_point start = Clock::now();
     for (std::size_t index = 0; index < s_.data.validation.size(); ++index) {
       EvaluationMetrics metrics =
-          evaluate_set(*s_.model, {&s_.data.validation[index], what.length, s_.micro_batch_size, what.max_rows}, *s_.ranks);
+          evaluate_set(*s_.model, {&s_.data.validation[index], what.length, s_.micro_batch_size, what.max_rows, tuning()},
+                       *s_.ranks);
       metrics.step = s_.state.step;
       // Before the first step a model from scratch writes noise: nothing to see, and the user waits for it.
       const bool noise = s_.state.step == 0 && s_.recipe().model.path.empty();
@@ -172,7 +182,7 @@ class TrainingLoop {
                            " bits per byte"));
       if (index == 0) remember(metrics);
     }
-    const std::int64_t every = s_.recipe().evaluate.every;
+    const std::int64_t every = evaluate_every();
     const std::int64_t left = every > 0 ? (s_.total_steps - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
     progress_.set_remaining_overhead(static_cast<double>(left) * seconds_since(start));
   }

@@ -16,7 +16,7 @@ struct OpenShards {
 };
 
 // (B, T) with B = rows.size(); T >= every shard's sequence_length. With T = 0 the rows stand one after the other
-// without padding: B = 1, T their tokens.
+// without padding between them: B = 1, T their tokens rounded up to a multiple of 64.
 Batch assemble_batch(const OpenShards& set, std::span<const RowPlace> rows, std::int64_t length);
 
 }  // namespace lathe

@@ -1,10 +1,12 @@
 #include "data/shards/prepare.h"
 
 #include "data/shards/preparation.h"
+#include "data/shards/prepare_examples.h"
 
 namespace lathe {
 
 PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress) {
+  if (recipe.task == "sft") return prepare_examples(recipe, progress);
   return prepare_data_with(recipe, progress,
                            {.load_tokenizer = load_tokenizer, .train_tokenizer = train_tokenizer});
 }

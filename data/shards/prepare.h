@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "data/shards/shard.h"
+#include "data/sources/examples.h"
+#include "data/templates/render_example.h"
 #include "data/tokenizers/tokenizer.h"
 #include "recipes/schema/recipe.h"
 
@@ -20,6 +22,16 @@ struct PreparedSet {
   TokenLedger ledger;
 };
 
+// What tuning keeps beside its shards, for previews, generated answers and reports.
+struct TuningData {
+  ChatFormat format;
+  std::vector<ExampleFile> files;
+  std::vector<std::string> notes;
+  std::size_t read = 0;
+  std::vector<Example> train;                    // in the order of the shard's documents
+  std::vector<std::vector<Example>> validation;  // parallel to PreparedData::validation
+};
+
 struct PreparedData {
   std::string directory;            // content-addressed folder in the cache
   std::string tokenizer_path;       // folder with tokenizer.json
@@ -28,6 +40,7 @@ struct PreparedData {
   std::vector<PreparedSet> validation;  // empty when none is asked
   std::string data_sha256;          // of names, sizes and contents
   bool was_ready = false;           // everything was there already
+  std::shared_ptr<const TuningData> tuning;   // null when pretraining
 };
 
 using PrepareProgress = std::function<void(const std::string& phase, double fraction)>;

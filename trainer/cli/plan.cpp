@@ -3,6 +3,7 @@
 
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/model_source.h"
 #include "trainer/machine.h"
 #include "trainer/plan/plan.h"
 #include "trainer/report/metrics.h"
@@ -22,7 +23,7 @@ struct Arguments {
 ExitCode plan_command(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
   const Recipe& recipe = loaded.recipe;
-  const PreparedData data = prepare_data(recipe, [](const std::string&, double) {});
+  const PreparedData data = prepare_for(recipe, [](const std::string&, double) {});
   const ModelPlan model = plan_model(recipe, *data.tokenizer);
   const std::int64_t micro = choose_micro_batch(recipe, arguments.processes);
   const Plan plan = make_plan(model.spec, plan_settings(recipe, resolve_precision(recipe.train.precision), micro, arguments.processes));

@@ -9,6 +9,7 @@
 #include "data/pipeline/loader.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/model_source.h"
 #include "trainer/session.h"
 
 namespace lathe {
@@ -30,7 +31,7 @@ std::string ids_text(const Tokenizer& tokenizer, const Batch& batch, const Stret
 ExitCode preview(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
   const Recipe& recipe = loaded.recipe;
-  const PreparedData data = prepare_data(recipe);
+  const PreparedData data = prepare_for(recipe);
   LoaderOptions options;
   options.sequence_length = recipe.data.sequence_length;
   options.seed = static_cast<std::uint64_t>(recipe.train.seed);

@@ -36,6 +36,10 @@ const char* reason_text(StopReason reason) {
 void say_before_start(const Context& context, const Session& session) {
   const TokenLedger& ledger = session.data.train.ledger;
   const Recipe& recipe = session.recipe();
+  if (session.data.tuning) {
+    for (const ExampleFile& file : session.data.tuning->files) context.log(describe(file));
+    for (const std::string& note : session.data.tuning->notes) context.log("note: " + note);
+  }
   const Plan plan = make_plan(session.plan.spec, plan_settings(recipe, session.precision, session.micro_batch_size, session.ranks->info().world_size));
   context.log(cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
                   " dropped, ", format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ",

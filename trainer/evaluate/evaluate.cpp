@@ -39,6 +39,7 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
   LoaderOptions options;
   options.sequence_length = evaluation.sequence_length;
   options.shuffle = false;
+  options.padding = !evaluation.tuning;
   Loader loader(*evaluation.set, options);
   std::uint64_t rows = loader.rows_per_epoch();
   if (evaluation.max_rows > 0) rows = std::min(rows, static_cast<std::uint64_t>(evaluation.max_rows));
@@ -60,7 +61,7 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
   metrics.perplexity = std::exp(metrics.loss);
   metrics.tokens = static_cast<std::int64_t>(sums[1]);
   const double share = sums[1] / static_cast<double>(std::max<std::uint64_t>(1, loader.tokens_per_epoch()));
-  const double first_tokens = static_cast<double>(evaluation.set->ledger.documents_kept) * share;
+  const double first_tokens = evaluation.tuning ? 0 : static_cast<double>(evaluation.set->ledger.documents_kept) * share;
   const double nats = sums[0] + first_tokens * std::log(static_cast<double>(decoder.spec().vocab_size));
   metrics.bits_per_byte = nats / std::log(2.0) / (static_cast<double>(evaluation.set->bytes) * share);
   metrics.seconds = seconds_since(start);

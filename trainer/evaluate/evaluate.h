@@ -12,6 +12,7 @@ namespace lathe {
 struct SetEvaluation {
   const PreparedSet* set = nullptr;
   std::int64_t sequence_length = 512, micro_batch_size = 8, max_rows = 0;
+  bool tuning = false;   // rows without padding; only supervised text is charged, first tokens are given
 };
 
 // Sum over all target tokens divided by their count. bits_per_byte charges every byte: a document's first token, which

@@ -1,0 +1,236 @@
+#include "data/shards/prepare_examples.h"
+
+#include <filesystem>
+
+#include "data/io/hash.h"
+#include "data/io/threads.h"
+#include "data/shards/cache.h"
+#include "data/shards/layout.h"
+#include "data/shards/manifest.h"
+#include "data/shards/writer.h"
+#include "data/sources/example_split.h"
+#include "data/templates/template_folder.h"
+
+namespace lathe {
+namespace {
+
+namespace filesystem = std::filesystem;
+constexpr std::size_t kNameDigits = 24;
+
+struct RenderedSet {
+  std::string name;
+  std::vector<Example> examples;    // those that are kept
+  std::vector<TokenExample> tokens;
+  TokenLedger ledger;
+};
+
+ColumnMap column_map(const ColumnsSection& columns) {
+  ColumnMap map;
+  const auto add = [&](const char* role, const std::string& column) {
+    if (!column.empty()) map.emplace_back(role, column);
+  };
+  add("prompt", columns.prompt);
+  add("completion", columns.completion);
+  add("input", columns.input);
+  add("system", columns.system);
+  add("messages", columns.messages);
+  add("tools", columns.tools);
+  add("text", columns.text);
+  return map;
+}
+
+std::uint64_t supervised_bytes(const TokenExample& example) {
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < example.ids.size(); ++i) bytes += example.supervised[i] != 0 ? example.pieces[i].size() : 0;
+  return bytes;
+}
+
+class ExamplePreparation {
+ public:
+  ExamplePreparation(const Recipe& recipe, const PrepareProgress& progress)
+      : recipe_(recipe), progress_(progress), cache_(cache_directory(recipe)) {}
+
+  PreparedData run() {
+    load_tokenizer_and_template();
+    read_sets();
+    for (RenderedSet& set : sets_) render(set);
+    PreparedData data;
+    data.tuning = tuning_;
+    data.tokenizer = tokenizer_;
+    publish(data);
+    return data;
+  }
+
+ private:
+  void load_tokenizer_and_template() {
+    const std::string folder = recipe_.tokenizer.path.empty() ? recipe_.model.path : recipe_.tokenizer.path;
+    require(!folder.empty(), "tuning needs a base: model.path");
+    tokenizer_ = load_tokenizer(folder);
+    tuning_ = std::make_shared<TuningData>();
+    tuning_->format = read_chat_format(folder);
+  }
+
+  void read_sets() {
+    const DataSection& data = recipe_.data;
+    if (progress_) progress_("reading", 0);
+    ExampleSet all = read_recipe_examples(data, data.train);
+    require(!all.examples.empty(), "data.train: no example is in it");
+    tuning_->files = all.files;
+    tuning_->notes = all.notes;
+    tuning_->read = all.examples.size();
+    sets_.push_back({"train", {}, {}, {}});
+    if (data.validation.share > 0) {
+      const ExampleSplit split = hold_out(all.examples, data.validation.share, static_cast<std::uint64_t>(recipe_.train.seed));
+      sets_.push_back({"validation", {}, {}, {}});
+      for (std::size_t i = 0; i < all.examples.size(); ++i)
+        sets_[split.held[i] ? 1 : 0].examples.push_back(std::move(all.examples[i]));
+      return;
+    }
+    sets_[0].examples = std::move(all.examples);
+    for (const SourceSection& section : data.validation.sets) {
+      const std::string name = data.validation.sets.size() == 1 ? "validation" : section.name;
+      sets_.push_back({name, read_recipe_examples(data, {section}).examples, {}, {}});
+      require(!sets_.back().examples.empty(), "data.validation: no example is in ", section.path);
+    }
+  }
+
+  // Renders in parallel, then decides what is kept in the order of the file.
+  void render(RenderedSet& set) {
+    if (progress_) progress_("tokenising " + set.name, 0);
+    const LossOn loss_on = parse_loss_on(recipe_.data.loss_on);
+    std::vector<TokenExample> rendered(set.examples.size());
+    parallel_for(set.examples.size(), static_cast<int>(recipe_.data.workers), [&](std::size_t i) {
+      rendered[i] = render_example(set.examples[i], *tokenizer_, tuning_->format, loss_on);
+    });
+    std::vector<Example> kept;
+    for (std::size_t i = 0; i < rendered.size(); ++i) {
+      set.ledger.documents_read += 1;
+      set.ledger.tokens_read += rendered[i].ids.size();
+      if (!fit(rendered[i], set.examples[i], set.ledger)) continue;
+      set.ledger.documents_kept += 1;
+      set.ledger.bytes_read += supervised_bytes(rendered[i]);
+      set.ledger.bytes_kept += supervised_bytes(rendered[i]);
+      kept.push_back(std::move(set.examples[i]));
+      set.tokens.push_back(std::move(rendered[i]));
+    }
+    require(!kept.empty(), "data: nothing remains of the ", set.name, " set: every example is longer than data.sequence_length ",
+            recipe_.data.sequence_length);
+    set.examples = std::move(kept);
+  }
+
+  // Applies `overlength`; false when the example is left out.
+  bool fit(TokenExample& tokens, const Example& example, TokenLedger& ledger) const {
+    const auto most = static_cast<std::size_t>(recipe_.data.sequence_length) + 1;
+    if (tokens.ids.size() <= most) return true;
+    const std::string& rule = recipe_.data.overlength;
+    if (rule == "drop") {
+      ledger.documents_dropped += 1;
+      ledger.tokens_dropped += tokens.ids.size();
+      return false;
+    }
+    if (rule == "truncate") {
+      ledger.tokens_truncated += tokens.ids.size() - most;
+      tokens.ids.resize(most);
+      tokens.supervised.resize(most);
+      tokens.pieces.resize(most);
+      for (std::size_t i = 1; i < most; ++i) {
+        if (tokens.supervised[i] != 0) return true;
+      }
+      fail(example.origin, ": cut to data.sequence_length ", recipe_.data.sequence_length,
+           " tokens nothing of the answer remains; raise it or choose data.overlength: drop");
+    }
+    fail(example.origin, ": ", tokens.ids.size() - 1, " tokens do not fit data.sequence_length ",
+         recipe_.data.sequence_length, "; raise it, or choose data.overlength: drop or truncate");
+  }
+
+  std::string content_key() const {
+    Sha256 hash;
+    hash.update(cat("examples ", kShardVersion, ' ', recipe_.data.sequence_length, ' ', recipe_.data.packing, ' ',
+                    tokenizer_->fingerprint(), '\n'));
+    for (const RenderedSet& set : sets_) {
+      hash.update(set.name + "\n");
+      for (const TokenExample& example : set.tokens) {
+        hash.update(std::as_bytes(std::span(example.ids)));
+        hash.update(std::as_bytes(std::span(example.supervised)));
+      }
+    }
+    return hash.hex();
+  }
+
+  void publish(PreparedData& data) {
+    FileSystem& files = real_file_system();
+    files.make_directory(cache_);
+    const CacheLock lock(cache_);
+    const std::string tokenizer_folder = "tokenizer-" + tokenizer_->fingerprint().substr(0, kNameDigits);
+    publish_tokenizer(*tokenizer_, cache_ + "/" + tokenizer_folder, files);
+    data.tokenizer_path = cache_ + "/" + tokenizer_folder;
+    data.data_sha256 = content_key();
+    data.directory = cache_ + "/data-" + data.data_sha256.substr(0, kNameDigits);
+    data.was_ready = read_manifest(cache_, data.directory).has_value();
+    if (!data.was_ready) {
+      files.make_directory(data.directory);
+      remove_temporaries(data.directory, files);
+    }
+    Manifest manifest{data.data_sha256, tokenizer_folder, tokenizer_->fingerprint(), {}};
+    for (RenderedSet& set : sets_) {
+      const std::string file = set.name == "train" ? "train-0.h5" : "validation-" + sha256_hex(set.name).substr(0, 8) + ".h5";
+      const std::string path = data.directory + "/" + file;
+      if (!data.was_ready) write_shard(set, path);
+      const TokenShard shard(path, ShardTrust::Own);
+      set.ledger = shard.info().ledger;
+      if (!data.was_ready)
+        manifest.sets.push_back({set.name, {{file, filesystem::file_size(path), sha256_file(path), 0}}, set.ledger});
+      PreparedSet prepared{set.name, {path}, {0.0}, set.ledger.bytes_kept, set.ledger};
+      (set.name == "train" ? tuning_->train : tuning_->validation.emplace_back()) = std::move(set.examples);
+      if (set.name == "train") data.train = std::move(prepared);
+      else data.validation.push_back(std::move(prepared));
+    }
+    if (!data.was_ready) write_manifest(data.directory, manifest, files);
+  }
+
+  void write_shard(const RenderedSet& set, const std::string& path) const {
+    ShardWriter writer(path, tokenizer_->vocab_size());
+    for (const TokenExample& example : set.tokens) writer.add_document(example.ids, 0, example.supervised);
+    const Json settings = {{"loss_on", recipe_.data.loss_on}, {"packing", recipe_.data.packing},
+                           {"overlength", recipe_.data.overlength}};
+    ShardInfo info;
+    info.tokenizer_sha256 = tokenizer_->fingerprint();
+    info.settings = settings;
+    info.ledger = set.ledger;
+    writer.finish(info, {.sequence_length = static_cast<std::uint64_t>(recipe_.data.sequence_length), .packing = recipe_.data.packing});
+  }
+
+  const Recipe& recipe_;
+  const PrepareProgress& progress_;
+  std::string cache_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<TuningData> tuning_;
+  std::vector<RenderedSet> sets_;
+};
+
+}  // namespace
+
+ExampleSet read_recipe_examples(const DataSection& data, const std::vector<SourceSection>& sources) {
+  std::vector<std::string> paths;
+  for (const SourceSection& source : sources) paths.push_back(source.path);
+  return read_examples(paths, {.columns = column_map(data.columns),
+                               .text_template = data.template_.text,
+                               .prompt_template = data.template_.prompt,
+                               .completion_template = data.template_.completion,
+                               .format = data.format,
+                               .encoding = {}});
+}
+
+LossOn parse_loss_on(const std::string& name) {
+  if (name == "assistant") return LossOn::Assistant;
+  if (name == "last_assistant") return LossOn::LastAssistant;
+  if (name == "all") return LossOn::All;
+  require(name == "completion", "data.loss_on: wanted completion, assistant, last_assistant or all, found '", name, "'");
+  return LossOn::Completion;
+}
+
+PreparedData prepare_examples(const Recipe& recipe, const PrepareProgress& progress) {
+  return ExamplePreparation(recipe, progress).run();
+}
+
+}  // namespace lathe
