@@ -10,7 +10,8 @@ namespace {
 
 std::string_view trimmed(std::string_view text) {
   const auto begin = text.find_first_not_of(" \t\r\n");
-  return begin == text.npos ? std::string_view() : text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
+  return begin == text.npos ? std::string_view()
+                            : text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
 double same_label(std::string_view prediction, std::string_view reference) {
@@ -18,10 +19,11 @@ double same_label(std::string_view prediction, std::string_view reference) {
 }
 double valid_json(std::string_view prediction, std::string_view) { return json_valid(prediction); }
 
-void check(std::span<const std::string> predictions, std::span<const std::string> references, std::string_view name) {
+void check(std::span<const std::string> predictions, std::span<const std::string> references,
+           std::string_view name) {
   if (predictions.size() == references.size() && !predictions.empty()) return;
-  fail("metric ", name, ": wanted as many predictions as references and at least one, found ", predictions.size(),
-       " and ", references.size());
+  fail("metric ", name, ": wanted as many predictions as references and at least one, found ",
+       predictions.size(), " and ", references.size());
 }
 
 // Macro F1 over chosen rows; labels become numbers once, since a test asks for it a hundred thousand times.
@@ -85,8 +87,8 @@ double mean(std::span<const double> values) {
 const std::vector<Metric>& metrics() {
   static const std::vector<Metric> all = {
       {"exact_match", "share", "answers equal to the reference, byte for byte", exact_match, true},
-      {"exact_match_normalised", "share", "equal but for case, punctuation, articles and spaces", exact_match_normalised,
-       true},
+      {"exact_match_normalised", "share", "equal but for case, punctuation, articles and spaces",
+       exact_match_normalised, true},
       {"rouge_l", "share", "F1 of the longest common subsequence of words (rouge_score)", rouge_l, true},
       {"chrf", "of 100", "character n-gram F2 (sacrebleu's sentence chrF2)", chrf, true},
       {"accuracy", "share", "labels that are right", same_label, true},

@@ -12,15 +12,15 @@
 namespace lathe {
 
 struct Metric {
-  std::string_view name, unit, says;  // unit: "share" of 1, or "of 100"
+  std::string_view name, unit, says;                                       // unit: "share" of 1, or "of 100"
   double (*one)(std::string_view prediction, std::string_view reference);  // of one example
-  bool mean;                          // the score is the mean of those; false for macro_f1 alone
+  bool mean;  // the score is the mean of those; false for macro_f1 alone
 };
 const std::vector<Metric>& metrics();
 const Metric& find_metric(std::string_view name);  // Error with all names
 
-// scikit-learn's accuracy_score and f1_score(average="macro", zero_division=0) over labels. White space around a label
-// does not count. Lists of one length, not empty.
+// scikit-learn's accuracy_score and f1_score(average="macro", zero_division=0) over labels. White space
+// around a label does not count. Lists of one length, not empty.
 double accuracy(std::span<const std::string> predictions, std::span<const std::string> references);
 double macro_f1(std::span<const std::string> predictions, std::span<const std::string> references);
 
@@ -28,7 +28,7 @@ struct MetricResult {
   std::string name;
   std::vector<double> values;  // one an example; for macro_f1 whether the label is right
   double score = 0;
-  Interval interval;           // 95 %, over resampled examples
+  Interval interval;  // 95 %, over resampled examples
 };
 // Error when the lists differ in length or are empty.
 MetricResult evaluate_metric(std::string_view name, std::span<const std::string> predictions,

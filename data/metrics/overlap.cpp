@@ -9,9 +9,10 @@ namespace lathe {
 namespace {
 
 constexpr std::size_t kMostCharacters = std::size_t{1} << 27;
-constexpr std::uint32_t kSeparator = 0x80000000u;  // + index: a symbol that ends one sequence and occurs nowhere else
+constexpr std::uint32_t kSeparator =
+    0x80000000u;  // + index: a symbol that ends one sequence and occurs nowhere else
 constexpr std::uint32_t kUnknownWord = 0x7FFFFFFFu;
-constexpr std::uint32_t kNone = 0xFFFFFFFFu;       // link of the root
+constexpr std::uint32_t kNone = 0xFFFFFFFFu;  // link of the root
 
 std::vector<std::uint32_t> symbols_of(std::u32string_view text) { return {text.begin(), text.end()}; }
 
@@ -21,7 +22,8 @@ std::size_t SuffixAutomaton::slot(std::uint32_t state, std::uint32_t symbol) con
   std::uint64_t h = (std::uint64_t{state} << 32 | symbol) * 0x9E3779B97F4A7C15ull;
   h ^= h >> 29;
   const std::size_t mask = table_.size() - 1;
-  for (std::size_t at = static_cast<std::size_t>(h * 0xBF58476D1CE4E5B9ull >> 20) & mask;; at = (at + 1) & mask) {
+  for (std::size_t at = static_cast<std::size_t>(h * 0xBF58476D1CE4E5B9ull >> 20) & mask;;
+       at = (at + 1) & mask) {
     const std::uint32_t edge = table_[at];
     if (edge == 0 || (owners_[edge] == state && edges_[edge].symbol == symbol)) return at;
   }
@@ -29,7 +31,8 @@ std::size_t SuffixAutomaton::slot(std::uint32_t state, std::uint32_t symbol) con
 
 void SuffixAutomaton::rehash() {
   table_.assign(std::max<std::size_t>(1024, table_.size() * 2), 0);
-  for (std::uint32_t edge = 1; edge < edges_.size(); ++edge) table_[slot(owners_[edge], edges_[edge].symbol)] = edge;
+  for (std::uint32_t edge = 1; edge < edges_.size(); ++edge)
+    table_[slot(owners_[edge], edges_[edge].symbol)] = edge;
 }
 
 std::uint32_t SuffixAutomaton::find(std::uint32_t state, std::uint32_t symbol) const {
@@ -113,7 +116,8 @@ VerbatimIndex::VerbatimIndex(std::span<const std::string> texts) {
   for (const auto& text : texts) {
     const std::u32string all = lathe::characters(text);
     total += all.size();
-    require(total <= kMostCharacters, "overlap: more than ", kMostCharacters, " characters of training text; give a part");
+    require(total <= kMostCharacters, "overlap: more than ", kMostCharacters,
+            " characters of training text; give a part");
     characters_.add(symbols_of(all));
     words_.add(learn_words(all));
   }
@@ -122,7 +126,8 @@ VerbatimIndex::VerbatimIndex(std::span<const std::string> texts) {
 std::vector<std::uint32_t> VerbatimIndex::learn_words(std::u32string_view text) {
   std::vector<std::uint32_t> ids;
   for (auto& word : split_words(text)) {
-    ids.push_back(vocabulary_.try_emplace(std::move(word), static_cast<std::uint32_t>(vocabulary_.size())).first->second);
+    ids.push_back(vocabulary_.try_emplace(std::move(word), static_cast<std::uint32_t>(vocabulary_.size()))
+                      .first->second);
   }
   return ids;
 }
@@ -140,8 +145,12 @@ Overlap VerbatimIndex::measure(std::string_view answer) const {
   const std::u32string all = lathe::characters(answer);
   const auto words = known_words(all);
   const auto run = characters_.longest_common(symbols_of(all));
-  return {run.length, words_.longest_common(words).length, all.size(), words.size(),
-          to_utf8(std::u32string_view(all).substr(run.begin, run.length)), run.sequence};
+  return {run.length,
+          words_.longest_common(words).length,
+          all.size(),
+          words.size(),
+          to_utf8(std::u32string_view(all).substr(run.begin, run.length)),
+          run.sequence};
 }
 
 }  // namespace lathe

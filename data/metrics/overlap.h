@@ -1,7 +1,7 @@
 #pragma once
-// How much of an answer stands word for word in the training texts: the memorisation meter. A suffix automaton (Blumer et
-// al., 1985) over all of them answers in time linear in the answer; building it is linear in the texts and takes about
-// 100 bytes a character. Thread-safe to ask.
+// How much of an answer stands word for word in the training texts: the memorisation meter. A suffix
+// automaton (Blumer et al., 1985) over all of them answers in time linear in the answer; building it is
+// linear in the texts and takes about 100 bytes a character. Thread-safe to ask.
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -17,8 +17,8 @@ class SuffixAutomaton {
  public:
   void add(std::span<const std::uint32_t> sequence);
   struct Run {
-    std::size_t length = 0;    // of the longest common run, in symbols
-    std::size_t begin = 0;     // where it begins in the query
+    std::size_t length = 0;      // of the longest common run, in symbols
+    std::size_t begin = 0;       // where it begins in the query
     std::uint32_t sequence = 0;  // in which it occurs, the first of them
   };
   Run longest_common(std::span<const std::uint32_t> query) const;
@@ -48,8 +48,8 @@ struct Overlap {
   std::size_t characters = 0;  // of the longest run that occurs in a training text
   std::size_t words = 0;       // of the longest run of whole words, split at white space
   std::size_t answer_characters = 0, answer_words = 0;
-  std::string text;            // the run of characters
-  std::size_t source = 0;      // index of the first training text that holds it
+  std::string text;        // the run of characters
+  std::size_t source = 0;  // index of the first training text that holds it
 };
 
 class VerbatimIndex {

@@ -43,7 +43,8 @@ double exact_share(std::size_t m, const Flip& flip, const Test& test) {
 // The bits of sample `sample`, one a pair.
 class Signs {
  public:
-  Signs(std::uint64_t seed, std::uint64_t sample) : stream_({.seed = seed, .purpose = Purpose::SignFlip, .sample = sample}) {}
+  Signs(std::uint64_t seed, std::uint64_t sample)
+      : stream_({.seed = seed, .purpose = Purpose::SignFlip, .sample = sample}) {}
   bool operator()(std::size_t k) const { return stream_.bits(k / 32) >> (k % 32) & 1; }
 
  private:
@@ -67,16 +68,19 @@ Interval bootstrap_interval(std::size_t count, const Statistic& statistic, std::
 }
 
 Interval bootstrap_interval(std::span<const double> values, std::uint64_t seed) {
-  return bootstrap_interval(values.size(), [&](std::span<const std::uint32_t> rows) {
-    double sum = 0;
-    for (const auto row : rows) sum += values[row];
-    return sum / static_cast<double>(rows.size());
-  }, seed);
+  return bootstrap_interval(
+      values.size(),
+      [&](std::span<const std::uint32_t> rows) {
+        double sum = 0;
+        for (const auto row : rows) sum += values[row];
+        return sum / static_cast<double>(rows.size());
+      },
+      seed);
 }
 
 Comparison compare_paired(std::span<const double> ours, std::span<const double> theirs, std::uint64_t seed) {
-  require(ours.size() == theirs.size() && !ours.empty(), "comparison: wanted two scores of the same examples, found ",
-          ours.size(), " and ", theirs.size());
+  require(ours.size() == theirs.size() && !ours.empty(),
+          "comparison: wanted two scores of the same examples, found ", ours.size(), " and ", theirs.size());
   std::vector<double> differences;  // zeros do not care about their sign
   double sum = 0, scale = 0;
   for (std::size_t i = 0; i < ours.size(); ++i) {
@@ -87,14 +91,20 @@ Comparison compare_paired(std::span<const double> ours, std::span<const double> 
   }
   const double wanted = std::abs(sum) - 1e-9 * scale;  // sums in another order differ in the last bits
   const std::size_t m = differences.size();
-  Comparison result{.difference = sum / static_cast<double>(ours.size()), .p_value = 1, .examples = ours.size(),
-                    .exact = m <= kExact, .verdict = Verdict::NotShown};
+  Comparison result{.difference = sum / static_cast<double>(ours.size()),
+                    .p_value = 1,
+                    .examples = ours.size(),
+                    .exact = m <= kExact,
+                    .verdict = Verdict::NotShown};
   if (result.exact) {
     double current = sum;
-    result.p_value = exact_share(m, [&](std::size_t k) {
-      current -= 2 * differences[k];
-      differences[k] = -differences[k];
-    }, [&] { return std::abs(current) >= wanted; });
+    result.p_value = exact_share(
+        m,
+        [&](std::size_t k) {
+          current -= 2 * differences[k];
+          differences[k] = -differences[k];
+        },
+        [&] { return std::abs(current) >= wanted; });
   } else {
     std::size_t hits = 0;
     for (std::size_t sample = 0; sample < kFlips; ++sample) {
@@ -109,7 +119,8 @@ Comparison compare_paired(std::span<const double> ours, std::span<const double> 
   return result;
 }
 
-Comparison compare_exchanged(const std::vector<bool>& differs, const Statistic& statistic, std::uint64_t seed) {
+Comparison compare_exchanged(const std::vector<bool>& differs, const Statistic& statistic,
+                             std::uint64_t seed) {
   const std::size_t count = differs.size();
   require(count > 0, "comparison: no examples");
   std::vector<std::uint32_t> ours(count), theirs(count);
@@ -119,8 +130,11 @@ Comparison compare_exchanged(const std::vector<bool>& differs, const Statistic& 
   for (std::size_t i = 0; i < count; ++i) {
     if (differs[i]) places.push_back(i);
   }
-  Comparison result{.difference = statistic(ours) - statistic(theirs), .p_value = 1, .examples = count,
-                    .exact = places.size() <= kExact, .verdict = Verdict::NotShown};
+  Comparison result{.difference = statistic(ours) - statistic(theirs),
+                    .p_value = 1,
+                    .examples = count,
+                    .exact = places.size() <= kExact,
+                    .verdict = Verdict::NotShown};
   const double wanted = std::abs(result.difference) - 1e-12;
   const auto flip = [&](std::size_t k) { std::swap(ours[places[k]], theirs[places[k]]); };
   const auto test = [&] { return std::abs(statistic(ours) - statistic(theirs)) >= wanted; };
@@ -146,8 +160,8 @@ std::string describe(const Comparison& comparison) {
   std::snprintf(p, sizeof p, "%.2g", comparison.p_value);
   std::snprintf(difference, sizeof difference, "%+.3g", comparison.difference);
   if (comparison.verdict != Verdict::NotShown) {
-    return cat(comparison.verdict == Verdict::Better ? "better (" : "worse (", difference, ", p = ", p, ", n = ",
-               comparison.examples, ")");
+    return cat(comparison.verdict == Verdict::Better ? "better (" : "worse (", difference, ", p = ", p,
+               ", n = ", comparison.examples, ")");
   }
   const bool hopeless = comparison.examples < 6;  // 2 / 2^5 is above 0.05
   return cat("not shown with n = ", comparison.examples, " (", difference, ", p = ", p,

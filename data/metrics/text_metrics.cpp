@@ -77,7 +77,8 @@ std::u32string without_articles(const std::u32string& text) {
 std::vector<std::u32string> answer_words(std::string_view text) {
   std::u32string kept = lower_case(text);
   std::erase_if(kept, [](char32_t c) {
-    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+           (c >= '{' && c <= '~');
   });
   return split_words(without_articles(kept));
 }
@@ -90,7 +91,9 @@ std::string normalise_answer(std::string_view text) {
   return out;
 }
 
-double exact_match(std::string_view prediction, std::string_view reference) { return prediction == reference; }
+double exact_match(std::string_view prediction, std::string_view reference) {
+  return prediction == reference;
+}
 
 double exact_match_normalised(std::string_view prediction, std::string_view reference) {
   return normalise_answer(prediction) == normalise_answer(reference);

@@ -29,7 +29,8 @@ std::string to_utf8(std::u32string_view text) {
 
 bool is_python_space(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
 }
 
 bool is_python_word(char32_t c) {
@@ -42,7 +43,8 @@ std::u32string lower_case(std::string_view text) {
   std::string lower;
   icu::StringByteSink<std::string> sink(&lower);
   UErrorCode status = U_ZERO_ERROR;
-  icu::CaseMap::utf8ToLower("", 0, {valid.data(), static_cast<std::int32_t>(valid.size())}, sink, nullptr, status);
+  icu::CaseMap::utf8ToLower("", 0, {valid.data(), static_cast<std::int32_t>(valid.size())}, sink, nullptr,
+                            status);
   require(U_SUCCESS(status), "Unicode tables: lower case: ", u_errorName(status));
   return characters(lower);
 }

@@ -10,12 +10,15 @@ struct RoleName {
   std::string_view found, role;
 };
 constexpr RoleName kRoles[] = {
-    {"system", "system"},       {"developer", "developer"},    {"user", "user"},
-    {"human", "user"},          {"assistant", "assistant"},    {"gpt", "assistant"},
-    {"chatgpt", "assistant"},   {"model", "assistant"},        {"bot", "assistant"},
-    {"chatbot", "assistant"},   {"tool", "tool"},              {"observation", "tool"},
-    {"function", "tool"},       {"function_response", "tool"}, {"ipython", "tool"},
-    {"function_call", "call"},  {"tool_call", "call"},
+    {"system", "system"},       {"developer", "developer"},
+    {"user", "user"},           {"human", "user"},
+    {"assistant", "assistant"}, {"gpt", "assistant"},
+    {"chatgpt", "assistant"},   {"model", "assistant"},
+    {"bot", "assistant"},       {"chatbot", "assistant"},
+    {"tool", "tool"},           {"observation", "tool"},
+    {"function", "tool"},       {"function_response", "tool"},
+    {"ipython", "tool"},        {"function_call", "call"},
+    {"tool_call", "call"},
 };
 
 std::string_view role_of(const std::string& found, const std::string& where) {
@@ -24,11 +27,15 @@ std::string_view role_of(const std::string& found, const std::string& where) {
   for (const auto& name : kRoles) {
     if (name.found == lower) return name.role;
   }
-  fail_usage(where, ": role '", found, "': wanted system, user, assistant or tool (human and gpt are read too)");
+  fail_usage(where, ": role '", found,
+             "': wanted system, user, assistant or tool (human and gpt are read too)");
 }
 
 const char* kind_of(const Json& value) {
-  return value.is_null() ? "null" : value.is_array() ? "a list" : value.is_object() ? "an object" : value.type_name();
+  return value.is_null()     ? "null"
+         : value.is_array()  ? "a list"
+         : value.is_object() ? "an object"
+                             : value.type_name();
 }
 
 // One content of blocks: [{type: text, text}] (OpenAI) or [{text}] (Bedrock).
@@ -39,7 +46,8 @@ std::string text_of_blocks(const Json& blocks, const std::string& where) {
     if (!is_text) {
       const std::string type = block.is_object() && block.contains("type") && block["type"].is_string()
                                    ? block["type"].get<std::string>()
-                                   : block.is_object() && !block.empty() ? block.begin().key() : kind_of(block);
+                               : block.is_object() && !block.empty() ? block.begin().key()
+                                                                     : kind_of(block);
       fail_usage(where, ": content: wanted text blocks only, found '", type, "'; this trainer reads texts");
     }
     text += block["text"].get_ref<const std::string&>();
@@ -57,7 +65,8 @@ Json call_of(const std::string& text, const std::string& where) {
   Json calls = Json::array();
   for (auto& one : call.is_array() ? call : Json::array({call})) {
     if (!one.is_object() || !one.contains("name")) {
-      fail_usage(where, ": function_call: wanted JSON {\"name\": ..., \"arguments\": {...}}, found ", kind_of(one));
+      fail_usage(where, ": function_call: wanted JSON {\"name\": ..., \"arguments\": {...}}, found ",
+                 kind_of(one));
     }
     calls.push_back({{"type", "function"}, {"function", one}});
   }
@@ -83,9 +92,11 @@ Json read_message(const Json& found, const std::string& where) {
   }
   const std::string_view role = role_of(message["role"].get<std::string>(), where);
   message["role"] = role == "call" ? "assistant" : std::string(role);
-  const bool calls = message.contains("tool_calls") && message["tool_calls"].is_array() && !message["tool_calls"].empty();
+  const bool calls =
+      message.contains("tool_calls") && message["tool_calls"].is_array() && !message["tool_calls"].empty();
   if (!message.contains("content") || message["content"].is_null()) {
-    if (!calls) fail_usage(where, ": wanted 'content' as text, found ", message.contains("content") ? "null" : "none");
+    if (!calls)
+      fail_usage(where, ": wanted 'content' as text, found ", message.contains("content") ? "null" : "none");
     message["content"] = "";
     return message;
   }
@@ -103,7 +114,8 @@ Json read_message(const Json& found, const std::string& where) {
 
 Json read_messages(const Json& list, const std::string& where) {
   if (!list.is_array()) fail_usage(where, ": wanted a list of {role, content}, found ", kind_of(list));
-  if (list.empty()) fail_usage(where, ": the list of messages is empty; wanted at least a user's and an assistant's");
+  if (list.empty())
+    fail_usage(where, ": the list of messages is empty; wanted at least a user's and an assistant's");
   Json messages = Json::array();
   bool answered = false;
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -127,9 +139,11 @@ Json read_tools(const Json& value, const std::string& where) {
     tools = parse_json(text, where + ": 'tools'");
   }
   if (tools.is_null() || (tools.is_array() && tools.empty())) return nullptr;
-  if (!tools.is_array()) fail_usage(where, ": 'tools': wanted a list of function schemas, found ", kind_of(tools));
+  if (!tools.is_array())
+    fail_usage(where, ": 'tools': wanted a list of function schemas, found ", kind_of(tools));
   for (auto& tool : tools) {
-    if (!tool.is_object()) fail_usage(where, ": 'tools': wanted {type: function, function: {...}}, found ", kind_of(tool));
+    if (!tool.is_object())
+      fail_usage(where, ": 'tools': wanted {type: function, function: {...}}, found ", kind_of(tool));
     if (tool.contains("name") && !tool.contains("function")) {
       Json function = std::move(tool);
       tool = Json{{"type", "function"}, {"function", std::move(function)}};
@@ -143,7 +157,8 @@ void put_system(const Json& system, Json& messages, const std::string& where) {
   if (!system.is_string() && !system.is_array()) {
     fail_usage(where, ": 'system': wanted text, found ", kind_of(system));
   }
-  const std::string text = system.is_string() ? system.get<std::string>() : text_of_blocks(system, where + ": 'system'");
+  const std::string text =
+      system.is_string() ? system.get<std::string>() : text_of_blocks(system, where + ": 'system'");
   if (text.empty()) return;
   if (!messages.empty() && messages[0]["role"] == "system") {
     fail_usage(where, ": a system prompt stands both beside and inside the messages; keep one");

@@ -17,7 +17,8 @@ struct Fault {
 // Splits text into rows; one pass, so that a quoted newline is never mistaken for the end of a row.
 class Splitter {
  public:
-  Splitter(std::string_view text, char separator, std::size_t line) : text_(text), separator_(separator), line_(line) {}
+  Splitter(std::string_view text, char separator, std::size_t line)
+      : text_(text), separator_(separator), line_(line) {}
 
   std::vector<CsvRow> run(Fault& fault) {
     std::vector<CsvRow> rows;
@@ -108,7 +109,8 @@ char detect_separator(std::string_view text) {
       ++filled;
       equal += row.fields.size() == rows[0].fields.size();
     }
-    const double share = fault.line ? 0.0 : static_cast<double>(equal) / static_cast<double>(std::max<std::size_t>(filled, 1));
+    const double share =
+        fault.line ? 0.0 : static_cast<double>(equal) / static_cast<double>(std::max<std::size_t>(filled, 1));
     if (share > best.consistent || (share == best.consistent && rows[0].fields.size() > best.columns)) {
       best = {separator, share, rows[0].fields.size()};
     }
@@ -127,7 +129,9 @@ void drop_empty_columns(CsvTable& table) {
   while (!table.columns.empty() && table.columns.back().empty()) {
     const std::size_t last = table.columns.size() - 1;
     for (const auto& row : table.rows) {
-      if (row.fields.size() > last + 1 || (row.fields.size() == last + 1 && !trimmed(row.fields[last]).empty())) return;
+      if (row.fields.size() > last + 1 ||
+          (row.fields.size() == last + 1 && !trimmed(row.fields[last]).empty()))
+        return;
     }
     for (auto& row : table.rows) row.fields.resize(std::min(row.fields.size(), last));
     table.columns.pop_back();
@@ -146,9 +150,10 @@ void check(const CsvTable& table, const std::string& path) {
   }
   for (const auto& row : table.rows) {
     if (row.fields.size() == table.columns.size()) continue;
-    problems.add(path, ":", row.line, ": wanted ", table.columns.size(), " fields as in the first row (separator: ",
-                 separator_name(table.separator), "), found ", row.fields.size(), "; put a text that holds a ",
-                 separator_name(table.separator), " in quotes");
+    problems.add(path, ":", row.line, ": wanted ", table.columns.size(),
+                 " fields as in the first row (separator: ", separator_name(table.separator), "), found ",
+                 row.fields.size(), "; put a text that holds a ", separator_name(table.separator),
+                 " in quotes");
   }
   problems.raise();
 }
@@ -157,11 +162,16 @@ void check(const CsvTable& table, const std::string& path) {
 
 std::string separator_name(char separator) {
   switch (separator) {
-    case ',': return "comma";
-    case ';': return "semicolon";
-    case '\t': return "tab";
-    case '|': return "bar";
-    default: return std::string("'") + separator + "'";
+    case ',':
+      return "comma";
+    case ';':
+      return "semicolon";
+    case '\t':
+      return "tab";
+    case '|':
+      return "bar";
+    default:
+      return std::string("'") + separator + "'";
   }
 }
 
@@ -179,13 +189,15 @@ CsvTable parse_csv(std::string_view text, const std::string& path, char separato
   if (fault.line) fail_usage(path, ":", fault.line, ": ", fault.text);
   const auto all = rows.size();
   const auto first = std::find_if(rows.begin(), rows.end(), [](const CsvRow& row) { return !is_blank(row); });
-  if (first == rows.end()) fail_usage(path, ": the file is empty; wanted a first row of column names and a row an example");
+  if (first == rows.end())
+    fail_usage(path, ": the file is empty; wanted a first row of column names and a row an example");
   for (const auto& name : first->fields) table.columns.push_back(trimmed(name));
   rows.erase(rows.begin(), first + 1);
   std::erase_if(rows, is_blank);
   table.rows = std::move(rows);
   const std::size_t blank = all - 1 - table.rows.size();
-  if (blank) table.notes.push_back(cat(path, ": ", blank, blank == 1 ? " empty row" : " empty rows", " left out"));
+  if (blank)
+    table.notes.push_back(cat(path, ": ", blank, blank == 1 ? " empty row" : " empty rows", " left out"));
   drop_empty_columns(table);
   check(table, path);
   return table;

@@ -32,11 +32,14 @@ std::optional<std::string> convert(std::string_view bytes, const char* charset, 
   UErrorCode status = U_ZERO_ERROR;
   const Converter converter(ucnv_open(charset, &status), ucnv_close);
   if (U_FAILURE(status)) {
-    fail_usage(path, ": data.encoding: wanted a charset (utf-8, cp1252, utf-16 ...) or replace, found '", charset, "'");
+    fail_usage(path, ": data.encoding: wanted a charset (utf-8, cp1252, utf-16 ...) or replace, found '",
+               charset, "'");
   }
   ucnv_setToUCallBack(converter.get(), UCNV_TO_U_CALLBACK_STOP, nullptr, nullptr, nullptr, &status);
-  require(bytes.size() < (std::size_t{1} << 30), path, ": more than 1 GiB of text to convert; split the file");
-  const icu::UnicodeString wide(bytes.data(), static_cast<std::int32_t>(bytes.size()), converter.get(), status);
+  require(bytes.size() < (std::size_t{1} << 30), path,
+          ": more than 1 GiB of text to convert; split the file");
+  const icu::UnicodeString wide(bytes.data(), static_cast<std::int32_t>(bytes.size()), converter.get(),
+                                status);
   if (U_FAILURE(status)) return std::nullopt;
   std::string text;
   wide.toUTF8String(text);
@@ -60,19 +63,21 @@ bool is_other_alphabet(std::string_view bytes) {
   return high >= 16 && high > ascii;
 }
 
-// A file of another alphabet: reading it as CP1252 would give garbage without an error. The detector's name for it;
-// empty when CP1252 it may be. Its word alone counts only when it is sure, for it errs on short texts.
+// A file of another alphabet: reading it as CP1252 would give garbage without an error. The detector's name
+// for it; empty when CP1252 it may be. Its word alone counts only when it is sure, for it errs on short
+// texts.
 std::string other_charset(std::string_view bytes) {
   UErrorCode status = U_ZERO_ERROR;
-  const std::unique_ptr<UCharsetDetector, decltype(&ucsdet_close)> detector(ucsdet_open(&status), ucsdet_close);
+  const std::unique_ptr<UCharsetDetector, decltype(&ucsdet_close)> detector(ucsdet_open(&status),
+                                                                            ucsdet_close);
   const auto size = static_cast<std::int32_t>(std::min<std::size_t>(bytes.size(), 1 << 20));
   ucsdet_setText(detector.get(), bytes.data(), size, &status);
   const UCharsetMatch* match = ucsdet_detect(detector.get(), &status);
   if (U_FAILURE(status) || !match) return {};
   if (ucsdet_getConfidence(match, &status) < 50 && !is_other_alphabet(bytes)) return {};
   const std::string name = ucsdet_getName(match, &status);
-  for (const std::string_view latin : {"ISO-8859-1", "ISO-8859-2", "ISO-8859-9", "windows-1252", "windows-1250",
-                                       "windows-1254", "UTF-8", "IBM420", "IBM424"}) {
+  for (const std::string_view latin : {"ISO-8859-1", "ISO-8859-2", "ISO-8859-9", "windows-1252",
+                                       "windows-1250", "windows-1254", "UTF-8", "IBM420", "IBM424"}) {
     if (name.substr(0, latin.size()) == latin) return {};
   }
   return name;
@@ -116,7 +121,8 @@ std::string sample_words(std::string_view text) {
   return words;
 }
 
-DecodedText as_charset(std::string_view bytes, const std::string& path, const char* charset, std::string shown) {
+DecodedText as_charset(std::string_view bytes, const std::string& path, const char* charset,
+                       std::string shown) {
   auto text = convert(bytes, charset, path);
   if (!text) fail_usage(path, ": the bytes are not valid ", shown, "; say what they are with data.encoding");
   if (text->starts_with(kUtf8Mark)) text->erase(0, kUtf8Mark.size());
@@ -137,7 +143,8 @@ DecodedText detect(std::string bytes, const std::string& path) {
     return {std::move(bytes), marked ? "UTF-8 with BOM" : "UTF-8", {}};
   }
   if (marked || is_damaged_utf8(view)) {
-    fail_usage(path, ":", place_of(view, *invalid), " is not UTF-8, as the rest of the file is; repair it, or set "
+    fail_usage(path, ":", place_of(view, *invalid),
+               " is not UTF-8, as the rest of the file is; repair it, or set "
                "data.encoding: replace");
   }
   if (const std::string other = other_charset(view); !other.empty()) {
@@ -146,7 +153,8 @@ DecodedText detect(std::string bytes, const std::string& path) {
   }
   DecodedText decoded = as_charset(view, path, "windows-1252", "CP1252");
   if (has_c1_control(decoded.text)) {
-    fail_usage(path, ":", place_of(view, *invalid), " is neither UTF-8 nor CP1252; name the charset with data.encoding");
+    fail_usage(path, ":", place_of(view, *invalid),
+               " is neither UTF-8 nor CP1252; name the charset with data.encoding");
   }
   decoded.notes.push_back(cat(path, ": not UTF-8, read as CP1252 (", sample_words(decoded.text),
                               "); if these words look wrong, name the charset with data.encoding"));
@@ -165,7 +173,9 @@ DecodedText decode_text(std::string bytes, const std::string& path, const std::s
     return decoded;
   }
   if (encoding == "skip") {
-    fail_usage(path, ": data.encoding: skip is for pretraining documents; for examples name the charset or say replace");
+    fail_usage(
+        path,
+        ": data.encoding: skip is for pretraining documents; for examples name the charset or say replace");
   }
   std::string charset = encoding;  // Python's short names, which ICU lacks
   for (char& c : charset) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;

@@ -1,7 +1,7 @@
 #pragma once
-// Bytes of a file -> UTF-8. Spreadsheets still write CP1252 and UTF-16; what was found is told, never guessed in silence:
-// byte order mark, else valid UTF-8, else UTF-16 by its zero bytes, else CP1252 unless ICU's detector is sure of another
-// charset. Converters are ICU's. Pure functions.
+// Bytes of a file -> UTF-8. Spreadsheets still write CP1252 and UTF-16; what was found is told, never guessed
+// in silence: byte order mark, else valid UTF-8, else UTF-16 by its zero bytes, else CP1252 unless ICU's
+// detector is sure of another charset. Converters are ICU's. Pure functions.
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,9 +14,9 @@ struct DecodedText {
   std::vector<std::string> notes;
 };
 
-// `encoding`: empty, "auto" or "error" detect; "replace" is UTF-8 with U+FFFD for invalid bytes; any other is a charset's
-// name as ICU knows it (utf-8, cp1252, latin1, utf-16, shift_jis ...). Error naming path, line and byte when the bytes are
-// not of that charset, or when nothing fits.
+// `encoding`: empty, "auto" or "error" detect; "replace" is UTF-8 with U+FFFD for invalid bytes; any other is
+// a charset's name as ICU knows it (utf-8, cp1252, latin1, utf-16, shift_jis ...). Error naming path, line
+// and byte when the bytes are not of that charset, or when nothing fits.
 DecodedText decode_text(std::string bytes, const std::string& path, const std::string& encoding = "");
 
 }  // namespace lathe

@@ -16,7 +16,7 @@ namespace lathe {
 namespace {
 
 struct Group {
-  std::uint64_t order = 0;  // random by content
+  std::uint64_t order = 0;             // random by content
   std::vector<std::uint32_t> members;  // in an order of their own, random by content too
 };
 
@@ -25,8 +25,10 @@ std::vector<Group> shuffled_groups(const std::vector<Example>& examples, std::ui
   std::vector<std::uint64_t> keys(examples.size());
   for (std::size_t i = 0; i < examples.size(); ++i) {
     const std::string text = whole_text(examples[i]);
-    const auto bits = RandomStream({.seed = seed, .purpose = Purpose::Split,
-                                    .sample = xxh3(std::as_bytes(std::span(text)))}).block(0);
+    const auto bits =
+        RandomStream(
+            {.seed = seed, .purpose = Purpose::Split, .sample = xxh3(std::as_bytes(std::span(text)))})
+            .block(0);
     keys[i] = std::uint64_t{bits[0]} << 32 | bits[1];
   }
   const auto roots = related_examples(examples);
@@ -34,7 +36,8 @@ std::vector<Group> shuffled_groups(const std::vector<Example>& examples, std::ui
   for (std::uint32_t i = 0; i < examples.size(); ++i) by_root[roots[i]].members.push_back(i);
   std::vector<Group> groups;
   for (auto& [root, group] : by_root) {
-    std::stable_sort(group.members.begin(), group.members.end(), [&](auto a, auto b) { return keys[a] < keys[b]; });
+    std::stable_sort(group.members.begin(), group.members.end(),
+                     [&](auto a, auto b) { return keys[a] < keys[b]; });
     group.order = keys[group.members.front()];
     groups.push_back(std::move(group));
   }
@@ -42,8 +45,8 @@ std::vector<Group> shuffled_groups(const std::vector<Example>& examples, std::ui
   return groups;
 }
 
-// Groups whose sizes sum to `wanted`, the first in order that fit; else the largest smaller sum that there is (subset sum
-// by dynamic programming, each sum remembering the group that first reached it).
+// Groups whose sizes sum to `wanted`, the first in order that fit; else the largest smaller sum that there is
+// (subset sum by dynamic programming, each sum remembering the group that first reached it).
 std::vector<std::size_t> choose(const std::vector<Group>& groups, std::size_t wanted) {
   std::vector<std::size_t> chosen;
   std::size_t left = wanted;
@@ -77,12 +80,14 @@ ExampleSplit hold_out(const std::vector<Example>& examples, double share, std::u
   const std::size_t count = examples.size();
   const auto wanted = static_cast<std::size_t>(std::llround(share * static_cast<double>(count)));
   if (wanted == 0 || wanted >= count) {
-    fail_usage("data.validation: ", share, " of ", count, count == 1 ? " example" : " examples", " holds out ",
-               wanted == 0 ? "none" : "all", "; choose another share, or {folds: 5}, which uses every example");
+    fail_usage("data.validation: ", share, " of ", count, count == 1 ? " example" : " examples",
+               " holds out ", wanted == 0 ? "none" : "all",
+               "; choose another share, or {folds: 5}, which uses every example");
   }
   const auto groups = shuffled_groups(examples, seed);
   if (groups.size() == 1) {
-    fail_usage("data.validation: all ", count, " examples are nearly the same or ask the same; there is nothing to hold "
+    fail_usage("data.validation: all ", count,
+               " examples are nearly the same or ask the same; there is nothing to hold "
                "out that training does not show. Name a file of its own as data.validation");
   }
   ExampleSplit split{std::vector<bool>(count, false), groups.size(), 0};
@@ -93,7 +98,8 @@ ExampleSplit hold_out(const std::vector<Example>& examples, double share, std::u
     for (const auto member : groups[g].members) split.held[member] = true;
     left -= groups[g].members.size();
   }
-  for (std::size_t g = 0; g < groups.size() && left > 0; ++g) {  // the size is a promise, whole groups are not
+  for (std::size_t g = 0; g < groups.size() && left > 0;
+       ++g) {  // the size is a promise, whole groups are not
     if (taken[g]) continue;
     ++split.broken;
     for (const auto member : groups[g].members) {
@@ -105,12 +111,13 @@ ExampleSplit hold_out(const std::vector<Example>& examples, double share, std::u
   return split;
 }
 
-std::vector<std::uint32_t> fold_examples(const std::vector<Example>& examples, std::uint32_t folds, std::uint64_t seed) {
+std::vector<std::uint32_t> fold_examples(const std::vector<Example>& examples, std::uint32_t folds,
+                                         std::uint64_t seed) {
   if (folds < 2) fail_usage("data.validation: folds: wanted at least 2, found ", folds);
   auto groups = shuffled_groups(examples, seed);
   if (groups.size() < folds) {
-    fail_usage("data.validation: ", folds, " folds of ", examples.size(), " examples, of which only ", groups.size(),
-               " differ enough to be told apart; use fewer folds or more examples");
+    fail_usage("data.validation: ", folds, " folds of ", examples.size(), " examples, of which only ",
+               groups.size(), " differ enough to be told apart; use fewer folds or more examples");
   }
   std::stable_sort(groups.begin(), groups.end(),
                    [](const Group& a, const Group& b) { return a.members.size() > b.members.size(); });
@@ -119,7 +126,8 @@ std::vector<std::uint32_t> fold_examples(const std::vector<Example>& examples, s
   for (const auto& group : groups) {  // the largest first, each into the smallest fold
     const auto smallest = std::min_element(sizes.begin(), sizes.end());
     *smallest += group.members.size();
-    for (const auto member : group.members) fold_of[member] = static_cast<std::uint32_t>(smallest - sizes.begin());
+    for (const auto member : group.members)
+      fold_of[member] = static_cast<std::uint32_t>(smallest - sizes.begin());
   }
   return fold_of;
 }

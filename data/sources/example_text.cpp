@@ -19,7 +19,8 @@ std::string text_of_message(const Json& message) {
   if (const auto content = message.find("content"); content != message.end() && content->is_string()) {
     text = content->get_ref<const std::string&>();
   }
-  if (const auto calls = message.find("tool_calls"); calls != message.end() && !calls->is_null()) text += calls->dump();
+  if (const auto calls = message.find("tool_calls"); calls != message.end() && !calls->is_null())
+    text += calls->dump();
   return text;
 }
 
@@ -33,7 +34,9 @@ std::size_t last_answer(const Json& messages) {
   return messages.size();
 }
 
-icu::StringPiece piece_of(std::string_view text) { return {text.data(), static_cast<std::int32_t>(text.size())}; }
+icu::StringPiece piece_of(std::string_view text) {
+  return {text.data(), static_cast<std::int32_t>(text.size())};
+}
 
 std::string composed(std::string_view text) {
   UErrorCode status = U_ZERO_ERROR;
@@ -68,7 +71,8 @@ std::string whole_text(const Example& example) {
   if (example.kind == ExampleKind::Text) return example.completion;
   if (example.kind == ExampleKind::PromptCompletion) return example.prompt + "\n" + example.completion;
   std::string text = example.tools.is_null() ? "" : example.tools.dump() + "\n";
-  for (const auto& message : example.messages) text += role_of(message) + ": " + text_of_message(message) + "\n";
+  for (const auto& message : example.messages)
+    text += role_of(message) + ": " + text_of_message(message) + "\n";
   return text;
 }
 
@@ -87,7 +91,8 @@ void visit_texts(const Example& example,
 }
 
 std::string fold_text(std::string_view text) {
-  require(text.size() < (std::size_t{1} << 30), "a text of ", text.size(), " bytes is too long to be compared; split it");
+  require(text.size() < (std::size_t{1} << 30), "a text of ", text.size(),
+          " bytes is too long to be compared; split it");
   std::string folded;
   icu::StringByteSink<std::string> sink(&folded);
   UErrorCode status = U_ZERO_ERROR;

@@ -57,7 +57,9 @@ Templates templates_of(const ExampleOptions& options) {
     templates.completion.emplace(options.completion_template, "data.template.completion");
   }
   if (templates.any() && !options.columns.empty()) {
-    fail_usage("data.template and data.columns: wanted one of them, found both; a template names its columns itself");
+    fail_usage(
+        "data.template and data.columns: wanted one of them, found both; a template names its columns "
+        "itself");
   }
   return templates;
 }
@@ -104,7 +106,8 @@ std::vector<std::string> files_of_folder(const std::string& folder) {
   return chosen;
 }
 
-std::vector<std::string> unused_columns(const std::vector<Record>& records, const std::vector<std::string>& used) {
+std::vector<std::string> unused_columns(const std::vector<Record>& records,
+                                        const std::vector<std::string>& used) {
   std::vector<std::string> unused;
   for (const auto& record : records) {
     for (const auto& [key, value] : record.value.items()) {
@@ -116,13 +119,17 @@ std::vector<std::string> unused_columns(const std::vector<Record>& records, cons
   return unused;
 }
 
-void note_turns(const ExampleSet& set, std::size_t first, const std::string& path, std::vector<std::string>& notes) {
+void note_turns(const ExampleSet& set, std::size_t first, const std::string& path,
+                std::vector<std::string>& notes) {
   std::size_t open = 0;
   for (std::size_t i = first; i < set.examples.size(); ++i) {
     const Example& example = set.examples[i];
     open += example.kind == ExampleKind::Chat && example.messages.back()["role"] != "assistant";
   }
-  if (open) notes.push_back(cat(path, ": ", open, " conversations do not end with the assistant; what follows its last turn teaches nothing"));
+  if (open)
+    notes.push_back(
+        cat(path, ": ", open,
+            " conversations do not end with the assistant; what follows its last turn teaches nothing"));
 }
 
 std::string join(const std::vector<std::string>& names) {
@@ -131,14 +138,16 @@ std::string join(const std::vector<std::string>& names) {
   return text;
 }
 
-void read_file_into(const std::string& path, const ExampleOptions& options, const Templates& given, ExampleSet& set) {
+void read_file_into(const std::string& path, const ExampleOptions& options, const Templates& given,
+                    ExampleSet& set) {
   RecordFile source = read_record_file(path, options.encoding);
   ExampleFile file{path, source.container, source.encoding, source.separator, {}, {}, source.records.size()};
   set.notes.insert(set.notes.end(), source.notes.begin(), source.notes.end());
   Templates templates = given;
   const std::string beside = (stdfs::path(path).parent_path() / kTemplateFile).string();
   const bool text_file = source.container == "text";
-  if (!templates.any() && options.columns.empty() && options.format.empty() && !text_file && stdfs::exists(beside)) {
+  if (!templates.any() && options.columns.empty() && options.format.empty() && !text_file &&
+      stdfs::exists(beside)) {
     templates = jumpstart_templates(beside);
     set.notes.push_back(cat(path, ": prompts and completions are made by ", beside));
   }
@@ -147,14 +156,16 @@ void read_file_into(const std::string& path, const ExampleOptions& options, cons
     file.shape.format = "template";
     used = templates.columns();
   } else {
-    file.shape = detect_shape(source, path, text_file ? "" : options.format, text_file ? ColumnMap{} : options.columns);
+    file.shape = detect_shape(source, path, text_file ? "" : options.format,
+                              text_file ? ColumnMap{} : options.columns);
     for (const auto& [role, column] : file.shape.columns) used.push_back(column);
   }
   file.unused = unused_columns(source.records, used);
   const std::size_t first = set.examples.size();
   Problems problems;
   for (const auto& record : source.records) {
-    const std::string where = path + record.origin.substr(std::min(record.origin.find(':'), record.origin.size()));
+    const std::string where =
+        path + record.origin.substr(std::min(record.origin.find(':'), record.origin.size()));
     try {
       set.examples.push_back(file.shape.format == "template" ? templates.fill(record, where)
                                                              : read_shape(file.shape, record, where));
@@ -163,7 +174,8 @@ void read_file_into(const std::string& path, const ExampleOptions& options, cons
     }
   }
   problems.raise();
-  if (!file.unused.empty()) set.notes.push_back(cat(path, ": columns that are not used: ", join(file.unused)));
+  if (!file.unused.empty())
+    set.notes.push_back(cat(path, ": columns that are not used: ", join(file.unused)));
   note_turns(set, first, path, set.notes);
   set.files.push_back(std::move(file));
 }
@@ -193,8 +205,8 @@ std::string describe(const ExampleFile& file) {
   for (const auto& [role, column] : file.shape.columns) {
     if (role != column) columns += cat(columns.empty() ? " (" : ", ", role, ": ", column);
   }
-  return cat(file.path, ": ", file.examples, file.examples == 1 ? " example, " : " examples, ", file.shape.format, columns,
-             columns.empty() ? "" : ")", ", ", file.container,
+  return cat(file.path, ": ", file.examples, file.examples == 1 ? " example, " : " examples, ",
+             file.shape.format, columns, columns.empty() ? "" : ")", ", ", file.container,
              file.separator.empty() ? "" : " with " + file.separator, ", ", file.encoding);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// Tuning data from files: detected, read, shown. Every file may have its own container, charset and format; the formats
-// are those of shapes.h. Deterministic; nothing is printed: what a user should know is in `files` and `notes`.
+// Tuning data from files: detected, read, shown. Every file may have its own container, charset and format;
+// the formats are those of shapes.h. Deterministic; nothing is printed: what a user should know is in `files`
+// and `notes`.
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -11,33 +12,35 @@
 namespace lathe {
 
 struct ExampleOptions {
-  ColumnMap columns = {};           // role -> column; empty: by the names of shapes.h
-  std::string text_template = {};   // one string with {column} slots: the whole text of an example
+  ColumnMap columns = {};          // role -> column; empty: by the names of shapes.h
+  std::string text_template = {};  // one string with {column} slots: the whole text of an example
   std::string prompt_template = {}, completion_template = {};  // or a pair of them; both or none
-  std::string format = {}, encoding = {};  // empty: detected
+  std::string format = {}, encoding = {};                      // empty: detected
 };
 
 struct ExampleFile {
   std::string path, container, encoding, separator;  // as records.h names them
-  Shape shape;                      // format "template" when a template made the examples
-  std::vector<std::string> unused;  // columns that nothing reads
+  Shape shape;                                       // format "template" when a template made the examples
+  std::vector<std::string> unused;                   // columns that nothing reads
   std::size_t examples = 0;
 };
 
 struct ExampleSet {
   std::vector<Example> examples;
   std::vector<ExampleFile> files;
-  std::vector<std::string> notes;   // a sentence each, for the user
+  std::vector<std::string> notes;  // a sentence each, for the user
 };
 
-// Reads files and folders, in the order given. A folder stands for its .jsonl, .json, .csv and .tsv files (else its
-// texts) in the order of their names; train and validation files side by side are an Error. A template.json beside the
-// data ({prompt, completion} of slots, as SageMaker JumpStart has it) is used unless the options say otherwise. Errors
-// are usage errors that begin with path:line and list all records that do not fit.
+// Reads files and folders, in the order given. A folder stands for its .jsonl, .json, .csv and .tsv files
+// (else its texts) in the order of their names; train and validation files side by side are an Error. A
+// template.json beside the data ({prompt, completion} of slots, as SageMaker JumpStart has it) is used unless
+// the options say otherwise. Errors are usage errors that begin with path:line and list all records that do
+// not fit.
 ExampleSet read_examples(const std::vector<std::string>& paths, const ExampleOptions& options = {});
 ExampleSet read_examples(const std::string& path, const ExampleOptions& options = {});
 
-// "faq.csv: 40 examples, prompt_completion (prompt: Question, completion: Answer), csv with semicolon, CP1252".
+// "faq.csv: 40 examples, prompt_completion (prompt: Question, completion: Answer), csv with semicolon,
+// CP1252".
 std::string describe(const ExampleFile& file);
 
 }  // namespace lathe

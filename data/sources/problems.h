@@ -1,5 +1,6 @@
 #pragma once
-// Collects what is wrong with a file, so that its owner sees everything in one pass instead of one error a run.
+// Collects what is wrong with a file, so that its owner sees everything in one pass instead of one error a
+// run.
 #include <cstddef>
 #include <string>
 #include <vector>

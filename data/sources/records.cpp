@@ -58,7 +58,8 @@ std::vector<std::size_t> element_lines(std::string_view text) {
 
 void check_object(const Json& value, const std::string& where, Problems& problems) {
   if (!value.is_object()) {
-    problems.add(where, ": wanted an object with named fields, found ", value.is_array() ? "a list" : value.type_name());
+    problems.add(where, ": wanted an object with named fields, found ",
+                 value.is_array() ? "a list" : value.type_name());
   } else if (value.empty()) {
     problems.add(where, ": the record has no fields");
   }
@@ -101,7 +102,8 @@ void read_lines(std::string_view text, const std::string& path, RecordFile& file
     }
   }
   problems.raise();
-  if (blank) file.notes.push_back(cat(path, ": ", blank, blank == 1 ? " empty line" : " empty lines", " left out"));
+  if (blank)
+    file.notes.push_back(cat(path, ": ", blank, blank == 1 ? " empty line" : " empty lines", " left out"));
 }
 
 // A pretty-printed single object is a record too (a file of one example), or someone's settings.
@@ -115,7 +117,8 @@ void read_json_text(std::string_view text, const std::string& path, RecordFile& 
   if (first == text.npos) fail_usage(path, ": the file is empty; wanted one JSON object a line");
   if (text[first] == '[') return read_array(text, path, file);
   if (text[first] == '{' && is_one_object(text.substr(first))) {
-    fail_usage(path, ": wanted a list of records ([{...}, {...}]) or one object a line, found a single object");
+    fail_usage(path,
+               ": wanted a list of records ([{...}, {...}]) or one object a line, found a single object");
   }
   read_lines(text, path, file);
 }
@@ -154,7 +157,8 @@ RecordFile read_record_file(const std::string& path, const std::string& encoding
     file.container = "text";
     file.records.push_back({Json{{"text", std::move(decoded.text)}}, name_of(path)});
   } else {
-    fail_usage(path, ": wanted .jsonl, .json, .csv, .tsv or a text file, found '", extension, "'; rename or convert it");
+    fail_usage(path, ": wanted .jsonl, .json, .csv, .tsv or a text file, found '", extension,
+               "'; rename or convert it");
   }
   if (file.records.empty()) fail_usage(path, ": no records; wanted at least one example");
   return file;

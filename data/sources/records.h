@@ -1,6 +1,7 @@
 #pragma once
-// A file of records as JSON values, whatever holds them: JSON Lines, a JSON array, CSV or plain text; told apart by
-// content, so that a .json of lines and a .jsonl of one array are read too. Plain or gzip. Nothing is interpreted here.
+// A file of records as JSON values, whatever holds them: JSON Lines, a JSON array, CSV or plain text; told
+// apart by content, so that a .json of lines and a .jsonl of one array are read too. Plain or gzip. Nothing
+// is interpreted here.
 #include <string>
 #include <vector>
 
@@ -9,8 +10,9 @@
 namespace lathe {
 
 struct Record {
-  Json value;          // an object; every value of a CSV row is text
-  std::string origin;  // "examples.csv:12": the line it begins on; "x.json:record 3" in a file written as one line
+  Json value;  // an object; every value of a CSV row is text
+  std::string
+      origin;  // "examples.csv:12": the line it begins on; "x.json:record 3" in a file written as one line
 };
 
 struct RecordFile {
@@ -21,8 +23,9 @@ struct RecordFile {
   std::vector<std::string> notes;
 };
 
-// Reads `path`, at most 1 GiB of text. Formats that are not read (xlsx, parquet, archives) and addresses give the command
-// that converts or fetches them. One Error lists everything that does not parse; a plain text is one record {text}.
+// Reads `path`, at most 1 GiB of text. Formats that are not read (xlsx, parquet, archives) and addresses give
+// the command that converts or fetches them. One Error lists everything that does not parse; a plain text is
+// one record {text}.
 RecordFile read_record_file(const std::string& path, const std::string& encoding = "");
 
 }  // namespace lathe

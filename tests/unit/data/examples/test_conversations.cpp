@@ -24,8 +24,10 @@ TEST_CASE("messages keep their fields and texts") {
 }
 
 TEST_CASE("messages: parts of text become one, other parts are refused by name") {
-  CHECK(messages(R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":"c"}])") ==
-        R"([{"role":"user","content":"ab"},{"role":"assistant","content":"c"}])");
+  CHECK(
+      messages(
+          R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":"c"}])") ==
+      R"([{"role":"user","content":"ab"},{"role":"assistant","content":"c"}])");
   CHECK(contains(message_error(R"([{"role":"user","content":[{"type":"image_url","image_url":{}}]}])"),
                  "a.jsonl:7: message 1: content: wanted text blocks only, found 'image_url'"));
   CHECK(contains(message_error(R"([{"role":"user","content":[{"image":{}}]}])"), "found 'image'"));
@@ -42,19 +44,24 @@ TEST_CASE("messages: what cannot be learnt from") {
   CHECK(contains(message_error("[]"), "a.jsonl:7: the list of messages is empty"));
   CHECK(contains(message_error("\"hi\""), "wanted a list of {role, content}, found string"));
   CHECK(contains(message_error(R"([{"role":"user","content":"a"}])"), "at least one assistant message"));
-  CHECK(contains(message_error(R"([{"content":"a"}])"), "message 1: wanted 'role' (system, user, assistant, tool), found none"));
-  CHECK(contains(message_error(R"([{"role":"narrator","content":"a"}])"), "role 'narrator': wanted system, user"));
+  CHECK(contains(message_error(R"([{"content":"a"}])"),
+                 "message 1: wanted 'role' (system, user, assistant, tool), found none"));
+  CHECK(contains(message_error(R"([{"role":"narrator","content":"a"}])"),
+                 "role 'narrator': wanted system, user"));
   CHECK(contains(message_error(R"([{"role":"user","content":3}])"), "'content': wanted text, found number"));
   CHECK(contains(message_error(R"([{"role":"user","content":"a"},{"role":"system","content":"s"}])"),
                  "message 2: a system message must be the first"));
 }
 
 TEST_CASE("sharegpt: roles and function calls") {
-  CHECK(messages(R"([{"from":"human","value":"u"},{"from":"function_call","value":"{\"name\": \"f\", \"arguments\": {\"x\": 1}}"},)"
-                 R"({"from":"observation","value":"{}"},{"from":"gpt","value":"a"}])") ==
-        R"([{"role":"user","content":"u"},{"role":"assistant","content":"","tool_calls":[{"type":"function","function":)"
-        R"({"name":"f","arguments":{"x":1}}}]},{"role":"tool","content":"{}"},{"role":"assistant","content":"a"}])");
-  CHECK(contains(message_error(R"([{"from":"function_call","value":"f of 1"}])"), "a function_call must be JSON"));
+  CHECK(
+      messages(
+          R"([{"from":"human","value":"u"},{"from":"function_call","value":"{\"name\": \"f\", \"arguments\": {\"x\": 1}}"},)"
+          R"({"from":"observation","value":"{}"},{"from":"gpt","value":"a"}])") ==
+      R"([{"role":"user","content":"u"},{"role":"assistant","content":"","tool_calls":[{"type":"function","function":)"
+      R"({"name":"f","arguments":{"x":1}}}]},{"role":"tool","content":"{}"},{"role":"assistant","content":"a"}])");
+  CHECK(contains(message_error(R"([{"from":"function_call","value":"f of 1"}])"),
+                 "a function_call must be JSON"));
 }
 
 TEST_CASE("tools: lists, their JSON text, bare schemas wrapped") {
@@ -76,6 +83,7 @@ TEST_CASE("a system prompt stands once") {
 TEST_CASE("conversations that end with the user are told") {
   const TemporaryFolder folder;
   const auto set = read_examples(folder.write(
-      "a.jsonl", R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}]})"));
+      "a.jsonl",
+      R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}]})"));
   CHECK(contains(set.notes.at(0), "1 conversations do not end with the assistant"));
 }

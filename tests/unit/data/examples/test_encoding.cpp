@@ -9,7 +9,8 @@ using namespace lathe;
 
 namespace {
 
-const std::string kFrench = "question;r\xC3\xA9ponse\nO\xC3\xB9 est l\xE2\x80\x99\xC5\x93uvre \xE2\x82\xAC ?;L\xC3\xA0\n";
+const std::string kFrench =
+    "question;r\xC3\xA9ponse\nO\xC3\xB9 est l\xE2\x80\x99\xC5\x93uvre \xE2\x82\xAC ?;L\xC3\xA0\n";
 const std::string kFrench1252 = "question;r\xE9ponse\nO\xF9 est l\x92\x9Cuvre \x80 ?;L\xE0\n";
 
 std::string utf16(const std::string& text, bool big, bool mark) {
@@ -53,7 +54,8 @@ TEST_CASE("encoding: CP1252 is shown with words to judge it by") {
 }
 
 TEST_CASE("encoding: damaged UTF-8 is an error, not mojibake") {
-  const std::string error = error_of([] { decode_text("caf\xC3\xA9 \xC3\xA0 l'\xC3\xA9t\xC3\xA9\nno\xEBl\n", "a.jsonl"); });
+  const std::string error =
+      error_of([] { decode_text("caf\xC3\xA9 \xC3\xA0 l'\xC3\xA9t\xC3\xA9\nno\xEBl\n", "a.jsonl"); });
   CHECK(contains(error, "a.jsonl:2: byte 3 of the line (0xEB)"));
   CHECK(contains(error, "data.encoding: replace"));
   CHECK(contains(error_of([] { decode_text("\xEF\xBB\xBF\xE9t\xE9", "b"); }), "b:1: byte 4"));
@@ -65,8 +67,10 @@ TEST_CASE("encoding: damaged UTF-8 is an error, not mojibake") {
 TEST_CASE("encoding: bytes of no known charset, other alphabets, unknown names") {
   CHECK(contains(error_of([] { decode_text("a \x81 b \x8D c", "a.csv"); }), "neither UTF-8 nor CP1252"));
   const std::string russian =  // windows-1251
-      "\xC2\xF1\xE5 \xF1\xF7\xE0\xF1\xF2\xEB\xE8\xE2\xFB\xE5 \xF1\xE5\xEC\xFC\xE8 \xEF\xEE\xF5\xEE\xE6\xE8 \xE4\xF0\xF3\xE3 "
-      "\xED\xE0 \xE4\xF0\xF3\xE3\xE0, \xEA\xE0\xE6\xE4\xE0\xFF \xED\xE5\xF1\xF7\xE0\xF1\xF2\xEB\xE8\xE2\xE0\xFF "
+      "\xC2\xF1\xE5 \xF1\xF7\xE0\xF1\xF2\xEB\xE8\xE2\xFB\xE5 \xF1\xE5\xEC\xFC\xE8 \xEF\xEE\xF5\xEE\xE6\xE8 "
+      "\xE4\xF0\xF3\xE3 "
+      "\xED\xE0 \xE4\xF0\xF3\xE3\xE0, \xEA\xE0\xE6\xE4\xE0\xFF "
+      "\xED\xE5\xF1\xF7\xE0\xF1\xF2\xEB\xE8\xE2\xE0\xFF "
       "\xF1\xE5\xEC\xFC\xFF \xED\xE5\xF1\xF7\xE0\xF1\xF2\xEB\xE8\xE2\xE0 \xEF\xEE-\xF1\xE2\xEE\xE5\xEC\xF3.";
   CHECK(contains(error_of([&] { decode_text(russian, "a.csv"); }), "data.encoding: windows-1251"));
   const auto named = decode_text(russian, "a.csv", "windows-1251");

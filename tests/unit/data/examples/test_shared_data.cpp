@@ -19,10 +19,14 @@ TEST_CASE("published instruction sets are read whole") {
     std::size_t count;
   };
   const Wanted all[] = {
-      {"alpaca_en_demo.json", "alpaca", 999},    {"identity.json", "alpaca", 91},
-      {"instruction-data.json", "alpaca", 1100}, {"instruction-data-with-preference.json", "alpaca", 1100},
-      {"glaive_toolcall_en_demo.json", "sharegpt", 300}, {"c4_demo.jsonl", "text", 300},
-      {"train_ft.jsonl", "messages", 0},         {"mlx/train.jsonl", "text", 1000},
+      {"alpaca_en_demo.json", "alpaca", 999},
+      {"identity.json", "alpaca", 91},
+      {"instruction-data.json", "alpaca", 1100},
+      {"instruction-data-with-preference.json", "alpaca", 1100},
+      {"glaive_toolcall_en_demo.json", "sharegpt", 300},
+      {"c4_demo.jsonl", "text", 300},
+      {"train_ft.jsonl", "messages", 0},
+      {"mlx/train.jsonl", "text", 1000},
       {"mlx/wwdc25/data/train.jsonl", "prompt_completion", 0},
   };
   for (const auto& wanted : all) {

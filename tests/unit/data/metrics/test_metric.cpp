@@ -39,7 +39,8 @@ TEST_CASE("results carry a value for each example, the score and its interval") 
 }
 
 TEST_CASE("unknown metrics and lists that do not fit") {
-  CHECK(contains(error_of([] { find_metric("bleu"); }), "wanted some of exact_match, exact_match_normalised, rouge_l, chrf"));
+  CHECK(contains(error_of([] { find_metric("bleu"); }),
+                 "wanted some of exact_match, exact_match_normalised, rouge_l, chrf"));
   const Texts one = {"a"}, none;
   CHECK(contains(error_of([&] { evaluate_metric("chrf", one, none, 1); }), "found 1 and 0"));
   CHECK(contains(error_of([&] { macro_f1(none, none); }), "found 0 and 0"));
@@ -61,8 +62,8 @@ TEST_CASE("two systems over the same references") {
 }
 
 TEST_CASE("macro F1's permutations, counted by hand") {
-  // Two examples differ; exchanging either or both: |difference| is at least the observed one in 2 of 4 patterns, or more
-  // where exchanging one alone gives as much.
+  // Two examples differ; exchanging either or both: |difference| is at least the observed one in 2 of 4
+  // patterns, or more where exchanging one alone gives as much.
   const Texts wanted = {"a", "b"}, ours = {"a", "b"}, theirs = {"b", "a"};
   const auto r = compare_systems("macro_f1", {ours, theirs, wanted}, 1);
   CHECK(r.difference == 1);  // 1 against 0

@@ -60,7 +60,8 @@ TEST_CASE("sign flips: 100,000 drawn patterns agree with the binomial") {
   const auto r = compare_paired(ours, theirs, 3);
   CHECK(!r.exact);
   double tail = 0;
-  for (int k = 40; k <= 60; ++k) tail += std::exp(std::lgamma(61) - std::lgamma(k + 1) - std::lgamma(61 - k) - 60 * std::log(2.0));
+  for (int k = 40; k <= 60; ++k)
+    tail += std::exp(std::lgamma(61) - std::lgamma(k + 1) - std::lgamma(61 - k) - 60 * std::log(2.0));
   CHECK(r.p_value == Approx(2 * tail).margin(0.0015));
   CHECK(r.verdict == Verdict::Better);
   CHECK(compare_paired(ours, theirs, 3).p_value == r.p_value);
@@ -70,7 +71,8 @@ TEST_CASE("sign flips: 100,000 drawn patterns agree with the binomial") {
 TEST_CASE("a true null is called a difference about once in twenty") {
   int called = 0;
   for (std::uint64_t seed = 0; seed < 400; ++seed) {
-    called += compare_paired(normals(12, 2 * seed), normals(12, 2 * seed + 1), 1).verdict != Verdict::NotShown;
+    called +=
+        compare_paired(normals(12, 2 * seed), normals(12, 2 * seed + 1), 1).verdict != Verdict::NotShown;
   }
   CHECK(called >= 8);
   CHECK(called <= 34);  // 20 expected, deviation 4.4
@@ -92,7 +94,8 @@ TEST_CASE("bootstrap: what is known of it") {
 
 TEST_CASE("the verdict line") {
   CHECK(describe(compare_paired(Values(6, 1.0), Values(6, 0.0), 1)) == "better (+1, p = 0.031, n = 6)");
-  CHECK(describe(compare_paired(Values{3, 1, 0, 2, 2, 2}, Values{0, 0, 1, 2, 2, 2}, 1)) == "not shown with n = 6 (+0.5, p = 0.75)");
+  CHECK(describe(compare_paired(Values{3, 1, 0, 2, 2, 2}, Values{0, 0, 1, 2, 2, 2}, 1)) ==
+        "not shown with n = 6 (+0.5, p = 0.75)");
   CHECK(describe(compare_paired(Values(5, 0.0), Values(5, 1.0), 1)) ==
         "not shown with n = 5 (-1, p = 0.062; fewer than 6 examples can show nothing)");
   CHECK(contains(error_of([] { compare_paired(Values(2), Values(3), 1); }), "found 2 and 3"));

@@ -14,8 +14,10 @@ bool close(double a, double b) { return std::abs(a - b) <= kClose; }
 TEST_CASE("normalise_answer drops case, punctuation, articles and spaces") {
   CHECK(normalise_answer(" The  quick, brown fox's an a-the apple! ") == "quick brown foxs athe apple");
   CHECK(normalise_answer("A B the") == "b");
-  CHECK(normalise_answer("the\xCC\x81 X") == "\xCC\x81 x");  // a combining mark is no word character to Python
-  CHECK(normalise_answer("L\xE2\x80\x99\xC3\x89T\xC3\x89\xC2\xA0" "a") == "l\xE2\x80\x99\xC3\xA9t\xC3\xA9");
+  CHECK(normalise_answer("the\xCC\x81 X") ==
+        "\xCC\x81 x");  // a combining mark is no word character to Python
+  CHECK(normalise_answer("L\xE2\x80\x99\xC3\x89T\xC3\x89\xC2\xA0"
+                         "a") == "l\xE2\x80\x99\xC3\xA9t\xC3\xA9");
   CHECK(normalise_answer("") == "");
 }
 
@@ -32,7 +34,7 @@ TEST_CASE("rouge_l by hand") {
   CHECK(close(rouge_l("the gunman kill police", "police killed the gunman"), 0.5));
   CHECK(close(rouge_l("a b c d e f", "a c"), 2 * (2.0 / 6) * 1 / (2.0 / 6 + 1)));
   CHECK(rouge_l("", "a") == 0);
-  CHECK(rouge_l("...", "...") == 0);  // no words at all
+  CHECK(rouge_l("...", "...") == 0);                   // no words at all
   CHECK(close(rouge_l("\xC3\xA9t\xC3\xA9", "t"), 1));  // an accent ends a word there
   CHECK(rouge_l("\xE2\x84\xAA\xC4\xB0", "k i") == 0);  // Kelvin sign and dotted I: "ki", one word
   CHECK(rouge_l("\xE2\x84\xAA\xC4\xB0", "ki") == 1);
@@ -47,10 +49,11 @@ TEST_CASE("chrf by hand") {
   CHECK(close(chrf("a", "ab"), 100 * 5 * 0.5 / 4.5));
   CHECK(chrf("", "a") == 0);
   CHECK(chrf("x", "a") == 0);
-  CHECK(close(chrf("aab", "ab"), 100 * [] {
-    const double p = (2.0 / 3 + 1.0 / 2) / 2, r = 1;  // matches clipped; order 3 lacks a reference
-    return 5 * p * r / (4 * p + r);
-  }()));
+  CHECK(close(
+      chrf("aab", "ab"), 100 * [] {
+        const double p = (2.0 / 3 + 1.0 / 2) / 2, r = 1;  // matches clipped; order 3 lacks a reference
+        return 5 * p * r / (4 * p + r);
+      }()));
   CHECK(close(chrf("\xC3\xA9", "\xC3\xA8"), 0));  // characters, not bytes
 }
 
@@ -67,7 +70,8 @@ TEST_CASE("json_valid is RFC 8259") {
     INFO(good);
     CHECK(json_valid(good) == 1);
   }
-  for (const char* bad : {"", "{'a': 1}", "{\"a\": 1,}", "{\"a\": NaN}", "{} {}", "```json\n{}\n```", "{\"a\": 1", "[01]"}) {
+  for (const char* bad :
+       {"", "{'a': 1}", "{\"a\": 1,}", "{\"a\": NaN}", "{} {}", "```json\n{}\n```", "{\"a\": 1", "[01]"}) {
     INFO(bad);
     CHECK(json_valid(bad) == 0);
   }

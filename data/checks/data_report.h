@@ -1,0 +1,52 @@
+#pragma once
+// What an owner should know about the examples before a model learns them: duplicates, contradictions, leaks,
+// lengths, damage, secrets. Findings are data; rendering is separate. Nothing secret is ever in them, only
+// masked forms. Deterministic; one thread calls, near-duplicates use all cores.
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/io/json.h"
+#include "data/sources/example.h"
+
+namespace lathe {
+
+enum class Severity { Error, Warning, Note };
+
+struct Finding {
+  std::string kind;  // over_length, empty, leak, near_leak, conflict, exact_duplicate, near_duplicate,
+                     // role_mark, encoding, control_character, trailing_space, email, phone, card ...
+  Severity severity = Severity::Warning;
+  std::size_t count = 0;  // of examples
+  std::string says;       // one sentence: what it is and what to do
+  std::vector<std::string>
+      origins;  // the first three, "a.jsonl:3" or "a.jsonl:3 and a.jsonl:9", with what was found
+};
+
+struct Lengths {  // in the unit of DataReportInput::length; of the examples of both sets
+  std::size_t shortest = 0, median = 0, longest = 0, limit = 0;  // all 0: not measured
+};
+
+struct DataReport {
+  std::size_t train = 0, validation = 0;
+  Lengths lengths;
+  std::vector<Finding> findings;  // errors first; within a severity in the order of the checks
+  bool has(Severity severity) const;
+};
+
+struct DataReportInput {
+  const std::vector<Example>& train;
+  const std::vector<Example>& validation;  // may be empty
+  std::function<std::size_t(const Example&)> length =
+      nullptr;            // tokens of the whole example; none: not checked
+  std::size_t limit = 0;  // what the model sees; 0: no limit
+};
+DataReport data_report(const DataReportInput& input);
+
+// For a terminal: a line a finding, its origins below. Without colours.
+std::string to_text(const DataReport& report);
+Json to_json(const DataReport& report);
+const char* severity_name(Severity severity);  // "error", "warning", "note"
+
+}  // namespace lathe
