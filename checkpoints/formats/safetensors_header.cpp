@@ -37,7 +37,11 @@ class HeaderHandler : public nlohmann::json_sax<Json> {
   bool null() override { unexpected("null"); }
   bool boolean(bool) override { unexpected("a boolean"); }
   bool number_integer(number_integer_t) override { unexpected("a negative number"); }
-  bool number_float(number_float_t, const string_t& text) override { unexpected("the number " + text); }
+  bool number_float(number_float_t, const string_t& text) override {
+    std::string plain = text;  // the parser writes the point as the process's locale does
+    std::replace(plain.begin(), plain.end(), ',', '.');
+    unexpected("the number " + plain);
+  }
   bool binary(binary_t&) override { unexpected("binary data"); }
   bool number_unsigned(number_unsigned_t value) override;
   bool string(string_t& value) override;

@@ -16,7 +16,7 @@ namespace files = std::filesystem;
 
 std::vector<CheckpointFile> content(float value) {
   return {{"model.safetensors", {floats("w", {3}, {value, value, value}), floats("b", {1}, {value})}, ""},
-          {"state.json", {}, "{\"value\": " + std::to_string(value) + "}\n"}};
+          {"state.json", {}, cat("{\"value\": ", value, ".000000}\n")}};
 }
 float value_in(const std::string& path) {
   return values_of(read_safetensors(path + "/model.safetensors").tensors[0])[0];
