@@ -33,7 +33,7 @@ Target json_target() {
   return {"json", run, seeds,
           {"[[[[[[[[", "]]]]]]]]", "{\"a\":", "\"\\u", "\\ud83d\\ude00", "null", "true", "1e308", "-0", ",", ":",
            std::string(1, '\0'), "\xff", "\xed\xa0\x80"},
-          60000};
+          150000};
 }
 
 }  // namespace lathe::fuzz

@@ -51,7 +51,7 @@ std::vector<std::string> seeds() {
 }  // namespace
 
 Target lines_target() {
-  return {"lines", run, seeds, {"\n", "\r\n", "\x1f\x8b\x08", std::string(4, '\0'), "\xff\xff\xff\xff"}, 3000};
+  return {"lines", run, seeds, {"\n", "\r\n", "\x1f\x8b\x08", std::string(4, '\0'), "\xff\xff\xff\xff"}, 8000};
 }
 
 }  // namespace lathe::fuzz

@@ -70,7 +70,7 @@ Target manifest_target() {
   return {"manifest", run, seeds,
           {"..", "/", "../", "\\u002e\\u002e\\u002f", "\\u0000", "-1", "18446744073709551616", "1.5", "null", "[]", "{}",
            "\"weight_map\"", "\"files\"", "\"name\"", "\"size\""},
-          800};
+          20000};
 }
 
 }  // namespace lathe::fuzz

@@ -44,7 +44,7 @@ Target recipe_target() {
   return {"recipe", run, seeds,
           {"&a ", "*a", "<<: ", "- ", "? ", ": ", "|\n", ">-\n", "!!str ", "{", "}", "[", "]", "\n", "  ", "\t", "'", "\"", "0x10",
            "010", "yes", ".inf", "1e400", "auto", "name: ", "base: ", "train:\n  ", "--- \n", "\xc3\xa9", "\xff"},
-          1500};
+          6000};
 }
 
 }  // namespace lathe::fuzz

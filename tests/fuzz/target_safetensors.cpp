@@ -67,7 +67,7 @@ Target safetensors_target() {
   return {"safetensors", run, seeds,
           {"\"dtype\"", "\"shape\"", "\"data_offsets\"", "__metadata__", "\"F32\"", "\"BF16\"", "[0,8]", "[8,10]",
            "9223372036854775807", "18446744073709551615", "-1", "[]", "{}", "\\u0000", std::string(8, '\0')},
-          20000};
+          50000};
 }
 
 }  // namespace lathe::fuzz

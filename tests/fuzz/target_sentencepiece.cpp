@@ -63,7 +63,7 @@ Target sentencepiece_target() {
   return {"sentencepiece", run, seeds,
           {varint(UINT64_MAX), varint(1u << 31), varint(0x7FFFFFFF), std::string("\0\0\xC0\x7F", 4), std::string("\0\0\x80\xFF", 4),
            piece("a", -1, 1), piece("x", 0, 4), number_field(3, 1), number_field(3, 2), number_field(35, 0)},
-          3000};
+          60000};
 }
 
 }  // namespace lathe::fuzz

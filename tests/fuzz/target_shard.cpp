@@ -62,7 +62,7 @@ Target shard_target() {
   return {"shard", run, seeds,
           {"TREE", "SNOD", "HEAP", "OHDR", "OCHK", "FRHP", "BTHD", "GCOL", std::string(8, '\xff'), std::string(8, '\0'),
            std::string("\0\x10\0\0\0\0\0\0", 8), "\x89HDF\r\n\x1a\n"},
-          150};
+          500};
 }
 
 }  // namespace lathe::fuzz

@@ -45,7 +45,7 @@ Target tokenizer_json_target() {
           {"\"type\"", "\"BPE\"", "\"Unigram\"", "\"merges\"", "\"vocab\"", "\"ByteLevel\"", "\"Metaspace\"", "\"Split\"",
            "\"Regex\"", "\"Sequence\"", "\"id\":", "4294967295", "4294967294", "-1", "null", "[]", "{}", "\"\"", "(a|a)*",
            "\\\\p{L}", "(?i:", "{1,1000}", "true", "false", "1e300", "\"Prepend\"", "\"Replace\"", "\"Precompiled\""},
-          600};
+          20000};
 }
 
 }  // namespace lathe::fuzz
