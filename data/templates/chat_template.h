@@ -2,8 +2,9 @@
 // A model's chat template: Jinja source in, rendered conversations out, each byte with its origin. Immutable
 // after parsing and safe to use from several threads. Text equals transformers'
 // apply_chat_template(tokenize=False). https://huggingface.co/docs/transformers/chat_templating_writing
-#include <functional>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 

@@ -53,7 +53,7 @@ Target chat_template_target() {
           {"{{ ", " }}", "{% ", " %}", "{%- ", " -%}", "{#", "#}", "for m in messages", "endfor", "if ", "endif", "set x = ",
            "macro m(a)", "endmacro", "call ", "endcall", "generation", "loop.index", "messages[0]", "| tojson", "| join", "| map(",
            "is defined", "not ", "in ", "range(9)", "namespace(", "**", "//", "~", "[::-1]", "'", "\"", "\\x", "(", ")", ".", ","},
-          20000};
+          1500};
 }
 
 }  // namespace lathe::fuzz

@@ -1,7 +1,7 @@
 // Renders chat templates for tests/peers/check_templates.py and scripts/make_template_goldens.py: one JSON
 // object a line in, one out.
 //   {template, messages, tools, documents, add_generation_prompt, variables, now, tokenizer}
-//   -> {text, runs, generation, ids} or {error}; `template` is Jinja source; ids where `tokenizer` names a
+//   -> {text, generation, ids} or {error}; `template` is Jinja source; ids where `tokenizer` names a
 //   path.
 #include <iostream>
 #include <map>
