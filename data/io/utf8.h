@@ -18,4 +18,7 @@ CodePoint decode_utf8(std::string_view text, std::size_t at);
 void append_utf8(std::string& out, char32_t code_point);
 std::size_t count_characters(std::string_view text);
 
+// Python's str.isspace of one character.
+bool is_python_space(char32_t c);
+
 }  // namespace lathe

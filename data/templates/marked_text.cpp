@@ -55,12 +55,6 @@ std::vector<std::size_t> character_offsets(std::string_view text) {
   return offsets;
 }
 
-bool is_python_space(char32_t c) {
-  if (c < 0x80) return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-}
-
 MarkedText strip_text(const MarkedText& text, const std::string* characters, StripSides sides) {
   std::u32string set;
   for (std::size_t i = 0; characters && i < characters->size();) {

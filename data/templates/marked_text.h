@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/io/utf8.h"
+
 namespace lathe {
 
 // Index into a rendering's table of origins. 0 is the template itself; kGeneratedBit marks `{% generation
@@ -48,9 +50,6 @@ class MarkedText {
 
 // Byte offsets of the characters, and the end: n + 1 entries.
 std::vector<std::size_t> character_offsets(std::string_view text);
-
-// Python's str.isspace of one character.
-bool is_python_space(char32_t c);
 
 // str.strip and its halves: white space, or any character of *characters.
 struct StripSides {

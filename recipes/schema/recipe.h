@@ -223,12 +223,14 @@ struct EvaluateSection {
   std::int64_t every = 0;          // steps; 0: only at the end
   std::int64_t max_rows = 0;       // 0: the whole validation set
   std::vector<std::string> metrics;  // tuning: of answers generated for the held-out prompts
+  std::string probe;               // tuning: a general text whose loss shows forgetting
   std::string prompts;             // a text file, one prompt a line, sampled at every evaluation
   std::int64_t sample_tokens = 48;
   static void fields(auto& f, auto& c) {
     f("every", c.every, "steps between evaluations; 0 for the end only", range(0, 1 << 30));
     f("max_rows", c.max_rows, "rows of validation an evaluation reads; 0 for all", range(0, 1 << 30));
     f("metrics", c.metrics, "tuning: exact_match, rouge_l, chrf ... of answers to the held-out prompts");
+    f("probe", c.probe, "tuning: a general text whose loss shows what was forgotten; default a page of our own");
     f("prompts", c.prompts, "file of prompts, one a line, completed at every evaluation");
     f("sample_tokens", c.sample_tokens, "tokens of each sample", range(1, 1 << 16));
   }
@@ -262,6 +264,14 @@ struct ExportSection {
   }
 };
 
+struct ReportSection {
+  std::string examples = "all";
+  static void fields(auto& f, auto& c) {
+    f("examples", c.examples, "all shows held-out prompts and answers; none keeps texts out of the report",
+      choice({"all", "none"}));
+  }
+};
+
 struct ParallelSection {
   std::string strategy = "auto";  // auto | replicate
   static void fields(auto& f, auto& c) {
@@ -285,6 +295,7 @@ struct Recipe {
   EarlyStoppingSection early_stopping;
   EvaluateSection evaluate;
   CheckpointSection checkpoint;
+  ReportSection report;
   ParallelSection parallel;
   std::vector<ExportSection> exports;  // key `export`
   static void fields(auto& f, auto& c) {
@@ -303,6 +314,7 @@ struct Recipe {
     f("early_stopping", c.early_stopping, "when to give up");
     f("evaluate", c.evaluate, "held-out loss and samples");
     f("checkpoint", c.checkpoint, "what is kept");
+    f("report", c.report, "what the report shows");
     f("parallel", c.parallel, "ranks");
     f("export", c.exports, "what is written at the end");
   }

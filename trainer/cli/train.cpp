@@ -4,8 +4,10 @@
 #include <filesystem>
 
 #include "trainer/cli/command.h"
+#include "trainer/evaluate/tuning_report.h"
 #include "trainer/export.h"
 #include "trainer/machine.h"
+#include "trainer/report/tuning.h"
 #include "trainer/plan/plan.h"
 #include "trainer/signals.h"
 #include "trainer/train.h"
@@ -81,7 +83,7 @@ Json result_json(const Session& session, const TrainOutcome& outcome) {
   return json;
 }
 
-void write_reports(const Session& session, const Json& result) {
+void write_reports(const Session& session, const Json& result, const Json& tuning) {
   write_file_atomically(session.run.path + "/result.json", result.dump(2) + "\n");
   ReportInput report;
   report.run_directory = session.run.path;
@@ -89,6 +91,7 @@ void write_reports(const Session& session, const Json& result) {
   report.summary = result;
   report.recipe_values = print_recipe(session.loaded);
   report.ledger = session.data.train.ledger.to_json();
+  report.tuning = tuning;
   write_report(report);
 }
 
@@ -125,11 +128,16 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     say_before_start(context, session);
     refuse_what_cannot_fit(session.plan.spec, plan_settings(session.recipe(), session.precision, session.micro_batch_size, session.ranks->info().world_size));
   }
+  if (session.state.step == 0) measure_base(session, say);
   const TrainOutcome outcome = train(session, say);
   if (session.leader()) {
     Json result = result_json(session, outcome);
-    if (result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp) result["exports"] = export_run(session, say);
-    write_reports(session, result);
+    const bool ended = result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp;
+    const Json tuning = ended ? make_tuning_report(session, say) : Json();
+    if (!tuning.is_null()) result["verdict"] = tuning.at("verdict");
+    if (ended) result["exports"] = export_run(session, say);
+    write_reports(session, result, tuning);
+    if (!tuning.is_null()) context.say(tuning_summary(tuning));
     say_at_end(context, session, outcome, result);
     context.result = result;
   }

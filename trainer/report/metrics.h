@@ -69,6 +69,7 @@ struct ReportInput {
   Json summary;        // result.json's content
   Json recipe_values;  // resolved recipe as JSON or text
   Json ledger;         // token ledger
+  Json tuning;         // the tuning report, or null
 };
 // report.html: self-contained (inline SVG, no network), plots of loss, validation loss, learning rate,
 // gradient norm, throughput; token ledger; samples over time. Reads metrics.jsonl and samples/.

@@ -13,6 +13,7 @@
 #include "trainer/report/report_tables.h"
 #include "trainer/report/run_log.h"
 #include "trainer/report/style.h"
+#include "trainer/report/tuning.h"
 
 namespace lathe {
 namespace {
@@ -144,6 +145,7 @@ void write_report(const ReportInput& input) {
       title + "</title>\n<style>" + kReportStyle + "</style>\n</head>\n<body>\n<main>\n<header>\n<h1>" +
       title + "</h1>\n<p class=\"subtitle\">" + escape_html(subtitle(log)) + "</p>\n</header>\n" +
       headline(log) + plots(log) + section("Evaluations", evaluation_table(log)) +
+      section("Was it worth it?", tuning_section(input.tuning)) +
       section("Where the tokens went", ledger_table("", input.ledger)) +
       section("Samples over time", samples) + section("Events", events_table(log)) +
       section("Details", folded("Result", input.summary, true) +

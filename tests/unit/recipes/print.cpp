@@ -70,7 +70,8 @@ const std::string kTuned =
     "  loss_on: all\n"
     "  columns: {prompt: a, completion: b, input: c, system: d, messages: e, tools: f, text: g}\n"
     "  template: {prompt: '{a}: {b}', completion: '{c}'}\n"
-    "evaluate: {metrics: [exact_match, chrf]}\n"
+    "evaluate: {metrics: [exact_match, chrf], probe: general.txt}\n"
+    "report: {examples: none}\n"
     "export: [{format: peft}]\n";
 const std::string kTemplate = "task: sft\nmodel: {path: base}\ndata: {train: e.jsonl, template: '{a}'}\n";
 

@@ -1,0 +1,66 @@
+#include "trainer/evaluate/answers.h"
+
+#include <algorithm>
+
+#include "data/io/utf8.h"
+#include "data/sources/example_text.h"
+#include "models/generation/generate.h"
+
+namespace lathe {
+
+Example with_shown(const Example& example, const std::vector<Example>& shown) {
+  Example out = example;
+  if (example.kind == ExampleKind::PromptCompletion) {
+    std::string before;
+    for (const Example& other : shown) before += other.prompt + other.completion + "\n\n";
+    out.prompt = before + example.prompt;
+    return out;
+  }
+  if (example.kind != ExampleKind::Chat) return out;
+  Json messages = Json::array(), rest = Json::array();
+  for (const Json& message : example.messages) {
+    const bool system = message.value("role", "") == "system" && rest.empty();
+    (system ? messages : rest).push_back(message);
+  }
+  for (const Example& other : shown) {
+    for (const Json& message : other.messages) {
+      if (message.value("role", "") != "system") messages.push_back(message);
+    }
+  }
+  for (const Json& message : rest) messages.push_back(message);
+  out.messages = messages;
+  return out;
+}
+
+std::int64_t answer_limit(const Tokenizer& tokenizer, const std::vector<Example>& examples) {
+  std::size_t longest = 0;
+  for (const Example& example : examples) longest = std::max(longest, tokenizer.ids(answer_text(example)).size());
+  return std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(longest), 32, 512);
+}
+
+std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format,
+                                    const std::vector<Example>& examples, const AnswerOptions& options) {
+  GenerationOptions generation;
+  generation.max_tokens = options.max_tokens;
+  generation.stop_ids = stop_tokens(tokenizer, format);
+  const std::int64_t room = decoder.spec().max_positions - options.max_tokens;
+  std::vector<Answer> answers;
+  for (const Example& example : examples) {
+    std::vector<Example> shown = options.shown;
+    TokenPrompt prompt = render_prompt(with_shown(example, shown), tokenizer, format);
+    while (static_cast<std::int64_t>(prompt.ids.size()) > room && !shown.empty()) {
+      shown.pop_back();
+      prompt = render_prompt(with_shown(example, shown), tokenizer, format);
+    }
+    if (prompt.ids.empty() || static_cast<std::int64_t>(prompt.ids.size()) >= decoder.spec().max_positions) {
+      answers.emplace_back();   // nothing to ask with, or no room for an answer
+      continue;
+    }
+    const Generated generated = generate_tokens(decoder, prompt.ids, generation);
+    answers.push_back({replace_invalid_utf8(tokenizer.decode(generated.tokens)),
+                       static_cast<std::int64_t>(generated.tokens.size()), generated.stopped});
+  }
+  return answers;
+}
+
+}  // namespace lathe

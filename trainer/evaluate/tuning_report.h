@@ -1,0 +1,25 @@
+#pragma once
+// Was tuning worth it? Base, base shown a few examples, and tuned model answer the same held-out prompts; metrics with
+// intervals, a verdict by a rule fixed in advance (paired sign-flip test, p < 0.05), and what went wrong: answers that
+// never stop, that repeat, that are copied from the training set; what was forgotten of general text.
+#include <functional>
+#include <string>
+
+#include "trainer/session.h"
+
+namespace lathe {
+
+using Say = std::function<void(const std::string&)>;
+
+// Before step 0: the base's answers and its loss on general text, kept in <run>/base.json so that a resumed run has
+// them. Nothing when there is no held-out example or the file is there.
+void measure_base(Session& session, const Say& say);
+
+// After training: loads the best checkpoint into the session's model, asks it the same, writes <run>/report.json and
+// Bedrock's two CSV files, and returns the report; null when the task is not tuning.
+Json make_tuning_report(Session& session, const Say& say);
+
+// Metrics of a recipe, the first one decides: by default exact_match and chrf.
+std::vector<std::string> tuning_metrics(const Recipe& recipe);
+
+}  // namespace lathe

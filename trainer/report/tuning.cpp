@@ -1,0 +1,103 @@
+#include "trainer/report/tuning.h"
+
+#include <algorithm>
+
+#include "trainer/report/format.h"
+#include "trainer/report/html.h"
+
+namespace lathe {
+namespace {
+
+struct System {
+  const char *key, *name;
+};
+constexpr System kSystems[] = {{"base", "base"},
+                               {"few_shot", "base shown examples"},
+                               {"tuned", "tuned"},
+                               {"constant", "commonest training answer"},
+                               {"nearest", "answer of the nearest question"}};
+
+std::string percent(double share) { return format_fixed(100 * share, 0) + " %"; }
+
+std::string cell(const Json& entry) {
+  return format_fixed(entry.at("score").get<double>(), 3) + " (" + format_fixed(entry.at("low").get<double>(), 2) + " to " +
+         format_fixed(entry.at("high").get<double>(), 2) + ")";
+}
+
+// What a reader should not miss, a sentence each.
+std::vector<std::string> warnings(const Json& report) {
+  std::vector<std::string> out;
+  const Json &tuned = report.at("behaviour").at("tuned"), &general = report.at("general_text");
+  if (const double share = tuned.at("never_stops").get<double>(); share > 0.1)
+    out.push_back(percent(share) + " of the tuned answers do not stop by themselves: train longer, or see that every answer ends");
+  if (const double share = tuned.at("repeats").get<double>(); share > 0.1)
+    out.push_back(percent(share) + " of the tuned answers repeat themselves: train shorter, or with a lower learning rate");
+  if (const double change = general.at("change").get<double>(); change > 0.05)
+    out.push_back("the loss on general text rose by " + percent(change) +
+                  ": much was forgotten; lower optimizer.learning_rate or train.epochs, or use an adapter");
+  if (report.at("memorised").at("longest_words").get<std::int64_t>() >= 20)
+    out.push_back("a tuned answer repeats " + std::to_string(report.at("memorised").at("longest_words").get<std::int64_t>()) +
+                  " words of the training answers in a row");
+  return out;
+}
+
+std::string metrics_table(const Json& report) {
+  std::string head, body;
+  for (const auto& [name, systems] : report.at("metrics").items())
+    head += "<th scope=\"col\">" + escape_html(name) + " (95 %)</th>";
+  for (const System& system : kSystems) {
+    std::string cells;
+    for (const auto& [name, systems] : report.at("metrics").items())
+      cells += "<td>" + (systems.contains(system.key) ? escape_html(cell(systems.at(system.key))) : "") + "</td>";
+    const bool best = std::string(system.key) == "tuned";
+    body += std::string("<tr") + (best ? " class=\"best\"" : "") + "><th scope=\"row\">" + system.name + "</th>" + cells + "</tr>\n";
+  }
+  return "<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">answers of</th>" + head +
+         "</tr></thead><tbody>\n" + body + "</tbody></table></div>\n";
+}
+
+std::string answers(const Json& report) {
+  std::string out;
+  for (const Json& item : report.value("answers", Json::array())) {
+    const auto row = [&](const char* name, const char* key) {
+      return std::string("<tr><th scope=\"row\">") + name + "</th><td class=\"text\">" +
+             escape_html(item.at(key).get<std::string>()) + "</td></tr>\n";
+    };
+    const std::string prompt = item.at("prompt").get<std::string>();
+    const bool right = item.at("tuned") == item.at("reference");
+    out += "<details><summary>" + escape_html(prompt.substr(0, 100)) + (right ? " &#10003;" : "") +
+           "</summary><div class=\"table\"><table><tbody>\n" + row("prompt", "prompt") + row("wanted", "reference") +
+           row("tuned", "tuned") + row("base", "base") + row("base shown examples", "few_shot") + "</tbody></table></div></details>\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string tuning_section(const Json& report) {
+  if (report.is_null()) return "";
+  std::string out = "<p><strong>" + escape_html(report.at("verdict").get<std::string>()) + "</strong><br>" +
+                    escape_html(report.at("verdict_few_shot").get<std::string>()) + "</p>\n" + metrics_table(report);
+  out += "<p>Same " + std::to_string(report.at("examples").get<std::int64_t>()) +
+         " held-out prompts for all, greedy. Loss on general text: " +
+         format_fixed(report.at("general_text").at("base_loss").get<double>(), 3) + " before, " +
+         format_fixed(report.at("general_text").at("tuned_loss").get<double>(), 3) + " after.</p>\n";
+  for (const std::string& text : warnings(report)) out += "<p>Look: " + escape_html(text) + ".</p>\n";
+  return out + answers(report);
+}
+
+std::string tuning_summary(const Json& report) {
+  std::string out;
+  for (const System& system : kSystems) {
+    std::string line = system.name;
+    line.resize(32, ' ');
+    for (const auto& [name, systems] : report.at("metrics").items())
+      if (systems.contains(system.key)) line += name + " " + cell(systems.at(system.key)) + "   ";
+    out += line + "\n";
+  }
+  out += "verdict: " + report.at("verdict").get<std::string>() + "\n         " + report.at("verdict_few_shot").get<std::string>();
+  for (const std::string& text : warnings(report)) out += "\nlook: " + text;
+  return out;
+}
+
+}  // namespace lathe
