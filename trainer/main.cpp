@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   lathe::add_train(app, run);
   lathe::add_evaluate(app, run);
   lathe::add_generate(app, run);
+  lathe::add_chat(app, run);
   lathe::add_export(app, run);
   lathe::add_verify(app, run);
   lathe::add_inspect(app, run);

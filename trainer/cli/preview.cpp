@@ -1,12 +1,15 @@
-// lathe preview RECIPE: rows as the model will see them, documents apart, and what the data holds.
+// lathe preview RECIPE: what the model will see: rows with documents apart, or examples with what is learned of them.
 #include <CLI/CLI.hpp>
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "data/checks/data_report.h"
 #include "data/io/utf8.h"
 #include "data/pipeline/loader.h"
+#include "data/shards/prepare_examples.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
 #include "trainer/model_source.h"
@@ -20,6 +23,7 @@ struct Arguments {
   std::string recipe;
   std::vector<std::string> overrides;
   std::int64_t count = 2;
+  bool strict = false;
 };
 
 std::string ids_text(const Tokenizer& tokenizer, const Batch& batch, const Stretch& stretch) {
@@ -28,10 +32,55 @@ std::string ids_text(const Tokenizer& tokenizer, const Batch& batch, const Stret
   return replace_invalid_utf8(tokenizer.decode(ids, true));
 }
 
+// One example: what is given dimmed, what is learned in colour (or in brackets where there is none).
+std::string marked_text(const TokenExample& tokens, bool colour) {
+  std::string out;
+  bool learned = false;
+  for (std::size_t i = 0; i < tokens.ids.size(); ++i) {
+    const bool now = tokens.supervised[i] != 0;
+    if (now && !learned) out += colour ? "\033[0m\033[32m" : "[[";
+    if (!now && learned) out += colour ? "\033[0m\033[2m" : "]]";
+    learned = now;
+    out += tokens.pieces[i];
+  }
+  return (colour ? "\033[2m" : "") + out + (colour ? "\033[0m" : learned ? "]]" : "");
+}
+
+// Tuning: examples with their loss marks, and the data report. With --strict a report with errors fails.
+ExitCode preview_examples(Context& context, const Recipe& recipe, const PreparedData& data, const Arguments& arguments) {
+  const TuningData& tuning = *data.tuning;
+  const bool colour = !context.json && isatty(1) && std::getenv("NO_COLOR") == nullptr;
+  const LossOn loss_on = parse_loss_on(recipe.data.loss_on);
+  for (const ExampleFile& file : tuning.files) context.say(describe(file));
+  for (const std::string& note : tuning.notes) context.say("note: " + note);
+  context.say(tuning.format.chat_template ? "format: the base's own chat template"
+                                          : "format: plain text, the base has no chat template");
+  context.result["examples"] = Json::array();
+  for (std::size_t i = 0; i < tuning.train.size() && i < static_cast<std::size_t>(arguments.count); ++i) {
+    const TokenExample tokens = render_example(tuning.train[i], *data.tokenizer, tuning.format, loss_on);
+    const auto learned = std::count(tokens.supervised.begin(), tokens.supervised.end(), std::uint8_t{1});
+    context.say(cat("--- ", tuning.train[i].origin, ": ", tokens.ids.size(), " tokens, ", learned, " of them learned"));
+    context.say(replace_invalid_utf8(marked_text(tokens, colour)));
+    context.result["examples"].push_back({{"origin", tuning.train[i].origin}, {"ids", tokens.ids}, {"supervised", tokens.supervised},
+                                          {"text", replace_invalid_utf8(marked_text(tokens, false))}});
+  }
+  std::vector<Example> held;
+  for (const auto& set : tuning.validation) held.insert(held.end(), set.begin(), set.end());
+  const DataReport report = data_report({tuning.train, held, [&](const Example& example) {
+    return render_example(example, *data.tokenizer, tuning.format, loss_on).ids.size();
+  }, static_cast<std::size_t>(recipe.data.sequence_length)});
+  context.say(to_text(report));
+  context.result["report"] = to_json(report);
+  if (arguments.strict && (report.has(Severity::Error) || report.has(Severity::Warning)))
+    fail("the data report has errors or warnings (--strict)");
+  return ExitCode::Done;
+}
+
 ExitCode preview(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
   const Recipe& recipe = loaded.recipe;
   const PreparedData data = prepare_for(recipe);
+  if (data.tuning) return preview_examples(context, recipe, data, arguments);
   LoaderOptions options;
   options.sequence_length = recipe.data.sequence_length;
   options.seed = static_cast<std::uint64_t>(recipe.train.seed);
@@ -68,6 +117,7 @@ void add_preview(CLI::App& app, Run& run) {
   command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
   command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
   command->add_option("--count", arguments->count, "rows")->check(CLI::PositiveNumber);
+  command->add_flag("--strict", arguments->strict, "tuning: fail when the data report has errors or warnings");
   command->callback([=, &run] { run = [=](Context& context) { return preview(context, *arguments); }; });
 }
 

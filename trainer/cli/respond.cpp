@@ -1,0 +1,131 @@
+#include "trainer/cli/respond.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+
+#include "data/io/utf8.h"
+#include "data/templates/template_folder.h"
+#include "models/decoder/weights.h"
+#include "trainer/machine.h"
+#include "trainer/model_source.h"
+
+namespace lathe {
+
+namespace {
+
+// Stop ids of generation_config.json and config.json, the tokenizer's end of text and what closes a turn.
+std::vector<TokenId> stop_ids(const Responder& responder) {
+  const Bundle& bundle = responder.bundle;
+  std::vector<TokenId> ids = stop_tokens(*bundle.tokenizer, responder.format);
+  const auto add = [&](const Json& id) {
+    if (id.is_number_unsigned() && std::find(ids.begin(), ids.end(), id.get<TokenId>()) == ids.end()) ids.push_back(id.get<TokenId>());
+  };
+  for (const Json* source : {&bundle.generation_config, &bundle.config}) {
+    if (!source->is_object() || !source->contains("eos_token_id")) continue;
+    const Json& value = source->at("eos_token_id");
+    if (!value.is_array()) add(value);
+    else for (const Json& id : value) add(id);
+  }
+  return ids;
+}
+
+// Cuts the text at the first of the stop texts; true when one was found.
+bool cut_at_stop(std::string& text, const std::vector<std::string>& stops) {
+  std::size_t at = std::string::npos;
+  for (const std::string& stop : stops) at = std::min(at, text.find(stop));
+  if (at == std::string::npos) return false;
+  text.resize(at);
+  return true;
+}
+
+// Bytes of the text that are whole characters: a token may end inside one.
+std::size_t whole_characters(const std::string& text) {
+  std::size_t back = 0;
+  while (back < std::min<std::size_t>(3, text.size())) {
+    const auto c = static_cast<unsigned char>(text[text.size() - 1 - back]);
+    if (c < 0x80) return text.size();
+    if (c >= 0xC0) {
+      const std::size_t wanted = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
+      return back + 1 >= wanted ? text.size() : text.size() - back - 1;
+    }
+    ++back;
+  }
+  return text.size();
+}
+
+}  // namespace
+
+Responder load_responder(const std::string& model) {
+  set_compute_threads(resolve_threads(0));
+  const ModelSource source = resolve_model(model);
+  Responder responder;
+  responder.bundle = load_model(source);
+  require(responder.bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
+  responder.format = read_chat_format(source.folder);
+  responder.decoder = build_decoder(responder.bundle, c10::ScalarType::Float);
+  responder.description = source.description;
+  return responder;
+}
+
+void add_response_options(CLI::App& command, ResponseOptions& options) {
+  command.add_option("--max-tokens", options.max_tokens, "at most")->check(CLI::PositiveNumber);
+  command.add_option("--temperature", options.temperature, "0 is greedy")->check(CLI::NonNegativeNumber);
+  command.add_option("--top-k", options.top_k, "0 is off")->check(CLI::NonNegativeNumber);
+  command.add_option("--top-p", options.top_p, "nucleus")->check(CLI::Range(0.0, 1.0));
+  command.add_option("--stop", options.stop, "stop before this text (repeatable)")->take_all()->expected(1);
+  command.add_option("--seed", options.seed, "of sampling");
+}
+
+std::vector<TokenId> question_ids(const Responder& responder, const Json& messages) {
+  Example example;
+  example.kind = ExampleKind::Chat;
+  example.messages = messages;
+  example.origin = "the question";
+  return render_prompt(example, *responder.bundle.tokenizer, responder.format).ids;
+}
+
+std::vector<TokenId> raw_ids(const Responder& responder, const std::string& text) {
+  const Tokenizer& tokenizer = *responder.bundle.tokenizer;
+  EncodeOptions encode;
+  encode.add_special = true;
+  std::vector<TokenId> ids = tokenizer.encode(text, encode).ids;
+  if (ids.empty()) {
+    require(tokenizer.special().bos || tokenizer.special().eos, "an empty prompt needs a model with a BOS token");
+    ids.push_back(tokenizer.special().bos.value_or(tokenizer.special().eos.value_or(0)));
+  }
+  return ids;
+}
+
+Response respond(const Responder& responder, const std::vector<TokenId>& prompt, const ResponseOptions& options,
+                 std::uint64_t sample, const std::function<void(const std::string&)>& on_text) {
+  GenerationOptions generation;
+  generation.max_tokens = options.max_tokens;
+  generation.temperature = options.temperature;
+  generation.top_k = options.top_k;
+  generation.top_p = options.top_p;
+  generation.seed = static_cast<std::uint64_t>(options.seed);
+  generation.sample = sample;
+  generation.stop_ids = stop_ids(responder);
+  const Tokenizer& tokenizer = *responder.bundle.tokenizer;
+  std::vector<TokenId> so_far;
+  std::size_t shown = 0;
+  const Generated generated = generate_tokens(*responder.decoder, prompt, generation, [&](TokenId id) {
+    if (options.stop.empty() && !on_text) return true;
+    so_far.push_back(id);
+    std::string text = tokenizer.decode(so_far);
+    const bool go_on = !cut_at_stop(text, options.stop);
+    const std::size_t whole = go_on ? whole_characters(text) : text.size();
+    if (on_text && whole > shown) {
+      on_text(text.substr(shown, whole - shown));
+      shown = whole;
+    }
+    return go_on;
+  });
+  Response response{tokenizer.decode(generated.tokens), generated.tokens, false};
+  response.stopped = cut_at_stop(response.text, options.stop) || generated.stopped;
+  response.text = replace_invalid_utf8(response.text);
+  return response;
+}
+
+}  // namespace lathe
