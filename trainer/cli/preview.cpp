@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "data/checks/data_report.h"
 #include "data/io/utf8.h"
 #include "data/pipeline/loader.h"
 #include "data/shards/prepare_examples.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/evaluate/tuning_report.h"
 #include "trainer/model_source.h"
 #include "trainer/session.h"
 
@@ -64,11 +64,7 @@ ExitCode preview_examples(Context& context, const Recipe& recipe, const Prepared
     context.result["examples"].push_back({{"origin", tuning.train[i].origin}, {"ids", tokens.ids}, {"supervised", tokens.supervised},
                                           {"text", replace_invalid_utf8(marked_text(tokens, false))}});
   }
-  std::vector<Example> held;
-  for (const auto& set : tuning.validation) held.insert(held.end(), set.begin(), set.end());
-  const DataReport report = data_report({tuning.train, held, [&](const Example& example) {
-    return render_example(example, *data.tokenizer, tuning.format, loss_on).ids.size();
-  }, static_cast<std::size_t>(recipe.data.sequence_length)});
+  const DataReport report = tuning_data_report(recipe, data);
   context.say(to_text(report));
   context.result["report"] = to_json(report);
   if (arguments.strict && (report.has(Severity::Error) || report.has(Severity::Warning)))

@@ -19,7 +19,7 @@ namespace {
 struct Arguments {
   std::string recipe;
   std::vector<std::string> overrides;
-  bool fresh = false;
+  bool fresh = false, strict = false;
   int processes = 1;
   std::int64_t stop_after = 0;
 };
@@ -35,12 +35,16 @@ const char* reason_text(StopReason reason) {
   return "";
 }
 
-void say_before_start(const Context& context, const Session& session) {
+void say_before_start(const Context& context, const Session& session, bool strict) {
   const TokenLedger& ledger = session.data.train.ledger;
   const Recipe& recipe = session.recipe();
   if (session.data.tuning) {
     for (const ExampleFile& file : session.data.tuning->files) context.log(describe(file));
     for (const std::string& note : session.data.tuning->notes) context.log("note: " + note);
+    const DataReport report = tuning_data_report(recipe, session.data);
+    context.log(to_text(report));
+    if (strict && (report.has(Severity::Error) || report.has(Severity::Warning)))
+      fail("the data report has errors or warnings (--strict); nothing was trained");
   }
   const Plan plan = make_plan(session.plan.spec, plan_settings(recipe, session.precision, session.micro_batch_size, session.ranks->info().world_size));
   context.log(cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
@@ -125,7 +129,7 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     return ExitCode::Done;
   }
   if (session.leader()) {
-    say_before_start(context, session);
+    say_before_start(context, session, arguments.strict);
     refuse_what_cannot_fit(session.plan.spec, plan_settings(session.recipe(), session.precision, session.micro_batch_size, session.ranks->info().world_size));
   }
   if (session.state.step == 0) measure_base(session, say);
@@ -167,6 +171,7 @@ void add_train(CLI::App& app, Run& run) {
   command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
   command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
   command->add_flag("--fresh", arguments->fresh, "start over; the old run is kept as <directory>.1");
+  command->add_flag("--strict", arguments->strict, "tuning: train only when the data report finds nothing to object");
   command->add_option("--processes", arguments->processes, "ranks on this machine")->check(CLI::Range(1, 1024));
   command->add_option("--stop-after", arguments->stop_after, "stop and save once so many steps are done; the schedule stays")
       ->check(CLI::PositiveNumber);

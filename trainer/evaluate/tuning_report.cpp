@@ -7,6 +7,7 @@
 
 #include "data/metrics/metric.h"
 #include "data/metrics/overlap.h"
+#include "data/shards/prepare_examples.h"
 #include "data/sources/example_text.h"
 #include "trainer/evaluate/answers.h"
 #include "trainer/evaluate/evaluate.h"
@@ -159,6 +160,18 @@ void write_csv(const std::string& run) {
 }
 
 }  // namespace
+
+DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data) {
+  const TuningData& tuning = *data.tuning;
+  const LossOn loss_on = parse_loss_on(recipe.data.loss_on);
+  std::vector<Example> held;
+  for (const auto& set : tuning.validation) held.insert(held.end(), set.begin(), set.end());
+  return data_report({tuning.train, held,
+                      [&](const Example& example) {
+                        return render_example(example, *data.tokenizer, tuning.format, loss_on).ids.size();
+                      },
+                      static_cast<std::size_t>(recipe.data.sequence_length)});
+}
 
 std::vector<std::string> tuning_metrics(const Recipe& recipe) {
   if (recipe.evaluate.metrics.empty()) return {"exact_match", "chrf"};

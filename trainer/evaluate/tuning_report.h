@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "data/checks/data_report.h"
 #include "trainer/session.h"
 
 namespace lathe {
@@ -18,6 +19,9 @@ void measure_base(Session& session, const Say& say);
 // After training: loads the best checkpoint into the session's model, asks it the same, writes <run>/report.json and
 // Bedrock's two CSV files, and returns the report; null when the task is not tuning.
 Json make_tuning_report(Session& session, const Say& say);
+
+// What an owner should know of the examples before they are learned; lengths in tokens as the model sees them.
+DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data);
 
 // Metrics of a recipe, the first one decides: by default exact_match and chrf.
 std::vector<std::string> tuning_metrics(const Recipe& recipe);
