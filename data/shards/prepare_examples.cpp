@@ -1,5 +1,8 @@
 #include "data/shards/prepare_examples.h"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <filesystem>
 
 #include "data/io/hash.h"
@@ -77,6 +80,9 @@ class ExamplePreparation {
     require(!all.examples.empty(), "data.train: no example is in it");
     tuning_->files = all.files;
     tuning_->notes = all.notes;
+    note_missing_separator(all.examples);
+    // Templates that write today's date get that of the data: the same data gives the same rows tomorrow.
+    tuning_->format.now = newest_change();
     tuning_->read = all.examples.size();
     sets_.push_back({"train", {}, {}, {}});
     if (data.validation.share > 0) {
@@ -92,6 +98,30 @@ class ExamplePreparation {
       sets_.push_back({name, read_recipe_examples(data, {section}).examples, {}, {}});
       require(!sets_.back().examples.empty(), "data.validation: no example is in ", section.path);
     }
+  }
+
+  // "hi" + "Hello!" would be learned as "hiHello!": nothing tells the model where the question ends.
+  void note_missing_separator(const std::vector<Example>& examples) {
+    if (tuning_->format.chat_template) return;
+    std::size_t glued = 0;
+    for (const Example& example : examples) {
+      const auto space = [](char c) { return c == ' ' || c == '\n' || c == '\t'; };
+      if (example.prompt.empty() || example.completion.empty()) continue;
+      const char last = example.prompt.back();
+      glued += !space(last) && last != ':' && last != '>' && !space(example.completion.front()) ? 1 : 0;
+    }
+    if (2 * glued <= examples.size()) return;
+    tuning_->notes.push_back(cat(glued, " prompts run straight into their answers, as in \"hiHello\": the base has no chat template; "
+                                 "end prompts with a separator, e.g. data.template: {prompt: \"{prompt}\\n\", completion: \"{completion}\"}"));
+  }
+
+  std::int64_t newest_change() const {
+    std::int64_t newest = 0;
+    for (const ExampleFile& file : tuning_->files) {
+      struct stat status {};
+      if (stat(file.path.c_str(), &status) == 0) newest = std::max<std::int64_t>(newest, status.st_mtime);
+    }
+    return newest;
   }
 
   // Renders in parallel, then decides what is kept in the order of the file.

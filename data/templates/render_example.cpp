@@ -171,7 +171,10 @@ std::vector<TokenId> leading_tokens(const Tokenizer& tokenizer) {
 
 const ChatTemplate& plain_chat_template() {
   static const ChatTemplate plain = ChatTemplate::parse(
-      "{{ bos_token }}{% for message in messages %}"
+      "{{ bos_token }}{% if tools %}{{ raise_exception('a base without a chat template has no way to show tools') }}"
+      "{% endif %}{% for message in messages %}"
+      "{% if message.tool_calls %}{{ raise_exception('a base without a chat template has no way to show tool calls') }}"
+      "{% endif %}"
       "{% if message.role == 'assistant' %}{{ 'Assistant:' }}{{ ' ' + message.content + eos_token + '\\n' }}"
       "{% else %}{{ message.role | capitalize + ': ' + message.content + '\\n' }}{% endif %}{% endfor %}"
       "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}",

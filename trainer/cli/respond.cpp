@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <chrono>
 
 #include "data/io/utf8.h"
 #include "data/templates/template_folder.h"
@@ -63,6 +64,7 @@ Responder load_responder(const std::string& model) {
   responder.bundle = load_model(source);
   require(responder.bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
   responder.format = read_chat_format(source.folder);
+  responder.format.now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   responder.decoder = build_decoder(responder.bundle, c10::ScalarType::Float);
   responder.description = source.description;
   return responder;

@@ -168,7 +168,7 @@ DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data) {
   for (const auto& set : tuning.validation) held.insert(held.end(), set.begin(), set.end());
   return data_report({tuning.train, held,
                       [&](const Example& example) {
-                        return render_example(example, *data.tokenizer, tuning.format, loss_on).ids.size();
+                        return render_example(example, *data.tokenizer, tuning.format, loss_on).ids.size() - 1;   // inputs
                       },
                       static_cast<std::size_t>(recipe.data.sequence_length)});
 }
