@@ -1,10 +1,20 @@
-// lathe evaluate MODEL --data FILE: loss, perplexity, bits per byte, token accuracy of a text.
+// lathe evaluate MODEL --data FILE: loss, perplexity, bits per byte, token accuracy of a text; with --metrics the file
+// holds examples, whose answers are generated and scored.
 #include <CLI/CLI.hpp>
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
 
 #include "data/io/file_system.h"
 #include "data/io/utf8.h"
+#include "data/metrics/metric.h"
+#include "data/sources/example_text.h"
+#include "data/templates/template_folder.h"
 #include "models/decoder/weights.h"
+#include "models/objectives/causal_lm.h"
 #include "trainer/cli/command.h"
+#include "trainer/evaluate/answers.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/machine.h"
 #include "trainer/model_source.h"
@@ -14,19 +24,79 @@ namespace lathe {
 namespace {
 
 struct Arguments {
-  std::string model, data, precision = "fp32";
+  std::string model, data, precision = "fp32", output;
+  std::vector<std::string> metrics;
   std::int64_t context = 0;
 };
+
+// Mean loss of what an assistant must say, in tokens of all examples.
+double answers_loss(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format, const std::vector<Example>& examples) {
+  const at::NoGradGuard no_grad;
+  double loss = 0, count = 0;
+  for (const Example& example : examples) {
+    const TokenExample tokens = render_example(example, tokenizer, format, LossOn::Completion);
+    Batch batch;
+    batch.rows = 1;
+    batch.length = static_cast<std::int64_t>(tokens.ids.size()) - 1;
+    for (std::size_t i = 0; i + 1 < tokens.ids.size(); ++i) {
+      batch.tokens.push_back(static_cast<std::int32_t>(tokens.ids[i]));
+      batch.targets.push_back(tokens.supervised[i + 1] != 0 ? static_cast<std::int32_t>(tokens.ids[i + 1]) : kIgnoreTarget);
+      batch.positions.push_back(static_cast<std::int32_t>(i));
+    }
+    batch.stretches.push_back({0, static_cast<std::int32_t>(batch.length), 0, 0});
+    batch.token_count = batch.length;
+    batch.target_count = std::count_if(batch.targets.begin(), batch.targets.end(), [](std::int32_t id) { return id != kIgnoreTarget; });
+    const ObjectiveValue value = causal_lm_loss(decoder, batch, {});
+    loss += value.sum.item<double>();
+    count += static_cast<double>(value.count);
+  }
+  return loss / std::max(1.0, count);
+}
+
+ExitCode evaluate_examples(Context& context, const Arguments& arguments, const ModelSource& source, const Bundle& bundle,
+                           Decoder& decoder) {
+  for (const std::string& name : arguments.metrics) find_metric(name);   // a wrong name is told before the work
+  const ExampleSet set = read_examples(arguments.data);
+  for (const ExampleFile& file : set.files) context.log(describe(file));
+  ChatFormat format = read_chat_format(source.folder);
+  format.now = 0;
+  AnswerOptions options;
+  options.max_tokens = std::min(answer_limit(*bundle.tokenizer, set.examples), bundle.spec.max_positions / 2);
+  const std::vector<Answer> answers = answer_examples(decoder, *bundle.tokenizer, format, set.examples, options);
+  std::vector<std::string> texts, references;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    texts.push_back(answers[i].text);
+    references.push_back(answer_text(set.examples[i]));
+  }
+  context.result = Json{{"model", source.description}, {"examples", answers.size()},
+                        {"loss", answers_loss(decoder, *bundle.tokenizer, format, set.examples)}};
+  context.say(cat(source.description, "\nloss of the answers ", context.result["loss"].get<double>()));
+  for (const std::string& name : arguments.metrics) {
+    const MetricResult result = evaluate_metric(name, texts, references, 17);
+    context.result["metrics"][name] = {{"score", result.score}, {"low", result.interval.low}, {"high", result.interval.high}};
+    context.say(cat(name, " ", result.score, " (95 %: ", result.interval.low, " to ", result.interval.high, ", n = ", answers.size(), ")"));
+  }
+  if (!arguments.output.empty()) {
+    std::string lines;
+    for (std::size_t i = 0; i < answers.size(); ++i)
+      lines += Json{{"origin", set.examples[i].origin}, {"prompt", asked_text(set.examples[i])}, {"reference", references[i]},
+                    {"answer", texts[i]}, {"stopped", answers[i].stopped}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    write_file_atomically(arguments.output, lines);
+    context.say("answers written to " + arguments.output);
+  }
+  return ExitCode::Done;
+}
 
 ExitCode evaluate(Context& context, const Arguments& arguments) {
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
   const Bundle bundle = load_model(source);
   require(bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
+  const auto decoder = build_decoder(bundle, arguments.precision == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float);
+  if (!arguments.metrics.empty()) return evaluate_examples(context, arguments, source, bundle, *decoder);
   const std::string text = read_file(arguments.data);
   if (const auto bad = first_invalid_utf8(text))
     fail(arguments.data, ": byte ", *bad, " is not valid UTF-8; convert the file, e.g. iconv -f CP1252 -t UTF-8");
-  const auto decoder = build_decoder(bundle, arguments.precision == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float);
   const std::int64_t window = arguments.context > 0 ? arguments.context : bundle.spec.max_positions;
   const TextEvaluation result = evaluate_text(*decoder, *bundle.tokenizer, text, std::min(window, bundle.spec.max_positions));
   context.result = Json{{"model", source.description},        {"loss", result.loss},
@@ -45,7 +115,10 @@ void add_evaluate(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("evaluate", "loss, perplexity and bits per byte of a text file");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")->required();
-  command->add_option("--data", arguments->data, "a UTF-8 text file")->required()->check(CLI::ExistingFile);
+  command->add_option("--metrics", arguments->metrics, "--data holds examples: generate answers and score them (exact_match, chrf ...)")
+      ->delimiter(',');
+  command->add_option("--output", arguments->output, "with --metrics: a .jsonl file of the answers");
+  command->add_option("--data", arguments->data, "a UTF-8 text file, or with --metrics a file of examples")->required()->check(CLI::ExistingFile);
   command->add_option("--context", arguments->context, "window in tokens; default the model's");
   command->add_option("--precision", arguments->precision, "fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}));
   command->callback([=, &run] { run = [=](Context& context) { return evaluate(context, *arguments); }; });
