@@ -5,10 +5,11 @@
 #include <cmath>
 #include <filesystem>
 
+#include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
 #include "models/generation/generate.h"
 #include "trainer/evaluate/samples.h"
-#include "trainer/model_source.h"
+#include "trainer/export_card.h"
 
 namespace lathe {
 
@@ -103,23 +104,16 @@ void compare_prompt(const Json& entry, const Bundle& bundle, Decoder& decoder, c
   if (greedy(decoder, ids) != json_get<std::vector<TokenId>>(entry, "greedy", where)) verification.same_tokens = false;
 }
 
-std::string model_card(const Session& session, const ModelSource& source, const ExportSection& target) {
-  const Recipe& recipe = session.recipe();
-  std::string card = cat("---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n# ", recipe.name, "\n\n",
-                         "A ", session.plan.family->name, " of ", parameter_count(session.plan.spec),
-                         " parameters, trained with lathe; ", source.description, ".\n\n");
-  card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
-              " (its licence holds for this model)\n- data: ", session.data.train.ledger.documents_kept, " documents, ",
-              session.data.train.ledger.tokens_kept, " tokens, sha256 ", session.data.data_sha256,
-              "\n- steps: ", session.state.step, ", tokens seen: ", session.state.tokens, "\n");
-  if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
-  card += cat("- tensors: ", target.dtype, "\n\n## Limits\n\nTrained on the data above only; it knows nothing else, may "
-              "repeat it verbatim, and was not tuned to follow instructions.\n\n## Use\n\n```python\n",
-              "from transformers import AutoModelForCausalLM, AutoTokenizer\n",
-              "tokenizer = AutoTokenizer.from_pretrained(\".\")\nmodel = AutoModelForCausalLM.from_pretrained(\".\")\n",
-              "print(tokenizer.decode(model.generate(**tokenizer(\"def \", return_tensors=\"pt\"), max_new_tokens=40)[0]))\n```\n\n",
-              "```\nvllm serve .\nlathe generate . --prompt \"def \"\nlathe verify .\n```\n");
-  return card;
+DType export_dtype(const ExportRequest& request) {
+  const std::string& name = request.dtype;
+  if (name == "auto") return request.format == "peft" ? DType::F32 : DType::BF16;
+  return *dtype_from_name(name == "bf16" ? "BF16" : name == "fp16" ? "F16" : "F32");
+}
+
+// The adapter as its file will hold it, and its base as other programs find it.
+void round_adapter(AdaptedModel& model, DType dtype) {
+  for (BundleTensor& tensor : model.adapter.tensors) tensor = convert_tensor(std::move(tensor), dtype);
+  model.adapter.base = portable_base(model.adapter.base);
 }
 
 std::vector<std::string> reference_prompts(const Session& session) {
@@ -141,13 +135,24 @@ Json Verification::to_json() const {
               {"same_ids", same_ids}, {"same_tokens", same_tokens}, {"tolerance", 1e-4 * std::max(1.0, largest_logit)}};
 }
 
-Verification export_bundle(const Bundle& bundle, ExportOptions options, const std::vector<std::string>& prompts) {
-  require(bundle.tokenizer != nullptr, bundle.origin, " has no tokenizer, so its export could not be verified");
+Verification export_model(const ModelSource& source, const ExportRequest& request, ExportOptions options) {
+  options.dtype = export_dtype(request);
+  const bool alone = request.format == "peft";
+  std::optional<AdaptedModel> adapted;
+  if (is_adapter_folder(source.folder)) adapted = load_adapted(source);
+  if (alone && !adapted)
+    fail_usage("format peft exports an adapter, and ", source.description, " has none; use --format huggingface");
+  if (alone) round_adapter(*adapted, options.dtype);
+  const Bundle model = adapted ? merge_adapter(adapted->base, adapted->adapter) : load_model(source);
+  require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
+  if (adapted && !alone) require_visible_change(adapted->base, model, options.dtype);
+  options.card = request.heading + (alone ? peft_commands(adapted->adapter) : model_commands());
   {
-    const auto decoder = decoder_of_exported_values(bundle, options.dtype);
-    options.reference = make_reference(bundle, *decoder, options.dtype, prompts);
+    const auto decoder = decoder_of_exported_values(model, alone ? DType::F32 : options.dtype);
+    options.reference = make_reference(model, *decoder, options.dtype, request.prompts);
   }
-  export_huggingface(bundle, options);
+  if (alone) export_peft(adapted->base, adapted->adapter, options);
+  else export_huggingface(model, options);
   const Verification verification = verify_export(options.directory);
   write_file_atomically(options.directory + "/verification.json", verification.to_json().dump(2) + "\n");
   require(verification.passed(), "export '", options.directory, "' was written but does not give what was trained: ",
@@ -160,7 +165,7 @@ Verification verify_export(const std::string& directory) {
   require(std::filesystem::exists(path), "'", directory, "' has no reference.json, so there is nothing to compare with; "
           "only exports of lathe carry one");
   const Json reference = read_json(path);
-  const Bundle bundle = read_bundle(directory);
+  const Bundle bundle = load_model({directory, "", -1, directory});
   require(bundle.tokenizer != nullptr, directory, ": tokenizer.json is missing");
   const auto decoder = build_decoder(bundle, at::kFloat);
   Verification verification;
@@ -175,13 +180,12 @@ Json export_run(const Session& session, const std::function<void(const std::stri
   for (const ExportSection& target : session.recipe().exports) {
     ExportOptions options;
     options.directory = target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
-    options.dtype = *dtype_from_name(target.dtype == "bf16" ? "BF16" : target.dtype == "fp16" ? "F16" : "F32");
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
-    options.card = model_card(session, source, target);
     say(cat("export: ", target.format, " from ", source.description));
-    const Verification verification = export_bundle(load_model(source), options, reference_prompts(session));
-    Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", target.dtype}};
+    const ExportRequest request{target.format, target.dtype, reference_prompts(session), card_heading(session, source, target)};
+    const Verification verification = export_model(source, request, options);
+    Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", dtype_name(export_dtype(request))}};
     entry.update(verification.to_json());
     results.push_back(entry);
   }

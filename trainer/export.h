@@ -6,6 +6,7 @@
 #include <string>
 
 #include "checkpoints/exporters/exporter.h"
+#include "trainer/model_source.h"
 #include "trainer/session.h"
 
 namespace lathe {
@@ -18,8 +19,16 @@ struct Verification {
   Json to_json() const;
 };
 
-// Writes `bundle` to options.directory with its reference; prompts are texts.
-Verification export_bundle(const Bundle& bundle, ExportOptions options, const std::vector<std::string>& prompts);
+struct ExportRequest {
+  std::string format = "huggingface";   // huggingface (an adapter is merged) | peft (the adapter alone)
+  std::string dtype = "auto";           // bf16, fp16, fp32; auto: bf16, and fp32 for an adapter alone
+  std::vector<std::string> prompts;     // texts of the reference
+  std::string heading;                  // the card up to its part on use, which follows the format
+};
+// Writes the model to options.directory with its card and reference. A merged model that equals its base once rounded, or
+// `peft` of a model without adapter, is an Error before anything is written.
+Verification export_model(const ModelSource& source, const ExportRequest& request, ExportOptions options);
+// An export of either format; an adapter's base is found by its adapter_config.json.
 Verification verify_export(const std::string& directory);
 
 // Every target of `export:` in a finished run, from the best checkpoint; [{format, directory, max_error}].

@@ -128,6 +128,17 @@ AdaptedModel load_adapted(const ModelSource& source) {
   return model;
 }
 
+std::string portable_base(const std::string& base) {
+  const ModelSource found = resolve_model(base);
+  require(!is_adapter_folder(found.folder), "the base '", base, "' is an adapter on a base of its own, which PEFT cannot "
+          "stack; export that one merged first (format: huggingface) and train on the result");
+  if (found.run.empty() && !fs::exists(base)) {  // of the Hub's cache: its last two parts are the id
+    const fs::path whole = base;
+    return whole.parent_path().filename().string() + "/" + whole.filename().string();
+  }
+  return fs::absolute(found.folder).lexically_normal().string();
+}
+
 Bundle load_model(const ModelSource& source) {
   if (!is_adapter_folder(source.folder)) return read_bundle(source.folder);
   const AdaptedModel model = load_adapted(source);

@@ -30,6 +30,17 @@ PreparedData prepare_on_all_ranks(const Recipe& recipe, Ranks& ranks, const std:
   return data;
 }
 
+// An export that must fail is told before anything is trained.
+void refuse_what_peft_cannot_say(const Session& session) {
+  for (const ExportSection& target : session.recipe().exports) {
+    if (target.format != "peft") continue;
+    portable_base(session.recipe().model.path);
+    PeftAdapter adapter;
+    for (const Parameter& parameter : session.parameters) adapter.tensors.push_back(from_tensor(parameter.name, parameter.master));
+    peft_tensors(adapter, *session.plan.family, session.plan.spec, /*exact=*/true);
+  }
+}
+
 // A frozen base with adapters: no gradient, no fp32 copy and no record but those of the adapters.
 void make_adapted_model(Session& session) {
   const Recipe& recipe = session.recipe();
@@ -41,6 +52,7 @@ void make_adapted_model(Session& session) {
     if (item.value().requires_grad()) named.emplace_back(item.key(), item.value());
   }
   session.parameters = make_parameters(named);
+  refuse_what_peft_cannot_say(session);
 }
 
 // The model in its training precision and its records; masters hold the unrounded fp32 initial values.

@@ -81,6 +81,7 @@ std::vector<CheckpointFile> checkpoint_files(const CheckpointParts& parts, const
   if (parts.adapter) {
     PeftAdapter adapter = *parts.adapter;
     adapter.tensors = std::move(weights);
+    adapter.targets = peft_targets(adapter, *parts.family, parts.spec);
     files.push_back({kPeftConfig, {}, peft_config(adapter).dump(2) + "\n"});
     files.push_back({kPeftTensors, peft_tensors(adapter, *parts.family, parts.spec, /*exact=*/false), ""});
   } else {

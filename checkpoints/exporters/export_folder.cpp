@@ -41,7 +41,7 @@ void require_replaceable(const std::string& target, bool overwrite) {
   require(manifest.format == kFormat, target,
           ": exists and is not an export of this program; choose another name");
   require(overwrite, target, ": exists; choose another name or ask to overwrite it");
-  std::set<std::string> known{kManifestName};
+  std::set<std::string> known{kManifestName, "verification.json"};  // written once the rest can be read
   for (const ManifestFile& file : manifest.files) known.insert(file.name);
   for (const auto& entry : files::directory_iterator(target))
     require(known.contains(entry.path().filename().string()), entry.path().string(),

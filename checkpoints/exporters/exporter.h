@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "checkpoints/bundle/bundle.h"
+#include "checkpoints/formats/peft.h"
 #include "data/io/file_system.h"
 
 namespace lathe {
@@ -22,5 +23,12 @@ struct ExportOptions {
 // README.md, reference.json, MANIFEST.json (size and SHA-256 of each). Loads in transformers 4 and 5. It is written beside
 // the directory, read back and then renamed: after an error everything is as it was.
 void export_huggingface(const Bundle& bundle, const ExportOptions& options);
+
+// adapter_config.json, adapter_model.safetensors under PEFT's exact names, the base's tokenizer, README.md, reference.json,
+// MANIFEST.json: loads in peft, vLLM and llama.cpp's converter on adapter.base. `base` gives family and tokenizer; its
+// tensors are not read. A family that stores the adapted matrices fused or transposed (GPT-2) is an Error.
+void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOptions& options);
+// The card's part on use: exact commands for peft, vLLM and llama.cpp.
+std::string peft_commands(const PeftAdapter& adapter);
 
 }  // namespace lathe

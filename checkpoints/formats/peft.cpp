@@ -1,6 +1,8 @@
 #include "checkpoints/formats/peft.h"
 
+#include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "checkpoints/formats/safetensors.h"
 
@@ -82,6 +84,13 @@ PeftAdapter read_peft_config(const std::string& folder) {
   must_be(config, "fan_in_fan_out", {false}, path);
   must_be(config, "layer_replication", {Json::array()}, path);
   must_be(config, "trainable_token_indices", {Json::array()}, path);
+  must_be(config, "lora_bias", {false}, path);
+  must_be(config, "target_parameters", {Json::array()}, path);
+  must_be(config, "alora_invocation_tokens", {Json::array()}, path);
+  must_be(config, "use_qalora", {false}, path);
+  for (const char* key : {"use_bdlora", "arrow_config", "kasa_config", "monteclora_config"}) must_be(config, key, {false}, path);
+  // pissa, olora, corda, loftq and lora_ga train against a base that they changed.
+  must_be(config, "init_lora_weights", {true, false, "gaussian", "eva", "orthogonal"}, path);
   PeftAdapter adapter;
   adapter.kind = json_get_or<bool>(config, "use_dora", false, path) ? "dora" : "lora";
   adapter.rank = json_get<std::int64_t>(config, "r", path);
@@ -125,7 +134,8 @@ Json peft_config(const PeftAdapter& adapter) {
   config["task_type"] = "CAUSAL_LM";
   config["base_model_name_or_path"] = adapter.base;
   config["r"] = adapter.rank;
-  config["lora_alpha"] = adapter.alpha;
+  const bool whole = adapter.alpha == std::floor(adapter.alpha) && adapter.alpha < 1e9;  // PEFT declares an integer
+  config["lora_alpha"] = whole ? Json(static_cast<std::int64_t>(adapter.alpha)) : Json(adapter.alpha);
   config["lora_dropout"] = adapter.dropout;
   config["use_rslora"] = adapter.rank_stabilised;
   config["use_dora"] = adapter.kind == "dora";
@@ -140,6 +150,25 @@ Json peft_config(const PeftAdapter& adapter) {
   return config;
 }
 
+std::vector<std::string> peft_targets(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec) {
+  const auto names = disk_modules(family, spec);
+  const auto last = [](const std::string& name) { return name.substr(name.rfind('.') + 1); };
+  const auto on_disk = [&](const std::string& module) {
+    const auto found = names.find(module);
+    return found == names.end() ? module : found->second;
+  };
+  std::set<std::string> adapted, ends;
+  for (const BundleTensor& tensor : adapter.tensors) {
+    if (const auto place = split_name(tensor.name)) adapted.insert(on_disk(place->module));
+  }
+  for (const std::string& name : adapted) ends.insert(last(name));
+  for (const auto& [module, shape] : matrices(spec)) {
+    const std::string name = on_disk(module);
+    if (ends.count(last(name)) && !adapted.count(name)) return {adapted.begin(), adapted.end()};
+  }
+  return {ends.begin(), ends.end()};
+}
+
 std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec,
                                        bool exact) {
   const auto names = disk_modules(family, spec);
@@ -149,7 +178,8 @@ std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family&
     require(place.has_value(), "tensor '", tensor.name, "' is no part of an adapter");
     const auto found = names.find(place->module);
     require(found != names.end() || !exact, "an adapter of a ", family.name, " cannot be written for PEFT: '",
-            place->module, "' is part of a fused tensor there; export the merged model (format: huggingface)");
+            place->module, "' is stored fused with others or transposed there; export the merged model instead (format: "
+            "huggingface)");
     const std::string part = place->part == kParts[2] ? ".lora_magnitude_vector" : place->part;
     tensor.name = kPrefix + (found == names.end() ? place->module : found->second) + part;
     tensors.push_back(std::move(tensor));

@@ -31,6 +31,9 @@ PeftAdapter read_peft_config(const std::string& folder);
 PeftAdapter read_peft(const std::string& folder, const Family& family, const DecoderSpec& spec);
 
 Json peft_config(const PeftAdapter& adapter);
+// What `target_modules` must say for PEFT to put its layers exactly where the adapter's tensors are: the modules' last
+// names on disk, or their full names when only some layers have one. "all-linear" and the like are resolved so.
+std::vector<std::string> peft_targets(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec);
 // Under PEFT's names. With `exact`, modules that the family stores fused (GPT-2's c_attn) are an Error that says so;
 // else they keep internal names, which only Lathe reads.
 std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec,

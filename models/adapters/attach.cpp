@@ -128,4 +128,15 @@ Bundle merge_adapter(const Bundle& base, const PeftAdapter& adapter) {
   return merged;
 }
 
+void require_visible_change(const Bundle& base, const Bundle& merged, DType dtype) {
+  require(base.tensors.size() == merged.tensors.size(), "merged and base differ in their tensors");
+  for (std::size_t i = 0; i < base.tensors.size(); ++i) {
+    const ByteBlock before = convert_tensor(base.tensors[i], dtype).bytes();
+    const ByteBlock after = convert_tensor(merged.tensors[i], dtype).bytes();
+    if (!std::ranges::equal(before.bytes, after.bytes)) return;
+  }
+  fail("the merged weights equal the base's once rounded to ", dtype_name(dtype), ": what the adapter learned is too small "
+       "for it; export with dtype fp32, or the adapter alone (format: peft), or train it longer");
+}
+
 }  // namespace lathe

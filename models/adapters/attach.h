@@ -21,5 +21,8 @@ AdapterSpec adapter_spec(const PeftAdapter& adapter);
 // The base with the adapter merged in fp32, lazily, a tensor at a time; merged tensors are F32. Error when the adapter
 // changes nothing (all B zero, magnitudes those of the base).
 Bundle merge_adapter(const Bundle& base, const PeftAdapter& adapter);
+// Error when every merged tensor equals the base's, byte for byte, once both are rounded to `dtype`: such an export would
+// be the base.
+void require_visible_change(const Bundle& base, const Bundle& merged, DType dtype);
 
 }  // namespace lathe

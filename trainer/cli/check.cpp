@@ -23,9 +23,13 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     context.say(cat("# model: ", plan.family->name, ", ", parameter_count(plan.spec), " parameters; config.json:"));
     context.say("# " + plan.config.dump());
   }
-  for (const ExportSection& target : loaded.recipe.exports)
-    context.say(cat("# export ", target.format, ": every tensor and the tokenizer are written; transformers, vLLM and "
-                    "llama.cpp's converter read this folder"));
+  for (const ExportSection& target : loaded.recipe.exports) {
+    const char* what = target.format == "peft" ? "the adapter alone and the tokenizer are written; peft, vLLM and llama.cpp's "
+                                                 "converter read this folder beside its base"
+                                               : "every tensor and the tokenizer are written; transformers, vLLM and "
+                                                 "llama.cpp's converter read this folder";
+    context.say(cat("# export ", target.format, ": ", what));
+  }
   return ExitCode::Done;
 }
 

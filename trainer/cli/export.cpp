@@ -11,7 +11,7 @@ namespace lathe {
 namespace {
 
 struct Arguments {
-  std::string model, format = "huggingface", output, dtype = "bf16";
+  std::string model, format = "huggingface", output, dtype = "auto";
   std::int64_t max_shard_bytes = 5'000'000'000;
 };
 
@@ -27,11 +27,13 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   const ModelSource source = resolve_model(arguments.model);
   ExportOptions options;
   options.directory = arguments.output;
-  options.dtype = *dtype_from_name(arguments.dtype == "bf16" ? "BF16" : arguments.dtype == "fp16" ? "F16" : "F32");
   options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
-  options.card = cat("# Export of ", source.description, "\n\n```\nlathe generate . --prompt TEXT\nlathe verify .\nvllm serve .\n```\n");
-  const Verification verification =
-      export_bundle(load_model(source), options, {"The", "def main():\n", "1 + 1 =", "Il \xc3\xa9tait une fois"});
+  ExportRequest request;
+  request.format = arguments.format;
+  request.dtype = arguments.dtype;
+  request.prompts = {"The", "def main():\n", "1 + 1 =", "Il \xc3\xa9tait une fois"};
+  request.heading = cat("# Export of ", source.description, "\n\n");
+  const Verification verification = export_model(source, request, options);
   context.say(cat("exported ", source.description, " to ", arguments.output));
   context.result["directory"] = arguments.output;
   tell(context, verification);
@@ -51,9 +53,11 @@ void add_export(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("export", "write a model for the engines that serve it");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")->required();
-  command->add_option("--format", arguments->format, "huggingface")->check(CLI::IsMember({"huggingface"}));
+  command->add_option("--format", arguments->format, "huggingface (an adapter is merged), or peft: the adapter alone")
+      ->check(CLI::IsMember({"huggingface", "peft"}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
-  command->add_option("--dtype", arguments->dtype, "of the tensors")->check(CLI::IsMember({"bf16", "fp16", "fp32"}));
+  command->add_option("--dtype", arguments->dtype, "of the tensors; auto: bf16, and fp32 for an adapter alone")
+      ->check(CLI::IsMember({"auto", "bf16", "fp16", "fp32"}));
   command->add_option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")->check(CLI::PositiveNumber);
   command->callback([=, &run] { run = [=](Context& context) { return export_command(context, *arguments); }; });
 }

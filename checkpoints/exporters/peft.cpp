@@ -1,0 +1,69 @@
+// An adapter folder for peft, and for every engine that reads theirs.
+#include "checkpoints/exporters/export_folder.h"
+#include "checkpoints/exporters/exporter.h"
+#include "checkpoints/formats/safetensors.h"
+
+namespace lathe {
+
+namespace {
+
+// From the written files alone: the same settings, as many tensors, each with its dtype.
+void read_back(const std::string& folder, const Bundle& base, const PeftAdapter& adapter, DType dtype) {
+  const PeftAdapter found = read_peft(folder, *base.family, base.spec);
+  require(found.tensors.size() == adapter.tensors.size() && peft_config(found) == peft_config(adapter), folder,
+          ": the adapter was read back with other settings or tensors than were written");
+  for (const BundleTensor& tensor : found.tensors)
+    require(tensor.dtype == dtype, folder, ": tensor '", tensor.name, "' was read back as ", dtype_name(tensor.dtype));
+}
+
+// vLLM takes ranks of this list only; a larger one serves a smaller adapter.
+std::int64_t served_rank(std::int64_t rank) {
+  for (const std::int64_t size : {8, 16, 32, 64, 128, 256, 320, 512}) {
+    if (rank <= size) return size;
+  }
+  return rank;
+}
+
+}  // namespace
+
+void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOptions& options) {
+  require(base.family != nullptr, options.directory, ": the adapter's base has no family");
+  require(!adapter.base.empty(), options.directory, ": the adapter names no base (base_model_name_or_path)");
+  std::vector<BundleTensor> tensors = peft_tensors(adapter, *base.family, base.spec, /*exact=*/true);
+  for (BundleTensor& tensor : tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
+  PeftAdapter written = adapter;
+  written.targets = peft_targets(adapter, *base.family, base.spec);
+
+  FileSystem& fs = options.file_system ? *options.file_system : real_file_system();
+  ExportFolder folder(options.directory, options.overwrite, fs);
+  folder.add_text(kPeftConfig, peft_config(written).dump(2) + "\n");
+  write_safetensors(folder.path() + "/" + kPeftTensors, tensors, {{"format", "pt"}}, fs);
+  folder.add_written(kPeftTensors);
+  if (base.tokenizer)
+    for (const TokenizerFile& file : base.tokenizer->files()) folder.add_text(file.name, file.content);
+  if (!options.card.empty()) folder.add_text("README.md", options.card);
+  if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump(1) + "\n");
+  read_back(folder.path(), base, written, options.dtype);
+  folder.publish();
+}
+
+std::string peft_commands(const PeftAdapter& adapter) {
+  const std::string& base = adapter.base;
+  std::string text = cat("```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n",
+                         "tokenizer = AutoTokenizer.from_pretrained(\".\")\n",
+                         "base = AutoModelForCausalLM.from_pretrained(\"", base, "\")\n",
+                         "model = PeftModel.from_pretrained(base, \".\")\n",
+                         "print(tokenizer.decode(model.generate(**tokenizer(\"def \", return_tensors=\"pt\"), ",
+                         "max_new_tokens=40)[0]))\n```\n\n");
+  if (adapter.kind == "dora") {
+    text += "vLLM and llama.cpp do not load DoRA adapters: export the merged model for them\n"
+            "(`lathe export . --format huggingface --output merged`).\n\n```\n";
+  } else {
+    text += cat("```\nvllm serve ", base, " --enable-lora --max-lora-rank ", served_rank(adapter.rank), " --lora-modules tuned=.\n",
+                "python convert_lora_to_gguf.py --base ", base, " --outfile adapter.gguf .    # of llama.cpp\n",
+                "llama-cli -m base.gguf --lora adapter.gguf -p \"def \"\n");
+  }
+  return text + "lathe generate . --prompt \"def \"\nlathe verify .\n```\n";
+}
+
+}  // namespace lathe

@@ -1,0 +1,15 @@
+#pragma once
+// README.md of an export: what the model is, what it was made from, its limits, and the exact commands that use it.
+#include <string>
+
+#include "trainer/model_source.h"
+#include "trainer/session.h"
+
+namespace lathe {
+
+// Everything up to the commands.
+std::string card_heading(const Session& session, const ModelSource& source, const ExportSection& target);
+// Commands for a whole model; peft_commands() are an adapter's.
+std::string model_commands();
+
+}  // namespace lathe
