@@ -153,7 +153,7 @@ class TrainingLoop {
       metrics_->event(rollback ? "rollback" : "skipped_step",
                       Json{{"step", s_.state.step}, {"loss", loss}, {"grad_norm", norm}});
     progress_.note(cat("step ", s_.state.step, ": loss ", loss, ", gradient norm ", norm,
-                       rollback ? " is a spike: weights go back to the last checkpoint, its data is passed over"
+                       rollback ? " is a spike: back to the last checkpoint, its data is passed over"
                                 : " is a spike: the step is skipped"));
     require(s_.state.skipped_steps <= 100, "100 steps were spikes; lower optimizer.learning_rate (now ",
             s_.recipe().optimizer.learning_rate, ") or look at the data around these steps in metrics.jsonl");
@@ -161,7 +161,10 @@ class TrainingLoop {
     if (s_.writer) s_.writer->wait();
     s_.ranks->barrier();
     const auto newest = CheckpointStore(s_.run.path).newest([](const std::string&) {});
-    if (!newest) return;
+    if (!newest) {
+      progress_.note("there is no checkpoint to go back to: the step is skipped only");
+      return;
+    }
     load_checkpoint(newest->path, s_.checkpoint_parts(), s_.parameters, *s_.optimizer);
   }
 

@@ -116,6 +116,15 @@ void resolve_defaults(Recipe& recipe, const std::string& file, LoadedRecipe& loa
   for (ExportSection& item : recipe.exports) item.directory = absolute_path(item.directory, here);
 }
 
+// Tuning evaluates once an epoch when nothing is said (0); the word says the same.
+void read_epoch_word(Yaml& document) {
+  const YamlEntry* task = document.find("task");
+  YamlEntry* section = document.find("evaluate");
+  YamlEntry* every = section ? section->value.find("every") : nullptr;
+  if (!task || task->value.text != "sft" || !every || every->value.text != "epoch") return;
+  every->value.text = "0";
+}
+
 void decode(const Yaml& document, const std::string& file, LoadedRecipe& loaded) {
   ReadContext context;
   context.all_keys = &all_recipe_keys();
@@ -152,6 +161,7 @@ LoadedRecipe load_recipe_text(const std::string& text, const std::string& file,
       apply_override(*document, overrides[i], static_cast<int>(i) + 1, loaded.problems, loaded.notes);
     }
     apply_accumulation(*document, loaded.problems, loaded.notes);
+    read_epoch_word(*document);
     decode(*document, file, loaded);
   }
   std::stable_sort(loaded.problems.begin(), loaded.problems.end(), earlier);

@@ -227,7 +227,8 @@ struct EvaluateSection {
   std::string prompts;             // a text file, one prompt a line, sampled at every evaluation
   std::int64_t sample_tokens = 48;
   static void fields(auto& f, auto& c) {
-    f("every", c.every, "steps between evaluations; 0 for the end only", range(0, 1 << 30));
+    f("every", c.every, "steps between evaluations; 0 for the end only, in tuning for once an epoch (or: epoch)",
+      range(0, 1 << 30));
     f("max_rows", c.max_rows, "rows of validation an evaluation reads; 0 for all", range(0, 1 << 30));
     f("metrics", c.metrics, "tuning: exact_match, rouge_l, chrf ... of answers to the held-out prompts");
     f("probe", c.probe, "tuning: a general text whose loss shows what was forgotten; default a page of our own");

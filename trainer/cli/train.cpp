@@ -108,7 +108,8 @@ void say_at_end(const Context& context, const Session& session, const TrainOutco
   for (const Json& folder : result.value("exports", Json::array()))
     context.say(cat("export: ", folder.at("directory").get<std::string>(), " (largest error ",
                     folder.at("max_error").get<double>(), ")"));
-  context.say(cat("next: lathe generate ", path, " --prompt TEXT    lathe evaluate ", path, " --data FILE"));
+  context.say(session.data.tuning ? cat("next: lathe chat ", path, "    lathe evaluate ", path, " --data FILE --metrics exact_match")
+                                  : cat("next: lathe generate ", path, " --prompt TEXT    lathe evaluate ", path, " --data FILE"));
 }
 
 ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRecipe& loaded) {
