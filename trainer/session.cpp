@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "checkpoints/formats/safetensors.h"
 #include "models/decoder/weights.h"
@@ -55,6 +57,25 @@ void make_adapted_model(Session& session) {
   refuse_what_peft_cannot_say(session);
 }
 
+// The base's tensors that `freeze` names: a pattern is one or more whole parts of a name, as in layers.0 or embed_tokens.
+std::vector<BundleTensor> frozen_tensors(const Bundle& base, const std::vector<std::string>& patterns) {
+  std::vector<BundleTensor> frozen;
+  std::set<std::string> used;
+  for (const BundleTensor& tensor : base.tensors) {
+    bool matches = false;
+    for (const std::string& pattern : patterns) {
+      if (("." + tensor.name + ".").find("." + pattern + ".") == std::string::npos) continue;
+      used.insert(pattern);
+      matches = true;
+    }
+    if (matches) frozen.push_back(tensor);
+  }
+  for (const std::string& pattern : patterns)
+    if (!used.count(pattern)) fail_usage("model.freeze: no parameter has '", pattern, "' in its name, such as ", base.tensors.back().name);
+  if (frozen.size() == base.tensors.size()) fail_usage("model.freeze names every parameter: nothing would be trained");
+  return frozen;
+}
+
 // The model in its training precision and its records; masters hold the unrounded fp32 initial values.
 void make_model(Session& session) {
   const Recipe& recipe = session.recipe();
@@ -66,14 +87,21 @@ void make_model(Session& session) {
   } else {
     const Bundle base = load_model(resolve_model(recipe.model.path));
     load_parameters(*full, base.tensors);
+    session.frozen = frozen_tensors(base, recipe.model.freeze);
   }
   session.model = bf16 ? std::make_shared<Decoder>(session.plan.spec, at::kBFloat16) : full;
   std::vector<std::pair<std::string, at::Tensor>> named;
-  for (const auto& item : session.model->named_parameters()) named.emplace_back(item.key(), item.value());
+  const auto is_frozen = [&](const std::string& name) {
+    return std::any_of(session.frozen.begin(), session.frozen.end(), [&](const BundleTensor& t) { return t.name == name; });
+  };
+  for (auto& item : session.model->named_parameters()) {
+    if (is_frozen(item.key())) item.value().set_requires_grad(false);
+    else named.emplace_back(item.key(), item.value());
+  }
   if (bf16) {
     at::NoGradGuard no_grad;
     auto masters = full->named_parameters();
-    for (auto& [name, weight] : named) weight.copy_(masters[name]);
+    for (auto& item : session.model->named_parameters()) item.value().copy_(masters[item.key()]);
     session.parameters = make_parameters(named);
     for (Parameter& parameter : session.parameters) parameter.master = masters[parameter.name].detach();
   } else {
@@ -148,7 +176,7 @@ void write_run_json(const Session& session) {
 }  // namespace
 
 CheckpointParts Session::checkpoint_parts() const {
-  CheckpointParts parts{plan.family, plan.config, plan.spec, data.tokenizer, print_recipe(loaded), std::nullopt};
+  CheckpointParts parts{plan.family, plan.config, plan.spec, data.tokenizer, print_recipe(loaded), frozen, std::nullopt};
   const AdapterSection& section = recipe().adapter;
   if (section.kind.empty()) return parts;
   PeftAdapter& adapter = parts.adapter.emplace();

@@ -29,7 +29,8 @@ struct Session {
   PreparedData data;
   ModelPlan plan;
   std::shared_ptr<Decoder> model;
-  std::vector<Parameter> parameters;
+  std::vector<Parameter> parameters;          // those that are trained
+  std::vector<BundleTensor> frozen;           // the others, in the base's files
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Loader> loader;
   std::unique_ptr<CheckpointWriter> writer;   // leader only

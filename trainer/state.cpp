@@ -90,6 +90,7 @@ std::vector<CheckpointFile> checkpoint_files(const CheckpointParts& parts, const
     bundle.config = parts.config;
     bundle.spec = parts.spec;
     bundle.tensors = std::move(weights);
+    for (const BundleTensor& tensor : parts.frozen) bundle.tensors.push_back(convert_tensor(tensor, DType::F32));
     files.push_back({"model.safetensors", disk_tensors(bundle), ""});
   }
   files.push_back({"optimizer.safetensors", std::move(moments), ""});

@@ -38,6 +38,7 @@ struct CheckpointParts {
   DecoderSpec spec;
   std::shared_ptr<const Tokenizer> tokenizer;
   std::string recipe_text;
+  std::vector<BundleTensor> frozen;     // of a partly trained model: what is not in the records, read when written
   std::optional<PeftAdapter> adapter;   // its settings: then the checkpoint holds the adapter alone, as a PEFT folder
 };
 

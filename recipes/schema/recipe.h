@@ -19,12 +19,14 @@ struct ModelSection {
   std::string path;    // a run, a Hugging Face folder; empty: from scratch
   std::string family;  // llama, gpt2 ...; required when path is empty
   std::string size;    // 1m 5m 15m 60m 125m 350m 1b; fills what is not set below
+  std::vector<std::string> freeze;  // parts whose weights stay: embed_tokens, layers.0 ...
   RawSection config;   // every other key of the section, unread: the family decodes it (trainer/checks)
   static void fields(auto& f, auto& c) {
     f("path", c.path, "a run or a Hugging Face folder to start from; empty trains from scratch");
     f("family", c.family, "model family when training from scratch: gpt2, llama");
     f("size", c.size, "a preset of widths and depths; keys of the family written here win",
       choice({"", "1m", "5m", "15m", "60m", "125m", "350m", "1b"}));
+    f("freeze", c.freeze, "with path: parts of the model that are not trained, e.g. [embed_tokens, layers.0]");
     f.rest(c.config);  // remaining keys belong to the family
   }
 };

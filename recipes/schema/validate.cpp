@@ -79,6 +79,11 @@ class Validator {
               cat("'model.", key, "' contradicts 'model.path', which brings its own; keep one"));
       }
     }
+    for (const RawSection::Entry& entry : m.config.entries) {  // the family's keys: a base brings its own
+      if (!m.path.empty())
+        wrong(entry.key_place, cat("'", entry.key, "' has no meaning beside 'model.path': the base brings its own config",
+                                   did_you_mean(entry.key, {"path", "freeze"})));
+    }
     const TokenizerSection& t = r_.tokenizer;
     if (!sound({"tokenizer", "model"})) return;
     if (!t.path.empty() && !t.train.empty()) {
@@ -218,6 +223,11 @@ class Validator {
         wrong(place({"adapter.targets", "adapter"}), "'adapter.targets' is empty; leave it out for all-linear");
       if (!a.kind.empty() && sound({"optimizer.name"}) && r_.optimizer.name == "muon")
         wrong(place({"optimizer.name"}), "'muon' is for whole matrices; adapters are trained with adamw");
+    }
+    if (sound({"model", "adapter"}) && !r_.model.freeze.empty()) {
+      if (r_.model.path.empty())
+        wrong(place("model.freeze"), "'model.freeze' wants 'model.path': random weights that never learn help nobody");
+      if (!a.kind.empty()) wrong(place("model.freeze"), "'model.freeze' has no place beside an adapter, which freezes the whole base");
     }
     if (r_.task != "sft" || !sound({"task", "model"})) return;
     if (r_.model.path.empty() && !given("model.path"))

@@ -73,7 +73,7 @@ const std::string kTuned =
     "evaluate: {metrics: [exact_match, chrf], probe: general.txt}\n"
     "report: {examples: none}\n"
     "export: [{format: peft}]\n";
-const std::string kTemplate = "task: sft\nmodel: {path: base}\ndata: {train: e.jsonl, template: '{a}'}\n";
+const std::string kTemplate = "task: sft\nmodel: {path: base, freeze: [embed_tokens, layers.0]}\ndata: {train: e.jsonl, template: '{a}'}\n";
 
 LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {}) {
   LoadedRecipe loaded = load_recipe_text(text, "/somewhere/x.yaml", overrides);
