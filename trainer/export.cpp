@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "checkpoints/exporters/gguf_model.h"
 #include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
 #include "models/generation/generate.h"
@@ -49,8 +50,8 @@ std::vector<TokenId> prompt_ids(const Bundle& bundle, const std::string& prompt)
   return ids;
 }
 
-Json make_reference(const Bundle& bundle, Decoder& decoder, DType dtype, const std::vector<std::string>& prompts) {
-  Json reference = Json{{"format", "lathe-reference"}, {"version", 1}, {"dtype", dtype_name(dtype)}, {"computed_in", "F32"}};
+Json make_reference(const Bundle& bundle, Decoder& decoder, const std::string& dtype, const std::vector<std::string>& prompts) {
+  Json reference = Json{{"format", "lathe-reference"}, {"version", 1}, {"dtype", dtype}, {"computed_in", "F32"}};
   reference["prompts"] = Json::array();
   for (const std::string& prompt : prompts) {
     const std::vector<TokenId> ids = prompt_ids(bundle, prompt);
@@ -74,11 +75,25 @@ Json make_reference(const Bundle& bundle, Decoder& decoder, DType dtype, const s
   return reference;
 }
 
-// The exported values (rounded to the export's dtype) in fp32: what both sides of the comparison compute with.
-std::shared_ptr<Decoder> decoder_of_exported_values(const Bundle& bundle, DType dtype) {
-  Bundle rounded = bundle;
-  for (BundleTensor& tensor : rounded.tensors) tensor = convert_tensor(convert_tensor(tensor, dtype), DType::F32);
-  return build_decoder(rounded, at::kFloat);
+// The exported values in fp32: what both sides of the comparison compute with.
+std::vector<BundleTensor> exported_values(const Bundle& bundle, const ExportRequest& request, const ExportOptions& options) {
+  if (request.format == "gguf") return gguf_values(bundle, gguf_mix(options.quantize));
+  const DType dtype = request.format == "peft" ? DType::F32 : options.dtype;   // an adapter's base stays
+  std::vector<BundleTensor> tensors = bundle.tensors;
+  for (BundleTensor& tensor : tensors) tensor = convert_tensor(convert_tensor(tensor, dtype), DType::F32);
+  return tensors;
+}
+
+// Largest change of a logit that rounding the weights makes, over the prompts.
+double rounding_error_of(const Bundle& bundle, Decoder& rounded, const std::vector<std::string>& prompts) {
+  const auto source = build_decoder(bundle, at::kFloat);
+  double largest = 0;
+  for (const std::string& prompt : prompts) {
+    const std::vector<TokenId> ids = prompt_ids(bundle, prompt);
+    if (ids.empty()) continue;
+    largest = std::max(largest, (logits_of(*source, ids) - logits_of(rounded, ids)).abs().max().item<double>());
+  }
+  return largest;
 }
 
 void compare_prompt(const Json& entry, const Bundle& bundle, Decoder& decoder, const std::string& where,
@@ -102,6 +117,12 @@ void compare_prompt(const Json& entry, const Bundle& bundle, Decoder& decoder, c
       verification.max_error = std::isfinite(difference) ? std::max(verification.max_error, difference) : INFINITY;
     }
   if (greedy(decoder, ids) != json_get<std::vector<TokenId>>(entry, "greedy", where)) verification.same_tokens = false;
+}
+
+// A file of one type says it as dtype does.
+std::string export_quantize(const ExportRequest& request, DType dtype) {
+  if (!request.quantize.empty()) return request.quantize;
+  return dtype == DType::F32 ? "f32" : dtype == DType::F16 ? "f16" : "bf16";
 }
 
 DType export_dtype(const ExportRequest& request) {
@@ -131,13 +152,17 @@ std::vector<std::string> reference_prompts(const Session& session) {
 }  // namespace
 
 Json Verification::to_json() const {
-  return Json{{"passed", passed()},   {"max_error", max_error},     {"largest_logit", largest_logit},
-              {"same_ids", same_ids}, {"same_tokens", same_tokens}, {"tolerance", 1e-4 * std::max(1.0, largest_logit)}};
+  Json json{{"passed", passed()},   {"max_error", max_error},     {"largest_logit", largest_logit},
+            {"same_ids", same_ids}, {"same_tokens", same_tokens}, {"tolerance", 1e-4 * std::max(1.0, largest_logit)}};
+  if (rounding_error) json["rounding_error"] = *rounding_error;
+  return json;
 }
 
 Verification export_model(const ModelSource& source, const ExportRequest& request, ExportOptions options) {
   options.dtype = export_dtype(request);
-  const bool alone = request.format == "peft";
+  options.quantize = export_quantize(request, options.dtype);
+  const bool alone = request.format == "peft", gguf = request.format == "gguf";
+  const bool quantised = gguf && options.quantize.starts_with("q");
   std::optional<AdaptedModel> adapted;
   if (is_adapter_folder(source.folder)) adapted = load_adapted(source);
   if (alone && !adapted)
@@ -145,15 +170,22 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   if (alone) round_adapter(*adapted, options.dtype);
   const Bundle model = adapted ? merge_adapter(adapted->base, adapted->adapter) : load_model(source);
   require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
-  if (adapted && !alone) require_visible_change(adapted->base, model, options.dtype);
-  options.card = request.heading + (alone ? peft_commands(adapted->adapter) : model_commands());
+  if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
+  options.card = request.heading + (alone ? peft_commands(adapted->adapter) : gguf ? gguf_commands(options.quantize) : model_commands());
+  std::optional<double> rounding;
   {
-    const auto decoder = decoder_of_exported_values(model, alone ? DType::F32 : options.dtype);
-    options.reference = make_reference(model, *decoder, options.dtype, request.prompts);
+    Bundle rounded = model;
+    rounded.tensors = exported_values(model, request, options);
+    const auto decoder = build_decoder(rounded, at::kFloat);
+    const std::string type = gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
+    options.reference = make_reference(model, *decoder, type, request.prompts);
+    if (quantised) rounding = rounding_error_of(model, *decoder, request.prompts);
   }
   if (alone) export_peft(adapted->base, adapted->adapter, options);
+  else if (gguf) export_gguf(model, options);
   else export_huggingface(model, options);
-  const Verification verification = verify_export(options.directory);
+  Verification verification = verify_export(options.directory);
+  verification.rounding_error = rounding;
   write_file_atomically(options.directory + "/verification.json", verification.to_json().dump(2) + "\n");
   require(verification.passed(), "export '", options.directory, "' was written but does not give what was trained: ",
           verification.to_json().dump());
@@ -183,7 +215,8 @@ Json export_run(const Session& session, const std::function<void(const std::stri
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
-    const ExportRequest request{target.format, target.dtype, reference_prompts(session), card_heading(session, source, target)};
+    const ExportRequest request{target.format, target.dtype, reference_prompts(session), card_heading(session, source, target),
+                                target.quantize};
     const Verification verification = export_model(source, request, options);
     Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", dtype_name(export_dtype(request))}};
     entry.update(verification.to_json());

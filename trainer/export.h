@@ -3,6 +3,7 @@
 // the exported tensors gave in the exporter's process, computed in fp32; verify builds model and tokenizer from the
 // exported files alone and compares.
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "checkpoints/exporters/exporter.h"
@@ -15,20 +16,22 @@ struct Verification {
   double max_error = 0;        // largest absolute difference of a logit
   double largest_logit = 0;
   bool same_ids = true, same_tokens = true;
+  std::optional<double> rounding_error;   // of a quantised export: largest change of a logit against the weights before
   bool passed() const { return same_ids && same_tokens && max_error <= 1e-4 * std::max(1.0, largest_logit); }
   Json to_json() const;
 };
 
 struct ExportRequest {
-  std::string format = "huggingface";   // huggingface (an adapter is merged) | peft (the adapter alone)
+  std::string format = "huggingface";   // huggingface, gguf (an adapter is merged) | peft (the adapter alone)
   std::string dtype = "auto";           // bf16, fp16, fp32; auto: bf16, and fp32 for an adapter alone
   std::vector<std::string> prompts;     // texts of the reference
   std::string heading;                  // the card up to its part on use, which follows the format
+  std::string quantize = {};            // gguf: f32, f16, bf16, q8_0, q4_k_m; empty: dtype's
 };
 // Writes the model to options.directory with its card and reference. A merged model that equals its base once rounded, or
 // `peft` of a model without adapter, is an Error before anything is written.
 Verification export_model(const ModelSource& source, const ExportRequest& request, ExportOptions options);
-// An export of either format; an adapter's base is found by its adapter_config.json.
+// An export of any format; an adapter's base is found by its adapter_config.json.
 Verification verify_export(const std::string& directory);
 
 // Every target of `export:` in a finished run, from the best checkpoint; [{format, directory, max_error}].

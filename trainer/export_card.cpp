@@ -1,5 +1,7 @@
 #include "trainer/export_card.h"
 
+#include "checkpoints/exporters/gguf_model.h"
+
 namespace lathe {
 
 std::string card_heading(const Session& session, const ModelSource& source, const ExportSection& target) {
@@ -27,6 +29,12 @@ std::string model_commands() {
          "tokenizer = AutoTokenizer.from_pretrained(\".\")\nmodel = AutoModelForCausalLM.from_pretrained(\".\")\n"
          "print(tokenizer.decode(model.generate(**tokenizer(\"def \", return_tensors=\"pt\"), max_new_tokens=40)[0]))\n```\n\n"
          "```\nvllm serve .\nlathe generate . --prompt \"def \"\nlathe verify .\n```\n";
+}
+
+std::string gguf_commands(const std::string& quantize) {
+  const std::string file = cat("model-", gguf_mix_name(gguf_mix(quantize)), ".gguf");
+  return cat("```\nllama-cli -m ", file, " -p \"def \"\nllama-server -m ", file, "\nollama create NAME -f Modelfile && ollama run NAME\n",
+             "lathe generate ", file, " --prompt \"def \"\nlathe verify .\n```\n");
 }
 
 }  // namespace lathe

@@ -11,5 +11,6 @@ namespace lathe {
 std::string card_heading(const Session& session, const ModelSource& source, const ExportSection& target);
 // Commands for a whole model; peft_commands() are an adapter's.
 std::string model_commands();
+std::string gguf_commands(const std::string& quantize);   // llama.cpp, Ollama
 
 }  // namespace lathe

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <regex>
 
+#include "checkpoints/bundle/gguf_bundle.h"
 #include "checkpoints/store/store.h"
 #include "models/adapters/attach.h"
 
@@ -96,6 +97,8 @@ ModelSource resolve_model(const std::string& model) {
   if (fs::exists(fs::path(path) / "run.json")) return from_run(path, which);
   require(which.empty(), "'", path, "' is not a run, so '@", which, "' names nothing in it");
   if (fs::exists(fs::path(path) / "config.json") || is_adapter_folder(path)) return {path, "", -1, path};
+  if (path.ends_with(".gguf") && fs::is_regular_file(path)) return {path, "", -1, path};
+  if (const std::string file = gguf_in_folder(path); !file.empty()) return {file, "", -1, file};
   if (!fs::exists(path)) {
     // A recipe's path was made absolute: its last two parts may name a model of the Hub.
     const fs::path whole = path;
@@ -103,7 +106,7 @@ ModelSource resolve_model(const std::string& model) {
     if (std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+")) && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
   }
   require(fs::exists(path), "model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder");
-  fail("'", path, "' is no model: neither run.json (a run) nor config.json (a Hugging Face folder) is in it");
+  fail("'", path, "' is no model: neither run.json (a run), config.json (a Hugging Face folder) nor a GGUF file is in it");
 }
 
 PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) {
@@ -140,6 +143,9 @@ std::string portable_base(const std::string& base) {
 }
 
 Bundle load_model(const ModelSource& source) {
+  if (source.folder.ends_with(".gguf")) return read_gguf_bundle(source.folder);
+  const bool whole = fs::exists(fs::path(source.folder) / "config.json") || is_adapter_folder(source.folder);
+  if (const std::string file = whole ? "" : gguf_in_folder(source.folder); !file.empty()) return read_gguf_bundle(file);
   if (!is_adapter_folder(source.folder)) return read_bundle(source.folder);
   const AdaptedModel model = load_adapted(source);
   Bundle merged = merge_adapter(model.base, model.adapter);

@@ -160,6 +160,13 @@ std::vector<NameRule> dense_names(const DecoderSpec& spec) {
   return rules;
 }
 
+std::string gguf_lacks_scaling(const DecoderSpec& spec, std::initializer_list<RotaryScaling> known) {
+  const bool scaled = std::find(known.begin(), known.end(), spec.rotary.scaling) == known.end();
+  return scaled || !spec.rotary.frequency_factors.empty()
+             ? "llama.cpp does not have this kind of rope_scaling for this architecture"
+             : "";
+}
+
 bool dense_ignored(const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); }
 
 }  // namespace lathe

@@ -3,6 +3,7 @@
 // `model:` section, and their names on disk, which are our internal ones. A family adds what is its own.
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -102,6 +103,9 @@ std::vector<std::int64_t> read_upper_windows(const ConfigReader& config, std::in
 // Internal names on disk, as *ForCausalLM stores them; folders of the bare model have no "model." in front.
 std::vector<NameRule> dense_names(const DecoderSpec& spec);
 bool dense_ignored(const std::string& on_disk);  // rotary tables of old versions
+
+// GgufNames::lacks of the rotary scaling: "" when it is one of `known`.
+std::string gguf_lacks_scaling(const DecoderSpec& spec, std::initializer_list<RotaryScaling> known);
 
 template <class Recipe>
 std::string recipe_reference() {

@@ -20,6 +20,15 @@ struct NameRule {
   std::vector<std::string> aliases = {};   // other names that folders use for it; never written
 };
 
+// How llama.cpp knows a family (GGUF's names of tensors are the same for all of them).
+struct GgufNames {
+  std::string architecture;          // general.architecture; empty: it does not know the family
+  bool interleaved_rotary = false;   // rows of queries and keys with the two of a rotary pair side by side
+  bool fused_qkv = false;            // queries, keys and values as one tensor
+  // What its code for this architecture cannot do with a spec, as "llama.cpp ..."; "" when it can do everything.
+  std::function<std::string(const DecoderSpec&)> lacks;
+};
+
 struct FamilyInput {          // what a recipe says of a model from scratch
   const RawSection* section = nullptr;  // model keys unread by the recipe
   std::string size;
@@ -38,6 +47,7 @@ struct Family {
   std::function<std::vector<NameRule>(const DecoderSpec&)> names;
   // On-disk buffers that hold no parameters (attention masks, rotary tables): read over. May be empty.
   std::function<bool(const std::string& on_disk)> ignored;
+  GgufNames gguf = {};
   // The reference of the family's keys for `lathe recipes reference`.
   std::function<std::string()> reference;
 };

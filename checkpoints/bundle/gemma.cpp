@@ -51,4 +51,13 @@ DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_posi
   return spec;
 }
 
+std::string gemma_gguf_lacks(const DecoderSpec& spec, std::int64_t largest) {
+  if (spec.output_bias) return "llama.cpp has no biases in a Gemma (attention_bias)";
+  const std::int64_t divisor = spec.num_layers == largest ? spec.hidden_size / spec.num_heads : spec.head_size;
+  const double scale = 1 / std::sqrt(static_cast<double>(divisor));
+  if (std::abs(spec.attention_scale - scale) > 1e-6 * scale)
+    return cat("llama.cpp takes query_pre_attn_scalar to be ", divisor, " in a Gemma of ", spec.num_layers, " layers");
+  return "";
+}
+
 }  // namespace lathe

@@ -27,5 +27,7 @@ Json gemma_config(const Family& family, const FamilyInput& input, GemmaRecipe& r
 // Everything but positions, caps of scores and norms of queries and keys. `default_pattern`: see above.
 DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_positions,
                            std::int64_t default_pattern);
+// GgufNames::lacks of what both have; models of `largest` layers have a scale of attention of their own there.
+std::string gemma_gguf_lacks(const DecoderSpec& spec, std::int64_t largest);
 
 }  // namespace lathe

@@ -20,6 +20,7 @@ struct RotarySpec {
   double factor = 1, low_freq_factor = 1, high_freq_factor = 4;   // Llama 3
   double beta_fast = 32, beta_slow = 1, attention_factor = 0;     // YaRN (arXiv 2309.00071); 0: its default
   std::int64_t original_max_position_embeddings = 0;
+  std::vector<double> frequency_factors;   // each frequency is divided by its own, on top of the scaling; empty: none
 };
 
 struct DecoderSpec {

@@ -11,7 +11,8 @@ namespace lathe {
 
 struct ExportOptions {
   std::string directory;                 // must not exist, or be an export of ours when overwrite is set
-  DType dtype = DType::BF16;
+  DType dtype = DType::BF16;             // not of gguf
+  std::string quantize = "bf16";         // gguf: f32, f16, bf16, q8_0, q4_k_m
   std::uint64_t max_shard_bytes = 5'000'000'000;
   std::string card;                      // README.md, the model card
   Json reference;                        // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
@@ -30,5 +31,9 @@ void export_huggingface(const Bundle& bundle, const ExportOptions& options);
 void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOptions& options);
 // The card's part on use: exact commands for peft, vLLM and llama.cpp.
 std::string peft_commands(const PeftAdapter& adapter);
+
+// model-<TYPE>.gguf, Modelfile (Ollama), README.md, reference.json, MANIFEST.json. Error for a model or tokenizer that
+// llama.cpp would not run as it is meant.
+void export_gguf(const Bundle& bundle, const ExportOptions& options);
 
 }  // namespace lathe

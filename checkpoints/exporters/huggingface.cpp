@@ -80,6 +80,8 @@ Json exported_generation_config(const Bundle& bundle) {
 void check_bundle(const Bundle& bundle) {
   const std::string where = bundle.origin.empty() ? "export" : bundle.origin;
   require(bundle.family != nullptr && bundle.config.is_object(), where, ": the model has no config.json");
+  require(bundle.spec.rotary.frequency_factors.empty(), where,
+          ": its rotary frequencies have factors of their own, which config.json cannot say");
   if (bundle.tokenizer)
     require(bundle.tokenizer->vocab_size() <= static_cast<std::size_t>(bundle.spec.vocab_size), where,
             ": the tokenizer has ids up to ", bundle.tokenizer->vocab_size() - 1, ", the model only ",

@@ -48,6 +48,12 @@ DecoderSpec describe(const Json& json, const std::string& where) {
   return spec;
 }
 
+std::string gguf_lacks(const DecoderSpec& spec) {
+  if (!spec.tie_embeddings) return "llama.cpp always ties a Gemma 2's head to its embedding (tie_word_embeddings)";
+  const std::string lacks = gemma_gguf_lacks(spec, 46);
+  return lacks.empty() ? gguf_lacks_scaling(spec, {RotaryScaling::None, RotaryScaling::Linear, RotaryScaling::Yarn}) : lacks;
+}
+
 }  // namespace
 
 const Family& family_gemma2() {
@@ -58,6 +64,7 @@ const Family& family_gemma2() {
                                 .describe = describe,
                                 .names = dense_names,
                                 .ignored = dense_ignored,
+                                .gguf = {.architecture = "gemma2", .lacks = gguf_lacks},
                                 .reference = recipe_reference<Gemma2Recipe>};
   return family;
 }

@@ -70,6 +70,13 @@ DecoderSpec describe(const Json& json, const std::string& where) {
   return spec;
 }
 
+std::string gguf_lacks(const DecoderSpec& spec) {
+  if (spec.local_rotary && spec.local_rotary->scaling != RotaryScaling::None)
+    return "llama.cpp does not scale the rotary positions of a Gemma 3's layers with a window";
+  const std::string lacks = gemma_gguf_lacks(spec, 62);
+  return lacks.empty() ? gguf_lacks_scaling(spec, {RotaryScaling::None, RotaryScaling::Linear}) : lacks;
+}
+
 }  // namespace
 
 const Family& family_gemma3() {
@@ -80,6 +87,7 @@ const Family& family_gemma3() {
                                 .describe = describe,
                                 .names = dense_names,
                                 .ignored = dense_ignored,
+                                .gguf = {.architecture = "gemma3", .lacks = gguf_lacks},
                                 .reference = recipe_reference<Gemma3Recipe>};
   return family;
 }

@@ -176,6 +176,12 @@ std::string reference() {
   return reference_header() + reference_rows(describe_fields(Gpt2Recipe{}), "model");
 }
 
+std::string gguf_lacks(const DecoderSpec& spec) {
+  if (spec.activation != Activation::GeluTanh) return "llama.cpp runs a GPT-2 with activation_function gelu_new only";
+  if (spec.attention_scale != 0) return "llama.cpp always scales a GPT-2's scores (scale_attn_weights)";
+  return "";
+}
+
 }  // namespace
 
 const Family& family_gpt2() {
@@ -186,6 +192,7 @@ const Family& family_gpt2() {
                                 .describe = describe,
                                 .names = names,
                                 .ignored = ignored,
+                                .gguf = {.architecture = "gpt2", .fused_qkv = true, .lacks = gguf_lacks},
                                 .reference = reference};
   return family;
 }

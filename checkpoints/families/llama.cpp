@@ -42,6 +42,10 @@ DecoderSpec describe(const Json& json, const std::string& where) {
   return spec;
 }
 
+std::string gguf_lacks(const DecoderSpec& spec) {
+  return spec.rotary.scaling == RotaryScaling::Dynamic ? "llama.cpp has no dynamic rope_scaling" : "";
+}
+
 }  // namespace
 
 const Family& family_llama() {
@@ -52,6 +56,7 @@ const Family& family_llama() {
                                 .describe = describe,
                                 .names = dense_names,
                                 .ignored = dense_ignored,
+                                .gguf = {.architecture = "llama", .interleaved_rotary = true, .lacks = gguf_lacks},
                                 .reference = recipe_reference<LlamaRecipe>};
   return family;
 }

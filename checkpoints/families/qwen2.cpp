@@ -45,6 +45,12 @@ DecoderSpec describe(const Json& json, const std::string& where) {
   return spec;
 }
 
+std::string gguf_lacks(const DecoderSpec& spec) {
+  if (spec.num_heads * spec.head_size != spec.hidden_size)
+    return "llama.cpp wants hidden_size = num_attention_heads * head_dim of a Qwen 2";
+  return gguf_lacks_scaling(spec, {RotaryScaling::None, RotaryScaling::Linear, RotaryScaling::Yarn});
+}
+
 }  // namespace
 
 const Family& family_qwen2() {
@@ -55,6 +61,7 @@ const Family& family_qwen2() {
                                 .describe = describe,
                                 .names = dense_names,
                                 .ignored = dense_ignored,
+                                .gguf = {.architecture = "qwen2", .lacks = gguf_lacks},
                                 .reference = recipe_reference<Qwen2Recipe>};
   return family;
 }

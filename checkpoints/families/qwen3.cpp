@@ -44,6 +44,11 @@ DecoderSpec describe(const Json& json, const std::string& where) {
   return spec;
 }
 
+std::string gguf_lacks(const DecoderSpec& spec) {
+  if (spec.output_bias) return "llama.cpp has no biases in a Qwen 3 (attention_bias)";
+  return gguf_lacks_scaling(spec, {RotaryScaling::None, RotaryScaling::Linear, RotaryScaling::Yarn});
+}
+
 }  // namespace
 
 const Family& family_qwen3() {
@@ -54,6 +59,7 @@ const Family& family_qwen3() {
                                 .describe = describe,
                                 .names = dense_names,
                                 .ignored = dense_ignored,
+                                .gguf = {.architecture = "qwen3", .lacks = gguf_lacks},
                                 .reference = recipe_reference<Qwen3Recipe>};
   return family;
 }

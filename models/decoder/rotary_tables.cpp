@@ -46,7 +46,9 @@ at::Tensor yarn(const RotarySpec& rotary, std::int64_t head_size) {
 
 }  // namespace
 
-at::Tensor rotary_frequencies(const DecoderSpec& spec, std::int64_t length) {
+namespace {
+
+at::Tensor scaled_frequencies(const DecoderSpec& spec, std::int64_t length) {
   const RotarySpec& rotary = spec.rotary;
   const std::int64_t head_size = spec.head_size;
   switch (rotary.scaling) {
@@ -68,6 +70,14 @@ at::Tensor rotary_frequencies(const DecoderSpec& spec, std::int64_t length) {
     }
   }
   return 1.0 / wavelengths_of(rotary.theta, head_size);
+}
+
+}  // namespace
+
+at::Tensor rotary_frequencies(const DecoderSpec& spec, std::int64_t length) {
+  const at::Tensor frequencies = scaled_frequencies(spec, length);
+  const std::vector<double>& factors = spec.rotary.frequency_factors;
+  return factors.empty() ? frequencies : frequencies / at::tensor(factors).to(at::kFloat);
 }
 
 double rotary_magnitude(const DecoderSpec& spec) {

@@ -254,15 +254,18 @@ struct CheckpointSection {
 };
 
 struct ExportSection {
-  std::string format;        // huggingface | peft
+  std::string format;        // huggingface | peft | gguf
   std::string dtype = "auto";  // auto | bf16 | fp32 | fp16
+  std::string quantize;        // gguf: f32 | f16 | bf16 | q8_0 | q4_k_m; empty: dtype's
   std::string directory;     // default <run>/export/<format>
   std::int64_t max_shard_bytes = 5'000'000'000;
   static void fields(auto& f, auto& c) {
-    f("format", c.format, "huggingface (an adapter is merged), or peft: the adapter alone",
-      choice({"huggingface", "peft"}));
+    f("format", c.format, "huggingface or gguf (an adapter is merged), or peft: the adapter alone",
+      choice({"huggingface", "peft", "gguf"}));
     f("dtype", c.dtype, "of the exported tensors; auto: bf16, and fp32 for an adapter alone",
       choice({"auto", "bf16", "fp32", "fp16"}));
+    f("quantize", c.quantize, "gguf: the type of the file; default dtype's",
+      choice({"", "f32", "f16", "bf16", "q8_0", "q4_k_m"}));
     f("directory", c.directory, "default export/<format> in the run");
     f("max_shard_bytes", c.max_shard_bytes, "split into files above this size", range(1 << 10, std::int64_t{1} << 50));
   }

@@ -199,7 +199,9 @@ class Validator {
       if (e.format == "peft" && r_.adapter.kind.empty()) {
         wrong(place(cat(key, ".format")), "'peft' exports an adapter, and this recipe trains none (adapter.kind)");
       }
-      if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface)"));
+      if (!e.quantize.empty() && e.format != "gguf")
+        wrong(place(cat(key, ".quantize")), cat("'", key, ".quantize' goes with format gguf"));
+      if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface, peft or gguf)"));
       const std::string target = e.directory.empty() ? e.format : e.directory;
       if (!targets.insert(target).second) {
         wrong(place(cat(key, ".format")),

@@ -99,6 +99,7 @@ TEST_CASE("fuzz: shards in the limited process") { replay("shard"); }
 TEST_CASE("fuzz: manifests and indices") { replay("manifest"); }
 TEST_CASE("fuzz: lines of plain and gzip files") { replay("lines"); }
 TEST_CASE("fuzz: chat templates") { replay("chat_template"); }
+TEST_CASE("fuzz: GGUF files") { replay("gguf"); }
 
 TEST_CASE("the fuzzer finds a planted fault") {
   // A mutator that never reaches the format's own numbers and words would make every test above a sham.

@@ -17,12 +17,13 @@ Target shard_target();
 Target manifest_target();
 Target lines_target();
 Target chat_template_target();
+Target gguf_target();
 
 const std::vector<Target>& targets() {
   static const std::vector<Target> all = {safetensors_target(), json_target(),   tokenizer_json_target(),
                                           sentencepiece_target(), recipe_target(), shard_target(),
                                           manifest_target(),    lines_target(),
-                                          chat_template_target()};
+                                          chat_template_target(), gguf_target()};
   return all;
 }
 

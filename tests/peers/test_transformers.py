@@ -11,6 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import check_families
+import check_gguf
 from program import LATHE, RECIPE, Case
 
 torch.set_grad_enabled(False)
@@ -109,6 +112,30 @@ class Transformers(Case):
                                 capture_output=True, text=True, timeout=500)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertGreaterEqual(result.stdout.count("\nok "), 6)
+
+    def test_drawn_models_of_every_family(self):
+        root = self.folder / "drawn"
+        folders = check_families.draw_all(root)
+        code, lines, text = check_families.compare(root, Path(LATHE).parent / "tests" / "test_parity")
+        self.assertEqual(code, 0, text[-6000:])
+        self.assertEqual(len(lines), len(folders))
+        for folder in folders[::4]:   # exported, they are the same model to transformers
+            with self.subTest(folder=folder.name):
+                output = self.folder / f"export-{folder.name}"
+                self.lathe("export", folder, "--dtype", "fp32", "--output", output)
+                model = AutoModelForCausalLM.from_pretrained(output, dtype=torch.float32, attn_implementation="eager").eval()
+                original = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+                self.assertEqual(type(model), type(original))
+                ids = torch.arange(40)[None] % model.config.vocab_size
+                self.assertTrue(torch.equal(model(ids).logits, original(ids).logits))
+
+    def test_gguf_files_are_read_by_gguf(self):
+        for name, folder in check_gguf.make_models(self.folder / "models").items():
+            for quantize in ("f32", "f16", "bf16", "q8_0", "q4_k_m"):
+                with self.subTest(name=name, quantize=quantize):
+                    output = self.folder / f"{name}-{quantize}"
+                    self.lathe("export", folder, "--format", "gguf", "--quantize", quantize, "--output", output)
+                    check_gguf.compare(folder, next(output.glob("*.gguf")), quantize)
 
     def test_shards_are_plain_hdf5(self):
         prepared = json.loads(self.lathe("prepare", self.recipe("run"), "--json")[0])

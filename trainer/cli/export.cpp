@@ -11,7 +11,7 @@ namespace lathe {
 namespace {
 
 struct Arguments {
-  std::string model, format = "huggingface", output, dtype = "auto";
+  std::string model, format = "huggingface", output, dtype = "auto", quantize;
   std::int64_t max_shard_bytes = 5'000'000'000;
 };
 
@@ -20,6 +20,8 @@ void tell(Context& context, const Verification& verification) {
   context.say(cat(verification.passed() ? "verified" : "NOT EQUAL", ": largest error of a logit ", verification.max_error,
                   " (largest logit ", verification.largest_logit, "), ids ", verification.same_ids ? "equal" : "differ",
                   ", greedy tokens ", verification.same_tokens ? "equal" : "differ"));
+  if (verification.rounding_error)
+    context.say(cat("rounding the weights changes a logit by at most ", *verification.rounding_error));
 }
 
 ExitCode export_command(Context& context, const Arguments& arguments) {
@@ -28,9 +30,11 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   ExportOptions options;
   options.directory = arguments.output;
   options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
+  if (!arguments.quantize.empty() && arguments.format != "gguf") fail_usage("--quantize goes with --format gguf");
   ExportRequest request;
   request.format = arguments.format;
   request.dtype = arguments.dtype;
+  request.quantize = arguments.quantize;
   request.prompts = {"The", "def main():\n", "1 + 1 =", "Il \xc3\xa9tait une fois"};
   request.heading = cat("# Export of ", source.description, "\n\n");
   const Verification verification = export_model(source, request, options);
@@ -53,11 +57,13 @@ void add_export(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("export", "write a model for the engines that serve it");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")->required();
-  command->add_option("--format", arguments->format, "huggingface (an adapter is merged), or peft: the adapter alone")
-      ->check(CLI::IsMember({"huggingface", "peft"}));
+  command->add_option("--format", arguments->format, "huggingface or gguf (an adapter is merged), or peft: the adapter alone")
+      ->check(CLI::IsMember({"huggingface", "peft", "gguf"}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
   command->add_option("--dtype", arguments->dtype, "of the tensors; auto: bf16, and fp32 for an adapter alone")
       ->check(CLI::IsMember({"auto", "bf16", "fp16", "fp32"}));
+  command->add_option("--quantize", arguments->quantize, "gguf: the type of the file; default --dtype's")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_k_m"}));
   command->add_option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")->check(CLI::PositiveNumber);
   command->callback([=, &run] { run = [=](Context& context) { return export_command(context, *arguments); }; });
 }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "checkpoints/formats/gguf.h"
 #include "checkpoints/formats/safetensors.h"
 #include "checkpoints/store/store.h"
 #include "data/shards/shard.h"
@@ -32,6 +33,35 @@ void inspect_safetensors(Context& context, const std::string& path) {
   }
   context.result["bytes"] = bytes;
   context.say(cat("safetensors: ", file.tensors.size(), " tensors, ", format_bytes(static_cast<double>(bytes)), ", whole"));
+}
+
+// Long tables by their length.
+std::string short_text(const GgufValue& value) {
+  if (value.kind == GgufKind::Array && value.value.size() > 8)
+    return cat("[", value.value.size(), " x ", gguf_kind_name(value.element), "]");
+  const std::string text = value.value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text.size() > 120 ? cat(text.substr(0, 120), "... (", text.size(), " bytes)") : text;
+}
+
+void inspect_gguf(Context& context, const std::string& path) {
+  const GgufFile file = read_gguf(path);
+  std::uint64_t bytes = 0;
+  context.result["version"] = file.version;
+  context.result["metadata"] = Json::object();
+  for (const auto& [key, value] : file.metadata) {
+    context.result["metadata"][key] = value.kind == GgufKind::Array && value.value.size() > 8 ? Json(short_text(value)) : value.value;
+    context.say(cat("  ", key, " = ", short_text(value)));
+  }
+  context.result["tensors"] = Json::array();
+  for (const GgufTensor& tensor : file.tensors) {
+    const char* type = ggml_type_info(tensor.type)->name;
+    bytes += tensor.byte_size();
+    context.result["tensors"].push_back(Json{{"name", tensor.name}, {"dtype", type}, {"shape", tensor.shape}});
+    context.say(cat("  ", tensor.name, "  ", type, " ", Json(tensor.shape).dump()));
+  }
+  context.result["bytes"] = bytes;
+  context.say(cat("GGUF ", file.version, ": ", file.metadata.size(), " keys, ", file.tensors.size(), " tensors, ",
+                  format_bytes(static_cast<double>(bytes)), ", whole"));
 }
 
 void inspect_shard(Context& context, const std::string& path) {
@@ -86,10 +116,12 @@ ExitCode inspect(Context& context, const std::string& path) {
     else fail("'", path, "' is no run, checkpoint or model folder (run.json, MANIFEST.json and config.json are not there)");
   } else if (path.ends_with(".safetensors")) {
     inspect_safetensors(context, path);
+  } else if (path.ends_with(".gguf")) {
+    inspect_gguf(context, path);
   } else if (path.ends_with(".h5") || path.ends_with(".hdf5")) {
     inspect_shard(context, path);
   } else {
-    fail("'", path, "': wanted .safetensors, .h5, or a folder of a run, checkpoint or model");
+    fail("'", path, "': wanted .safetensors, .gguf, .h5, or a folder of a run, checkpoint or model");
   }
   context.result["whole"] = true;
   return ExitCode::Done;
@@ -100,7 +132,7 @@ ExitCode inspect(Context& context, const std::string& path) {
 void add_inspect(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("inspect", "what is in a file or folder, and is it whole");
   auto path = std::make_shared<std::string>();
-  command->add_option("PATH", *path, "safetensors, shard, checkpoint, run or model folder")->required();
+  command->add_option("PATH", *path, "safetensors, GGUF, shard, checkpoint, run or model folder")->required();
   command->callback([=, &run] { run = [=](Context& context) { return inspect(context, *path); }; });
 }
 

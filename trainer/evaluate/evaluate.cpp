@@ -83,7 +83,7 @@ TextEvaluation evaluate_text(Decoder& decoder, const Tokenizer& tokenizer, const
     const at::Tensor targets = at::tensor(std::vector<std::int64_t>(batch.targets.begin(), batch.targets.end()));
     for (std::int64_t at = 0; at < hidden.size(0); at += 1024) {   // (<= 1024, V) logits at a time
       const std::int64_t end = std::min(at + 1024, hidden.size(0));
-      const at::Tensor logits = at::matmul(hidden.slice(0, at, end), decoder.head_weight().t()).to(at::kFloat);
+      const at::Tensor logits = decoder.logits(hidden.slice(0, at, end));
       const at::Tensor target = targets.slice(0, at, end);
       loss += at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum).item<double>();
       right += static_cast<double>(logits.argmax(1).eq(target).sum().item<std::int64_t>());

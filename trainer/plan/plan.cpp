@@ -15,9 +15,11 @@ constexpr std::int64_t kRuntimeBytes = 150 << 20;   // LibTorch, oneDNN's primit
 std::int64_t block_activation_bytes(const DecoderSpec& spec, std::int64_t element) {
   const std::int64_t hidden = spec.hidden_size, query = spec.num_heads * spec.head_size;
   const std::int64_t key_value = spec.num_kv_heads * spec.head_size, inner = spec.intermediate_size;
-  const std::int64_t norms = 4 * hidden;                       // two sums, two normed inputs
-  const std::int64_t attention = 2 * query + 2 * key_value + hidden;   // rotated q and k, v, output, projection
-  const std::int64_t mlp = spec.mlp == MlpKind::Gated ? 3 * inner : 2 * inner;
+  const std::int64_t norms = (spec.sandwich_norms ? 8 : 4) * hidden;   // two sums, two normed inputs; the branches' norms
+  const std::int64_t heads = spec.qk_norm ? 2 * (query + key_value) : 0;   // before and after their norms
+  const std::int64_t attention = 2 * query + 2 * key_value + hidden + heads;   // rotated q and k, v, output, projection
+  const bool fused = spec.activation == Activation::SiLU;
+  const std::int64_t mlp = spec.mlp == MlpKind::Gated ? (fused ? 3 : 4) * inner : 2 * inner;
   return (norms + attention + mlp) * element + 4 * (2 + spec.num_heads);   // and fp32 inverse norms, log-sum-exps
 }
 

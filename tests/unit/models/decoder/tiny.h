@@ -45,7 +45,8 @@ inline DecoderSpec gemma_spec() {
   spec.qk_norm = spec.sandwich_norms = spec.tie_embeddings = true;
   spec.activation = Activation::GeluTanh;
   spec.windows = {5, 0, 40};
-  spec.local_rotary = RotarySpec{.theta = 50};
+  spec.local_rotary = spec.rotary;
+  spec.local_rotary->theta = 50;
   spec.attention_softcap = 3;
   spec.final_softcap = 4;
   spec.embedding_scale = 0.7;

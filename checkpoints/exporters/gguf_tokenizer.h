@@ -1,0 +1,18 @@
+#pragma once
+// A bundle's tokenizer as GGUF's tables: tokens, their types, merges or scores, the pre-tokenizer's name,
+// special ids, what is put around a text, the chat template.
+#include "checkpoints/bundle/bundle.h"
+#include "checkpoints/formats/gguf.h"
+
+namespace lathe {
+
+// Adds tokenizer.ggml.* and tokenizer.chat_template. Error for a tokenizer that llama.cpp would not run to
+// the same ids: a Unigram model, a pre-tokenizer without a name there, pieces that its merges do not reach.
+void add_gguf_tokenizer(const Bundle& bundle, GgufMetadata& metadata);
+
+// The chat template of the tokenizer's files; "" when there is none.
+std::string chat_template_of(const Tokenizer& tokenizer);
+// Ids that end a generation: generation_config.json's and config.json's, then the tokenizer's own.
+std::vector<TokenId> stop_ids_of(const Bundle& bundle);
+
+}  // namespace lathe
