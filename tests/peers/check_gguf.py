@@ -74,6 +74,7 @@ def make_models(root, names=None):
         folder = Path(root) / name
         model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
         randomise(model, torch.Generator().manual_seed(100 + number))
+        model.get_input_embeddings().weight.data.mul_(0.03)   # or a tied head would say the last token again
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         folders[name] = folder
