@@ -1,26 +1,36 @@
 #pragma once
 // What a run will need, from the spec alone: parameters, peak memory by part, FLOPs. Steps come from run_length(). The
-// memory model is fitted to nothing: each part is counted from the tensors that the code holds (trainer/plan/plan.cpp).
+// memory model is fitted to no configuration: the tensors that the code holds are counted in the order in which it takes
+// and gives them (trainer/plan/rehearsal.h), beside what the program itself needs.
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "checkpoints/bundle/spec.h"
+#include "data/pipeline/loader.h"
 #include "recipes/schema/recipe.h"
 
 namespace lathe {
 
 struct PlanSettings {
   std::int64_t sequence_length = 512, micro_batch_size = 1, global_batch_size = 1;
-  int world_size = 1;
+  int world_size = 1, threads = 1;
   bool bf16 = true, activation_checkpointing = false, muon = false, checkpoints = true;
+  bool tiled_attention = true;                 // of this processor, in bf16 (models/ops/attention.cpp)
+  std::int64_t adapter_rank = 0;               // 0: all weights are trained
+  std::vector<std::string> adapter_targets;
+  std::int64_t base_bytes = 0;                 // files of the model that is tuned, mapped while they are read
+  std::vector<std::int64_t> batch_tokens;      // tuning: tokens of the micro-batches; empty: all of full length
 };
 PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, std::int64_t micro_batch_size, int world_size);
+
+// Tuning does not pad: tokens of the run's first micro-batches, and of the largest of all rows together.
+std::vector<std::int64_t> tuning_batches(Loader& loader, std::int64_t micro_batch_size, std::uint64_t rows);
 
 struct PlanPart { std::string name; std::int64_t bytes = 0; };
 
 struct Plan {
-  std::int64_t parameters = 0;
+  std::int64_t parameters = 0, trained = 0;
   std::vector<PlanPart> parts;        // add up to peak_bytes
   std::int64_t peak_bytes = 0;        // of one process
   double flops_per_token = 0;         // forward and backward (6 N + attention)
@@ -28,7 +38,8 @@ struct Plan {
 
 Plan make_plan(const DecoderSpec& spec, const PlanSettings& settings);
 
-// Error naming the smallest change that would fit, when the plan exceeds this machine's limit.
-void refuse_what_cannot_fit(const DecoderSpec& spec, const PlanSettings& settings);
+// Error naming the smallest change that would fit, when the plan exceeds `limit` bytes.
+void refuse_what_cannot_fit(const DecoderSpec& spec, const PlanSettings& settings, std::int64_t limit);
+void refuse_what_cannot_fit(const DecoderSpec& spec, const PlanSettings& settings);   // memory_limit()
 
 }  // namespace lathe

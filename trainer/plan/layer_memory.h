@@ -1,0 +1,49 @@
+#pragma once
+// One decoder's forward and backward pass on the allocator's books: tensors by their sizes, alive as long as models/ keeps
+// them. N tokens, C channels, Q and K channels of the query and key heads, I channels inside the MLP.
+#include <vector>
+
+#include "trainer/plan/books.h"
+#include "trainer/plan/plan.h"
+
+namespace lathe {
+
+// The gradient of one parameter, or of several whose weights are one product (models/layers/linear.h).
+struct GradientBlock {
+  AllocatorBooks::Held storage;
+  std::vector<std::int64_t> parts;   // elements
+};
+
+class LayerMemory {
+ public:
+  using Held = AllocatorBooks::Held;
+  LayerMemory(AllocatorBooks& books, const DecoderSpec& spec, const PlanSettings& settings);
+
+  // Forward, loss and backward over `tokens`; appends what is left: the gradients, in the order of backward.
+  void pass(std::int64_t tokens, std::vector<GradientBlock>& gradients);
+
+ private:
+  struct Stream { Held residual, branch; };
+  struct Saved {
+    Held input, normed, qkv, keys, values, attended, attended_wide, statistics, middle, normed_middle, gates, inner, extra;
+  };
+  Held activation(std::int64_t channels) { return books_.take(tokens_ * channels * element_, Use::Activations); }
+  Held wide(std::int64_t channels) { return books_.take(tokens_ * channels * 4, Use::Activations); }
+  Held spaced(std::int64_t channels);
+  Saved forward_block(Stream& stream);
+  void forward_attention(Saved& saved);
+  void forward_mlp(Saved& saved);
+  void backward_block(Saved saved, Held& gradient, std::vector<GradientBlock>& gradients);
+  void backward_attention(Saved& saved, Held& normed, std::vector<GradientBlock>& gradients);
+  void weight_gradient(std::int64_t out, std::int64_t in, std::vector<std::int64_t> parts,
+                       std::vector<GradientBlock>& gradients);
+  Held head_loss(Held& weight_gradient);
+
+  AllocatorBooks& books_;
+  const DecoderSpec& spec_;
+  const PlanSettings& settings_;
+  std::int64_t tokens_ = 0, element_, query_, key_, input_width_;
+  bool adapted_;
+};
+
+}  // namespace lathe
