@@ -90,7 +90,8 @@ void tuning_defaults(Recipe& recipe, LoadedRecipe& loaded) {
   if (unset("optimizer.learning_rate")) recipe.optimizer.learning_rate = recipe.adapter.kind.empty() ? 2e-5 : 2e-4;
   if (unset("optimizer.weight_decay")) recipe.optimizer.weight_decay = 0.01;
   if (unset("optimizer.beta2")) recipe.optimizer.beta2 = 0.999;
-  if (unset("schedule.warmup_steps")) recipe.schedule.warmup_steps = 5;
+  if (unset("schedule.warmup_steps"))
+    recipe.schedule.warmup_steps = std::clamp<std::int64_t>(recipe.train.max_steps.value_or(6) - 1, 0, 5);
   if (unset("data.packing")) recipe.data.packing = false;
   if (unset("data.sequence_length")) recipe.data.sequence_length = 2048;
   if (unset("train.global_batch_size")) recipe.train.global_batch_size = 4;

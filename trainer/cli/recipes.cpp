@@ -1,4 +1,4 @@
-// lathe recipes [list | show NAME | copy NAME | reference]: what is built in, and every key.
+// lathe recipes [list | show NAME | copy NAME | new | reference]: what is built in, one for your data, and every key.
 #include <CLI/CLI.hpp>
 
 #include <filesystem>
@@ -7,6 +7,7 @@
 #include "data/io/file_system.h"
 #include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/recipes_new.h"
 
 namespace lathe {
 
@@ -67,6 +68,11 @@ void add_recipes(CLI::App& app, Run& run) {
   auto* show_command = command->add_subcommand("show", "print one");
   auto* copy_command = command->add_subcommand("copy", "copy one here to edit");
   auto* reference_command = command->add_subcommand("reference", "every key with its type, default and meaning");
+  auto* new_command = command->add_subcommand("new", "write one for a base and examples, after a look at both");
+  auto wanted = std::make_shared<NewRecipe>();
+  new_command->add_option("--model", wanted->model, "the base: a run, a Hugging Face folder, a cached Hub id")->required();
+  new_command->add_option("--data", wanted->data, "examples: jsonl, json, csv, tsv, or a folder of them")->required();
+  new_command->add_option("--output", wanted->output, "the file to write; default recipe.yaml");
   show_command->add_option("NAME", *name, "a built-in recipe")->required();
   copy_command->add_option("NAME", *name, "a built-in recipe")->required();
   reference_command->add_flag("--json-schema", *schema, "for editors");
@@ -75,6 +81,7 @@ void add_recipes(CLI::App& app, Run& run) {
     run = [=](Context& context) {
       if (show_command->parsed()) return show(context, *name);
       if (copy_command->parsed()) return copy(context, *name);
+      if (new_command->parsed()) return write_new_recipe(context, *wanted);
       if (reference_command->parsed()) return reference(context, *schema);
       (void)list_command;
       return list(context);

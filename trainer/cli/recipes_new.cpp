@@ -1,0 +1,219 @@
+// Numbers follow what works for a few dozen examples: about 100 updates of 4 examples, rank 16 with alpha 32
+// at 2e-4, a fifth held out once that leaves enough on both sides.
+#include "trainer/cli/recipes_new.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+#include <string_view>
+
+#include "data/io/file_system.h"
+#include "recipes/schema/load.h"
+#include "trainer/evaluate/tuning_look.h"
+#include "trainer/report/metrics.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kFullTuningBelow = 20'000'000;  // parameters: all weights are cheap to train
+constexpr std::size_t kHoldOutFrom = 20, kLargeSet = 1000, kRowStep = 32, kShortestRow = 64;
+constexpr std::size_t kValueColumn = 50;
+constexpr double kUpdates = 100, kHeldShare = 0.2;
+
+// A YAML scalar: plain where that is safe, else in double quotes.
+std::string yaml_scalar(const std::string& text) {
+  static const std::set<std::string> kWords = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
+  std::string lower;
+  bool plain = !text.empty() && std::string_view("-.0123456789").find(text[0]) == std::string_view::npos;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    lower += static_cast<char>(std::tolower(byte));
+    plain = plain && byte < 0x80 &&
+            (std::isalnum(byte) != 0 || std::string_view("_./-").find(c) != std::string_view::npos);
+  }
+  return plain && kWords.count(lower) == 0 ? text : Json(text).dump();
+}
+
+// Inputs of a recipe are relative to its own folder; what lies elsewhere is named in full.
+std::string input_path(const std::string& path, const std::string& output) {
+  if (!fs::exists(path)) return path;  // a Hub id
+  const fs::path whole = fs::absolute(path).lexically_normal();
+  const fs::path near = whole.lexically_relative(fs::absolute(output).lexically_normal().parent_path());
+  const bool below = !near.empty() && *near.begin() != "..";
+  return below ? near.string() : whole.string();
+}
+
+std::string plain_name(const std::string& data) {
+  fs::path path = fs::absolute(data).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  std::string name;
+  for (const char c : path.stem().string()) {
+    const auto byte = static_cast<unsigned char>(c);
+    name += byte < 0x80 && std::isalnum(byte) != 0 ? c : '_';
+  }
+  return name.empty() || std::isalpha(static_cast<unsigned char>(name[0])) == 0 ? "tuned_" + name : name;
+}
+
+class RecipeWriter {
+ public:
+  RecipeWriter(const NewRecipe& wanted, const TuningLook& look)
+      : wanted_(wanted), look_(look), name_(plain_name(wanted.data)) {
+    const std::size_t n = look.data.examples.size();
+    full_ = look.parameters < kFullTuningBelow;
+    measures_ = n >= kHoldOutFrom;
+    held_ = measures_ ? static_cast<std::size_t>(std::llround(kHeldShare * static_cast<double>(n))) : 0;
+    batch_ = n >= kLargeSet ? 16 : 4;
+    const double per_epoch = static_cast<double>(n - held_) / static_cast<double>(batch_);
+    epochs_ = static_cast<std::size_t>(std::clamp(std::round(kUpdates / per_epoch), 3.0, 15.0));
+  }
+
+  std::string text() {
+    opening();
+    line("name: " + yaml_scalar(name_), "the run is runs/" + name_);
+    line("task: sft", look_.answers == AnswerKind::None ? "texts are learned whole"
+                                                        : "the answers are learned, not the questions");
+    line(cat("model: {path: ", yaml_scalar(input_path(wanted_.model, wanted_.output)), "}"),
+         "the base; never changed");
+    method();
+    data();
+    training();
+    measuring();
+    exports();
+    return std::move(text_);
+  }
+
+ private:
+  // What file names and notes bring must not end the comment.
+  void line(const std::string& value, const std::string& why) {
+    std::string comment = why;
+    for (char& c : comment) c = static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    text_ += value;
+    if (!value.empty())
+      text_ += std::string(value.size() < kValueColumn ? kValueColumn - value.size() : 1, ' ');
+    text_ += comment.empty() ? "#\n" : "# " + comment + "\n";
+  }
+  void remark(const std::string& text) { line("", text); }
+  void command(const std::string& text, const std::string& does) {
+    remark("  " + text + std::string(text.size() < 44 ? 44 - text.size() : 1, ' ') + does);
+  }
+
+  void opening() {
+    const std::vector<std::size_t>& t = look_.tokens;
+    const bool talks = look_.data.examples.front().kind == ExampleKind::Chat || look_.has_template;
+    remark(cat(fs::path(wanted_.data).filename().string(), " taught to ", wanted_.model, "."));
+    remark("");
+    command("lathe preview " + yaml_scalar(wanted_.output), "the examples as the model will see them");
+    command("lathe train " + yaml_scalar(wanted_.output), "trains, compares with the base, exports");
+    command(cat(talks ? "lathe chat runs/" : "lathe generate runs/", name_, talks ? "" : " --prompt TEXT"),
+            "asks the result");
+    command("lathe recipes reference", "every key that may stand here");
+    remark("");
+    for (const ExampleFile& file : look_.data.files) remark("Data: " + describe(file) + ".");
+    for (const std::string& note : look_.data.notes) remark("Note: " + note);
+    remark(
+        cat("Lengths: ", t.front(), " to ", t.back(), " tokens, half of them up to ", t[t.size() / 2], "."));
+    remark(cat("Base: ", look_.family, ", ", format_count(static_cast<double>(look_.parameters)),
+               " parameters, context ", look_.context,
+               look_.has_template ? ", with a chat template."
+                                  : ", without a chat template: texts are joined plainly."));
+  }
+
+  void method() {
+    if (full_) {
+      line("optimizer: {learning_rate: 1e-3}", "peak; all weights are trained, as the base is small");
+      return;
+    }
+    line("adapter: {kind: lora, rank: 16, alpha: 32}", "what is trained; the base stays frozen");
+    line("optimizer: {learning_rate: 2e-4}",
+         "peak; 1e-4 when much is forgotten, 5e-4 when little is learned");
+  }
+
+  void data() {
+    const std::size_t n = look_.data.examples.size(), longest = look_.tokens.back();
+    const auto context = static_cast<std::size_t>(look_.context);
+    line("data:", "paths are relative to this file");
+    line("  train: " + yaml_scalar(input_path(wanted_.data, wanted_.output)),
+         cat(n, n == 1 ? " example" : " examples"));
+    if (measures_)
+      line("  validation: 0.2", cat(held_, " held out to measure; related ones stay on one side"));
+    else
+      line("  # validation: 0.2",
+           cat("nothing is held out of ", n, " examples, so nothing is measured; from ", kHoldOutFrom,
+               " on it is worth it"));
+    const std::size_t fitting = std::max(kShortestRow, (longest + kRowStep - 1) / kRowStep * kRowStep);
+    line(cat("  sequence_length: ", std::min(fitting, context)),
+         cat("tokens of a row; the longest example has ", longest));
+    const auto over = std::count_if(look_.tokens.begin(), look_.tokens.end(),
+                                    [&](std::size_t t) { return t > context + 1; });
+    if (over > 0)
+      line("  overlength: drop",
+           cat(over, " longer than the base's context ", context, ": left out and counted"));
+    if (look_.several_turns)
+      line("  loss_on: assistant", "every answer of a conversation (last_assistant: the last)");
+  }
+
+  void training() {
+    const double rows = static_cast<double>((look_.data.examples.size() - held_) * epochs_);
+    line(cat("train: {epochs: ", epochs_, ", global_batch_size: ", batch_, "}"),
+         cat(std::ceil(rows / static_cast<double>(batch_)), " updates; each example is seen ", epochs_,
+             " times"));
+    if (measures_)
+      line("early_stopping: {patience: 3}",
+           "ends after 3 epochs without a lower held-out loss; the best is kept");
+  }
+
+  void measuring() {
+    if (!measures_ || look_.answers == AnswerKind::None) return;
+    const char* metrics = "[exact_match, chrf]";
+    std::string answers = "short texts";
+    if (look_.answers == AnswerKind::Labels)
+      metrics = "[accuracy, macro_f1]", answers = cat(look_.labels, " labels");
+    if (look_.answers == AnswerKind::Json) metrics = "[exact_match, json_valid]", answers = "JSON";
+    if (look_.answers == AnswerKind::Long) metrics = "[rouge_l, chrf]", answers = "sentences";
+    line(cat("evaluate: {metrics: ", metrics, "}"),
+         cat("the answers are ", answers, "; the first metric decides"));
+  }
+
+  void exports() {
+    if (full_)
+      line("export: [{format: huggingface}]", "a folder for transformers and vLLM, read back and compared");
+    else
+      line("export: [{format: peft}, {format: huggingface}]", "the adapter alone, and merged into the base");
+  }
+
+  const NewRecipe& wanted_;
+  const TuningLook& look_;
+  std::string name_, text_;
+  bool full_ = false, measures_ = false;
+  std::size_t held_ = 0, batch_ = 4, epochs_ = 3;
+};
+
+}  // namespace
+
+ExitCode write_new_recipe(Context& context, const NewRecipe& wanted) {
+  if (fs::exists(wanted.output))
+    fail_usage("'", wanted.output, "' exists already and is not overwritten; choose another --output");
+  const TuningLook look = look_at_tuning(wanted.model, wanted.data);
+  const std::string text = RecipeWriter(wanted, look).text();
+  throw_problems(load_recipe_text(text, fs::absolute(wanted.output).string()));
+  write_file_atomically(wanted.output, text);
+  const std::vector<std::size_t>& tokens = look.tokens;
+  context.result["file"] = wanted.output;
+  context.result["recipe"] = text;
+  context.result["examples"] = look.data.examples.size();
+  context.result["tokens"] =
+      Json{{"shortest", tokens.front()}, {"median", tokens[tokens.size() / 2]}, {"longest", tokens.back()}};
+  context.result["model"] = Json{{"family", look.family},
+                                 {"parameters", look.parameters},
+                                 {"context", look.context},
+                                 {"chat_template", look.has_template}};
+  context.say(text);
+  context.say(cat("written to ", wanted.output, "; next:  lathe preview ", wanted.output, "    lathe train ",
+                  wanted.output));
+  return ExitCode::Done;
+}
+
+}  // namespace lathe

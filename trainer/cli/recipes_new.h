@@ -1,0 +1,19 @@
+#pragma once
+// lathe recipes new: a commented recipe written from a look at a base and at examples.
+#include <string>
+
+#include "trainer/cli/command.h"
+
+namespace lathe {
+
+struct NewRecipe {
+  std::string model;  // a run, a Hugging Face folder, a cached Hub id
+  std::string data;   // a file or a folder of examples
+  std::string output = "recipe.yaml";
+};
+
+// Reads the base's config and tokenizer and every example, then writes `output`, which passes `lathe check`.
+// Errors: a base or data that cannot be read, an example the base's template refuses, an output that exists.
+ExitCode write_new_recipe(Context& context, const NewRecipe& wanted);
+
+}  // namespace lathe
