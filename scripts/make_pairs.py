@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes recipes/sft/data/pairs.jsonl: 40 pairs that teach a form, half of them in French. Made, not collected.
+"""Writes recipes/sft/data/pairs.jsonl: 40 pairs that teach a form, half of them in French; made, not found.
 
   scripts/make_pairs.py [--output FILE]
 
-A prompt is the head of a Python function with its docstring; the answer is one JSON record with the first argument, its
-type and the docstring's sentence. No name and no word of meaning occurs in two pairs, so that whatever is held out is new
-to the model: it can only be copied from the question. The order is drawn with a fixed seed; the file is the same each time.
+A prompt is the head of a Python function with its docstring; the answer is one JSON record: what the function
+returns, how many arguments it takes, the language of the docstring. No name, no word of meaning and no whole
+answer occurs in two pairs, so that a held-out answer can be neither remembered nor guessed. Drawn with a fixed
+seed: the same file each time.
 """
 import argparse
 import itertools
@@ -15,7 +16,8 @@ from pathlib import Path
 
 SEED = 40
 OUTPUT = Path(__file__).resolve().parents[1] / "recipes" / "sft" / "data" / "pairs.jsonl"
-TYPES = ["str", "int", "bytes", "list", "float"]
+TYPES = ["str", "int", "bytes", "list", "float", "dict", "bool"]
+COUNTS = [0, 1, 2]
 
 # name of the function, its two arguments, what its docstring says
 ENGLISH = [
@@ -64,24 +66,27 @@ FRENCH = [
 ]
 
 
-def pair(entry, kinds, language):
+def pair(entry, count, kind, language):
     name, first, second, says = entry
-    prompt = f'def {name}({first}: {kinds[0]}, {second}: {kinds[1]}) -> {kinds[2]}:\n    """{says}."""\n'
-    record = {"takes": list(kinds[:2]), "returns": kinds[2], "language": language}
+    arguments = ", ".join([first, second][:count])
+    prompt = f'def {name}({arguments}) -> {kind}:\n    """{says}."""\n'
+    record = {"returns": kind, "arguments": count, "language": language}
     return {"prompt": prompt, "completion": json.dumps(record, ensure_ascii=False)}
 
 
 def pairs():
     draw = random.Random(SEED)
-    kinds = draw.sample(list(itertools.permutations(TYPES, 3)), len(ENGLISH) + len(FRENCH))
-    languages = ["en"] * len(ENGLISH) + ["fr"] * len(FRENCH)
-    made = [pair(entry, *rest) for entry, *rest in zip(ENGLISH + FRENCH, kinds, languages)]
+    made = []
+    for entries, language in ((ENGLISH, "en"), (FRENCH, "fr")):
+        forms = draw.sample(list(itertools.product(COUNTS, TYPES)), len(entries))
+        made += [pair(entry, *form, language) for entry, form in zip(entries, forms)]
     draw.shuffle(made)
     return made
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--output", type=Path, default=OUTPUT)
     output = parser.parse_args().output
     lines = [json.dumps(record, ensure_ascii=False) for record in pairs()]

@@ -1,0 +1,311 @@
+"""Tuning as a newcomer meets it: ready recipes, a recipe written for own data, what is refused, what is counted."""
+import json
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from program import RECIPE, ROOT, Case, tensors
+
+READY = ROOT / "recipes" / "sft"
+QUICK = ["train.max_steps=4", "train.precision=fp32", "train.threads=1", "data.sequence_length=1024"]
+TEMPLATE = ("{% for message in messages %}<{{ message.role }}>\n{{ message.content | trim }}{{ eos_token }}\n{% endfor %}"
+            "{% if add_generation_prompt %}<assistant>\n{% endif %}")
+TUNING = """\
+name: tuned
+directory: {directory}
+task: sft
+model: {{path: {base}}}
+adapter: {{kind: lora, rank: 4, alpha: 8, dropout: 0.1}}
+data: {{train: {data}, validation: {validation}, sequence_length: 128, cache: {cache}}}
+optimizer: {{learning_rate: 2e-3}}
+train: {{epochs: 2, global_batch_size: 4, precision: fp32, threads: 1, seed: 5}}
+"""
+WORDS = "cat mat dog log sun bus pen map hat jar fig owl bee fox ant elm oak ivy rye tea jam bun pie cod".split()
+
+
+class Tuning(Case):
+    @classmethod
+    def setUpClass(cls):
+        """One tiny base for all: a few steps, a Hugging Face folder."""
+        cls.shared = Path(tempfile.mkdtemp(prefix="lathe base "))
+        maker = cls("make_base")
+        maker.setUp()
+        try:
+            text = RECIPE.replace("tie_word_embeddings: true", "tie_word_embeddings: true, max_position_embeddings: 1024")
+            maker.lathe("train", maker.recipe("base", text), "--quiet", "--set", "train.max_steps=5", "--set",
+                        "export=[{format: huggingface, dtype: fp32}]")
+            shutil.copytree(maker.folder / "base" / "export" / "huggingface", cls.shared / "base")
+        finally:
+            maker.tearDown()
+        cls.base = cls.shared / "base"
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.shared, ignore_errors=True)
+
+    def make_base(self):
+        """Names the helper case of setUpClass; never a test of its own."""
+
+    def lathe(self, *arguments, env=None, **options):
+        """One thread: threads that wait for each other cost more than models of this size."""
+        return super().lathe(*arguments, env={"OMP_NUM_THREADS": "1", **(env or {})}, **options)
+
+    def write(self, name, records):
+        path = self.folder / name
+        path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+        return path
+
+    def pairs(self, count, name="pairs.jsonl"):
+        return self.write(name, [{"prompt": f"the {WORDS[i]} is {i}\n", "completion": f"{i} {WORDS[i]}"} for i in range(count)])
+
+    def tuning(self, name, data, validation="0.2", base=None, extra=""):
+        values = {"directory": self.folder / name, "base": base or self.base, "data": data, "cache": self.folder / "cache"}
+        path = self.folder / f"{name}.yaml"
+        quoted = {key: json.dumps(str(value), ensure_ascii=False) for key, value in values.items()}
+        path.write_text(TUNING.format(validation=validation, **quoted) + extra, encoding="utf-8")
+        return path
+
+    def report(self, name):
+        return json.loads((self.folder / name / "report.json").read_text(encoding="utf-8"))
+
+    def weights(self, name, step):
+        folder = self.checkpoint(name, step)
+        files = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+        self.assertTrue(files)
+        return files
+
+
+class ReadyRecipes(Tuning):
+    def run_ready(self, name):
+        directory = self.folder / name
+        sets = [*QUICK, f"directory={json.dumps(str(directory))}", f"model.path={json.dumps(str(self.base))}",
+                f"data.cache={json.dumps(str(self.folder / 'cache'))}"]
+        self.lathe("train", name, "--quiet", *[item for value in sets for item in ("--set", value)])
+        result = json.loads((directory / "result.json").read_text())
+        self.assertEqual(result["steps"], 4)
+        self.assertTrue(result["exports"])
+        for export in result["exports"]:
+            self.assertTrue(export["passed"], export)
+        merged = [export["directory"] for export in result["exports"] if export["format"] == "huggingface"]
+        self.assertTrue(json.loads(self.lathe("verify", merged[0], "--json", "--quiet")[0])["passed"])
+        answer = json.loads(self.lathe("generate", directory, "--prompt", "Bonjour", "--max-tokens", "4", "--json", "--quiet")[0])
+        self.assertEqual(len(answer["completions"]), 1)
+        return directory
+
+    def verdict_of(self, name):
+        self.run_ready(name)
+        report = self.report(name)
+        self.assertRegex(report["verdict"], r"^tuned against base, \w+: ")
+        self.assertGreater(report["examples"], 0)
+        for metric in report["metrics"].values():
+            self.assertEqual(sorted(metric), ["base", "constant", "few_shot", "nearest", "tuned"])
+        return report
+
+    def test_support_desk(self):
+        self.verdict_of("support_desk")
+
+    def test_summarise(self):
+        report = self.verdict_of("summarise")
+        self.assertTrue(report["answers"][0]["prompt"].startswith("Summarise in one sentence:\n\n"))
+
+    def test_extract_json(self):
+        self.verdict_of("extract_json")
+
+    def test_classify_text(self):
+        self.assertEqual(self.verdict_of("classify_text")["decides"], "accuracy")
+
+    def test_translate_fr_en(self):
+        self.verdict_of("translate_fr_en")
+
+    def test_text_to_sql(self):
+        self.verdict_of("text_to_sql")
+
+    def test_continue_pretraining(self):
+        directory = self.run_ready("continue_pretraining")
+        result = json.loads((directory / "result.json").read_text())
+        self.assertIn("validation_loss", result)
+
+    def test_quickstart_tuning(self):
+        report = self.verdict_of("quickstart_tuning")
+        self.assertEqual(report["examples"], 8)
+
+    def test_every_ready_recipe_is_listed_says_what_it_needs_and_has_a_test(self):
+        listed = {recipe["name"]: recipe for recipe in json.loads(self.lathe("recipes", "--json")[0])["recipes"]}
+        for path in sorted(READY.glob("*.yaml")):
+            self.assertIn(path.stem, listed)
+            text = path.read_text(encoding="utf-8")
+            for needed in ("lathe train", "It needs", "Expect"):
+                self.assertIn(needed, text, path)
+            self.assertTrue(hasattr(self, f"test_{path.stem}"), path)
+
+
+class Pairs(Case):
+    def test_pairs_are_what_the_script_writes_and_share_no_word_of_meaning(self):
+        sys.path.insert(0, str(ROOT / "scripts"))
+        import make_pairs
+        shipped = [json.loads(line) for line in (READY / "data" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+        self.assertEqual(shipped, make_pairs.pairs())
+        self.assertEqual(len(shipped), 40)
+        self.assertEqual(len({pair["completion"] for pair in shipped}), 40)
+        seen = {}
+        for pair in shipped:
+            words = set(re.findall(r"[^\W_]{3,}", pair["prompt"].lower())) - {"def", "les", "une", *make_pairs.TYPES}
+            for word in words:
+                self.assertNotIn(word, seen, f"{pair['prompt']} and {seen.get(word)}")
+                seen[word] = pair["prompt"]
+        self.assertEqual(sum('"fr"' in pair["completion"] for pair in shipped), 20)
+
+
+class Examples(Tuning):
+    def test_22_examples_in_batches_of_4_are_11_updates_in_2_epochs(self):
+        data = self.pairs(22)
+        held = self.write("held.jsonl", [{"prompt": "the yew is 9\n", "completion": "9 yew"}])
+        self.lathe("train", self.tuning("run", data, json.dumps(str(held))), "--quiet")
+        steps = self.metrics("run")
+        self.assertEqual([record["step"] for record in steps], list(range(1, 12)))
+        preview = json.loads(self.lathe("preview", self.folder / "run.yaml", "--count", "22", "--json")[0])
+        one_epoch = sum(len(example["ids"]) - 1 for example in preview["examples"])   # the last id is a target alone
+        self.assertEqual(len(preview["examples"]), 22)
+        self.assertEqual(steps[-1]["tokens"], 2 * one_epoch)
+
+    def test_resumed_in_the_middle_of_an_epoch_it_ends_with_the_same_bytes(self):
+        data = self.pairs(22)
+        self.lathe("train", self.tuning("straight", data), "--quiet")
+        self.lathe("train", self.tuning("broken", data), "--quiet", "--stop-after", "3")
+        self.lathe("train", self.tuning("broken", data), "--quiet")
+        last = json.loads((self.folder / "straight" / "result.json").read_text())["steps"]
+        self.assertEqual(last, 9)   # 18 examples, 2 epochs, batches of 4: step 3 ends within the first epoch
+        self.assertEqual(self.weights("straight", last), self.weights("broken", last))
+        self.assertEqual(self.report("straight")["metrics"], self.report("broken")["metrics"])
+
+    def test_an_example_that_is_too_long_is_named(self):
+        records = [{"prompt": "a\n", "completion": "b"}, {"prompt": "cat " * 400, "completion": "mat"}] * 2
+        _, log = self.lathe("train", self.tuning("run", self.write("long.jsonl", records), "0.25"), "--quiet", code=1)
+        self.assertRegex(log, r"long\.jsonl:[24]: \d+ tokens do not fit data\.sequence_length 128")
+
+    def test_an_example_with_nothing_to_learn_is_named(self):
+        records = [{"messages": [{"role": "user", "content": "cat?"}, {"role": "assistant", "content": "mat"}]} for _ in range(3)]
+        records[1]["messages"] = records[1]["messages"][:1]
+        _, log = self.lathe("train", self.tuning("run", self.write("mute.jsonl", records), "0.34"), "--quiet", code=2)
+        self.assertIn("mute.jsonl:2", log)
+
+    def test_strict_refuses_what_the_data_report_objects_to(self):
+        records = [{"prompt": f"the {WORDS[i % 6]}\n", "completion": WORDS[i % 6]} for i in range(12)]
+        recipe = self.tuning("run", self.write("twice.jsonl", records))
+        _, log = self.lathe("train", recipe, "--strict", code=1)
+        self.assertIn("--strict", log)
+        self.assertIn("twice.jsonl:", log)
+        self.assertFalse(list((self.folder / "run" / "checkpoints").glob("step-*")))
+        self.lathe("preview", recipe, "--strict", code=1)
+
+    def test_a_report_without_examples_holds_no_text(self):
+        secret = "zanzibar"
+        records = [{"prompt": f"the {word} is {secret}\n", "completion": f"{secret} {word}"} for word in WORDS[:12]]
+        data = self.write("private.jsonl", records)
+        self.lathe("train", self.tuning("open", data), "--quiet")
+        self.lathe("train", self.tuning("closed", data, extra="report: {examples: none}\n"), "--quiet")
+        for file in ("report.json", "report.html"):
+            self.assertNotIn(secret, (self.folder / "closed" / file).read_text(encoding="utf-8"), file)
+        self.assertIn(secret, (self.folder / "open" / "report.json").read_text(encoding="utf-8"))
+        self.assertEqual(self.report("open")["metrics"], self.report("closed")["metrics"])
+
+    def test_chat_answers_through_the_bases_template(self):
+        base = self.folder / "with template"
+        shutil.copytree(self.base, base)
+        (base / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+        records = [{"messages": [{"role": "user", "content": f"the {word}?"}, {"role": "assistant", "content": word}]}
+                   for word in WORDS[:12]]
+        recipe = self.tuning("run", self.write("chat.jsonl", records), base=base, extra="export: [{format: huggingface}]\n")
+        shown = json.loads(self.lathe("preview", recipe, "--json")[0])["examples"][0]["text"]
+        self.assertRegex(shown, r"(?s)^<user>\nthe \w+\?.*<assistant>\n\[\[\w+.*\]\]\n$")
+        self.lathe("train", recipe, "--quiet")
+        for model in (self.folder / "run", self.folder / "run" / "export" / "huggingface"):
+            turns = json.loads(self.lathe("chat", model, "--max-tokens", "6", "--json", "--quiet",
+                                          input="the cat?\nand the dog?\n".encode())[0])
+            self.assertEqual(len(turns["turns"]), 2, turns)
+
+
+class NewRecipe(Tuning):
+    def new(self, data, *arguments, model=None, code=0):
+        output, log = self.lathe("recipes", "new", "--model", model or self.base, "--data", data, "--output", "mine.yaml",
+                                 *arguments, "--json", code=code)
+        if code:
+            return log
+        path = self.folder / "mine.yaml"
+        text = path.read_text(encoding="utf-8")
+        self.lathe("check", path)
+        for line in text.splitlines():
+            self.assertTrue("#" in line or line == "data:", f"a line without a comment: {line}")
+        return text, json.loads(output)
+
+    def test_answers_in_json_are_measured_as_such_and_the_recipe_trains(self):
+        records = [{"prompt": f"the {word} {i}\n", "completion": json.dumps({"word": word})} for i, word in enumerate(WORDS)]
+        text, found = self.new(self.write("fields.jsonl", records))
+        self.assertIn("metrics: [exact_match, json_valid]", text)
+        self.assertRegex(text, r"(?m)^  validation: 0\.2 .*5 held out")
+        self.assertNotIn("\nadapter:", text)          # a tiny base: all weights
+        self.assertEqual(found["examples"], 24)
+        self.assertIn("epochs: 15", text)             # 19 of 24 in batches of 4: 100 updates would be 21 epochs
+        self.lathe("train", "mine.yaml", "--quiet", "--set", "train.max_steps=2", "--set", "train.precision=fp32")
+        report = json.loads((self.folder / "runs" / "fields" / "report.json").read_text(encoding="utf-8"))
+        self.assertEqual(report["decides"], "exact_match")
+
+    def test_labels_from_a_spreadsheet(self):
+        rows = "".join(f"le {word} numéro {i};{'oui' if i % 2 else 'non'}\r\n" for i, word in enumerate(WORDS))
+        (self.folder / "avis.csv").write_bytes(("prompt;completion\r\n" + rows).encode("cp1252"))
+        text, _ = self.new(self.folder / "avis.csv")
+        self.assertIn("metrics: [accuracy, macro_f1]", text)
+        self.assertIn("2 labels", text)
+        self.assertIn("CP1252", text)
+
+    def test_sentences_and_conversations(self):
+        answer = "it sat for a long while on the {} and then it went away"
+        text, _ = self.new(self.write("long.jsonl", [{"prompt": f"the {w}\n", "completion": answer.format(w)} for w in WORDS]))
+        self.assertIn("metrics: [rouge_l, chrf]", text)
+        (self.folder / "mine.yaml").unlink()
+        turns = [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b"}]
+        text, _ = self.new(self.write("talk.jsonl", [{"messages": turns + turns + [{"role": "user", "content": w}, turns[1]]} for w in WORDS]))
+        self.assertIn("loss_on: assistant", text)
+
+    def test_few_examples_hold_nothing_out_and_the_longest_fits(self):
+        data = self.write("few.jsonl", [{"prompt": "cat " * 30, "completion": "mat"}, {"prompt": "a", "completion": "b"}])
+        text, found = self.new(data)
+        self.assertRegex(text, r"(?m)^  # validation: 0\.2 .*nothing is held out of 2 examples")
+        length = int(re.search(r"sequence_length: (\d+)", text).group(1))
+        self.assertLessEqual(found["tokens"]["longest"], length)
+        self.assertLess(length - found["tokens"]["longest"], 64)
+        self.assertNotIn("metrics", text)
+
+    def test_longer_than_the_context_is_said_and_left_out(self):
+        data = self.write("huge.jsonl", [{"prompt": f"{w} " * 1200, "completion": "mat"} if i == 3 else
+                                         {"prompt": f"the {w}\n", "completion": w} for i, w in enumerate(WORDS)])
+        text, _ = self.new(data)
+        self.assertIn("sequence_length: 1024", text)
+        self.assertRegex(text, r"overlength: drop .*1 longer than the base's context 1024")
+
+    def test_a_larger_base_gets_an_adapter_and_a_template_is_noticed(self):
+        recipe = self.recipe("large", RECIPE.replace("hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2",
+                                                     "hidden_size: 512, intermediate_size: 2048, num_hidden_layers: 6"))
+        self.lathe("train", recipe, "--quiet", "--set", "train.max_steps=1", "--set", "data.validation=0.05",
+                   "--set", "schedule.warmup_steps=0", "--set", "export=[{format: huggingface}]")
+        base = self.folder / "large" / "export" / "huggingface"
+        (base / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+        text, found = self.new(self.pairs(24), model=base)
+        self.assertGreater(found["model"]["parameters"], 20_000_000)
+        self.assertIn("adapter: {kind: lora, rank: 16, alpha: 32}", text)
+        self.assertIn("{format: peft}", text)
+        self.assertTrue(found["model"]["chat_template"])
+        self.assertIn("with a chat template", text)
+
+    def test_nothing_is_overwritten_and_errors_name_what_is_missing(self):
+        data = self.pairs(4)
+        self.new(data)
+        self.assertIn("mine.yaml", self.new(data, code=2))
+        (self.folder / "mine.yaml").unlink()
+        self.assertIn("nowhere", self.new(data, model=self.folder / "nowhere", code=1))
+        (self.folder / "odd.jsonl").write_text('{"left": "a", "right": "b"}\n', encoding="utf-8")
+        self.assertIn("odd.jsonl", self.new(self.folder / "odd.jsonl", code=2))
+        self.assertFalse((self.folder / "mine.yaml").exists())
