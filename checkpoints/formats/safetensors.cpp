@@ -55,14 +55,15 @@ ByteBlock aligned_copy(std::span<const std::byte> bytes) {
 
 // The reference writer sorts by alignment, others do not: consumers always get what their type needs.
 BundleTensor mapped_tensor(const HeaderTensor& entry, std::span<const std::byte> data,
-                           const std::shared_ptr<const void>& owner,
+                           const std::shared_ptr<const MappedFile>& file,
                            const std::shared_ptr<const SizeGuard>& guard) {
   BundleTensor tensor{entry.name, entry.dtype, entry.shape, nullptr};
   const std::span<const std::byte> bytes = data.subspan(entry.begin, entry.end - entry.begin);
   const bool aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % dtype_size(entry.dtype) == 0;
-  tensor.bytes = [bytes, owner, guard, aligned] {
+  tensor.bytes = [bytes, file, guard, aligned] {
     guard->check();
-    return aligned ? ByteBlock{bytes, owner} : aligned_copy(bytes);
+    const std::shared_ptr<const void> lent = file->lend(bytes);
+    return aligned ? ByteBlock{bytes, lent} : aligned_copy(bytes);
   };
   return tensor;
 }
@@ -125,7 +126,8 @@ class HashedFile {
 }  // namespace
 
 SafetensorsFile read_safetensors(const std::string& path) {
-  const MappedFile file(path);
+  const auto mapped = std::make_shared<const MappedFile>(path);
+  const MappedFile& file = *mapped;
   const std::span<const std::byte> bytes = file.bytes();
   require(bytes.size() >= 8, path, ": not a safetensors file: ", bytes.size(), " bytes, the shortest has 8");
   const std::uint64_t length = load_u64(bytes);
@@ -139,7 +141,7 @@ SafetensorsFile read_safetensors(const std::string& path) {
   SafetensorsFile result{{}, header.metadata};
   const auto guard = std::make_shared<const SizeGuard>(file);
   for (const HeaderTensor& entry : header.tensors)
-    result.tensors.push_back(mapped_tensor(entry, data, file.owner(), guard));
+    result.tensors.push_back(mapped_tensor(entry, data, mapped, guard));
   return result;
 }
 

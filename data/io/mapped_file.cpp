@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "recipes/schema/error.h"
@@ -27,6 +28,14 @@ struct Mapping {
   Mapping& operator=(const Mapping&) = delete;
 };
 
+// Whole pages only: those at the ends hold neighbours too.
+void drop_pages(std::span<const std::byte> part) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
@@ -43,6 +52,10 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (address == MAP_FAILED) fail(path, ": cannot map ", size, " bytes: ", std::strerror(errno));
   owner_ = std::make_shared<Mapping>(address, size);
   bytes_ = {static_cast<const std::byte*>(address), size};
+}
+
+std::shared_ptr<const void> MappedFile::lend(std::span<const std::byte> part) const {
+  return {part.data(), [owner = owner_, part](const void*) { drop_pages(part); }};
 }
 
 }  // namespace lathe

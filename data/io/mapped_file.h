@@ -17,6 +17,9 @@ class MappedFile {
   std::string_view text() const { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
   const std::string& path() const { return path_; }
   std::shared_ptr<const void> owner() const { return owner_; }  // keeps the mapping alive
+  // The same for one part, whose pages leave the process's memory when the last copy goes; read again, they come back from
+  // the file. Who copies a large file part by part so never holds it twice.
+  std::shared_ptr<const void> lend(std::span<const std::byte> part) const;
 
  private:
   std::string path_;

@@ -136,7 +136,8 @@ void require_visible_change(const Bundle& base, const Bundle& merged, DType dtyp
     if (!std::ranges::equal(before.bytes, after.bytes)) return;
   }
   fail("the merged weights equal the base's once rounded to ", dtype_name(dtype), ": what the adapter learned is too small "
-       "for it; export with dtype fp32, or the adapter alone (format: peft), or train it longer");
+       "for it; ", dtype == DType::F32 ? "" : "export with dtype fp32, ", "export the adapter alone (format: peft), or train it "
+       "longer");
 }
 
 }  // namespace lathe

@@ -215,3 +215,31 @@ TEST_CASE("what is not supervised is no target, and batches without padding hold
   // The same through the reader that trusts nobody, and with one mark changed on disk.
   CHECK(TokenShard(folder / "s.h5").targets() == 3);
 }
+
+TEST_CASE("22 examples in batches of 4 are each seen once an epoch, and 11 batches are 2 epochs") {
+  const TempFolder folder;
+  {
+    ShardWriter writer(folder / "s.h5", 100);
+    for (std::uint32_t i = 0; i < 22; ++i) {
+      const std::vector<std::uint32_t> tokens{i, 50, 60 + i % 5};
+      writer.add_document(tokens, 0, std::vector<std::uint8_t>{0, 0, 1});
+    }
+    writer.finish({}, {.sequence_length = 8, .packing = false});
+  }
+  PreparedSet set;
+  set.shards = {folder / "s.h5"};
+  Loader loader(set, {.sequence_length = 8, .padding = false});
+  CHECK(loader.rows_per_epoch() == 22);
+  std::vector<std::int32_t> seen;  // the first token of each row, in the order trained
+  for (int step = 0; step < 11; ++step) {
+    const Batch batch = loader.read(loader.cursor(), 4, 4);
+    CHECK(batch.stretches.size() == 4);
+    CHECK(batch.target_count == 4);
+    for (const Stretch& s : batch.stretches) seen.push_back(batch.tokens[static_cast<std::size_t>(s.begin)]);
+    loader.advance(4);
+  }
+  REQUIRE(seen.size() == 44);
+  CHECK(std::set(seen.begin(), seen.begin() + 22).size() == 22);
+  CHECK(std::set(seen.begin() + 22, seen.end()).size() == 22);
+  CHECK_FALSE(std::equal(seen.begin(), seen.begin() + 22, seen.begin() + 22));
+}
