@@ -16,10 +16,11 @@ constexpr int kParts = 8, kPart = 32;         // Q4_K, Q5_K
 constexpr int kSmallParts = 16, kSmall = 16;  // Q6_K
 constexpr float kNothing = 1e-15F;            // a block this small is zero
 
-// To the nearest integer, ties to even, into [low, high].
+// To the nearest integer, ties to even, into [low, high]: floats at 1.5 * 2^23 have no fraction, so adding it rounds.
 int level_of(float value, int low, int high) {
-  return static_cast<int>(
-      std::clamp(std::nearbyint(value), static_cast<float>(low), static_cast<float>(high)));
+  constexpr float kMagic = 12582912.0F;
+  const float inside = std::clamp(value, static_cast<float>(low), static_cast<float>(high));
+  return static_cast<int>((inside + kMagic) - kMagic);
 }
 
 void put_half(std::byte* out, float value) {
@@ -123,12 +124,13 @@ void dequantize_affine(const std::byte* block, const std::byte* fifth, const std
 
 AffineFit fit_affine(std::span<const float> x, const AffineSearch& search) {
   const auto [least, most] = std::minmax_element(x.begin(), x.end());
-  const float low = std::min(0.0F, *least), high = *most;
+  const float high = *most;
+  float low = std::min(0.0F, *least);  // what levels count from; every improvement moves it
   if (high == low) return {0, -low};
   float squares = 0;
   for (const float value : x) squares += value * value;
   const float base = std::sqrt(squares / static_cast<float>(x.size()));
-  // Large values matter more, none nothing.
+  // Large values weigh more, and small ones still something.
   const auto weight = [base](float value) { return base + std::fabs(value); };
   const auto top = static_cast<float>(search.top);
   float total = 0, weighted = 0;
@@ -159,7 +161,7 @@ AffineFit fit_affine(std::span<const float> x, const AffineSearch& search) {
     float intercept = (level_squares * weighted - levels * products) / determinant;
     if (intercept > 0) intercept = 0, slope = products / level_squares;
     const float now = error(inverse, slope, intercept);
-    if (now < best) best = now, scale = slope, minimum = intercept;
+    if (now < best) best = now, scale = slope, minimum = low = intercept;
   }
   return {scale, -minimum};
 }

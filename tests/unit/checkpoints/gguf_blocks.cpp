@@ -138,6 +138,31 @@ TEST_CASE("what comes back is as near as the bits allow") {
   CHECK(relative_error(values, there_and_back(GgmlType::Q5_0, values)) < 0.046);
 }
 
+// FNV-1a.
+std::uint64_t hash_of(const std::vector<std::byte>& bytes) {
+  std::uint64_t hash = 14695981039346656037ULL;
+  for (const std::byte byte : bytes) hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 1099511628211ULL;
+  return hash;
+}
+
+TEST_CASE("known answers: the blocks that ggml 0.25 makes of the same values") {
+  std::vector<float> values(256);
+  for (int i = 0; i < 256; ++i)
+    values[static_cast<std::size_t>(i)] =
+        static_cast<float>((i * i * 37 + i * 11) % 101 - 50) / 64.0F * static_cast<float>(1 + i / 32);
+  const auto hash = [&](GgmlType type) {
+    std::vector<std::byte> blocks(ggml_bytes(type, values.size()));
+    ggml_quantize(type, values, blocks.data());
+    return hash_of(blocks);
+  };
+  CHECK(hash(GgmlType::Q8_0) == 0x7ce1624909f1ce41);
+  CHECK(hash(GgmlType::Q5_0) == 0xf619c21c05f4b077);
+  CHECK(hash(GgmlType::Q5_1) == 0x80a44eeede483be2);
+  CHECK(hash(GgmlType::Q4_K) == 0x646eff1c444d9145);
+  CHECK(hash(GgmlType::Q5_K) == 0x965c6165cfc83a60);
+  CHECK(hash(GgmlType::Q6_K) == 0xfd5301b4bbb7dfce);
+}
+
 TEST_CASE("the searches beat the plain choice of scales") {
   const std::vector<float> values = weights(32 * 200, 11);
   double searched = 0, plain = 0;
