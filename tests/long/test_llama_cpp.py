@@ -47,5 +47,18 @@ class LlamaCpp(Case):
                         self.assertGreater(len(ours), GREEDY // 2)
         print("  " + "\n  ".join(lines), flush=True)
 
+    def test_trained_tokenizers(self):
+        texts = [text for text in check_gguf.HARD if text]
+        for kind, pattern, size in (("byte_bpe", "gpt2", 512), ("byte_bpe", "llama3", 512), ("bpe", "gpt2", 420)):
+            with self.subTest(kind=kind, pattern=pattern):
+                name = f"{kind}-{pattern}"
+                recipe = self.recipe(name)
+                recipe.write_text(recipe.read_text().replace("{train: byte_bpe, vocab_size: 512}",
+                                                             f"{{train: {kind}, vocab_size: {size}, pattern: {pattern}}}"))
+                self.lathe("train", recipe, "--quiet", "--set", "train.max_steps=5", "--set", "export=[{format: gguf}]")
+                path = next((self.folder / name / "export" / "gguf").glob("*.gguf"))
+                checkpoint = self.checkpoint(name, 5)
+                self.assertEqual(self.run_file(path, [5])["ids"], [self.ids(checkpoint, text) for text in texts])
+
     def ids(self, tokenizer, text):
         return json.loads(self.lathe("tokenize", "--tokenizer", tokenizer, "--json", input=text.encode())[0])["ids"]

@@ -271,6 +271,73 @@ TEST_CASE("the pre-tokenizer has llama.cpp's name, or the export is refused") {
   CHECK(error_of([&] { name(split(qwen2), true); }).find("ignore_merges") != std::string::npos);
 }
 
+// As Llama 2 and Gemma have it in tokenizer.json: BPE over characters, bytes for what it does not know.
+Json sentencepiece_tokenizer(bool prefix) {
+  const std::string mark = "\xE2\x96\x81";
+  Json vocabulary = {{"<unk>", 0}, {"<s>", 1}, {"</s>", 2}};
+  for (int byte = 0; byte < 256; ++byte) {
+    const char* digits = "0123456789ABCDEF";
+    vocabulary[std::string("<0x") + digits[byte / 16] + digits[byte % 16] + ">"] = vocabulary.size();
+  }
+  for (const std::string& text : {mark, std::string("t"), std::string("h"), std::string("e"),
+                                  std::string("th"), std::string("he"), std::string("the"), mark + "the"})
+    vocabulary[text] = vocabulary.size();
+  Json added = Json::array();
+  for (const char* text : {"<unk>", "<s>", "</s>"})
+    added.push_back({{"id", vocabulary[text]}, {"content", text}, {"special", true}, {"normalized", false}});
+  const Json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", mark}};
+  Json steps = Json::array({replace});
+  if (prefix) steps.insert(steps.begin(), Json{{"type", "Prepend"}, {"prepend", mark}});
+  Json decoders = Json::array({Json{{"type", "Replace"}, {"pattern", {{"String", mark}}}, {"content", " "}},
+                               Json{{"type", "ByteFallback"}}, Json{{"type", "Fuse"}}});
+  if (prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  return {{"added_tokens", added},
+          {"normalizer", {{"type", "Sequence"}, {"normalizers", steps}}},
+          {"pre_tokenizer", nullptr},
+          {"post_processor", nullptr},
+          {"decoder", {{"type", "Sequence"}, {"decoders", decoders}}},
+          {"model",
+           {{"type", "BPE"},
+            {"unk_token", "<unk>"},
+            {"fuse_unk", true},
+            {"byte_fallback", true},
+            {"vocab", vocabulary},
+            {"merges", Json::array({"h e", "t h", "t he", "th e", mark + " the"})}}}};
+}
+
+TEST_CASE("a SentencePiece-like tokenizer has scores, types and its prefix, and comes back") {
+  for (const bool prefix : {true, false}) {
+    Companions companions;
+    companions.config = {{"eos_token", "</s>"}, {"bos_token", "<s>"}, {"unk_token", "<unk>"}};
+    companions.files.push_back({"tokenizer_config.json", companions.config.dump()});
+    Bundle bundle = bundle_of("llama", {{"eos_token_id", 2}});
+    bundle.tokenizer = tokenizer_from_json(sentencepiece_tokenizer(prefix).dump(), companions, "test");
+    GgufMetadata metadata;
+    add_gguf_tokenizer(bundle, metadata);
+    const auto value = [&](const char* key) {
+      return find_gguf(metadata, std::string("tokenizer.ggml.") + key)->value;
+    };
+    CHECK(value("model") == "llama");
+    CHECK(value("add_space_prefix") == prefix);
+    CHECK(value("token_type")[0] == 2);  // unknown
+    CHECK(value("token_type")[1] == 3);  // control
+    CHECK(value("token_type")[3] == 6);  // <0x00>
+    CHECK(value("token_type")[260] == 1);
+    CHECK(value("scores")[264] == 0);     // "he": the first merge
+    CHECK(value("scores")[263] == -1);    // "th"
+    CHECK(value("scores")[265] == -2);    // "the": the first of its two
+    CHECK(value("scores")[260] < -1000);  // "t": no merge makes it
+    ScratchFolder folder;
+    export_to(bundle, folder / "out", "f32");
+    const auto back = read_gguf_bundle(folder / "out/model-F32.gguf").tokenizer;
+    for (const char* text : {"the the", " he thé x", "ththe", ""}) {
+      CHECK(back->ids(text) == bundle.tokenizer->ids(text));
+      CHECK(back->decode(back->ids(text)) == text);
+    }
+    CHECK(back->ids("the")[0] == (prefix ? 266U : 265U));
+  }
+}
+
 TEST_CASE("what llama.cpp cannot run is refused with the reason") {
   const auto refused = [](const std::string& family, const Json& changes) {
     return error_of([&] { check_gguf_model(bundle_of(family, changes)); });
