@@ -33,6 +33,7 @@ int quota_cores(double quota, double period) {
 
 int version2_limit(const std::string& folder) {
   std::ifstream file(folder + "/cpu.max");
+  file.imbue(std::locale::classic());  // French puts a space between thousands: the fields would be read as one number
   std::string quota;
   long long period = 0;
   if (!(file >> quota >> period) || quota == "max") return 0;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <locale>
 
 #include "tests/catch.h"
 #include "tests/unit/data/io/temporary_folder.h"
@@ -14,6 +15,7 @@ namespace {
 // What of the process is in memory now: the second field of /proc/self/statm, in pages.
 double resident_bytes() {
   std::ifstream file("/proc/self/statm");
+  file.imbue(std::locale::classic());  // French puts a space between thousands: the fields would be read as one number
   double all = 0, resident = 0;
   file >> all >> resident;
   return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
