@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
+#include <vector>
 
 #include "data/io/threads.h"
 #include "data/random/philox.h"
@@ -19,7 +21,9 @@ bool ends_with(const std::string& text, const std::string& end) {
 }
 
 void fill_normal(at::Tensor parameter, const RandomStream& stream, double deviation) {
+  // In fp32 the values are made where they stay; other types are rounded from a piece at a time.
   const at::Tensor flat = parameter.view({-1});
+  const bool direct = flat.scalar_type() == at::kFloat;
   const std::int64_t count = flat.size(0);
   const auto pieces = static_cast<std::size_t>((count + kPiece - 1) / kPiece);
   const auto scale = static_cast<float>(deviation);
@@ -27,10 +31,12 @@ void fill_normal(at::Tensor parameter, const RandomStream& stream, double deviat
     const at::NoGradGuard no_grad;
     const std::int64_t begin = static_cast<std::int64_t>(piece) * kPiece,
                        length = std::min(kPiece, count - begin);
-    std::vector<float> values(static_cast<std::size_t>(length));
-    for (std::int64_t i = 0; i < length; ++i)
-      values[i] = scale * stream.normal(static_cast<std::uint64_t>(begin + i));
-    flat.narrow(0, begin, length).copy_(at::from_blob(values.data(), {length}, at::kFloat));
+    std::vector<float> rounded(direct ? 0 : static_cast<std::size_t>(length));
+    const std::span<float> values = direct ? std::span(flat.data_ptr<float>() + begin, static_cast<std::size_t>(length))
+                                           : std::span(rounded);
+    stream.fill_normal(static_cast<std::uint64_t>(begin), values);
+    for (float& value : values) value *= scale;
+    if (!direct) flat.narrow(0, begin, length).copy_(at::from_blob(rounded.data(), {length}, at::kFloat));
   });
 }
 
