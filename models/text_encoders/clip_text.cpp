@@ -1,0 +1,127 @@
+#include "models/text_encoders/clip_text.h"
+
+#include <ATen/ATen.h>
+
+#include <span>
+
+#include "data/random/philox.h"
+#include "models/layers/module_path.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+
+namespace {
+
+struct NormWeights {
+  at::Tensor weight, bias;
+  at::Tensor forward(const at::Tensor& x, double eps) const {
+    return at::layer_norm(x, weight.sizes(), weight, bias, eps);
+  }
+};
+
+NormWeights make_norm(torch::nn::Module& root, const std::string& path, std::int64_t channels,
+                      at::ScalarType dtype) {
+  const auto module = register_at(root, path, std::make_shared<torch::nn::Module>());
+  return {module->register_parameter("weight", at::ones({channels}, dtype)),
+          module->register_parameter("bias", at::zeros({channels}, dtype))};
+}
+
+}  // namespace
+
+class ClipTextLayer : public torch::nn::Module {
+ public:
+  ClipTextLayer(const ClipTextSpec& spec, at::ScalarType dtype)
+      : heads_(spec.num_heads), eps_(spec.norm_eps), activation_(spec.activation) {
+    const std::int64_t channels = spec.hidden_size, wide = spec.intermediate_size;
+    const auto linear = [&](const std::string& path, std::int64_t in, std::int64_t out) {
+      return register_at(*this, path, std::make_shared<Linear>(in, out, true, dtype));
+    };
+    key_ = linear("self_attn.k_proj", channels, channels);
+    value_ = linear("self_attn.v_proj", channels, channels);
+    query_ = linear("self_attn.q_proj", channels, channels);
+    output_ = linear("self_attn.out_proj", channels, channels);
+    first_norm_ = make_norm(*this, "layer_norm1", channels, dtype);
+    wide_ = linear("mlp.fc1", channels, wide);
+    narrow_ = linear("mlp.fc2", wide, channels);
+    second_norm_ = make_norm(*this, "layer_norm2", channels, dtype);
+  }
+
+  // x (B, L, C).
+  at::Tensor forward(const at::Tensor& x) const {
+    const std::int64_t batch = x.size(0), length = x.size(1);
+    const at::Tensor rows = x.flatten(0, 1);  // (B * L, C)
+    const at::Tensor normed = first_norm_.forward(rows, eps_);
+    const auto heads = [&](const Linear& linear) {
+      return linear.forward(normed).view({batch, length, heads_, -1}).transpose(1, 2);  // (B, H, L, D)
+    };
+    const at::Tensor mixed =
+        at::scaled_dot_product_attention(heads(*query_), heads(*key_), heads(*value_), {}, 0.0, true);
+    const at::Tensor middle = rows + output_->forward(mixed.transpose(1, 2).reshape(rows.sizes()));
+    const at::Tensor wide = wide_->forward(second_norm_.forward(middle, eps_));
+    const at::Tensor active =
+        activation_ == ClipActivation::Gelu ? at::gelu(wide) : wide * at::sigmoid(wide * 1.702);
+    return (middle + narrow_->forward(active)).view(x.sizes());
+  }
+
+ private:
+  std::int64_t heads_;
+  double eps_;
+  ClipActivation activation_;
+  std::shared_ptr<Linear> query_, key_, value_, output_, wide_, narrow_;
+  NormWeights first_norm_, second_norm_;
+};
+
+ClipText::ClipText(const ClipTextSpec& spec, at::ScalarType dtype) : spec_(spec) {
+  const std::int64_t channels = spec.hidden_size;
+  tokens_ = register_at(*this, "text_model.embeddings.token_embedding",
+                        std::make_shared<Embedding>(spec.vocab_size, channels, dtype));
+  positions_ = register_at(*this, "text_model.embeddings.position_embedding",
+                           std::make_shared<Embedding>(spec.max_positions, channels, dtype));
+  for (std::int64_t layer = 0; layer < spec.num_layers; ++layer)
+    layers_.push_back(register_at(*this, cat("text_model.encoder.layers.", layer),
+                                  std::make_shared<ClipTextLayer>(spec, dtype)));
+  const NormWeights norm = make_norm(*this, "text_model.final_layer_norm", channels, dtype);
+  norm_weight_ = norm.weight;
+  norm_bias_ = norm.bias;
+  if (spec.projection_dim > 0)
+    projection_ = register_at(*this, "text_projection",
+                              std::make_shared<Linear>(channels, spec.projection_dim, false, dtype));
+}
+
+ClipTextOutput ClipText::forward(const at::Tensor& ids) const {
+  const std::int64_t batch = ids.size(0), length = ids.size(1);
+  require(length <= spec_.max_positions, "a text of ", length, " tokens does not fit the encoder's ",
+          spec_.max_positions, " positions");
+  const at::Tensor places = positions_->forward(at::arange(length, at::kLong));
+  at::Tensor x = tokens_->forward(ids.reshape({-1})).view({batch, length, -1}) + places.unsqueeze(0);
+  ClipTextOutput result;
+  for (const auto& layer : layers_) {
+    result.penultimate = x;
+    x = layer->forward(x);
+  }
+  result.last = at::layer_norm(x, norm_weight_.sizes(), norm_weight_, norm_bias_, spec_.norm_eps);
+  const at::Tensor ends =
+      spec_.eos_token_id == 2 ? ids.argmax(1) : ids.eq(spec_.eos_token_id).to(at::kInt).argmax(1);  // (B)
+  result.pooled = result.last.flatten(0, 1).index_select(0, ends + at::arange(batch, at::kLong) * length);
+  if (projection_) result.pooled = projection_->forward(result.pooled);
+  return result;
+}
+
+void ClipText::initialise(std::uint64_t seed) {
+  const at::NoGradGuard no_grad;
+  auto parameters = named_parameters();
+  std::uint32_t site = 1 << 16;  // apart from the network's that is trained beside it
+  for (const ParameterInfo& info : clip_text_parameters(spec_)) {
+    at::Tensor& parameter = parameters[info.name];
+    const RandomStream stream({seed, Purpose::Initialise, site++, 0, 0});
+    if (info.shape.size() == 1) {
+      parameter.fill_(info.name.ends_with(".weight") ? 1 : 0);
+      continue;
+    }
+    at::Tensor values = at::empty({parameter.numel()}, at::kFloat);
+    stream.fill_normal(0, std::span(values.data_ptr<float>(), static_cast<std::size_t>(values.numel())));
+    parameter.copy_(values.mul_(0.02).view(parameter.sizes()));
+  }
+}
+
+}  // namespace lathe

@@ -1,0 +1,44 @@
+#pragma once
+// The text encoder of CLIP (arXiv 2103.00020): a causal pre-norm transformer over a whole padded row, as
+// diffusers' pipelines run it (padding is read like any token). Parameters carry transformers' names.
+// Letters: B texts, L tokens, C channels.
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "checkpoints/diffusion/clip_text.h"
+#include "models/layers/embedding.h"
+#include "models/layers/linear.h"
+
+namespace lathe {
+
+struct ClipTextOutput {
+  at::Tensor last;         // (B, L, C), through the final norm
+  at::Tensor penultimate;  // (B, L, C), before the last layer, not normed
+  at::Tensor pooled;       // (B, C) at the first end of text; (B, projection_dim) with a projection
+};
+
+class ClipTextLayer;
+
+class ClipText : public torch::nn::Module {
+ public:
+  ClipText(const ClipTextSpec& spec, at::ScalarType dtype);
+  const ClipTextSpec& spec() const { return spec_; }
+  // ids (B, L) int64, L up to max_positions, each row with an end of text.
+  ClipTextOutput forward(const at::Tensor& ids) const;
+  // normal(0, 0.02) for tables and linear layers, norms 1, biases 0; counter-based in (seed, parameter,
+  // element).
+  void initialise(std::uint64_t seed);
+
+ private:
+  ClipTextSpec spec_;
+  std::shared_ptr<Embedding> tokens_, positions_;
+  std::vector<std::shared_ptr<ClipTextLayer>> layers_;
+  at::Tensor norm_weight_, norm_bias_;
+  std::shared_ptr<Linear> projection_;  // null without
+};
+
+}  // namespace lathe

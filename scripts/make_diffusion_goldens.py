@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Tiny diffusion networks and what diffusers and transformers compute with them: tests/parity/diffusion/<name>.
+
+    python scripts/make_diffusion_goldens.py OUTPUT      (diffusers==0.42.1, transformers, safetensors, torch)
+
+Every parameter is random, those that are published as zero too: a missing one must show. golden.safetensors holds inputs,
+outputs and every gradient of sum(output * probe).
+"""
+import json
+import sys
+from pathlib import Path
+
+import torch
+from diffusers import SD3Transformer2DModel
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+
+def randomise(model, generator):
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() == 1:
+                parameter.copy_(1 + 0.3 * noise if "norm" in name and name.endswith("weight") else 0.3 * noise)
+            else:
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+
+
+def save(folder, model, config, inputs, outputs, generator):
+    """outputs: name -> tensor; their probes' sum is differentiated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probes = {f"probe.{name}": torch.randn(value.shape, generator=generator) for name, value in outputs.items()}
+    sum((value * probes[f"probe.{name}"]).sum() for name, value in outputs.items()).backward()
+    tensors = {f"weight.{name}": value.detach() for name, value in model.named_parameters()}
+    # A parameter that nothing differentiated depends on has no gradient: it is left out.
+    tensors |= {f"gradient.{name}": value.grad for name, value in model.named_parameters() if value.grad is not None}
+    tensors |= inputs | probes | {f"output.{name}": value.detach() for name, value in outputs.items()}
+    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, folder / "golden.safetensors")
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def joint_transformer(folder, generator, **changes):
+    torch.manual_seed(1)
+    config = dict(sample_size=8, patch_size=2, in_channels=3, out_channels=4, num_layers=2, attention_head_dim=4,
+                  num_attention_heads=2, joint_attention_dim=6, caption_projection_dim=8, pooled_projection_dim=5,
+                  pos_embed_max_size=6, qk_norm=None) | changes
+    model = SD3Transformer2DModel(**config)
+    randomise(model, generator)
+    inputs = {"pictures": torch.randn(2, 3, 8, 6, generator=generator), "times": torch.tensor([0.5, 731.25]),
+              "tokens": torch.randn(2, 3, 6, generator=generator), "pooled": torch.randn(2, 5, generator=generator)}
+    output = model(inputs["pictures"], encoder_hidden_states=inputs["tokens"], pooled_projections=inputs["pooled"],
+                   timestep=inputs["times"]).sample
+    saved = {k: v for k, v in model.config.items() if not k.startswith("_")} | {"_class_name": "SD3Transformer2DModel"}
+    save(folder, model, saved, inputs, {"sample": output}, generator)
+
+
+def clip_text(folder, generator, **changes):
+    config = CLIPTextConfig(**dict(vocab_size=40, hidden_size=8, intermediate_size=12, num_hidden_layers=2,
+                                   num_attention_heads=2, max_position_embeddings=7, projection_dim=5, eos_token_id=39,
+                                   bos_token_id=38, pad_token_id=37) | changes)
+    model = CLIPTextModelWithProjection(config)
+    randomise(model, generator)
+    ids = torch.tensor([[38, 3, 17, 5, 39, 37, 37], [38, 39, 39, 39, 39, 39, 39], [38, 1, 2, 3, 4, 5, 39]])
+    result = model(ids, output_hidden_states=True)
+    saved = config.to_dict() | {"architectures": ["CLIPTextModelWithProjection"]}
+    save(folder, model, saved, {"ids": ids}, {"last": result.last_hidden_state, "penultimate": result.hidden_states[-2],
+                                              "pooled": result.text_embeds}, generator)
+
+
+def main():
+    root, generator = Path(sys.argv[1]), torch.Generator().manual_seed(1)
+    joint_transformer(root / "sd3", generator)
+    joint_transformer(root / "sd3_qk_norm", generator, qk_norm="rms_norm", patch_size=1, sample_size=4, pos_embed_max_size=9)
+    clip_text(root / "clip", generator)
+    clip_text(root / "clip_gelu_old_end", generator, hidden_act="gelu", eos_token_id=2, layer_norm_eps=0.1)
+
+
+main()
