@@ -29,7 +29,7 @@ Folded fold(const DataReportInput& input) {
 
 void measure_lengths(const DataReportInput& input, const Folded& all, DataReport& report,
                      std::vector<Finding>& out) {
-  if (!input.length || all.examples.empty()) return;
+  if (!input.measure || all.examples.empty()) return;
   Finding finding{.kind = "over_length",
                   .severity = Severity::Error,
                   .count = 0,
@@ -37,15 +37,35 @@ void measure_lengths(const DataReportInput& input, const Folded& all, DataReport
                               " tokens that the model sees; shorten it, raise "
                               "data.sequence_length, or set data.overlength"),
                   .origins = {}};
+  Finding joined{
+      .kind = "joined_answer",
+      .severity = Severity::Note,
+      .count = 0,
+      .says =
+          "the tokenizer would write the answer's beginning in one token with the template text before "
+          "it (a space, a new line); the answer is kept apart, as it is when an engine asks. A base "
+          "knows the joined form better: let the generation prompt end before that character",
+      .origins = {}};
+  Finding stuck{
+      .kind = "joined_answer",
+      .severity = Severity::Warning,
+      .count = 0,
+      .says =
+          "the tokenizer writes the answer's beginning in one token with the template text before it, so "
+          "that an engine, which asks with that text alone, sees other tokens than training: let the "
+          "generation prompt end before that character",
+      .origins = {}};
   std::vector<std::size_t> lengths;
   for (const Example* example : all.examples) {
-    lengths.push_back(input.length(*example));
+    const Measured measured = input.measure(*example);
+    lengths.push_back(measured.tokens);
+    if (measured.joined > 0) note(measured.apart ? joined : stuck, example->origin);
     if (input.limit && lengths.back() > input.limit)
       note(finding, cat(example->origin, " (", lengths.back(), ")"));
   }
   std::sort(lengths.begin(), lengths.end());
   report.lengths = {lengths.front(), lengths[lengths.size() / 2], lengths.back(), input.limit};
-  out.push_back(std::move(finding));
+  for (Finding* each : {&finding, &joined, &stuck}) out.push_back(std::move(*each));
 }
 
 void find_empty(const Folded& all, std::vector<Finding>& out) {

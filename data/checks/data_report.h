@@ -16,7 +16,7 @@ enum class Severity { Error, Warning, Note };
 
 struct Finding {
   std::string kind;  // over_length, empty, leak, near_leak, conflict, exact_duplicate, near_duplicate,
-                     // role_mark, encoding, control_character, trailing_space, email, phone, card ...
+                     // role_mark, encoding, control_character, trailing_space, joined_answer, email, card ...
   Severity severity = Severity::Warning;
   std::size_t count = 0;  // of examples
   std::string says;       // one sentence: what it is and what to do
@@ -35,12 +35,20 @@ struct DataReport {
   bool has(Severity severity) const;
 };
 
+// An example as the model sees it.
+struct Measured {
+  Measured(std::size_t in_tokens = 0, std::size_t joins = 0, bool kept_apart = true)
+      : tokens(in_tokens), joined(joins), apart(kept_apart) {}
+  std::size_t tokens;
+  std::size_t joined;  // answers that the tokenizer would write in one token with what stands before them
+  bool apart;          // such answers begin with a token of their own all the same
+};
+
 struct DataReportInput {
   const std::vector<Example>& train;
-  const std::vector<Example>& validation;  // may be empty
-  std::function<std::size_t(const Example&)> length =
-      nullptr;            // tokens of the whole example; none: not checked
-  std::size_t limit = 0;  // what the model sees; 0: no limit
+  const std::vector<Example>& validation;                     // may be empty
+  std::function<Measured(const Example&)> measure = nullptr;  // none: lengths and joints are not checked
+  std::size_t limit = 0;                                      // what the model sees; 0: no limit
 };
 DataReport data_report(const DataReportInput& input);
 

@@ -91,6 +91,58 @@ std::vector<ByteRange> literal_ranges(const RenderedChat& chat) {
   return out;
 }
 
+Encoding encode_part(const RenderedChat& chat, const Tokenizer& tokenizer, const ByteRange& part) {
+  std::vector<ByteRange> literal;
+  for (const ByteRange& range : literal_ranges(chat)) {
+    const std::size_t begin = std::max(range.begin, part.begin), end = std::min(range.end, part.end);
+    if (begin < end) literal.push_back({begin - part.begin, end - part.begin});
+  }
+  Encoding out = tokenizer.encode(std::string_view(chat.text).substr(part.begin, part.end - part.begin),
+                                  {.add_special = false, .parse_special = true, .literal = literal});
+  for (auto* places : {&out.begin, &out.end}) {
+    for (std::size_t& place : *places) place += part.begin;
+  }
+  return out;
+}
+
+// Whether the ids in front of `opening` are those of the text in front of it alone.
+bool opens_cleanly(const RenderedChat& chat, const Tokenizer& tokenizer, const Encoding& whole,
+                   std::size_t opening) {
+  const Encoding before = encode_part(chat, tokenizer, {0, opening});
+  const std::size_t count = before.ids.size();
+  return count <= whole.ids.size() && std::equal(before.ids.begin(), before.ids.end(), whole.ids.begin()) &&
+         (count == whole.ids.size() || whole.end[count] > opening);
+}
+
+struct OpenedEncoding {
+  Encoding encoding;
+  std::size_t merged = 0;
+  bool apart = true;
+};
+
+// The ids of the whole, cut at the openings that the tokenizer would write across.
+OpenedEncoding encode_opened(const RenderedChat& chat, const Tokenizer& tokenizer,
+                             const std::vector<std::size_t>& openings) {
+  OpenedEncoding out{encode_rendered(chat, tokenizer)};
+  std::vector<std::size_t> cuts = {0};
+  for (const std::size_t opening : openings) {
+    if (!opens_cleanly(chat, tokenizer, out.encoding, opening)) cuts.push_back(opening);
+  }
+  out.merged = cuts.size() - 1;
+  if (out.merged == 0) return out;
+  cuts.push_back(chat.text.size());
+  Encoding parts;
+  for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
+    const Encoding part = encode_part(chat, tokenizer, {cuts[i], cuts[i + 1]});
+    parts.ids.insert(parts.ids.end(), part.ids.begin(), part.ids.end());
+    parts.begin.insert(parts.begin.end(), part.begin.begin(), part.begin.end());
+    parts.end.insert(parts.end.end(), part.end.begin(), part.end.end());
+  }
+  out.apart = tokenizer.decode(parts.ids, true) == tokenizer.decode(out.encoding.ids, true);
+  if (out.apart) out.encoding = std::move(parts);
+  return out;
+}
+
 std::vector<SpecialPlace> special_places(const Encoding& encoded, const Tokenizer& tokenizer) {
   std::vector<SpecialPlace> out;
   const auto eos = tokenizer.special().eos;
@@ -104,10 +156,11 @@ std::vector<SpecialPlace> special_places(const Encoding& encoded, const Tokenize
 
 TokenExample render_chat(const Conversation& conversation, const Tokenizer& tokenizer, LossOn loss_on) {
   const RenderedChat chat = conversation.chat_template.render(conversation.input);
-  const Encoding encoded = encode_rendered(chat, tokenizer);
   const std::string header = generation_header(conversation.chat_template, conversation.input);
-  const Supervision wanted =
-      supervise(chat, conversation.input.messages, loss_on, header, special_places(encoded, tokenizer));
+  const std::vector<SpecialPlace> specials = special_places(encode_rendered(chat, tokenizer), tokenizer);
+  const Supervision wanted = supervise(chat, conversation.input.messages, loss_on, header, specials);
+  const OpenedEncoding opened = encode_opened(chat, tokenizer, wanted.openings);
+  const Encoding& encoded = opened.encoding;
   Writer out(tokenizer);
   auto range = wanted.ranges.begin();
   auto stop = wanted.missing_stops.begin();
@@ -118,7 +171,7 @@ TokenExample render_chat(const Conversation& conversation, const Tokenizer& toke
     const std::size_t begin = encoded.begin[i];
     stop_before(begin);
     while (range != wanted.ranges.end() && range->end <= begin) ++range;
-    const bool inside = range != wanted.ranges.end() && range->begin <= begin;
+    const bool inside = range != wanted.ranges.end() && range->begin < std::max(encoded.end[i], begin + 1);
     const bool front =
         i == 0 && tokenizer.special().bos == encoded.ids[0];  // given to the model, never its answer
     out.token(encoded.ids[i], inside && !front, chat.text.substr(begin, encoded.end[i] - begin));
@@ -127,7 +180,10 @@ TokenExample render_chat(const Conversation& conversation, const Tokenizer& toke
   require(out.any(),
           "nothing in this example is trained on (loss_on leaves no token); it needs an assistant message "
           "that the chat template writes");
-  return out.take();
+  TokenExample example = out.take();
+  example.merged = opened.merged;
+  example.apart = opened.apart;
+  return example;
 }
 
 TokenExample render_plain(const Example& example, const Tokenizer& tokenizer, LossOn loss_on) {
@@ -171,9 +227,11 @@ std::vector<TokenId> leading_tokens(const Tokenizer& tokenizer) {
 
 const ChatTemplate& plain_chat_template() {
   static const ChatTemplate plain = ChatTemplate::parse(
-      "{{ bos_token }}{% if tools %}{{ raise_exception('a base without a chat template has no way to show tools') }}"
+      "{{ bos_token }}{% if tools %}{{ raise_exception('a base without a chat template has no way to show "
+      "tools') }}"
       "{% endif %}{% for message in messages %}"
-      "{% if message.tool_calls %}{{ raise_exception('a base without a chat template has no way to show tool calls') }}"
+      "{% if message.tool_calls %}{{ raise_exception('a base without a chat template has no way to show tool "
+      "calls') }}"
       "{% endif %}"
       "{% if message.role == 'assistant' %}{{ 'Assistant:' }}{{ ' ' + message.content + eos_token + '\\n' }}"
       "{% else %}{{ message.role | capitalize + ': ' + message.content + '\\n' }}{% endif %}{% endfor %}"
@@ -183,8 +241,7 @@ const ChatTemplate& plain_chat_template() {
 }
 
 Encoding encode_rendered(const RenderedChat& chat, const Tokenizer& tokenizer) {
-  const std::vector<ByteRange> literal = literal_ranges(chat);
-  return tokenizer.encode(chat.text, {.add_special = false, .parse_special = true, .literal = literal});
+  return encode_part(chat, tokenizer, {0, chat.text.size()});
 }
 
 TokenExample render_example(const Example& example, const Tokenizer& tokenizer, const ChatFormat& format,

@@ -3,11 +3,14 @@
 // inference.
 //
 // Chat with a template: the ids of transformers' apply_chat_template(tokenize=True), except that control
-// tokens written by a user stay text. A token is supervised when its first byte lies in a trained range
-// (supervision.h). Prompt and completion without a template: what the tokenizer puts in front (BOS), the
-// prompt encoded alone as at inference, the completion encoded alone, EOS; with one, a user and an assistant
-// message. A conversation without a template: "User: ...\nAssistant: ...<EOS>\n" (plain_chat_template). Text:
-// BOS, the text, EOS, all trained.
+// tokens written by a user stay text, and that an answer begins with a token of its own: a tokenizer that
+// would join it to the header (" " + "cat") is kept from it, because an engine is asked with the header
+// alone, and the ids before the answer must be those of training. Where a tokenizer cannot be cut there (a
+// text begins with a mark), the joined token stays. A token is supervised when any of its bytes lies in a
+// trained range (supervision.h). Prompt and completion without a template: what the tokenizer puts in front
+// (BOS), the prompt encoded alone as at inference, the completion encoded alone, EOS; with one, a user and an
+// assistant message. A conversation without a template: "User: ...\nAssistant: ...<EOS>\n"
+// (plain_chat_template). Text: BOS, the text, EOS, all trained.
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +32,8 @@ struct TokenExample {
   std::vector<TokenId> ids;
   std::vector<std::uint8_t> supervised;  // one byte a token: 1 where the model is to predict it
   std::vector<std::string> pieces;       // the text of each token, for display
+  std::size_t merged = 0;                // answers that the tokenizer would join to what stands before them
+  bool apart = true;                     // and whether they could be kept apart
 };
 
 // Errors name example.origin: what the template refuses, nothing supervised, a tokenizer without EOS.

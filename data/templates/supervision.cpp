@@ -38,6 +38,8 @@ class Supervisor {
   void generated(const ByteRange& block) {
     const ByteRange stretch = stretch_around(block);
     add(block);
+    if (has_header(stretch) && stretch.begin + header_.size() <= block.begin)
+      openings_.push_back(stretch.begin + header_.size());
     const Said said = said_within(block, std::nullopt);
     close(said.empty() ? block.begin : said.last, {block.begin, std::max(block.end, stretch.end)}, block.end);
   }
@@ -62,9 +64,12 @@ class Supervisor {
         out.ranges.push_back(range);
       }
     }
-    std::sort(stops_.begin(), stops_.end());
-    stops_.erase(std::unique(stops_.begin(), stops_.end()), stops_.end());
+    for (auto* places : {&stops_, &openings_}) {
+      std::sort(places->begin(), places->end());
+      places->erase(std::unique(places->begin(), places->end()), places->end());
+    }
     out.missing_stops = std::move(stops_);
+    out.openings = std::move(openings_);
     return out;
   }
 
@@ -114,12 +119,17 @@ class Supervisor {
                        [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; });
   }
 
+  bool has_header(const ByteRange& stretch) const {
+    return stretch.begin + header_.size() <= stretch.end &&
+           chat_.text.compare(stretch.begin, header_.size(), header_) == 0;
+  }
+
   // Where the header of the turn ends and the answer begins.
   std::optional<std::size_t> answer_begin(const ByteRange& stretch, const Said& said) const {
     const std::size_t after = stretch.begin + header_.size();
     const std::size_t first = said.empty() ? stretch.end : said.first;
     if (!header_.empty()) {
-      if (after <= first && chat_.text.compare(stretch.begin, header_.size(), header_) == 0) return after;
+      if (after <= first && has_header(stretch)) return after;
       return said.empty() ? std::nullopt : std::optional(said.first);
     }
     if (said.empty()) return said.role ? std::nullopt : std::optional(stretch.begin);
@@ -131,6 +141,7 @@ class Supervisor {
     const Said said = said_within(stretch, message);
     const std::optional<std::size_t> begin = answer_begin(stretch, said);
     if (!begin) return false;
+    if (has_header(stretch) && *begin == stretch.begin + header_.size()) openings_.push_back(*begin);
     const std::size_t last = said.empty() ? *begin : said.last;
     add({*begin, last});
     close(last, stretch, last);
@@ -179,7 +190,7 @@ class Supervisor {
   const std::string& header_;
   const std::vector<SpecialPlace>& specials_;
   std::vector<ByteRange> ranges_;
-  std::vector<std::size_t> stops_;
+  std::vector<std::size_t> stops_, openings_;
 };
 
 }  // namespace

@@ -6,7 +6,8 @@
 // A trained turn reaches from the end of its header to the end of the first special token behind its last
 // character: the model must learn to stop. A turn whose template text has no such token is in
 // `missing_stops`, where an end of text belongs. `{% generation %}` blocks replace the first half of the rule
-// where a template has them.
+// where a template has them. `openings` are the places where the model is asked to go on at inference: the
+// ids there must not depend on what the answer turns out to be.
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct SpecialPlace {  // a control token in the text
 struct Supervision {
   std::vector<ByteRange> ranges;           // sorted, apart
   std::vector<std::size_t> missing_stops;  // byte positions, sorted
+  std::vector<std::size_t> openings;       // likewise: behind the header of each trained turn that has one
 };
 
 // `messages` as they were rendered; `header` is generation_header's; `specials` are those of the text, in

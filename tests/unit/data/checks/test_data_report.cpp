@@ -118,6 +118,19 @@ TEST_CASE("report: lengths through the callback") {
   CHECK(!find(data_report({train, kNone, length, 12}), "over_length"));
 }
 
+TEST_CASE("report: answers that the tokenizer would join to what stands before them") {
+  const auto train = pairs({{"a", "b"}, {"c", "d"}}, "x.jsonl");
+  const auto joined = [](bool apart) {
+    return [apart](const Example& e) { return Measured(3, e.prompt == "c" ? 1 : 0, apart); };
+  };
+  const auto kept = data_report({train, kNone, joined(true), 10});
+  REQUIRE(find(kept, "joined_answer"));
+  CHECK(find(kept, "joined_answer")->severity == Severity::Note);
+  CHECK(find(kept, "joined_answer")->origins == std::vector<std::string>{"x.jsonl:2"});
+  CHECK(find(data_report({train, kNone, joined(false), 10}), "joined_answer")->severity == Severity::Warning);
+  CHECK(!find(data_report({train, kNone, [](const Example&) { return 3; }, 10}), "joined_answer"));
+}
+
 TEST_CASE("report: empty texts, marks, damage, control characters, spaces") {
   const auto train = pairs(
       {{"a", " \n"}, {"", "b"}, {"c", "User: d"}, {"e", "caf\xC3\x83\xC2\xA9"}, {"f", "g\x01"}, {"h ", "i"}});

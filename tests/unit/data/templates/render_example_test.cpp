@@ -146,7 +146,56 @@ TEST_CASE("markers that templates build around the role are control tokens") {
   CHECK(trained_text(example) == "a<|end|>");
 }
 
-TEST_CASE("a token is supervised when it begins in the answer") {
+namespace {
+
+// A header that ends in a space, and a tokenizer that writes " cat" and "cat" as one token each.
+ChatFormat spaced_format() {
+  ChatFormat format = format_of("turns_tools.jinja");
+  format.chat_template = ChatTemplate::parse(
+      "{% for m in messages %}{{ 'A: ' if m.role == 'assistant' else 'Q: ' }}{{ m.content }}{{ eos_token }}\n"
+      "{% endfor %}{% if add_generation_prompt %}{{ 'A: ' }}{% endif %}",
+      "t");
+  return format;
+}
+std::unique_ptr<Tokenizer> cat_tokenizer(bool prefix_space) {
+  return byte_tokenizer({"<s>", "</s>"}, false, {{"a", "t"}, {"c", "at"}, {"\u0120", "cat"}, {"\u0120", "x"}},
+                        prefix_space);
+}
+const Json kCat = {say("user", "x"), say("assistant", "cat")};
+
+}  // namespace
+
+TEST_CASE("an answer that the tokenizer would join to the header is learned as it is asked for") {
+  const auto tokenizer = cat_tokenizer(false);
+  const TokenExample one = render_example(chat_of(kCat), *tokenizer, spaced_format(), LossOn::Completion);
+  CHECK(trained_text(one) == "cat</s>");  // and not the stop token alone
+  CHECK(one.merged == 1);
+  CHECK(one.apart);
+  const std::vector<TokenId> asked = render_prompt(chat_of(kCat), *tokenizer, spaced_format()).ids;
+  CHECK(std::vector<TokenId>(one.ids.begin(), one.ids.end() - 3) == asked);
+  CHECK(one.ids[one.ids.size() - 3] == *tokenizer->token_id("cat"));
+  CHECK(whole_text(one) == "Q: x</s>\nA: cat</s>\n");
+
+  const Json two = {say("user", "x"), say("assistant", "cat"), say("user", "cat"), say("assistant", "cats")};
+  const TokenExample every = render_example(chat_of(two), *tokenizer, spaced_format(), LossOn::Assistant);
+  CHECK(trained_text(every) == "cat</s>~cats</s>");
+  CHECK(every.merged == 2);
+  // What the user said may be joined to the template's text: nothing is asked for there.
+  CHECK(std::count(every.ids.begin(), every.ids.end(), *tokenizer->token_id("\u0120cat")) == 1);
+  CHECK(render_example(chat_of({say("user", "x"), say("assistant", "dog")}), *tokenizer, spaced_format(),
+                       LossOn::Completion)
+            .merged == 0);
+}
+
+TEST_CASE("a token that cannot be cut is supervised when any of its bytes is the answer's") {
+  const auto tokenizer = cat_tokenizer(true);  // writes a space in front of every text
+  const TokenExample example = render_example(chat_of(kCat), *tokenizer, spaced_format(), LossOn::Completion);
+  CHECK(trained_text(example) == " cat</s>");
+  CHECK(example.merged == 1);
+  CHECK(!example.apart);
+}
+
+TEST_CASE("tokens across the ends of an answer") {
   const auto tokenizer =
       byte_tokenizer({"<s>", "</s>", "<|im_start|>", "<|im_end|>"}, false,
                      {{"a", "b"}, {"\u010A", "\u010A"}, {"c", "\u0120"}});  // "ab", two newlines, "c "
@@ -157,8 +206,17 @@ TEST_CASE("a token is supervised when it begins in the answer") {
       "t");
   const TokenExample example = render_example(chat_of({say("user", "ab"), say("assistant", "\nabc")}),
                                               *tokenizer, format, LossOn::Assistant);
-  CHECK(trained_text(example) ==
-        "abc <|im_end|>");  // the newline is half the header's, the space half the answer's
+  CHECK(trained_text(example) == "\nabc <|im_end|>");  // the header's newline stays its own
+  CHECK(example.merged == 1);
+  // Without a stop token in the template: the end of text follows the token that holds the answer's last
+  // byte.
+  format.chat_template = ChatTemplate::parse(
+      "{% for m in messages %}{{ m.role }}:\n{{ m.content }} {% endfor %}"
+      "{% if add_generation_prompt %}assistant:\n{% endif %}",
+      "t");
+  const TokenExample open = render_example(chat_of({say("user", "ab"), say("assistant", "abc")}), *tokenizer,
+                                           format, LossOn::Assistant);
+  CHECK(trained_text(open) == "abc </s>");
 }
 
 TEST_CASE("prompt and completion without a template") {

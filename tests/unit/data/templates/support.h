@@ -21,7 +21,7 @@ inline ChatTemplate fixture_template(const std::string& name) {
 // Byte b is id b; `merges` join two tokens each, in byte characters; then the markers, all special.
 inline std::unique_ptr<Tokenizer> byte_tokenizer(
     const std::vector<std::string>& markers, bool adds_bos = false,
-    const std::vector<std::pair<std::string, std::string>>& merges = {}) {
+    const std::vector<std::pair<std::string, std::string>>& merges = {}, bool prefix_space = false) {
   Json vocab = Json::object(), list = Json::array(), added = Json::array();
   for (int b = 0; b < 256; ++b) vocab[byte_characters()[static_cast<std::size_t>(b)]] = b;
   for (const auto& [left, right] : merges) {
@@ -40,7 +40,7 @@ inline std::unique_ptr<Tokenizer> byte_tokenizer(
                      {"single_word", false}});
   }
   Json file = {{"version", "1.0"}, {"added_tokens", added}, {"normalizer", nullptr}};
-  file["pre_tokenizer"] = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  file["pre_tokenizer"] = {{"type", "ByteLevel"}, {"add_prefix_space", prefix_space}, {"use_regex", false}};
   file["decoder"] = {{"type", "ByteLevel"}};
   file["post_processor"] = nullptr;
   if (adds_bos) {
