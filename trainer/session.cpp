@@ -257,6 +257,7 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
                                       session.loader->tokens_per_epoch());
   session.total_steps = length.steps;
   session.total_rows = length.rows;
+  session.last_step = std::clamp<std::int64_t>(std::llround(options.share * static_cast<double>(length.steps)), 1, length.steps);
   resume(session, say);
   session.loader->seek(session.state.cursor);
   if (session.leader()) {

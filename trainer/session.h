@@ -19,6 +19,8 @@ namespace lathe {
 struct TrainOptions {
   bool fresh = false, quiet = false;
   std::optional<std::int64_t> stop_after;   // stop once so many steps are done in all; leaves the schedule alone
+  double share = 1;                         // of the schedule that is walked: where the folds were best (parts.h)
+  std::string base_answers;                 // base.json of a run with the same held-out examples, or empty
 };
 
 struct Session {
@@ -38,7 +40,8 @@ struct Session {
   std::string precision;
   int threads = 1;
   std::int64_t micro_batch_size = 1;          // rows a forward pass
-  std::int64_t total_steps = 0;
+  std::int64_t total_steps = 0;               // of the schedule
+  std::int64_t last_step = 0;                 // where the run ends: total_steps, or options.share of them
   std::uint64_t total_rows = 0;               // rows the run will consume; the last step may be smaller
   std::vector<std::string> warnings;          // told before step 0
 

@@ -31,14 +31,14 @@ class TrainingLoop {
         say_(say),
         watch_(session.recipe().train.spike_sigma, session.state.norm_window),
         reducer_(*session.ranks, session.parameters),
-        progress_(session.options.quiet || !session.leader(), session.state.step, session.total_steps) {
+        progress_(session.options.quiet || !session.leader(), session.state.step, session.last_step) {
     if (s_.leader()) metrics_ = std::make_unique<MetricsWriter>(s_.run.path, s_.state.step);
   }
 
   TrainOutcome run() {
     if (s_.state.step == 0) evaluate();
     outcome_.first_evaluation = outcome_.last_evaluation;
-    while (s_.state.step < s_.total_steps) {
+    while (s_.state.step < s_.last_step) {
       const Clock::time_point start = Clock::now();
       const StepSums sums = forward_backward();
       update(sums, start);
@@ -117,7 +117,7 @@ class TrainingLoop {
     if (spike) handle_spike(loss, norm);
     s_.state.norm_window = watch_.window();
     if (due(evaluate_every())) evaluate();
-    if (due(s_.recipe().checkpoint.every) && s_.state.step < s_.total_steps) save();
+    if (due(s_.recipe().checkpoint.every) && s_.state.step < s_.last_step) save();
   }
 
   bool tuning() const { return s_.data.tuning != nullptr; }
@@ -186,7 +186,7 @@ class TrainingLoop {
       if (index == 0) remember(metrics);
     }
     const std::int64_t every = evaluate_every();
-    const std::int64_t left = every > 0 ? (s_.total_steps - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
+    const std::int64_t left = every > 0 ? (s_.last_step - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
     progress_.set_remaining_overhead(static_cast<double>(left) * seconds_since(start));
   }
 

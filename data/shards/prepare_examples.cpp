@@ -85,11 +85,10 @@ class ExamplePreparation {
     tuning_->format.now = newest_change();
     tuning_->read = all.examples.size();
     sets_.push_back({"train", {}, {}, {}});
-    if (data.validation.share > 0) {
-      const ExampleSplit split = hold_out(all.examples, data.validation.share, static_cast<std::uint64_t>(recipe_.train.seed));
+    if (const std::vector<bool> held = held_out(all.examples); !held.empty()) {
       sets_.push_back({"validation", {}, {}, {}});
       for (std::size_t i = 0; i < all.examples.size(); ++i)
-        sets_[split.held[i] ? 1 : 0].examples.push_back(std::move(all.examples[i]));
+        sets_[held[i] ? 1 : 0].examples.push_back(std::move(all.examples[i]));
       return;
     }
     sets_[0].examples = std::move(all.examples);
@@ -98,6 +97,18 @@ class ExamplePreparation {
       sets_.push_back({name, read_recipe_examples(data, {section}).examples, {}, {}});
       require(!sets_.back().examples.empty(), "data.validation: no example is in ", section.path);
     }
+  }
+
+  // One an example; empty when nothing is held out of them, as in the run on all that follows the folds.
+  std::vector<bool> held_out(const std::vector<Example>& examples) const {
+    const ValidationSection& validation = recipe_.data.validation;
+    const auto seed = static_cast<std::uint64_t>(recipe_.data.split_seed.value_or(recipe_.train.seed));
+    if (validation.share > 0) return hold_out(examples, validation.share, seed).held;
+    std::vector<bool> held;
+    if (validation.folds.fold == 0) return held;
+    for (const std::uint32_t fold : fold_examples(examples, static_cast<std::uint32_t>(validation.folds.folds), seed))
+      held.push_back(static_cast<std::int64_t>(fold) + 1 == validation.folds.fold);
+    return held;
   }
 
   // "hi" + "Hello!" would be learned as "hiHello!": nothing tells the model where the question ends.

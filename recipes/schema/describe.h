@@ -27,6 +27,8 @@ struct Field {
   const RawSection* raw = nullptr;        // Rest
 };
 
+std::string folds_text(const FoldsSection& folds);  // {folds: 5, fold: 2}
+
 class Describer;
 template <class T>
 concept Describable = requires(Describer& f, const T& value) {
@@ -52,6 +54,7 @@ class Describer {
     set(field, value.sets);
     field.kind = Field::Kind::Validation;
     if (value.share > 0) field.value = number_text(value.share);
+    if (value.folds.folds > 0) field.value = folds_text(value.folds);
   }
   void automatic(const char* key, const std::optional<std::int64_t>& value, const char* help,
                  const Constraint& limits = {}) {

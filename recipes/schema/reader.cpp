@@ -167,8 +167,19 @@ bool read_validation(ReadContext& context, const Yaml& value, const std::string&
                     cat("'", path, "' is ", text, "; a share of the documents lies between 0 and 1"));
     return false;
   }
+  if (value.kind == Yaml::Kind::Map && (value.find("folds") || value.find("fold"))) {
+    SectionReader reader(context, path, &value);
+    FoldsSection::fields(reader, out.folds);
+    reader.finish();
+    if (out.folds.folds > 0 && out.folds.fold <= out.folds.folds) return true;
+    context.problem(value.place, path,
+                    out.folds.folds > 0 ? cat("'", path, ".fold' is ", out.folds.fold, ", and there are ",
+                                              out.folds.folds, " folds")
+                                        : cat("'", path, "' wants 'folds': into how many parts the examples are cut"));
+    return false;
+  }
   if (value.kind == Yaml::Kind::Map) {
-    return misfit(context, value, path, "a share of the documents, a path or a list of named sets", "");
+    return misfit(context, value, path, "a share of the documents, a path, a list of named sets or {folds: 5}", "");
   }
   return read_sources(context, value, path, out.sets);
 }

@@ -88,15 +88,27 @@ struct TemplateSection {
   }
 };
 
-// `data.validation`: a share in (0, 1), a path, or named sets.
+// `data.validation: {folds: 5}`: every example is held out once, in one run of five; `fold` names one of them.
+struct FoldsSection {
+  std::int64_t folds = 0;  // 0: none
+  std::int64_t fold = 0;   // 1 ... folds; 0: all of them, one run after another, then one on all examples
+  static void fields(auto& f, auto& c) {
+    f("folds", c.folds, "tuning: runs that each hold out another part, before one on all", range(2, 1000));
+    f("fold", c.fold, "this one alone; 0 for all and the run on all examples", range(0, 1000));
+  }
+};
+
+// `data.validation`: a share in (0, 1), a path, named sets, or folds.
 struct ValidationSection {
   double share = 0;
+  FoldsSection folds;
   std::vector<SourceSection> sets;
 };
 
 struct DataSection {
   std::vector<SourceSection> train;  // a single path is accepted and becomes one source
   ValidationSection validation;
+  std::optional<std::int64_t> split_seed;  // of what is held out; absent: train.seed
   std::int64_t sequence_length = 512;
   bool packing = true;
   bool deduplicate = true;
@@ -110,7 +122,10 @@ struct DataSection {
   TemplateSection template_;       // key `template`
   static void fields(auto& f, auto& c) {
     f.sources("train", c.train, "a path, or a list of sources {path, glob, field, weight}");
-    f.validation("validation", c.validation, "a share of the documents, a path, or named sets [{name, path}]");
+    f.validation("validation", c.validation,
+                 "a share of the documents, a path, named sets [{name, path}], or for tuning {folds: 5}");
+    f("split_seed", c.split_seed, "tuning: which examples are held out; default train.seed",
+      range(0, std::int64_t{1} << 62));
     f("sequence_length", c.sequence_length, "tokens in the row that the model sees", range(8, 1 << 20));
     f("packing", c.packing, "several documents in one row, each seeing only itself");
     f("deduplicate", c.deduplicate, "drop exact duplicates");
@@ -184,6 +199,7 @@ struct TrainSection {
   std::string precision = "auto";                 // auto | bf16 | fp32
   double max_grad_norm = 1.0;                     // 0: off
   std::int64_t seed = 17;
+  std::int64_t seeds = 1;                         // tuning: runs with seed, seed + 1 ...
   std::int64_t threads = 0;                       // 0: all cores
   bool activation_checkpointing = false;
   double dropout = 0;                             // residual and embedding dropout
@@ -202,6 +218,7 @@ struct TrainSection {
       choice({"auto", "bf16", "fp32"}));
     f("max_grad_norm", c.max_grad_norm, "clip the global gradient norm; 0 for off", range(0.0, 1e9));
     f("seed", c.seed, "of initialisation, order and dropout", range(0, std::int64_t{1} << 62));
+    f("seeds", c.seeds, "tuning: so many runs, with seed, seed + 1 ...; the report shows their spread", range(1, 1000));
     f("threads", c.threads, "compute threads a rank; 0 for all cores", range(0, 4096));
     f("activation_checkpointing", c.activation_checkpointing, "recompute blocks in backward: less memory, a third more compute");
     f("dropout", c.dropout, "on embeddings and residual branches", range(0.0, 0.99));

@@ -31,7 +31,7 @@ std::string type_text(const Field& field) {
     case Kind::Sources:
       return "path or list of sources";
     case Kind::Validation:
-      return "share, path or list of sources";
+      return "share, path, list of sources or {folds: N}";
     case Kind::Rest:
       return "any";
   }
@@ -116,7 +116,7 @@ std::string field_schema(const Field& field) {
       return cat("\"anyOf\": [", text, ", ", sources, "]");
     case Kind::Validation:
       return cat("\"anyOf\": [{\"type\": \"number\", \"exclusiveMinimum\": 0, \"exclusiveMaximum\": 1}, ",
-                 text, ", ", sources, "]");
+                 text, ", ", sources, ", {", object_schema(describe_fields(FoldsSection()), ""), "}]");
     default:
       break;
   }

@@ -104,7 +104,7 @@ class Validator {
     sources("data.train", d.train);
     sources("data.validation", d.validation.sets);
     if (given("data.validation") && sound({"data.validation"}) && d.validation.sets.empty() &&
-        d.validation.share == 0) {
+        d.validation.share == 0 && d.validation.folds.folds == 0) {
       wrong(place("data.validation"),
             "'data.validation' is empty; give a share, a path or sets, or remove the key");
     }
@@ -125,7 +125,10 @@ class Validator {
     }
   }
 
-  bool has_validation() const { return r_.data.validation.share > 0 || !r_.data.validation.sets.empty(); }
+  bool has_validation() const {
+    const ValidationSection& v = r_.data.validation;
+    return v.share > 0 || v.folds.folds > 0 || !v.sets.empty();
+  }
 
   void stopping() {
     const TrainSection& t = r_.train;
@@ -231,6 +234,10 @@ class Validator {
         wrong(place("model.freeze"), "'model.freeze' wants 'model.path': random weights that never learn help nobody");
       if (!a.kind.empty()) wrong(place("model.freeze"), "'model.freeze' has no place beside an adapter, which freezes the whole base");
     }
+    if (r_.task != "sft" && sound({"task", "data.validation"}) && r_.data.validation.folds.folds > 0)
+      wrong(place("data.validation"), "'folds' are for tuning (task: sft); hold out a share of a corpus");
+    if (r_.task != "sft" && sound({"task", "train.seeds"}) && r_.train.seeds > 1)
+      wrong(place("train.seeds"), "'train.seeds' is for tuning (task: sft)");
     if (r_.task != "sft" || !sound({"task", "model"})) return;
     if (r_.model.path.empty() && !given("model.path"))
       wrong(place({"model", "task"}), "'task: sft' wants 'model.path': the base that is tuned");

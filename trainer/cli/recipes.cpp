@@ -13,6 +13,8 @@ namespace lathe {
 
 namespace {
 
+namespace fs = std::filesystem;
+
 BuiltinRecipe find(const std::string& name) {
   std::string known;
   for (const BuiltinRecipe& recipe : builtin_recipes()) {
@@ -38,13 +40,47 @@ ExitCode show(Context& context, const std::string& name) {
   return ExitCode::Done;
 }
 
+// The files and folders beside a recipe that it reads, relative to it.
+std::vector<std::string> data_of(const std::string& file, const std::string& text) {
+  const fs::path folder = fs::path(file).parent_path();
+  const Recipe recipe = load_recipe_text(text, file).recipe;
+  std::vector<std::string> inputs = {recipe.evaluate.prompts, recipe.evaluate.probe};
+  for (const auto* sources : {&recipe.data.train, &recipe.data.validation.sets})
+    for (const SourceSection& source : *sources) inputs.push_back(source.path);
+  std::vector<std::string> found;
+  for (const std::string& input : inputs) {
+    const fs::path relative = fs::path(input).lexically_relative(fs::absolute(folder));
+    if (!input.empty() && !relative.empty() && *relative.begin() != ".." && fs::is_regular_file(input))
+      found.push_back(relative.string());
+  }
+  return found;
+}
+
+void refuse_existing(const std::string& target, const std::string& text) {
+  if (!fs::exists(target) || (fs::is_regular_file(target) && read_file(target) == text)) return;
+  fail("'", target, "' exists already and is not overwritten; copy the recipe into another folder");
+}
+
 ExitCode copy(Context& context, const std::string& name) {
   const BuiltinRecipe recipe = find(name);
-  const std::string target = std::filesystem::path(recipe.file).filename().string();
-  require(!std::filesystem::exists(target), "'", target, "' exists already and is not overwritten");
-  write_file_atomically(target, read_file(recipe.file));
+  const std::string target = fs::path(recipe.file).filename().string();
+  std::string text = read_file(recipe.file);
+  const std::vector<std::string> inputs = data_of(recipe.file, text);
+  const std::string far = "../../runs/";   // runs stand two folders above the recipes that come along, here beside the copy
+  for (std::size_t at; (at = text.find(far)) != std::string::npos;) text.replace(at, far.size(), "runs/");
+  require(!fs::exists(target), "'", target, "' exists already and is not overwritten");
+  const fs::path folder = fs::path(recipe.file).parent_path();
+  for (const std::string& input : inputs) refuse_existing(input, read_file((folder / input).string()));
+  std::string beside;
+  for (const std::string& input : inputs) {
+    fs::create_directories(fs::path("./" + input).parent_path());
+    write_file_atomically(input, read_file((folder / input).string()));
+    beside += cat(beside.empty() ? "" : ", ", input);
+  }
+  write_file_atomically(target, text);
   context.result["file"] = target;
-  context.say(cat("copied to ", target, "; edit it, then:  lathe train ", target));
+  context.result["data"] = inputs;
+  context.say(cat("copied to ", target, beside.empty() ? "" : " with " + beside, "; edit it, then:  lathe train ", target));
   return ExitCode::Done;
 }
 

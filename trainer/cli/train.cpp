@@ -2,11 +2,13 @@
 #include <CLI/CLI.hpp>
 
 #include <filesystem>
+#include <utility>
 
 #include "trainer/cli/command.h"
 #include "trainer/evaluate/tuning_report.h"
 #include "trainer/export.h"
 #include "trainer/machine.h"
+#include "trainer/report/format.h"
 #include "trainer/report/tuning.h"
 #include "trainer/plan/plan.h"
 #include "trainer/signals.h"
@@ -35,17 +37,26 @@ const char* reason_text(StopReason reason) {
   return "";
 }
 
-void say_before_start(const Context& context, const Session& session, bool strict) {
+// What a run is among several (parts.h).
+struct Role {
+  bool part = false;                 // one of them; else the run itself
+  bool examples_told = false;        // the data report was printed for another
+  TrainOptions options;
+  std::vector<PartResult> results;   // of the parts, judged with the run's own
+};
+
+void say_examples(const Context& context, const Session& session, bool strict) {
+  for (const ExampleFile& file : session.data.tuning->files) context.log(describe(file));
+  for (const std::string& note : session.data.tuning->notes) context.log("note: " + note);
+  const DataReport report = tuning_data_report(session.recipe(), session.data);
+  context.log(to_text(report));
+  if (strict && (report.has(Severity::Error) || report.has(Severity::Warning)))
+    fail("the data report has errors or warnings (--strict); nothing was trained");
+}
+
+void say_before_start(const Context& context, const Session& session) {
   const TokenLedger& ledger = session.data.train.ledger;
   const Recipe& recipe = session.recipe();
-  if (session.data.tuning) {
-    for (const ExampleFile& file : session.data.tuning->files) context.log(describe(file));
-    for (const std::string& note : session.data.tuning->notes) context.log("note: " + note);
-    const DataReport report = tuning_data_report(recipe, session.data);
-    context.log(to_text(report));
-    if (strict && (report.has(Severity::Error) || report.has(Severity::Warning)))
-      fail("the data report has errors or warnings (--strict); nothing was trained");
-  }
   const Plan plan = make_plan(session.plan.spec, plan_settings(recipe, session.precision, session.micro_batch_size, session.ranks->info().world_size));
   context.log(cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
                   " dropped, ", format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ",
@@ -55,7 +66,7 @@ void say_before_start(const Context& context, const Session& session, bool stric
   context.log(cat("batch: ", recipe.train.global_batch_size, " rows = ", session.ranks->info().world_size, " ranks x ",
                   session.micro_batch_size, " rows x ",
                   recipe.train.global_batch_size / session.ranks->info().world_size / session.micro_batch_size,
-                  " accumulated; ", session.total_steps, " steps; memory about ",
+                  " accumulated; ", session.last_step, " steps; memory about ",
                   format_bytes(static_cast<double>(plan.peak_bytes)), " of ", format_bytes(static_cast<double>(memory_limit()))));
   for (const std::string& warning : session.warnings) context.log("warning: " + warning);
 }
@@ -112,8 +123,8 @@ void say_at_end(const Context& context, const Session& session, const TrainOutco
                                   : cat("next: lathe generate ", path, " --prompt TEXT    lathe evaluate ", path, " --data FILE"));
 }
 
-ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRecipe& loaded) {
-  TrainOptions options;
+ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRecipe& loaded, const Role& role = {}) {
+  TrainOptions options = role.options;
   options.fresh = arguments.fresh;
   options.quiet = context.quiet;
   if (arguments.stop_after > 0) options.stop_after = arguments.stop_after;
@@ -123,14 +134,15 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     if (speaks) context.log(line);
   };
   Session session = open_session(loaded, options, say);
-  if (session.run.finished && (session.state.step >= session.total_steps)) {
+  if (session.run.finished && (session.state.step >= session.last_step)) {
     if (speaks) context.say(cat("'", session.run.path, "' is finished (", session.state.step, " steps); nothing to do. Raise "
                     "train.max_steps to go on, or start over with --fresh."));
     context.result = read_json(session.run.path + "/result.json");
     return ExitCode::Done;
   }
   if (session.leader()) {
-    say_before_start(context, session, arguments.strict);
+    if (session.data.tuning && !role.examples_told) say_examples(context, session, arguments.strict);
+    say_before_start(context, session);
     refuse_what_cannot_fit(session.plan.spec, plan_settings(session.recipe(), session.precision, session.micro_batch_size, session.ranks->info().world_size));
   }
   if (session.state.step == 0) measure_base(session, say);
@@ -138,12 +150,12 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   if (session.leader()) {
     Json result = result_json(session, outcome);
     const bool ended = result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp;
-    const Json tuning = ended ? make_tuning_report(session, say) : Json();
+    const Json tuning = ended ? make_tuning_report(session, role.results, say) : Json();
     if (!tuning.is_null()) result["verdict"] = tuning.at("verdict");
     if (ended) result["exports"] = export_run(session, say);
     write_reports(session, result, tuning);
-    if (!tuning.is_null()) context.say(tuning_summary(tuning));
-    say_at_end(context, session, outcome, result);
+    if (!tuning.is_null()) (role.part ? context.log(tuning_summary(tuning)) : context.say(tuning_summary(tuning)));
+    if (!role.part) say_at_end(context, session, outcome, result);
     context.result = result;
   }
   session.ranks->barrier();
@@ -154,13 +166,53 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   return ExitCode::Done;
 }
 
+// Folds and seeds one after another, each a run of its own, then the run itself.
+ExitCode train_parts(Context& context, Arguments arguments, const LoadedRecipe& loaded) {
+  if (rank_from_environment().world_size > 1)
+    fail_usage("folds and several seeds run one after another on one rank; leave --processes out");
+  const RunDirectory whole = open_run(loaded, arguments.fresh);   // a changed recipe is refused before any part runs
+  arguments.fresh = false;
+  LoadedRecipe own = loaded;
+  own.recipe.checkpoint.resume = "auto";
+  Role role;
+  role.examples_told = whole.finished;
+  const std::vector<Part> parts = parts_of(loaded);
+  for (const Part& part : parts) {
+    const std::string& run = part.loaded.recipe.directory;
+    if (is_ended(run)) {
+      context.log(part.name + ": done, in " + run);
+      continue;
+    }
+    context.log("--- " + part.name);
+    Role its;
+    its.part = true;
+    its.examples_told = std::exchange(role.examples_told, true);
+    its.options.base_answers = part.base_answers;
+    const ExitCode code = train_rank(context, arguments, part.loaded, its);
+    if (code != ExitCode::Done || !is_ended(run)) return code;
+  }
+  role.results = read_parts(parts);
+  if (parts.front().fold > 0 && loaded.recipe.data.validation.folds.fold == 0) {
+    role.options.share = best_share(role.results);
+    context.log(cat("--- all examples, for ", format_fixed(100 * role.options.share, 0), " % of the schedule: where the median of ",
+                    parts.size(), " runs was best"));
+  } else {
+    role.options.base_answers = parts.front().base_answers;
+    context.log(cat("--- seed ", loaded.recipe.train.seed));
+  }
+  return train_rank(context, arguments, own, role);
+}
+
 ExitCode train_command(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
   if (arguments.processes > 1 && rank_from_environment().launcher == "single") {
+    if (has_parts(loaded.recipe))
+      fail_usage("folds and several seeds run one after another on one rank; leave --processes out");
     choose_micro_batch(loaded.recipe, arguments.processes);   // a wrong batch is told before any process starts
     return static_cast<ExitCode>(launch_processes(arguments.processes, context.argv));
   }
   for (const std::string& note : loaded.notes) context.log(note);
+  if (has_parts(loaded.recipe)) return train_parts(context, arguments, loaded);
   return train_rank(context, arguments, loaded);
 }
 

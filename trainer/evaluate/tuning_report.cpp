@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <set>
 
+#include "data/io/line_reader.h"
 #include "data/metrics/metric.h"
 #include "data/metrics/overlap.h"
 #include "data/shards/prepare_examples.h"
@@ -13,6 +13,7 @@
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/evaluate/probe_text.h"
 #include "trainer/model_source.h"
+#include "trainer/report/tuning.h"
 
 namespace lathe {
 namespace {
@@ -32,27 +33,6 @@ std::vector<std::string> references_of(const std::vector<Example>& examples) {
   std::vector<std::string> references;
   for (const Example& example : examples) references.push_back(answer_text(example));
   return references;
-}
-
-Json answers_json(const std::vector<Answer>& answers) {
-  Json list = Json::array();
-  for (const Answer& answer : answers)
-    list.push_back(Json{{"text", answer.text}, {"tokens", answer.tokens}, {"stopped", answer.stopped}});
-  return list;
-}
-
-std::vector<Answer> answers_of(const Json& list, const std::string& where) {
-  std::vector<Answer> answers;
-  for (const Json& item : list)
-    answers.push_back({json_get<std::string>(item, "text", where), json_get<std::int64_t>(item, "tokens", where),
-                       json_get<bool>(item, "stopped", where)});
-  return answers;
-}
-
-std::vector<std::string> texts_of(const std::vector<Answer>& answers) {
-  std::vector<std::string> texts;
-  for (const Answer& answer : answers) texts.push_back(answer.text);
-  return texts;
 }
 
 double probe_loss(Session& session) {
@@ -96,31 +76,6 @@ std::map<std::string, std::vector<std::string>> trivial_answers(const Session& s
   return answers;
 }
 
-// Shares of answers that never stop and that repeat a stretch of 8 words or more, mean length.
-Json behaviour(const std::vector<Answer>& answers) {
-  double endless = 0, repeating = 0, characters = 0;
-  for (const Answer& answer : answers) {
-    endless += answer.stopped ? 0 : 1;
-    characters += static_cast<double>(answer.text.size());
-    std::vector<std::string> words;
-    std::string word;
-    for (const char c : answer.text + " ") {
-      if (c != ' ' && c != '\n' && c != '\t') word += c;
-      else if (!word.empty()) words.push_back(std::exchange(word, {}));
-    }
-    std::set<std::string> seen;
-    bool again = false;
-    for (std::size_t i = 0; i + 8 <= words.size(); ++i) {
-      std::string run;
-      for (std::size_t k = 0; k < 8; ++k) run += words[i + k] + " ";
-      again = again || !seen.insert(run).second;
-    }
-    repeating += again ? 1 : 0;
-  }
-  const double n = std::max(1.0, static_cast<double>(answers.size()));
-  return Json{{"never_stops", endless / n}, {"repeats", repeating / n}, {"mean_bytes", characters / n}};
-}
-
 Json memorised(const Session& session, const std::vector<Answer>& answers) {
   std::vector<std::string> texts;
   for (const Example& example : session.data.tuning->train) texts.push_back(answer_text(example));
@@ -131,15 +86,6 @@ Json memorised(const Session& session, const std::vector<Answer>& answers) {
     if (overlap.characters > longest.characters) longest = overlap;
   }
   return Json{{"longest_characters", longest.characters}, {"longest_words", longest.words}, {"text", longest.text}};
-}
-
-void add_metrics(Json& report, const std::string& system, const std::vector<std::string>& answers,
-                 const std::vector<std::string>& references, const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    const MetricResult result = evaluate_metric(name, answers, references, 17);
-    report["metrics"][name][system] =
-        Json{{"score", result.score}, {"low", result.interval.low}, {"high", result.interval.high}};
-  }
 }
 
 void write_csv(const std::string& run) {
@@ -168,7 +114,8 @@ DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data) {
   for (const auto& set : tuning.validation) held.insert(held.end(), set.begin(), set.end());
   return data_report({tuning.train, held,
                       [&](const Example& example) {
-                        return render_example(example, *data.tokenizer, tuning.format, loss_on).ids.size() - 1;   // inputs
+                        const TokenExample seen = render_example(example, *data.tokenizer, tuning.format, loss_on);
+                        return Measured(seen.ids.size() - 1, seen.merged, seen.apart);   // inputs
                       },
                       static_cast<std::size_t>(recipe.data.sequence_length)});
 }
@@ -180,55 +127,98 @@ std::vector<std::string> tuning_metrics(const Recipe& recipe) {
 
 void measure_base(Session& session, const Say& say) {
   const std::vector<Example> examples = asked_examples(session);
-  const std::string path = session.run.path + "/base.json";
-  if (examples.empty() || !session.leader() || std::filesystem::exists(path)) return;
-  say(cat("asking the base ", examples.size(), " held-out prompts, alone and shown ", shown_examples(session).size(), " examples"));
+  const std::string path = session.run.path + "/base.json", &other = session.options.base_answers;
+  const bool wanted = !examples.empty() || (session.data.tuning && has_parts(session.recipe()));
+  if (!wanted || !session.leader() || std::filesystem::exists(path)) return;
+  if (!other.empty() && other != path && std::filesystem::exists(other))
+    return write_file_atomically(path, read_file(other));
   Json base = Json{{"probe_loss", probe_loss(session)}};
+  if (!examples.empty())
+    say(cat("asking the base ", examples.size(), " held-out prompts, alone and shown ", shown_examples(session).size(), " examples"));
   base["answers"] = answers_json(ask(session, examples, {}));
   base["few_shot"] = answers_json(ask(session, examples, shown_examples(session)));
   write_file_atomically(path, base.dump(1) + "\n");
 }
 
-Json make_tuning_report(Session& session, const Say& say) {
+namespace {
+
+HeldAnswers ask_tuned(Session& session, const std::vector<Example>& examples, const Json& base, const std::string& path) {
+  HeldAnswers held;
+  for (const Example& example : examples) {
+    held.origins.push_back(example.origin);
+    held.prompts.push_back(asked_text(example));
+  }
+  held.references = references_of(examples);
+  held.base = answers_of(base.at("answers"), path);
+  held.few_shot = answers_of(base.at("few_shot"), path);
+  require(held.base.size() == examples.size() && held.few_shot.size() == examples.size(), path,
+          ": it holds answers to other questions; start over with --fresh");
+  held.tuned = ask(session, examples, {});
+  for (auto& [name, answers] : trivial_answers(session, examples)) (name == "constant" ? held.constant : held.nearest) = answers;
+  return held;
+}
+
+// The run's own held-out answers as one more part: that of the first seed, where seeds are many and folds are none.
+PartResult own_part(const Session& session, HeldAnswers held, const std::vector<std::string>& metrics) {
+  PartResult own;
+  own.seed = session.recipe().train.seed;
+  own.best_step = session.state.best_step;
+  own.total_steps = session.total_steps;
+  own.report = compare_answers({held}, metrics);
+  own.report["memorised"] = memorised(session, held.tuned);
+  own.held = std::move(held);
+  return own;
+}
+
+// Held-out loss on the way, against the loss of training: what "too long" looks like.
+Json course_of(const Session& session) {
+  Json course = Json{{"best_step", session.state.best_step}, {"last_step", session.state.step}};
+  LineReader lines(session.run.path + "/metrics.jsonl");
+  while (const auto line = lines.next()) {
+    const Json record = parse_json(*line, session.run.path + "/metrics.jsonl");
+    if (record.contains("validation_loss") && record.value("set", "validation") == "validation") {
+      const double loss = record.value("validation_loss", 0.0);
+      if (record.value("step", 0) == 0) course["base_loss"] = loss;
+      if (record.value("step", 0) == session.state.best_step) course["best_loss"] = loss;
+      course["last_loss"] = loss;
+    } else if (record.contains("learning_rate")) {
+      course["training_loss"] = record.value("loss", 0.0);
+    }
+  }
+  return course;
+}
+
+}  // namespace
+
+Json make_tuning_report(Session& session, const std::vector<PartResult>& others, const Say& say) {
   const std::vector<Example> examples = asked_examples(session);
   const std::string path = session.run.path + "/base.json";
   if (!session.data.tuning) return nullptr;
   if (std::filesystem::exists(session.run.path + "/metrics.jsonl")) write_csv(session.run.path);
-  if (examples.empty() || !std::filesystem::exists(path)) return nullptr;
+  if ((examples.empty() && others.empty()) || !std::filesystem::exists(path)) return nullptr;
   const ModelSource best = resolve_model(session.run.path);
   load_checkpoint(best.folder, session.checkpoint_parts(), session.parameters, *session.optimizer);
-  say(cat("asking the tuned model (step ", best.step, ") the same"));
   const Json base = read_json(path);
-  const std::vector<Answer> alone = answers_of(base.at("answers"), path), few_shot = answers_of(base.at("few_shot"), path);
-  const std::vector<Answer> tuned = ask(session, examples, {});
-  require(alone.size() == examples.size() && few_shot.size() == examples.size(), path,
-          ": it holds answers to other questions; start over with --fresh");
-  const std::vector<std::string> references = references_of(examples), names = tuning_metrics(session.recipe());
-  Json report = Json{{"format", "lathe-tuning-report"}, {"version", 1}, {"step", best.step}, {"examples", examples.size()},
-                     {"decides", names.front()}};
-  const std::string& decides = names.front();
-  const auto verdict = [&](const std::vector<Answer>& theirs) {
-    return describe(compare_systems(decides, {texts_of(tuned), texts_of(theirs), references}, 17));
-  };
-  add_metrics(report, "base", texts_of(alone), references, names);
-  add_metrics(report, "few_shot", texts_of(few_shot), references, names);
-  add_metrics(report, "tuned", texts_of(tuned), references, names);
-  for (const auto& [name, answers] : trivial_answers(session, examples)) add_metrics(report, name, answers, references, names);
-  report["verdict"] = cat("tuned against base, ", decides, ": ", verdict(alone));
-  report["verdict_few_shot"] = cat("tuned against base shown examples, ", decides, ": ", verdict(few_shot));
-  report["behaviour"] = Json{{"base", behaviour(alone)}, {"few_shot", behaviour(few_shot)}, {"tuned", behaviour(tuned)}};
-  report["memorised"] = memorised(session, tuned);
+  const std::vector<std::string> metrics = tuning_metrics(session.recipe());
+  std::vector<PartResult> parts;
+  if (!examples.empty()) {
+    say(cat("asking the tuned model (step ", best.step, ") the same"));
+    const HeldAnswers held = ask_tuned(session, examples, base, path);
+    write_file_atomically(session.run.path + "/answers.json", to_json(held).dump(1) + "\n");
+    parts.push_back(own_part(session, held, metrics));
+  }
+  parts.insert(parts.end(), others.begin(), others.end());
+  const std::vector<HeldAnswers> seeds = pooled(parts);
+  Json report = Json{{"format", "lathe-tuning-report"}, {"version", 1}, {"step", best.step}};
+  report.update(compare_answers(seeds, metrics));
+  if (parts.size() > 1) report["spread"] = spread_of(parts, metrics);
+  report["memorised"] = longest_memorised(parts);
+  report["course"] = course_of(session);
   const double before = json_get<double>(base, "probe_loss", path), after = probe_loss(session);
   report["general_text"] = Json{{"base_loss", before}, {"tuned_loss", after}, {"change", before > 0 ? after / before - 1 : 0}};
-  if (session.recipe().report.examples != "none") {
-    report["answers"] = Json::array();
-    for (std::size_t i = 0; i < examples.size(); ++i)
-      report["answers"].push_back(Json{{"origin", examples[i].origin}, {"prompt", asked_text(examples[i])},
-                                       {"reference", references[i]}, {"base", alone[i].text},
-                                       {"few_shot", few_shot[i].text}, {"tuned", tuned[i].text}});
-  } else {
-    report["memorised"].erase("text");
-  }
+  report["look"] = tuning_looks(report);
+  if (session.recipe().report.examples != "none") report["answers"] = shown_answers(seeds.front());
+  else report["memorised"].erase("text");
   write_file_atomically(session.run.path + "/report.json", report.dump(1) + "\n");
   return report;
 }

@@ -24,22 +24,7 @@ std::string cell(const Json& entry) {
          format_fixed(entry.at("high").get<double>(), 2) + ")";
 }
 
-// What a reader should not miss, a sentence each.
-std::vector<std::string> warnings(const Json& report) {
-  std::vector<std::string> out;
-  const Json &tuned = report.at("behaviour").at("tuned"), &general = report.at("general_text");
-  if (const double share = tuned.at("never_stops").get<double>(); share > 0.1)
-    out.push_back(percent(share) + " of the tuned answers do not stop by themselves: train longer, or see that every answer ends");
-  if (const double share = tuned.at("repeats").get<double>(); share > 0.1)
-    out.push_back(percent(share) + " of the tuned answers repeat themselves: train shorter, or with a lower learning rate");
-  if (const double change = general.at("change").get<double>(); change > 0.05)
-    out.push_back("the loss on general text rose by " + percent(change) +
-                  ": much was forgotten; lower optimizer.learning_rate or train.epochs, or use an adapter");
-  if (report.at("memorised").at("longest_words").get<std::int64_t>() >= 20)
-    out.push_back("a tuned answer repeats " + std::to_string(report.at("memorised").at("longest_words").get<std::int64_t>()) +
-                  " words of the training answers in a row");
-  return out;
-}
+std::vector<std::string> looks(const Json& report) { return report.value("look", std::vector<std::string>()); }
 
 std::string metrics_table(const Json& report) {
   std::string head, body;
@@ -54,6 +39,36 @@ std::string metrics_table(const Json& report) {
   }
   return "<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">answers of</th>" + head +
          "</tr></thead><tbody>\n" + body + "</tbody></table></div>\n";
+}
+
+std::string spread_text(const std::string& name, const Json& entry, std::size_t runs) {
+  return name + " of the tuned models over " + std::to_string(runs) + " runs: mean " +
+         format_fixed(entry.at("mean").get<double>(), 3) + ", standard deviation " + format_fixed(entry.at("sd").get<double>(), 3) +
+         ", from " + format_fixed(entry.at("min").get<double>(), 3) + " to " + format_fixed(entry.at("max").get<double>(), 3);
+}
+
+// Every fold and seed by itself, and their spread.
+std::string spread_section(const Json& report) {
+  if (!report.contains("spread")) return "";
+  const Json& spread = report.at("spread");
+  std::string head, body, lines;
+  for (const auto& [name, entry] : spread.at("metrics").items()) {
+    head += "<th scope=\"col\">" + escape_html(name) + "</th>";
+    lines += escape_html(spread_text(name, entry, spread.at("runs").size())) + ".<br>";
+  }
+  for (const Json& run : spread.at("runs")) {
+    std::string cells;
+    for (const auto& [name, systems] : run.at("metrics").items())
+      cells += "<td>" + format_fixed(systems.at("tuned").get<double>(), 3) + " (base " +
+               format_fixed(systems.at("base").get<double>(), 3) + ")</td>";
+    const std::string fold = run.contains("fold") ? "fold " + std::to_string(run.at("fold").get<int>()) + ", " : "";
+    body += "<tr><th scope=\"row\">" + fold + "seed " + std::to_string(run.at("seed").get<std::int64_t>()) + "</th><td>" +
+            std::to_string(run.at("examples").get<int>()) + "</td><td>" + std::to_string(run.at("best_step").get<int>()) +
+            " of " + std::to_string(run.at("total_steps").get<int>()) + "</td>" + cells + "</tr>\n";
+  }
+  return "<p>" + lines + "</p>\n<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">run</th>"
+         "<th scope=\"col\">held out</th><th scope=\"col\">best step</th>" + head + "</tr></thead><tbody>\n" + body +
+         "</tbody></table></div>\n";
 }
 
 std::string answers(const Json& report) {
@@ -74,15 +89,40 @@ std::string answers(const Json& report) {
 
 }  // namespace
 
+std::vector<std::string> tuning_looks(const Json& report) {
+  std::vector<std::string> out;
+  const Json &tuned = report.at("behaviour").at("tuned"), &general = report.at("general_text");
+  if (const double share = tuned.at("never_stops").get<double>(); share > 0.1)
+    out.push_back(percent(share) + " of the tuned answers do not stop by themselves: train longer, or see that every answer ends");
+  if (const double share = tuned.at("repeats").get<double>(); share > 0.1)
+    out.push_back(percent(share) + " of the tuned answers repeat themselves: train shorter, or with a lower learning rate");
+  if (const double change = general.at("change").get<double>(); change > 0.05)
+    out.push_back("the loss on general text rose by " + percent(change) +
+                  ": much was forgotten; lower optimizer.learning_rate or train.epochs, or use an adapter");
+  const Json course = report.value("course", Json::object());
+  if (const double best = course.value("best_loss", 0.0), last = course.value("last_loss", 0.0); last > 1.1 * best && best > 0)
+    out.push_back("the held-out loss was lowest (" + format_fixed(best, 3) + ") at step " +
+                  std::to_string(course.value("best_step", 0)) + " of " + std::to_string(course.value("last_step", 0)) +
+                  " and rose to " + format_fixed(last, 3) + ": trained too long or too hot; the best step was kept");
+  if (const double base = course.value("base_loss", 0.0), best = course.value("best_loss", 0.0); base > 0 && best >= base)
+    out.push_back("the held-out loss never fell below the base's (" + format_fixed(base, 3) +
+                  "): nothing was learned that holds elsewhere; lower optimizer.learning_rate, or bring more examples");
+  if (report.at("memorised").at("longest_words").get<std::int64_t>() >= 20)
+    out.push_back("a tuned answer repeats " + std::to_string(report.at("memorised").at("longest_words").get<std::int64_t>()) +
+                  " words of the training answers in a row");
+  return out;
+}
+
 std::string tuning_section(const Json& report) {
   if (report.is_null()) return "";
   std::string out = "<p><strong>" + escape_html(report.at("verdict").get<std::string>()) + "</strong><br>" +
-                    escape_html(report.at("verdict_few_shot").get<std::string>()) + "</p>\n" + metrics_table(report);
+                    escape_html(report.at("verdict_few_shot").get<std::string>()) + "</p>\n" + metrics_table(report) +
+                    spread_section(report);
   out += "<p>Same " + std::to_string(report.at("examples").get<std::int64_t>()) +
          " held-out prompts for all, greedy. Loss on general text: " +
          format_fixed(report.at("general_text").at("base_loss").get<double>(), 3) + " before, " +
          format_fixed(report.at("general_text").at("tuned_loss").get<double>(), 3) + " after.</p>\n";
-  for (const std::string& text : warnings(report)) out += "<p>Look: " + escape_html(text) + ".</p>\n";
+  for (const std::string& text : looks(report)) out += "<p>Look: " + escape_html(text) + ".</p>\n";
   return out + answers(report);
 }
 
@@ -95,8 +135,12 @@ std::string tuning_summary(const Json& report) {
       if (systems.contains(system.key)) line += name + " " + cell(systems.at(system.key)) + "   ";
     out += line + "\n";
   }
+  if (report.contains("spread")) {
+    for (const auto& [name, entry] : report.at("spread").at("metrics").items())
+      out += spread_text(name, entry, report.at("spread").at("runs").size()) + "\n";
+  }
   out += "verdict: " + report.at("verdict").get<std::string>() + "\n         " + report.at("verdict_few_shot").get<std::string>();
-  for (const std::string& text : warnings(report)) out += "\nlook: " + text;
+  for (const std::string& text : looks(report)) out += "\nlook: " + text;
   return out;
 }
 

@@ -106,6 +106,27 @@ TEST_CASE("every kind of value is read") {
   REQUIRE(r.exports.at(0).directory == (fs::current_path() / "ex").string());
 }
 
+TEST_CASE("folds and seeds of tuning are read, printed and compared") {
+  const std::string text = "task: sft\nmodel: {path: base}\ndata: {train: a.jsonl, validation: {folds: 5}, split_seed: 3}\n"
+                           "train: {seeds: 2}\nearly_stopping: {patience: 2}\n";
+  const LoadedRecipe loaded = good(text);
+  REQUIRE(loaded.recipe.data.validation.folds.folds == 5);
+  REQUIRE(loaded.recipe.data.validation.folds.fold == 0);
+  REQUIRE(loaded.recipe.data.validation.sets.empty());
+  REQUIRE(loaded.recipe.data.split_seed == 3);
+  REQUIRE(loaded.recipe.train.seeds == 2);
+  const LoadedRecipe one = load_recipe_text(text, "/somewhere/x.yaml", {"data.validation={folds: 5, fold: 2}"});
+  REQUIRE(one.problems.empty());
+  REQUIRE(one.recipe.data.validation.folds.fold == 2);
+  const auto differences = compare_recipes(loaded.recipe, one.recipe);
+  REQUIRE(differences.size() == 1);
+  REQUIRE(differences[0].key == "data.validation");
+  REQUIRE(differences[0].after == "{folds: 5, fold: 2}");
+  const LoadedRecipe again = load_recipe_text(print_recipe(one), "/somewhere/x.yaml");
+  REQUIRE(again.problems.empty());
+  REQUIRE(compare_recipes(one.recipe, again.recipe).empty());
+}
+
 TEST_CASE("default < base < recipe < --set, and each value names its source") {
   const Folder folder;
   folder.write(

@@ -66,11 +66,14 @@ const std::string kTuned =
     "adapter: {kind: dora, rank: 4, alpha: 6, dropout: 0.05, targets: [q_proj, v_proj]}\n"
     "data:\n"
     "  train: e.jsonl\n"
+    "  validation: {folds: 4, fold: 3}\n"
+    "  split_seed: 23\n"
     "  format: alpaca\n"
     "  loss_on: all\n"
     "  columns: {prompt: a, completion: b, input: c, system: d, messages: e, tools: f, text: g}\n"
     "  template: {prompt: '{a}: {b}', completion: '{c}'}\n"
     "evaluate: {metrics: [exact_match, chrf], probe: general.txt}\n"
+    "train: {seeds: 3}\n"
     "report: {examples: none}\n"
     "export: [{format: peft}]\n";
 const std::string kTemplate = "task: sft\nmodel: {path: base, freeze: [embed_tokens, layers.0]}\ndata: {train: e.jsonl, template: '{a}'}\n";

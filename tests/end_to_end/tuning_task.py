@@ -1,0 +1,136 @@
+"""A world in which a model of a million parameters can be tuned: cards of made-up people and one line about each.
+
+A base reads cards followed by a line in one of many forms, and so learns to copy fields. The new behaviour is a form that it
+never read: three fields in brackets, in an order of its own. Names and towns come from a list of made-up words; each answer is
+one that no training answer repeats.
+"""
+import json
+import random
+
+SYLLABLES = [c + v for c in "b d f g k l m n p r s t v z".split() for v in "aeiou"]
+TRADES = "baker smith farmer miller tailor doctor sailor painter teacher carpenter weaver hunter".split()
+KEYS = ["name", "town", "trade", "age"]
+FORMS = [
+    "{name} of {town} , {trade} , {age}",
+    "{town} : {name} ( {trade} )",
+    "name {name} ; town {town} ; trade {trade} ; age {age}",
+    "the {trade} {name} from {town} is {age}",
+    "{town} has a {trade} called {name}",
+    "{age} years : {name}",
+    "to {name} in {town}",
+    "{trade} in {town} , aged {age}",
+]
+SEPARATORS = [",", ";", "/", "|", "-", "+", "and"]
+WRAPS = ["( {} )", "[ {} ]", "< {} >"]
+
+
+def made_words(count):
+    draw = random.Random(0)
+    return sorted({"".join(draw.sample(SYLLABLES, 3)).capitalize() for _ in range(count)})
+
+
+WORDS = made_words(240)
+
+
+def person(draw):
+    name, town = draw.sample(WORDS, 2)
+    return {"name": name, "town": town, "trade": draw.choice(TRADES), "age": str(draw.randint(18, 89))}
+
+
+def card(draw, who):
+    keys = draw.sample(KEYS, len(KEYS))
+    return "".join(f"{key}: {who[key]}\n" for key in keys) + "->"
+
+
+def document(draw):
+    """A card and a line about it: a house form, one field in brackets, or any fields between any separators."""
+    who = person(draw)
+    if draw.random() < 0.5:
+        line = draw.choice(FORMS).format(**who)
+    elif draw.random() < 0.3:
+        line = draw.choice(WRAPS).format(who[draw.choice(KEYS)])
+    else:
+        separator = f" {draw.choice(SEPARATORS)} "
+        line = separator.join(who[key] for key in draw.sample(KEYS, draw.randint(2, 4)))
+    return card(draw, who) + " " + line + "\n"
+
+
+def corpus(seed, documents):
+    draw = random.Random(seed)
+    return [document(draw) for _ in range(documents)]
+
+
+def pairs(seed, count):
+    """Prompts and answers in the new form; no two answers are equal."""
+    draw, seen, made = random.Random(seed), set(), []
+    while len(made) < count:
+        who = person(draw)
+        answer = " < {town} | {age} | {name} >".format(**who)
+        if answer not in seen:
+            seen.add(answer)
+            made.append({"prompt": card(draw, who), "completion": answer})
+    return made
+
+
+def write_lines(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+BASE = """\
+name: base
+directory: {directory}
+model: {{family: llama, hidden_size: 128, intermediate_size: 384, num_hidden_layers: 4, num_attention_heads: 4,
+         num_key_value_heads: 4, tie_word_embeddings: true}}
+tokenizer: {{train: byte_bpe, vocab_size: 1024}}
+data: {{train: {corpus}, validation: 0.01, sequence_length: 256, cache: {cache}}}
+optimizer: {{learning_rate: 3e-3}}
+schedule: {{warmup_steps: 40}}
+train: {{max_steps: {steps}, global_batch_size: 16, seed: 5}}
+export: [{{format: huggingface, dtype: fp32}}]
+"""
+TUNED = """\
+name: {name}
+directory: {directory}
+task: sft
+model: {{path: {base}}}
+data: {{train: {data}, validation: {held}, sequence_length: 128, cache: {cache}}}
+checkpoint: {{keep_best: false}}
+evaluate: {{metrics: [exact_match], probe: {probe}}}
+"""
+METHODS = {
+    "lora": "adapter: {kind: lora}\n",
+    "dora": "adapter: {kind: dora}\n",
+    "full": "",
+}
+
+
+class World:
+    """A folder with corpus, general text, pairs and a base that read the corpus."""
+
+    def __init__(self, case, folder, documents, steps, held):
+        self.case, self.folder = case, folder
+        self.files = {"corpus": write_lines(folder / "corpus.jsonl", [{"text": text} for text in corpus(1, documents)]),
+                      "data": write_lines(folder / "train.jsonl", pairs(3, 32)),
+                      "held": write_lines(folder / "held.jsonl", pairs(4, held)), "probe": folder / "general.txt",
+                      "cache": folder / "cache"}
+        self.files["probe"].write_text("".join(corpus(2, 300)), encoding="utf-8")
+        recipe = folder / "base.yaml"
+        recipe.write_text(BASE.format(steps=steps, **self.quoted(directory=folder / "base")), encoding="utf-8")
+        case.lathe("train", recipe, "--quiet")
+        self.files["base"] = folder / "base" / "export" / "huggingface"
+
+    def quoted(self, **more):
+        return {key: json.dumps(str(value)) for key, value in {**self.files, **more}.items()}
+
+    def tune(self, name, method, *sets):
+        """Tunes with defaults but for `sets`; returns the report."""
+        recipe = self.folder / f"{name}.yaml"
+        directory = self.folder / name
+        recipe.write_text(TUNED.format(name=name, **self.quoted(directory=directory)) + METHODS[method], encoding="utf-8")
+        self.case.lathe("train", recipe, "--quiet", *[item for value in sets for item in ("--set", value)])
+        return json.loads((directory / "report.json").read_text(encoding="utf-8"))
+
+
+def scores(report):
+    return {system: entry["score"] for system, entry in report["metrics"]["exact_match"].items()}
