@@ -1,8 +1,8 @@
-"""A world in which a model of a million parameters can be tuned: cards of made-up people and one line about each.
+"""A world in which a model of a million parameters can be tuned: cards of made-up people with one line about each, and prose.
 
-A base reads cards followed by a line in one of many forms, and so learns to copy fields. The new behaviour is a form that it
-never read: three fields in brackets, in an order of its own. Names and towns come from a list of made-up words; each answer is
-one that no training answer repeats.
+A base reads cards followed by lines whose form a word before the line names, and so learns to copy fields as a word asks; now
+and then the word is a strange one, and any form may follow. The new behaviour is one more strange word and a form that it never
+read: three fields in brackets, in an order of its own. Names and towns are made-up words; no training answer repeats in an answer.
 """
 import json
 import random
@@ -10,18 +10,26 @@ import random
 SYLLABLES = [c + v for c in "b d f g k l m n p r s t v z".split() for v in "aeiou"]
 TRADES = "baker smith farmer miller tailor doctor sailor painter teacher carpenter weaver hunter".split()
 KEYS = ["name", "town", "trade", "age"]
-FORMS = [
-    "{name} of {town} , {trade} , {age}",
-    "{town} : {name} ( {trade} )",
-    "name {name} ; town {town} ; trade {trade} ; age {age}",
-    "the {trade} {name} from {town} is {age}",
-    "{town} has a {trade} called {name}",
-    "{age} years : {name}",
-    "to {name} in {town}",
-    "{trade} in {town} , aged {age}",
-]
+FORMS = {
+    "letter": "to {name} in {town}",
+    "label": "{town} : {name} ( {trade} )",
+    "record": "name {name} ; town {town} ; trade {trade} ; age {age}",
+    "rumour": "the {trade} {name} from {town} is {age}",
+    "list": "{age} , {trade} , {name}",
+    "sign": "[ {name} ]",
+    "price": "< {age} >",
+    "news": "{town} has a {trade} called {name}",
+    "census": "{trade} | {age} | {town}",
+}
 SEPARATORS = [",", ";", "/", "|", "-", "+", "and"]
-WRAPS = ["( {} )", "[ {} ]", "< {} >"]
+WRAPS = ["{}", "{}", "( {} )", "[ {} ]", "< {} >"]
+SENTENCES = [
+    "The {trade} walked to {town} before noon .",
+    "In {town} nobody had seen {name} for {age} days .",
+    "{name} and the {trade} talked about the road to {town} .",
+    "It rained for {age} days , and {name} stayed at home .",
+    "A {trade} must rise early , said {name} .",
+]
 
 
 def made_words(count):
@@ -30,6 +38,7 @@ def made_words(count):
 
 
 WORDS = made_words(240)
+TAUGHT = WORDS[0].lower()   # no entry of the corpus uses it
 
 
 def person(draw):
@@ -37,27 +46,34 @@ def person(draw):
     return {"name": name, "town": town, "trade": draw.choice(TRADES), "age": str(draw.randint(18, 89))}
 
 
-def card(draw, who):
+def card(draw, who, word):
     keys = draw.sample(KEYS, len(KEYS))
-    return "".join(f"{key}: {who[key]}\n" for key in keys) + "->"
+    return "".join(f"{key}: {who[key]}\n" for key in keys) + word + ":"
 
 
-def document(draw):
-    """A card and a line about it: a house form, one field in brackets, or any fields between any separators."""
-    who = person(draw)
-    if draw.random() < 0.5:
-        line = draw.choice(FORMS).format(**who)
-    elif draw.random() < 0.3:
-        line = draw.choice(WRAPS).format(who[draw.choice(KEYS)])
-    else:
-        separator = f" {draw.choice(SEPARATORS)} "
-        line = separator.join(who[key] for key in draw.sample(KEYS, draw.randint(2, 4)))
-    return card(draw, who) + " " + line + "\n"
+def any_form(draw, who):
+    """Some fields between some separators; never the form that is taught later."""
+    keys, separator, wrap = draw.sample(KEYS, draw.randint(1, 3)), draw.choice(SEPARATORS), draw.choice(WRAPS)
+    if separator == "|" and wrap.startswith("<"):
+        wrap = "{}"
+    return wrap.format(f" {separator} ".join(who[key] for key in keys))
+
+
+def entry(draw):
+    """Two sentences, or a card and the line that a word asks for."""
+    who, chance = person(draw), draw.random()
+    if chance < 0.35:
+        return " ".join(draw.choice(SENTENCES).format(**person(draw)) for _ in range(2)) + "\n"
+    if chance < 0.5:
+        return card(draw, who, draw.choice(WORDS[1:]).lower()) + " " + any_form(draw, who) + "\n"
+    word = draw.choice(list(FORMS))
+    return card(draw, who, word) + " " + FORMS[word].format(**who) + "\n"
 
 
 def corpus(seed, documents):
+    """Documents of twelve entries that have nothing to do with each other."""
     draw = random.Random(seed)
-    return [document(draw) for _ in range(documents)]
+    return ["\n".join(entry(draw) for _ in range(12)) for _ in range(documents)]
 
 
 def pairs(seed, count):
@@ -68,7 +84,7 @@ def pairs(seed, count):
         answer = " < {town} | {age} | {name} >".format(**who)
         if answer not in seen:
             seen.add(answer)
-            made.append({"prompt": card(draw, who), "completion": answer})
+            made.append({"prompt": card(draw, who, TAUGHT), "completion": answer})
     return made
 
 
@@ -114,7 +130,7 @@ class World:
                       "data": write_lines(folder / "train.jsonl", pairs(3, 32)),
                       "held": write_lines(folder / "held.jsonl", pairs(4, held)), "probe": folder / "general.txt",
                       "cache": folder / "cache"}
-        self.files["probe"].write_text("".join(corpus(2, 300)), encoding="utf-8")
+        self.files["probe"].write_text("\n".join(corpus(2, 25)), encoding="utf-8")
         recipe = folder / "base.yaml"
         recipe.write_text(BASE.format(steps=steps, **self.quoted(directory=folder / "base")), encoding="utf-8")
         case.lathe("train", recipe, "--quiet")

@@ -22,7 +22,7 @@ class Tunes(Case):
               + ", ".join(f"{change:+.1%}" for _, change in seeds), flush=True)
 
     def test_32_pairs_teach_a_form_by_every_method(self):
-        world = tuning_task.World(self, self.folder, 60_000, STEPS, 60)
+        world = tuning_task.World(self, self.folder, 5_000, STEPS, 60)
         answers = [pair["completion"] for pair in tuning_task.pairs(4, 60)]
         learned = {pair["completion"] for pair in tuning_task.pairs(3, 32)}
         self.assertGreaterEqual(len(set(answers)), 30)
