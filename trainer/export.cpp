@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "checkpoints/exporters/gguf_model.h"
+#include "checkpoints/store/manifest.h"
 #include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
 #include "models/generation/generate.h"
@@ -84,14 +85,14 @@ std::vector<BundleTensor> exported_values(const Bundle& bundle, const ExportRequ
   return tensors;
 }
 
-// Largest change of a logit that rounding the weights makes, over the prompts.
-double rounding_error_of(const Bundle& bundle, Decoder& rounded, const std::vector<std::string>& prompts) {
+// Largest change of a logit between a model and the exported one, over the prompts.
+double difference_from(const Bundle& bundle, Decoder& exported, const std::vector<std::string>& prompts) {
   const auto source = build_decoder(bundle, at::kFloat);
   double largest = 0;
   for (const std::string& prompt : prompts) {
     const std::vector<TokenId> ids = prompt_ids(bundle, prompt);
     if (ids.empty()) continue;
-    largest = std::max(largest, (logits_of(*source, ids) - logits_of(rounded, ids)).abs().max().item<double>());
+    largest = std::max(largest, (logits_of(*source, ids) - logits_of(exported, ids)).abs().max().item<double>());
   }
   return largest;
 }
@@ -137,6 +138,14 @@ void round_adapter(AdaptedModel& model, DType dtype) {
   model.adapter.base = portable_base(model.adapter.base);
 }
 
+// Of a run's checkpoint whose base was kept in 4 bits: whether the scales were, too.
+std::optional<bool> trained_in_nf4(const ModelSource& source) {
+  const std::string path = source.folder + "/recipe.yaml";
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  const QuantizationSection quantization = load_recipe(path).recipe.model.quantization;
+  return quantization.kind == "nf4" ? std::optional(quantization.double_) : std::nullopt;
+}
+
 std::vector<std::string> reference_prompts(const Session& session) {
   std::vector<std::string> prompts = {"The", "def main():\n    \"\"\"", "1 + 1 ="};
   if (session.data.validation.empty()) return prompts;
@@ -155,6 +164,8 @@ Json Verification::to_json() const {
   Json json{{"passed", passed()},   {"max_error", max_error},     {"largest_logit", largest_logit},
             {"same_ids", same_ids}, {"same_tokens", same_tokens}, {"tolerance", 1e-4 * std::max(1.0, largest_logit)}};
   if (rounding_error) json["rounding_error"] = *rounding_error;
+  if (quantization_error) json["quantization_error"] = *quantization_error;
+  if (!damaged.empty()) json["damaged"] = damaged;
   return json;
 }
 
@@ -172,20 +183,23 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
   options.card = request.heading + (alone ? peft_commands(adapted->adapter) : gguf ? gguf_commands(options.quantize) : model_commands());
-  std::optional<double> rounding;
+  std::optional<double> rounding, quantisation;
   {
     Bundle rounded = model;
     rounded.tensors = exported_values(model, request, options);
     const auto decoder = build_decoder(rounded, at::kFloat);
     const std::string type = gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
     options.reference = make_reference(model, *decoder, type, request.prompts);
-    if (quantised) rounding = rounding_error_of(model, *decoder, request.prompts);
+    if (quantised) rounding = difference_from(model, *decoder, request.prompts);
+    if (const auto nf4 = adapted ? trained_in_nf4(source) : std::nullopt)
+      quantisation = difference_from(merge_adapter(nf4_rounded(adapted->base, *nf4), adapted->adapter), *decoder, request.prompts);
   }
   if (alone) export_peft(adapted->base, adapted->adapter, options);
   else if (gguf) export_gguf(model, options);
   else export_huggingface(model, options);
   Verification verification = verify_export(options.directory);
   verification.rounding_error = rounding;
+  verification.quantization_error = quantisation;
   write_file_atomically(options.directory + "/verification.json", verification.to_json().dump(2) + "\n");
   require(verification.passed(), "export '", options.directory, "' was written but does not give what was trained: ",
           verification.to_json().dump());
@@ -204,6 +218,11 @@ Verification verify_export(const std::string& directory) {
   for (const Json& entry : json_get<Json>(reference, "prompts", path))
     compare_prompt(entry, bundle, *decoder, path, verification);
   return verification;
+}
+
+std::string damaged_file(const std::string& directory) {
+  if (!std::filesystem::exists(directory + "/" + kManifestName)) return "";
+  return check_manifest(directory, read_checkpoint_manifest(directory), ManifestCheck::Hashes);
 }
 
 Json export_run(const Session& session, const std::function<void(const std::string&)>& say) {

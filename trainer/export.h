@@ -17,7 +17,9 @@ struct Verification {
   double largest_logit = 0;
   bool same_ids = true, same_tokens = true;
   std::optional<double> rounding_error;   // of a quantised export: largest change of a logit against the weights before
-  bool passed() const { return same_ids && same_tokens && max_error <= 1e-4 * std::max(1.0, largest_logit); }
+  std::optional<double> quantization_error;  // base trained in 4 bits: largest change of a logit against that base with its adapter
+  std::string damaged;                    // a file that is not as MANIFEST.json says, if one was looked for
+  bool passed() const { return damaged.empty() && same_ids && same_tokens && max_error <= 1e-4 * std::max(1.0, largest_logit); }
   Json to_json() const;
 };
 
@@ -33,6 +35,9 @@ struct ExportRequest {
 Verification export_model(const ModelSource& source, const ExportRequest& request, ExportOptions options);
 // An export of any format; an adapter's base is found by its adapter_config.json.
 Verification verify_export(const std::string& directory);
+
+// What is wrong with the files by the folder's MANIFEST.json; empty: nothing, or there is none.
+std::string damaged_file(const std::string& directory);
 
 // Every target of `export:` in a finished run, from the best checkpoint; [{format, directory, max_error}].
 Json export_run(const Session& session, const std::function<void(const std::string&)>& say);

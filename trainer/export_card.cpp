@@ -16,6 +16,10 @@ std::string card_heading(const Session& session, const ModelSource& source, cons
               " (its licence holds for this model)\n- data: ", session.data.train.ledger.documents_kept, " documents, ",
               session.data.train.ledger.tokens_kept, " tokens, sha256 ", session.data.data_sha256,
               "\n- steps: ", session.state.step, ", tokens seen: ", session.state.tokens, "\n");
+  if (!recipe.model.quantization.kind.empty())
+    card += "- trained on the base in 4 bits (NF4), which is where the validation loss and the report were measured. The adapter is used "
+            "and merged with the original weights, as its engines do; verification.json says by how much a logit changes by that "
+            "(quantization_error). For the very model that was trained, load the base in NF4 under the adapter\n";
   if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
   if (recipe.task == "sft")
     return card + "\n## Limits\n\nTuned on the examples above only: outside of them it is its base, and it may repeat them "

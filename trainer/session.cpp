@@ -47,7 +47,10 @@ void refuse_what_peft_cannot_say(const Session& session) {
 void make_adapted_model(Session& session) {
   const Recipe& recipe = session.recipe();
   const auto type = session.precision == "bf16" ? at::kBFloat16 : at::kFloat;
-  session.model = build_decoder(load_model(resolve_model(recipe.model.path)), type);
+  LinearStorage storage(type);
+  storage.nf4 = recipe.model.quantization.kind == "nf4";
+  storage.double_quantised = recipe.model.quantization.double_;
+  session.model = build_decoder(load_model(resolve_model(recipe.model.path)), storage);
   attach_adapters(*session.model, adapter_spec(recipe.adapter), static_cast<std::uint64_t>(recipe.train.seed));
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : session.model->named_parameters()) {

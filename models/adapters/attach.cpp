@@ -50,6 +50,7 @@ std::vector<std::string> attach_adapters(Decoder& decoder, const AdapterSpec& sp
   std::set<std::string> used;
   const auto pass = std::make_shared<AdapterPass>();
   for (auto& item : decoder.named_parameters()) item.value().set_requires_grad(false);
+  const bool dora = spec.kind == AdapterKind::Dora;
   std::uint32_t site = 0;
   for (const auto& item : decoder.named_modules("", false)) {
     const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
@@ -63,7 +64,7 @@ std::vector<std::string> attach_adapters(Decoder& decoder, const AdapterSpec& sp
       used.insert(target);
     }
     if (!wanted) continue;
-    const auto adapter = std::make_shared<Adapter>(spec, linear->weight, seed, place);
+    const auto adapter = std::make_shared<Adapter>(spec, dora ? linear->dense_weight() : linear->weight, seed, place);
     adapter->pass = pass;
     linear->adapt(adapter);
     adapted.push_back(item.key());

@@ -36,7 +36,7 @@ void reserve(at::Tensor& buffer, std::int64_t used, std::int64_t length) {
 
 }  // namespace
 
-Attention::Attention(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype)
+Attention::Attention(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& storage)
     : heads_(spec.num_heads), kv_heads_(spec.num_kv_heads), head_size_(spec.head_size), layer_(layer) {
   rule_.scale = spec.attention_scale > 0 ? spec.attention_scale : 1 / std::sqrt(static_cast<double>(head_size_));
   rule_.window = spec.window(layer);
@@ -44,14 +44,14 @@ Attention::Attention(const DecoderSpec& spec, std::int64_t layer, at::ScalarType
   local_ = spec.local_rotary && rule_.window > 0;
   const std::int64_t channels = spec.hidden_size, q = heads_ * head_size_, kv = kv_heads_ * head_size_;
   const auto part = [&](const char* name, std::int64_t width) {
-    return register_module(name, std::make_shared<Linear>(channels, width, spec.qkv_bias, dtype));
+    return register_module(name, std::make_shared<Linear>(channels, width, spec.qkv_bias, storage));
   };
   const auto q_proj = part("q_proj", q), k_proj = part("k_proj", kv), v_proj = part("v_proj", kv);
   qkv_ = LinearGroup({q_proj, k_proj, v_proj});
-  output_ = register_module("o_proj", std::make_shared<Linear>(q, channels, spec.output_bias, dtype));
+  output_ = register_module("o_proj", std::make_shared<Linear>(q, channels, spec.output_bias, storage));
   if (!spec.qk_norm) return;
-  query_norm_ = register_module("q_norm", std::make_shared<Norm>(spec, head_size_, dtype));
-  key_norm_ = register_module("k_norm", std::make_shared<Norm>(spec, head_size_, dtype));
+  query_norm_ = register_module("q_norm", std::make_shared<Norm>(spec, head_size_, storage.dtype));
+  key_norm_ = register_module("k_norm", std::make_shared<Norm>(spec, head_size_, storage.dtype));
 }
 
 at::Tensor Attention::forward(const at::Tensor& x, const Pass& pass) const {
@@ -96,10 +96,10 @@ at::Tensor Attention::attend_cached(const at::Tensor& q, const at::Tensor& k, co
   return mixed.transpose(1, 2).reshape({pass.rows * pass.length, heads_, head_size_});
 }
 
-Mlp::Mlp(const DecoderSpec& spec, at::ScalarType dtype)
+Mlp::Mlp(const DecoderSpec& spec, const LinearStorage& storage)
     : gated_(spec.mlp == MlpKind::Gated), activation_(spec.activation) {
   const auto part = [&](const char* name, std::int64_t in, std::int64_t out) {
-    return register_module(name, std::make_shared<Linear>(in, out, spec.mlp_bias, dtype));
+    return register_module(name, std::make_shared<Linear>(in, out, spec.mlp_bias, storage));
   };
   std::vector<std::shared_ptr<Linear>> inputs;
   if (gated_) inputs.push_back(part("gate_proj", spec.hidden_size, spec.intermediate_size));
@@ -115,14 +115,14 @@ at::Tensor Mlp::forward(const at::Tensor& x) const {
   return output_->forward(gated_ ? active * parts[1] : active);
 }
 
-Block::Block(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype) : layer_(layer) {
-  const auto norm = [&](const char* name) { return register_module(name, std::make_shared<Norm>(spec, dtype)); };
+Block::Block(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& storage) : layer_(layer) {
+  const auto norm = [&](const char* name) { return register_module(name, std::make_shared<Norm>(spec, storage.dtype)); };
   input_norm_ = norm("input_layernorm");
-  attention_ = register_module("self_attn", std::make_shared<Attention>(spec, layer, dtype));
+  attention_ = register_module("self_attn", std::make_shared<Attention>(spec, layer, storage));
   if (spec.sandwich_norms) attention_out_norm_ = norm("post_attention_layernorm");
   middle_norm_ = norm(spec.sandwich_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm");
   if (spec.sandwich_norms) mlp_out_norm_ = norm("post_feedforward_layernorm");
-  mlp_ = register_module("mlp", std::make_shared<Mlp>(spec, dtype));
+  mlp_ = register_module("mlp", std::make_shared<Mlp>(spec, storage));
 }
 
 Stream Block::forward(const Stream& stream, const Pass& pass) const {

@@ -34,7 +34,7 @@ struct Stream {
 
 class Attention : public torch::nn::Module {
  public:
-  Attention(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype);
+  Attention(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& storage);
   at::Tensor forward(const at::Tensor& x, const Pass& pass) const;  // (N, C) -> (N, C)
 
  private:
@@ -52,7 +52,7 @@ class Attention : public torch::nn::Module {
 
 class Mlp : public torch::nn::Module {
  public:
-  Mlp(const DecoderSpec& spec, at::ScalarType dtype);
+  Mlp(const DecoderSpec& spec, const LinearStorage& storage);
   at::Tensor forward(const at::Tensor& x) const;  // (N, C) -> (N, C)
 
  private:
@@ -64,7 +64,7 @@ class Mlp : public torch::nn::Module {
 
 class Block : public torch::nn::Module {
  public:
-  Block(const DecoderSpec& spec, std::int64_t layer, at::ScalarType dtype);
+  Block(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& storage);
   Stream forward(const Stream& stream, const Pass& pass) const;
 
  private:

@@ -64,8 +64,9 @@ KvCache::KvCache(const DecoderSpec& spec, std::int64_t rows, std::int64_t capaci
   }
 }
 
-Decoder::Decoder(const DecoderSpec& spec, at::ScalarType dtype) : state_(std::make_shared<State>(spec)) {
+Decoder::Decoder(const DecoderSpec& spec, const LinearStorage& storage) : state_(std::make_shared<State>(spec)) {
   State& s = *state_;
+  const at::ScalarType dtype = storage.dtype;
   const auto body = register_module("model", std::make_shared<torch::nn::Module>());
   s.embeddings = body->register_module("embed_tokens",
                                        std::make_shared<Embedding>(spec.vocab_size, spec.hidden_size, dtype));
@@ -76,7 +77,7 @@ Decoder::Decoder(const DecoderSpec& spec, at::ScalarType dtype) : state_(std::ma
   const auto layers = body->register_module("layers", std::make_shared<torch::nn::Module>());
   for (std::int64_t layer = 0; layer < spec.num_layers; ++layer) {
     s.blocks.push_back(
-        layers->register_module(std::to_string(layer), std::make_shared<Block>(spec, layer, dtype)));
+        layers->register_module(std::to_string(layer), std::make_shared<Block>(spec, layer, storage)));
   }
   s.norm = body->register_module("norm", std::make_shared<Norm>(spec, dtype));
   if (!spec.tie_embeddings) {

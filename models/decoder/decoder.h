@@ -2,7 +2,7 @@
 // One decoder network for every DecoderSpec. Letters: B rows, T row length, N = B * T flattened tokens, C
 // hidden size, H query heads, K key/value heads, D head size, V vocabulary. Parameters carry the internal
 // names of spec.h. Single-device and rank-free; precision is the parameters' dtype (fp32 or bf16),
-// accumulation is fp32.
+// accumulation is fp32; the blocks' frozen matrices may be kept in 4 bits.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
@@ -12,6 +12,7 @@
 
 #include "checkpoints/bundle/spec.h"
 #include "data/pipeline/batch.h"
+#include "models/layers/linear.h"
 
 namespace lathe {
 
@@ -44,7 +45,7 @@ class KvCache {
 
 class Decoder : public torch::nn::Module {
  public:
-  Decoder(const DecoderSpec& spec, at::ScalarType dtype);
+  Decoder(const DecoderSpec& spec, const LinearStorage& storage);
   const DecoderSpec& spec() const;
   // Published initialisation, counter-based in (seed, parameter): the same for any threads and dtype.
   void initialise(std::uint64_t seed);

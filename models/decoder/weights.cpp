@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <map>
 #include <set>
 #include <utility>
 
+#include "models/ops/nf4.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -21,6 +23,16 @@ constexpr std::array<std::pair<DType, at::ScalarType>, 10> kTypes = {{{DType::F6
                                                                       {DType::I8, at::kChar},
                                                                       {DType::U8, at::kByte},
                                                                       {DType::Bool, at::kBool}}};
+
+// The quantised linears by the names of their weights.
+std::map<std::string, std::shared_ptr<Linear>> quantised_linears(const Decoder& decoder) {
+  std::map<std::string, std::shared_ptr<Linear>> linears;
+  for (const auto& item : decoder.named_modules("", false)) {
+    const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
+    if (linear && linear->quantised()) linears[item.key() + ".weight"] = linear;
+  }
+  return linears;
+}
 
 std::string shape_text(at::IntArrayRef shape) {
   std::string text = "(";
@@ -62,8 +74,8 @@ BundleTensor from_tensor(const std::string& name, const at::Tensor& tensor) {
   return memory_tensor(name, dtype_of(held->scalar_type()), held->sizes().vec(), {bytes, held});
 }
 
-std::shared_ptr<Decoder> build_decoder(const Bundle& bundle, at::ScalarType dtype) {
-  auto decoder = std::make_shared<Decoder>(bundle.spec, dtype);
+std::shared_ptr<Decoder> build_decoder(const Bundle& bundle, const LinearStorage& storage) {
+  auto decoder = std::make_shared<Decoder>(bundle.spec, storage);
   try {
     load_parameters(*decoder, bundle.tensors);
   } catch (const Error& e) {
@@ -72,9 +84,23 @@ std::shared_ptr<Decoder> build_decoder(const Bundle& bundle, at::ScalarType dtyp
   return decoder;
 }
 
+Bundle nf4_rounded(Bundle bundle, bool double_quantised) {
+  for (BundleTensor& tensor : bundle.tensors) {
+    if (tensor.shape.size() != 2 || tensor.name.find("layers.") == std::string::npos) continue;
+    const BundleTensor original = tensor;
+    tensor.dtype = DType::F32;
+    tensor.bytes = [original, double_quantised] {
+      const Nf4Matrix matrix = nf4_quantise(to_tensor(original).contiguous(), double_quantised);
+      return from_tensor(original.name, nf4_dequantised(matrix, at::kFloat)).bytes();
+    };
+  }
+  return bundle;
+}
+
 void load_parameters(Decoder& decoder, const std::vector<BundleTensor>& tensors) {
   const at::NoGradGuard no_grad;
   auto parameters = decoder.named_parameters();
+  const auto quantised = quantised_linears(decoder);
   std::set<std::string> seen;
   for (const BundleTensor& tensor : tensors) {
     at::Tensor* parameter = parameters.find(tensor.name);
@@ -82,7 +108,16 @@ void load_parameters(Decoder& decoder, const std::vector<BundleTensor>& tensors)
     require(parameter->sizes() == at::IntArrayRef(tensor.shape), "tensor '", tensor.name, "': wanted shape ",
             shape_text(parameter->sizes()), ", found ", shape_text(tensor.shape));
     require(seen.insert(tensor.name).second, "tensor '", tensor.name, "' appears twice");
-    parameter->copy_(to_tensor(tensor));
+    const auto linear = quantised.find(tensor.name);
+    if (linear == quantised.end()) {
+      parameter->copy_(to_tensor(tensor));
+      continue;
+    }
+    try {
+      linear->second->quantise(to_tensor(tensor));
+    } catch (const Error& e) {
+      throw Error(cat("tensor '", tensor.name, "': ", e.what()), e.code());
+    }
   }
   for (const auto& item : parameters)
     require(seen.count(item.key()) > 0, "tensor '", item.key(), "' is missing");

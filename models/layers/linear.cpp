@@ -2,7 +2,9 @@
 
 #include "models/adapters/adapter.h"
 #include "models/layers/group_product.h"
+#include "models/layers/quantised_product.h"
 #include "models/layers/weight_gradient.h"
+#include "models/ops/nf4.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -95,14 +97,37 @@ variable_list group_gradients(AutogradContext* ctx, const at::Tensor& gradient) 
   return result;
 }
 
-Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, at::ScalarType dtype) {
-  weight = register_parameter("weight", at::zeros({out, in}, dtype));
-  if (with_bias) bias = register_parameter("bias", at::zeros({out}, dtype));
+Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, const LinearStorage& storage)
+    : storage_(storage) {
+  const at::TensorOptions options(storage.dtype);
+  weight = register_parameter(
+      "weight", storage.nf4 ? at::empty({out, in}, options.device(at::kMeta)) : at::zeros({out, in}, options),
+      /*requires_grad=*/!storage.nf4);
+  if (with_bias) bias = register_parameter("bias", at::zeros({out}, storage.dtype));
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
+  if (quantised()) {
+    const at::Tensor y = quantised_product(x, {matrix_});
+    if (adapter_)
+      return adapter_->apply(x, y, adapter_->magnitude.defined() ? dense_weight() : at::Tensor(), bias);
+    return bias.defined() ? y + bias : y;
+  }
   if (adapter_) return adapter_->apply(x, Product::apply(x, weight, std::nullopt), weight, bias);
   return Product::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+}
+
+void Linear::quantise(const at::Tensor& values) {
+  require(storage_.nf4, "a Linear that is not stored in 4 bits cannot be quantised");
+  require(values.sizes() == weight.sizes(), "a weight of shape ", weight.sizes(), " is wanted, found ",
+          values.sizes());
+  matrix_ = std::make_shared<const Nf4Matrix>(nf4_quantise(values.contiguous(), storage_.double_quantised));
+}
+
+at::Tensor Linear::dense_weight() const {
+  if (!quantised()) return weight;
+  require(matrix_ != nullptr, "a quantised Linear has no weight yet");
+  return nf4_dequantised(*matrix_, storage_.dtype);
 }
 
 void Linear::adapt(const std::shared_ptr<Adapter>& adapter) {
@@ -118,6 +143,7 @@ void Linear::adapt(const std::shared_ptr<Adapter>& adapter) {
 }
 
 LinearGroup::LinearGroup(std::vector<std::shared_ptr<Linear>> parts) : parts_(std::move(parts)) {
+  if (parts_[0]->quantised()) return;
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> weights, biases;
   for (const auto& part : parts_) {
@@ -149,24 +175,44 @@ GroupTensors LinearGroup::tensors() const {
 
 std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x) const {
   if (parts_.size() == 1) return {parts_[0]->forward(x)};
-  const GroupTensors t = tensors();
-  if (!adapted()) return SplitProduct::apply(x, t.weight, t.bias, at::TensorList(t.parameters));
+  if (plain()) {
+    const GroupTensors t = tensors();
+    return SplitProduct::apply(x, t.weight, t.bias, at::TensorList(t.parameters));
+  }
   // An adapter may scale the product, so biases follow it.
-  const at::TensorList weights = at::TensorList(t.parameters).slice(0, parts_.size());
-  std::vector<at::Tensor> products = SplitProduct::apply(x, t.weight, std::nullopt, weights);
+  std::vector<at::Tensor> result = products(x);
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const Linear& part = *parts_[i];
-    if (part.adapter()) products[i] = part.adapter()->apply(x, products[i], part.weight, part.bias);
-    else if (part.bias.defined()) products[i] = products[i] + part.bias;
+    const auto& adapter = part.adapter();
+    if (adapter)
+      result[i] = adapter->apply(x, result[i],
+                                 adapter->magnitude.defined() ? part.dense_weight() : part.weight, part.bias);
+    else if (part.bias.defined())
+      result[i] = result[i] + part.bias;
   }
-  return products;
+  return result;
 }
 
-bool LinearGroup::adapted() const {
-  for (const auto& part : parts_) {
-    if (part->adapter()) return true;
+std::vector<at::Tensor> LinearGroup::products(const at::Tensor& x) const {
+  if (!parts_[0]->quantised()) {
+    const GroupTensors t = tensors();
+    return SplitProduct::apply(x, t.weight, std::nullopt,
+                               at::TensorList(t.parameters).slice(0, parts_.size()));
   }
-  return false;
+  std::vector<std::shared_ptr<const Nf4Matrix>> matrices;
+  std::vector<std::int64_t> widths;
+  for (const auto& part : parts_) {
+    matrices.push_back(part->matrix());
+    widths.push_back(out_of(part->weight));
+  }
+  return quantised_product(x, matrices).split_with_sizes(widths, 1);
+}
+
+bool LinearGroup::plain() const {
+  for (const auto& part : parts_) {
+    if (part->adapter() || part->quantised()) return false;
+  }
+  return true;
 }
 
 }  // namespace lathe

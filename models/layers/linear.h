@@ -1,7 +1,6 @@
 #pragma once
-// Linear is the one seam of the house: how a weight is stored (fp32, bf16; quantised later), adapted or
-// sharded lives behind it, and nothing above knows. Modules keep Hugging Face's granularity, so names never
-// depend on it.
+// Linear is the one seam of the house: how a weight is stored (fp32, bf16, NF4), adapted or sharded lives
+// behind it, and nothing above knows. Modules keep Hugging Face's granularity, so names never depend on it.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
@@ -12,22 +11,40 @@
 namespace lathe {
 
 struct GroupTensors;
+struct Nf4Matrix;
 class Adapter;
+
+// How the weights of a block's linears are kept. Biases, norms and everything outside of the blocks have
+// `dtype`.
+struct LinearStorage {
+  at::ScalarType dtype = at::kFloat;                   // that products are computed in
+  bool nf4 = false;                                    // frozen, in 4 bits (models/ops/nf4.h)
+  bool double_quantised = true;                        // the scales of the 4 bits too
+  LinearStorage(at::ScalarType type) : dtype(type) {}  // NOLINT: a plain dtype is a storage
+};
 
 class Linear : public torch::nn::Module {
  public:
-  Linear(std::int64_t in, std::int64_t out, bool with_bias, at::ScalarType dtype);
+  Linear(std::int64_t in, std::int64_t out, bool with_bias, const LinearStorage& storage);
   // x (N, in) -> (N, out).
   at::Tensor forward(const at::Tensor& x) const;
   // Puts a low-rank adapter on the weight, whose parameters get PEFT's names below this module; once.
   void adapt(const std::shared_ptr<Adapter>& adapter);
   const std::shared_ptr<Adapter>& adapter() const { return adapter_; }
+  // NF4: takes the values of the weight (out, in) of any float type; before the first forward.
+  void quantise(const at::Tensor& values);
+  bool quantised() const { return storage_.nf4; }
+  const std::shared_ptr<const Nf4Matrix>& matrix() const { return matrix_; }  // NF4 only
+  // The weight as products see it: the parameter, or its 4 bits made dense.
+  at::Tensor dense_weight() const;
 
-  at::Tensor weight;  // (out, in)
+  at::Tensor weight;  // (out, in); NF4: on no device, its shape alone
   at::Tensor bias;    // (out), undefined without
 
  private:
+  LinearStorage storage_;
   std::shared_ptr<Adapter> adapter_;  // null: none
+  std::shared_ptr<const Nf4Matrix> matrix_;
 };
 
 // Linears that read the same input, as one matrix product: their weights are re-homed as consecutive rows of
@@ -42,12 +59,14 @@ class LinearGroup {
   std::vector<at::Tensor> forward(const at::Tensor& x) const;
   // The buffers and the parameters, checked to share storage still.
   GroupTensors tensors() const;
-  // Some part has an adapter: then forward() is the way, not the fused products of projections.h.
-  bool adapted() const;
+  // Some part has an adapter or is quantised: then forward() is the way, not the fused products of
+  // projections.h.
+  bool plain() const;
 
  private:
+  std::vector<at::Tensor> products(const at::Tensor& x) const;  // (N, out_i), no bias
   std::vector<std::shared_ptr<Linear>> parts_;
-  at::Tensor weight_, bias_;  // (sum of out, in), (sum of out)
+  at::Tensor weight_, bias_;  // (sum of out, in), (sum of out); undefined when quantised
 };
 
 }  // namespace lathe

@@ -127,7 +127,7 @@ struct GatedProjection : torch::autograd::Function<GatedProjection> {
 QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std::int64_t heads,
                              std::int64_t kv_heads, const RotaryAngles& angles) {
   const std::int64_t size = 2 * angles.cos.size(1);
-  if (group.adapted()) {
+  if (!group.plain()) {
     const auto parts = group.forward(x);
     const auto by_head = [&](std::size_t i, std::int64_t count) { return parts[i].unflatten(1, {count, size}); };
     const auto turned = [&](const at::Tensor& t) { return rotary(t, angles.cos, angles.sin, angles.positions); };
@@ -143,7 +143,7 @@ QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std:
 }
 
 at::Tensor project_swiglu(const LinearGroup& group, const at::Tensor& x) {
-  if (group.adapted()) {
+  if (!group.plain()) {
     const auto parts = group.forward(x);
     return swiglu(parts[0], parts[1]);
   }

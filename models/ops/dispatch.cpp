@@ -17,17 +17,20 @@ namespace lathe::kernels {
 namespace avx512 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
+void add_nf4_kernels(OpKernels& table, bool bfloat16);
 void add_attention_kernels(OpKernels& table);
 void add_product_kernels(OpKernels& table);
 }  // namespace avx512
 namespace avx2 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
+void add_nf4_kernels(OpKernels& table, bool bfloat16);
 }  // namespace avx2
 #endif
 namespace baseline {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
+void add_nf4_kernels(OpKernels& table, bool bfloat16);
 }  // namespace baseline
 
 namespace {
@@ -39,6 +42,7 @@ OpKernels make_table(bool bfloat16) {
     table.name = "avx512";
     avx512::add_block_kernels(table, bfloat16);
     avx512::add_loss_kernels(table, bfloat16);
+    avx512::add_nf4_kernels(table, bfloat16);
     if (bfloat16 && matrix_tiles()) {
       avx512::add_attention_kernels(table);
       avx512::add_product_kernels(table);
@@ -49,12 +53,14 @@ OpKernels make_table(bool bfloat16) {
     table.name = "avx2";
     avx2::add_block_kernels(table, bfloat16);
     avx2::add_loss_kernels(table, bfloat16);
+    avx2::add_nf4_kernels(table, bfloat16);
     return table;
   }
 #endif
   table.name = "baseline";
   baseline::add_block_kernels(table, bfloat16);
   baseline::add_loss_kernels(table, bfloat16);
+  baseline::add_nf4_kernels(table, bfloat16);
   return table;
 }
 

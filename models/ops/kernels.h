@@ -103,6 +103,23 @@ struct TransposedProduct {
   bool add;                         // onto what is there
 };
 
+// Weights in blocks of 64 to 4-bit codes, two a byte, the first in its high half (arXiv 2305.14314).
+struct Nf4Quantise {
+  const void* x;                    // (count)
+  std::uint8_t* packed;             // (count + 1) / 2
+  float* largest;                   // a block: magnitude of its largest value; NaN where one is not finite
+  std::int64_t count;
+};
+struct Nf4Dequantise {
+  const std::uint8_t* packed;
+  const std::uint8_t* scale_codes;  // a block: its scale as an index of scale_table; null: scales has one a block
+  const float* scale_table;         // (256)
+  const float* scales;              // of 256 blocks: what their table entries are multiplied with
+  void* out;                        // (count)
+  std::int64_t count;
+  float offset;                     // added to each scale that is a code
+};
+
 struct OpKernels {
   const char* name;
   void (*norm_forward)(const NormForward&, std::int64_t begin, std::int64_t end);
@@ -113,6 +130,8 @@ struct OpKernels {
   void (*dropout)(const Dropout&, std::int64_t begin, std::int64_t end);
   void (*sum_groups)(const SumGroups&, std::int64_t begin, std::int64_t end);
   void (*softmax_loss)(const SoftmaxLoss&, std::int64_t begin, std::int64_t end);
+  void (*nf4_quantise)(const Nf4Quantise&, std::int64_t begin, std::int64_t end);      // blocks of 64
+  void (*nf4_dequantise)(const Nf4Dequantise&, std::int64_t begin, std::int64_t end);
   // On AMX only, else null. `memory` is attention_memory(length, size) bytes, 64-byte aligned.
   void (*attention_forward)(const Attention&, void* memory);
   void (*attention_backward)(const Attention&, void* memory);

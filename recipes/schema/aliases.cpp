@@ -115,6 +115,11 @@ constexpr Alias kKeys[] = {
     {"lora_alpha", "adapter.alpha"},
     {"lora_dropout", "adapter.dropout"},
     {"lora_target_modules", "adapter.targets"},
+    {"model.quantize", "model.quantization.kind"},
+    {"bnb_4bit_quant_type", "model.quantization.kind"},
+    {"model.bnb_4bit_quant_type", "model.quantization.kind"},
+    {"bnb_4bit_use_double_quant", "model.quantization.double"},
+    {"model.bnb_4bit_use_double_quant", "model.quantization.double"},
     {"adapter.r", "adapter.rank"},
     {"adapter.type", "adapter.kind"},
     {"adapter.lora_alpha", "adapter.alpha"},
@@ -177,6 +182,41 @@ void rename(Yaml& document, const std::string& theirs, const std::string& ours,
       cat("note: ", source_text(target->key_place), ": '", entry->key, "' is read as '", shown, "'"));
 }
 
+void set_scalar(Yaml& document, const std::string& key, const std::string& text, const YamlEntry& source) {
+  YamlEntry* target = entry_at(document, key, source.key_place);
+  if (!target) return;  // a section on the way is none: reported when it is read
+  target->value.kind = Yaml::Kind::Scalar;
+  target->value.text = text;
+  target->value.place = source.value.place;
+}
+
+// What others write for a base in 4 bits: load_in_4bit, an adapter of kind qlora, or the kind in the section's place.
+void four_bits(Yaml& document, std::vector<std::string>& notes) {
+  const std::string kind = "model.quantization.kind";
+  const auto mean = [&](const YamlEntry& entry, const std::string& ours) {
+    notes.push_back(cat("note: ", source_text(entry.key_place), ": '", entry.key, ": ", entry.value.text, "' is read as '", ours, "'"));
+  };
+  for (const char* key : {"load_in_4bit", "model.load_in_4bit", "adapter.load_in_4bit"}) {
+    const Yaml* value = value_at(document, key);
+    if (!value || value->kind != Yaml::Kind::Scalar || value->quoted || (value->text != "true" && value->text != "false")) continue;
+    const YamlEntry entry = *take_entry(document, key);
+    if (entry.value.text == "false" || value_at(document, kind)) continue;
+    set_scalar(document, kind, "nf4", entry);
+    mean(entry, kind + ": nf4");
+  }
+  if (const Yaml* adapter = value_at(document, "adapter.kind"); adapter && adapter->text == "qlora") {
+    const YamlEntry entry = *take_entry(document, "adapter.kind");
+    set_scalar(document, "adapter.kind", "lora", entry);
+    if (!value_at(document, kind)) set_scalar(document, kind, "nf4", entry);
+    mean(entry, "kind: lora' with '" + kind + ": nf4");
+  }
+  if (const Yaml* value = value_at(document, "model.quantization"); value && value->kind == Yaml::Kind::Scalar) {
+    const YamlEntry entry = *take_entry(document, "model.quantization");
+    set_scalar(document, kind, entry.value.text, entry);
+    mean(entry, kind + ": " + entry.value.text);
+  }
+}
+
 std::optional<std::int64_t> integer_at(const Yaml& document, const std::string& path) {
   const Yaml* value = value_at(document, path);
   if (!value || value->kind != Yaml::Kind::Scalar || value->quoted) return std::nullopt;
@@ -226,6 +266,7 @@ void rename_aliases(Yaml& document, std::vector<RecipeProblem>& problems, std::v
     const bool word = std::string(alias.ours) == "schedule" && entry->value.kind == Yaml::Kind::Scalar;
     rename(document, alias.theirs, word ? "schedule.name" : alias.ours, problems, notes);
   }
+  four_bits(document, notes);
   for (const Alias& alias : kKeys) rename(document, alias.theirs, alias.ours, problems, notes);
 }
 

@@ -15,11 +15,23 @@
 
 namespace lathe {
 
+// How the frozen base of an adapter is kept in memory (QLoRA, arXiv 2305.14314); kind empty: in the run's precision.
+struct QuantizationSection {
+  std::string kind;      // nf4
+  bool double_ = true;   // key `double`
+  static void fields(auto& f, auto& c) {
+    f("kind", c.kind, "nf4: the blocks' matrices in 4 bits, bitsandbytes' NF4; absent keeps them as they are",
+      choice({"", "nf4"}));
+    f("double", c.double_, "the scales of the 4 bits in 8 bits too: 4.13 bits a weight instead of 4.5");
+  }
+};
+
 struct ModelSection {
   std::string path;    // a run, a Hugging Face folder; empty: from scratch
   std::string family;  // llama, gpt2 ...; required when path is empty
   std::string size;    // 1m 5m 15m 60m 125m 350m 1b; fills what is not set below
   std::vector<std::string> freeze;  // parts whose weights stay: embed_tokens, layers.0 ...
+  QuantizationSection quantization;  // with an adapter: of its frozen base
   RawSection config;   // every other key of the section, unread: the family decodes it (trainer/checks)
   static void fields(auto& f, auto& c) {
     f("path", c.path, "a run or a Hugging Face folder to start from; empty trains from scratch");
@@ -27,6 +39,7 @@ struct ModelSection {
     f("size", c.size, "a preset of widths and depths; keys of the family written here win",
       choice({"", "1m", "5m", "15m", "60m", "125m", "350m", "1b"}));
     f("freeze", c.freeze, "with path: parts of the model that are not trained, e.g. [embed_tokens, layers.0]");
+    f("quantization", c.quantization, "with an adapter: the frozen base in fewer bits (QLoRA)");
     f.rest(c.config);  // remaining keys belong to the family
   }
 };

@@ -82,7 +82,7 @@ class Validator {
     for (const RawSection::Entry& entry : m.config.entries) {  // the family's keys: a base brings its own
       if (!m.path.empty())
         wrong(entry.key_place, cat("'", entry.key, "' has no meaning beside 'model.path': the base brings its own config",
-                                   did_you_mean(entry.key, {"path", "freeze"})));
+                                   did_you_mean(entry.key, {"path", "freeze", "quantization"})));
     }
     const TokenizerSection& t = r_.tokenizer;
     if (!sound({"tokenizer", "model"})) return;
@@ -238,6 +238,7 @@ class Validator {
       wrong(place("data.validation"), "'folds' are for tuning (task: sft); hold out a share of a corpus");
     if (r_.task != "sft" && sound({"task", "train.seeds"}) && r_.train.seeds > 1)
       wrong(place("train.seeds"), "'train.seeds' is for tuning (task: sft)");
+    if (sound({"model", "adapter"})) quantization();
     if (r_.task != "sft" || !sound({"task", "model"})) return;
     if (r_.model.path.empty() && !given("model.path"))
       wrong(place({"model", "task"}), "'task: sft' wants 'model.path': the base that is tuned");
@@ -246,6 +247,15 @@ class Validator {
       wrong(place({"data.template"}), "'data.template' wants one string, or prompt and completion; not both");
     if (t.prompt.empty() != t.completion.empty())
       wrong(place({"data.template"}), "'data.template' wants both 'prompt' and 'completion'");
+  }
+
+  void quantization() {
+    const QuantizationSection& q = r_.model.quantization;
+    if (q.kind.empty()) {
+      if (!q.double_) wrong(place({"model.quantization"}), "'model.quantization' wants 'kind': nf4");
+    } else if (r_.adapter.kind.empty()) {
+      wrong(place("model.quantization"), "'model.quantization' wants 'adapter': weights of 4 bits are not trained, an adapter on them is");
+    }
   }
 
   void no_effect(bool idle, const std::string& key, const std::string& why) {

@@ -20,8 +20,11 @@ void tell(Context& context, const Verification& verification) {
   context.say(cat(verification.passed() ? "verified" : "NOT EQUAL", ": largest error of a logit ", verification.max_error,
                   " (largest logit ", verification.largest_logit, "), ids ", verification.same_ids ? "equal" : "differ",
                   ", greedy tokens ", verification.same_tokens ? "equal" : "differ"));
+  if (!verification.damaged.empty()) context.say(verification.damaged);
   if (verification.rounding_error)
     context.say(cat("rounding the weights changes a logit by at most ", *verification.rounding_error));
+  if (verification.quantization_error)
+    context.say(cat("on the original base instead of its 4 bits a logit changes by at most ", *verification.quantization_error));
 }
 
 ExitCode export_command(Context& context, const Arguments& arguments) {
@@ -46,7 +49,8 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
 
 ExitCode verify_command(Context& context, const std::string& directory) {
   set_compute_threads(resolve_threads(0));
-  const Verification verification = verify_export(directory);
+  Verification verification = verify_export(directory);
+  verification.damaged = damaged_file(directory);
   tell(context, verification);
   return verification.passed() ? ExitCode::Done : ExitCode::Failed;
 }
