@@ -62,7 +62,7 @@ const std::string kFull =
 // And the keys of tuning, which contradict some of those above.
 const std::string kTuned =
     "task: sft\n"
-    "model: {path: base}\n"
+    "model: {path: base, quantization: {kind: nf4, double: false}}\n"
     "adapter: {kind: dora, rank: 4, alpha: 6, dropout: 0.05, targets: [q_proj, v_proj]}\n"
     "data:\n"
     "  train: e.jsonl\n"
