@@ -26,8 +26,7 @@ PreparedData prepare_on_all_ranks(const Recipe& recipe, Ranks& ranks, const std:
     last_phase = phase;
   };
   PreparedData data;
-  if (ranks.leader()) data = prepare_for(recipe, progress);
-  ranks.barrier();
+  ranks.leader_alone("preparing the data", [&] { data = prepare_for(recipe, progress); });
   if (!ranks.leader()) data = prepare_for(recipe);
   return data;
 }
@@ -112,6 +111,35 @@ void make_model(Session& session) {
   }
 }
 
+void make_loader(Session& session) {
+  const Recipe& recipe = session.recipe();
+  session.loader = std::make_unique<Loader>(session.data.train, loader_options(recipe));
+  if (recipe.task == "sft") choose_tuning_length(session.loaded.recipe.train, session.loader->rows_per_epoch());
+  const RunLength length = run_length(recipe.train, session.loader->rows_per_epoch(), session.loader->tokens_per_epoch());
+  session.total_steps = length.steps;
+  session.total_rows = length.rows;
+  session.last_step =
+      std::clamp<std::int64_t>(std::llround(session.options.share * static_cast<double>(length.steps)), 1, length.steps);
+  const int ranks = session.ranks->info().world_size;
+  session.expected = plan_settings(recipe, session.precision, session.micro_batch_size, ranks);
+  if (recipe.task == "sft")
+    session.expected.batch_tokens = tuning_batches(*session.loader, session.micro_batch_size, length.rows);
+}
+
+// Before there are weights. The ranks of a machine share its memory. A run that never began leaves no recipe behind, which
+// would refuse the changed one.
+void refuse_too_large(const Session& session) {
+  const std::int64_t limit = memory_limit() / session.ranks->info().local_world_size;
+  const std::string advice = advice_to_fit(session.plan.spec, session.expected, limit);
+  if (advice.empty()) return;
+  if (!session.run.existed) {
+    std::filesystem::remove(session.run.path + "/recipe.yaml");
+    std::error_code ignored;   // a folder with anything else in it stays
+    std::filesystem::remove(session.run.path, ignored);
+  }
+  fail_usage(advice);
+}
+
 Json exactness_key(const Session& session) {
   Json json = Json::object();
   json["threads"] = session.threads;
@@ -193,6 +221,14 @@ CheckpointParts Session::checkpoint_parts() const {
   return parts;
 }
 
+LoaderOptions loader_options(const Recipe& recipe) {
+  LoaderOptions options;
+  options.sequence_length = recipe.data.sequence_length;
+  options.seed = static_cast<std::uint64_t>(recipe.train.seed);
+  options.padding = recipe.task == "pretrain";
+  return options;
+}
+
 RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, std::uint64_t tokens_per_epoch) {
   const double batch = static_cast<double>(train.global_batch_size);
   RunLength length{kEndless, static_cast<std::uint64_t>(kEndless)};
@@ -238,8 +274,8 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
   session.loaded = loaded;
   session.options = options;
   session.ranks = std::make_unique<Ranks>(rank_from_environment());
-  if (session.leader()) session.run = open_run(loaded, options.fresh);
-  session.ranks->barrier();
+  session.ranks->leader_alone("opening the run", [&] { session.run = open_run(loaded, options.fresh); });
+  session.run.finished = session.ranks->max(session.run.finished ? 1 : 0) > 0;
   if (!session.leader()) {
     session.run.path = loaded.recipe.directory;
     session.run.existed = true;
@@ -247,20 +283,10 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
   resolve_automatic(session);
   session.data = prepare_on_all_ranks(session.recipe(), *session.ranks, say);
   session.plan = plan_model(session.recipe(), *session.data.tokenizer);
+  make_loader(session);
+  session.ranks->leader_alone("planning the memory", [&] { refuse_too_large(session); });
   make_model(session);
   session.optimizer = make_optimizer(session.recipe().optimizer, session.parameters, 0);
-  LoaderOptions loader_options;
-  loader_options.sequence_length = session.recipe().data.sequence_length;
-  loader_options.seed = static_cast<std::uint64_t>(session.recipe().train.seed);
-  loader_options.padding = session.recipe().task == "pretrain";
-  session.loader = std::make_unique<Loader>(session.data.train, loader_options);
-  TrainSection& train = session.loaded.recipe.train;
-  if (session.recipe().task == "sft") choose_tuning_length(train, session.loader->rows_per_epoch());
-  const RunLength length = run_length(session.recipe().train, session.loader->rows_per_epoch(),
-                                      session.loader->tokens_per_epoch());
-  session.total_steps = length.steps;
-  session.total_rows = length.rows;
-  session.last_step = std::clamp<std::int64_t>(std::llround(options.share * static_cast<double>(length.steps)), 1, length.steps);
   resume(session, say);
   session.loader->seek(session.state.cursor);
   if (session.leader()) {

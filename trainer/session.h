@@ -10,6 +10,7 @@
 #include "models/decoder/decoder.h"
 #include "trainer/checks.h"
 #include "trainer/parallel/ranks.h"
+#include "trainer/plan/plan.h"
 #include "trainer/report/metrics.h"
 #include "trainer/run_directory.h"
 #include "trainer/state.h"
@@ -30,6 +31,7 @@ struct Session {
   RunDirectory run;
   PreparedData data;
   ModelPlan plan;
+  PlanSettings expected;                      // what its memory is planned from
   std::shared_ptr<Decoder> model;
   std::vector<Parameter> parameters;          // those that are trained
   std::vector<BundleTensor> frozen;           // the others, in the base's files
@@ -53,6 +55,9 @@ struct Session {
 // Opens the run and brings it to where it was left. `say` gets lines for the log.
 Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
                      const std::function<void(const std::string&)>& say);
+
+// How a recipe's training rows are read.
+LoaderOptions loader_options(const Recipe& recipe);
 
 // Optimizer steps and rows of the whole run, from the first of max_steps, epochs, max_tokens.
 struct RunLength { std::int64_t steps = 0; std::uint64_t rows = 0; };

@@ -4,10 +4,12 @@
 #include <ATen/ATen.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 
 #include "models/objectives/causal_lm.h"
 #include "trainer/cli/command.h"
+#include "trainer/libraries.h"
 #include "trainer/machine.h"
 #include "trainer/report/metrics.h"
 
@@ -40,6 +42,25 @@ double loss_error() {
                   ((weight.grad() - wanted).abs().max() / wanted.abs().max()).item<double>());
 }
 
+void say_libraries(Context& context) {
+  context.result["libraries"] = library_versions();
+  std::string line;
+  for (const auto& [name, version] : context.result["libraries"].items())
+    line += cat(line.empty() ? "" : ", ", name, " ", version.get<std::string>());
+  context.say("libraries: " + line);
+}
+
+void say_readers(Context& context) {
+  const char* const path = std::getenv("PATH");
+  context.result["readers"] = Json::array();
+  for (const Reader& reader : find_readers(python_environments(), path ? path : "")) {
+    context.result["readers"].push_back(Json{{"name", reader.name}, {"version", reader.version}, {"place", reader.place}});
+    context.say(cat("reader: ", reader.name, reader.version.empty() ? "" : " " + reader.version, " in ", reader.place));
+  }
+  if (context.result["readers"].empty())
+    context.say("reader: none found; scripts/test --peers makes an environment with the Python ones");
+}
+
 ExitCode doctor(Context& context, bool self_test) {
   set_compute_threads(resolve_threads(0));
   context.result = machine_description();
@@ -49,6 +70,8 @@ ExitCode doctor(Context& context, bool self_test) {
   for (const auto& [key, value] : context.result.items())
     context.say(cat(key, ": ", key == "memory_limit" || key == "disk_free" ? format_bytes(value.get<double>())
                                 : value.is_string() ? value.get<std::string>() : value.dump()));
+  say_libraries(context);
+  say_readers(context);
   if (!self_test) return ExitCode::Done;
   const double fp32 = gigaflops(at::kFloat), bf16 = gigaflops(at::kBFloat16), error = loss_error();
   context.result["gigaflops_fp32"] = fp32;
@@ -62,7 +85,7 @@ ExitCode doctor(Context& context, bool self_test) {
 }  // namespace
 
 void add_doctor(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("doctor", "compiler, LibTorch, processor, memory, disk");
+  auto* command = app.add_subcommand("doctor", "compiler, libraries, processor, memory, disk, readers of exports");
   auto self_test = std::make_shared<bool>(false);
   command->add_flag("--self-test", *self_test, "measure and check the arithmetic");
   command->callback([=, &run] { run = [=](Context& context) { return doctor(context, *self_test); }; });

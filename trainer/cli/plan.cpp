@@ -3,9 +3,10 @@
 
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
-#include "trainer/model_source.h"
 #include "trainer/machine.h"
+#include "trainer/model_source.h"
 #include "trainer/plan/plan.h"
+#include "trainer/plan/speed.h"
 #include "trainer/report/metrics.h"
 #include "trainer/session.h"
 
@@ -17,8 +18,58 @@ struct Arguments {
   std::string recipe;
   std::vector<std::string> overrides;
   int processes = 1;
+  bool measure = false;
   double price_per_hour = 0, tokens_per_second = 0;
+  std::uint64_t memory_per_process = 0;
 };
+
+// Steps and tokens as open_session() counts them.
+struct Work {
+  RunLength length;
+  double tokens = 0, epochs = 0;
+};
+
+Work work_of(const Recipe& recipe, const Loader& loader) {
+  TrainSection train = recipe.train;
+  if (recipe.task == "sft") choose_tuning_length(train, loader.rows_per_epoch());
+  Work work;
+  work.length = run_length(train, loader.rows_per_epoch(), loader.tokens_per_epoch());
+  work.epochs = static_cast<double>(work.length.rows) / static_cast<double>(loader.rows_per_epoch());
+  work.tokens = work.epochs * static_cast<double>(loader.tokens_per_epoch());
+  return work;
+}
+
+void say_memory(Context& context, const DecoderSpec& spec, const Plan& plan, const PlanSettings& settings, std::int64_t limit) {
+  context.result["parts"] = Json::object();
+  for (const PlanPart& part : plan.parts) {
+    context.result["parts"][part.name] = part.bytes;
+    if (part.bytes > 0) context.say(cat("  ", part.name, ": ", format_bytes(static_cast<double>(part.bytes))));
+  }
+  context.say(cat("peak memory of a process: about ", format_bytes(static_cast<double>(plan.peak_bytes)), " of ",
+                  format_bytes(static_cast<double>(limit))));
+  const std::string advice = advice_to_fit(spec, settings, limit);
+  context.result["peak_memory"] = plan.peak_bytes;
+  context.result["memory_limit"] = limit;
+  context.result["fits"] = advice.empty();
+  if (advice.empty()) return;
+  context.result["advice"] = advice;
+  context.say("does not fit: " + advice);
+}
+
+void say_time(Context& context, const Arguments& arguments, double tokens, double rate) {
+  if (rate <= 0) {
+    context.say("time: --measure trains for a few seconds to tell, or give --tokens-per-second");
+    return;
+  }
+  const double seconds = tokens / rate;
+  context.result["tokens_per_second"] = rate;
+  context.result["seconds"] = seconds;
+  context.say(cat("time: about ", format_duration(seconds), " at ", format_count(rate),
+                  " tokens/s, evaluation and checkpoints not counted"));
+  if (arguments.price_per_hour <= 0) return;
+  context.result["cost"] = seconds / 3600 * arguments.price_per_hour;
+  context.say(cat("cost: about ", context.result["cost"].get<double>()));
+}
 
 ExitCode plan_command(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
@@ -26,50 +77,42 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
   const PreparedData data = prepare_for(recipe, [](const std::string&, double) {});
   const ModelPlan model = plan_model(recipe, *data.tokenizer);
   const std::int64_t micro = choose_micro_batch(recipe, arguments.processes);
-  const Plan plan = make_plan(model.spec, plan_settings(recipe, resolve_precision(recipe.train.precision), micro, arguments.processes));
-  LoaderOptions options;
-  options.sequence_length = recipe.data.sequence_length;
-  const Loader loader(data.train, options);
-  const RunLength length = run_length(recipe.train, loader.rows_per_epoch(), loader.tokens_per_epoch());
-  const double tokens = static_cast<double>(length.rows) * static_cast<double>(loader.tokens_per_epoch()) /
-                        static_cast<double>(loader.rows_per_epoch());
-  context.say(cat("parameters: ", plan.parameters, "\nsteps: ", length.steps, " (", format_count(tokens), " tokens, ",
-                  static_cast<double>(length.rows) / static_cast<double>(loader.rows_per_epoch()), " epochs)"));
-  context.result = Json{{"parameters", plan.parameters}, {"steps", length.steps}, {"tokens", tokens},
-                        {"micro_batch_size", micro},     {"peak_memory", plan.peak_bytes},
-                        {"flops", plan.flops_per_token * tokens}, {"memory_limit", memory_limit()}};
-  context.result["parts"] = Json::object();
-  for (const PlanPart& part : plan.parts) {
-    context.result["parts"][part.name] = part.bytes;
-    context.say(cat("  ", part.name, ": ", format_bytes(static_cast<double>(part.bytes))));
-  }
-  context.say(cat("peak memory of a process: ", format_bytes(static_cast<double>(plan.peak_bytes)), " of ",
-                  format_bytes(static_cast<double>(memory_limit()))));
-  context.say(cat("compute: ", plan.flops_per_token * tokens, " FLOP"));
-  if (arguments.tokens_per_second > 0) {
-    const double seconds = tokens / arguments.tokens_per_second;
-    context.result["seconds"] = seconds;
-    context.say("time: " + format_duration(seconds));
-    if (arguments.price_per_hour > 0) {
-      context.result["cost"] = seconds / 3600 * arguments.price_per_hour;
-      context.say(cat("cost: ", context.result["cost"].get<double>()));
-    }
-  } else {
-    context.say("time: give --tokens-per-second as a short run (--stop-after 10) prints it");
-  }
+  Loader loader(data.train, loader_options(recipe));
+  const Work work = work_of(recipe, loader);
+  PlanSettings settings = plan_settings(recipe, resolve_precision(recipe.train.precision), micro, arguments.processes);
+  if (recipe.task == "sft") settings.batch_tokens = tuning_batches(loader, micro, work.length.rows);
+  const Plan plan = make_plan(model.spec, settings);
+  const std::string trained = plan.trained == plan.parameters ? "" : cat(", ", plan.trained, " of them trained");
+  context.say(cat("parameters: ", plan.parameters, trained, "\nsteps: ", work.length.steps, " (", format_count(work.tokens),
+                  " tokens, ", work.epochs, " epochs)"));
+  context.result = Json{{"parameters", plan.parameters}, {"trained", plan.trained}, {"steps", work.length.steps},
+                        {"tokens", work.tokens},         {"micro_batch_size", micro},
+                        {"flops", plan.flops_per_token * work.tokens}};
+  const auto given = static_cast<std::int64_t>(arguments.memory_per_process);
+  say_memory(context, model.spec, plan, settings, given > 0 ? given : memory_limit() / arguments.processes);
+  context.say(cat("compute: ", plan.flops_per_token * work.tokens, " FLOP"));
+  double rate = arguments.tokens_per_second;
+  if (rate <= 0 && arguments.measure && context.result["fits"].get<bool>())
+    rate = arguments.processes * measure_tokens_per_second(model.spec, settings, recipe);
+  say_time(context, arguments, work.tokens, rate);
   return ExitCode::Done;
 }
 
 }  // namespace
 
 void add_plan(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("plan", "parameters, peak memory by part, steps, FLOPs; trains nothing");
+  auto* command = app.add_subcommand("plan", "parameters, peak memory by part, steps, FLOPs, time; trains nothing");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
   command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
   command->add_option("--processes", arguments->processes, "ranks")->check(CLI::Range(1, 65536));
+  command->add_option("--memory-per-process", arguments->memory_per_process,
+                      "as in 80GB; otherwise this machine's, shared by the processes")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
   command->add_option("--price-per-hour", arguments->price_per_hour, "of the machine")->check(CLI::NonNegativeNumber);
-  command->add_option("--tokens-per-second", arguments->tokens_per_second, "measured on this machine")->check(CLI::NonNegativeNumber);
+  command->add_flag("--measure", arguments->measure, "time two seconds of training on this machine");
+  command->add_option("--tokens-per-second", arguments->tokens_per_second, "known from a run; goes before --measure")
+      ->check(CLI::NonNegativeNumber);
   command->callback([=, &run] { run = [=](Context& context) { return plan_command(context, *arguments); }; });
 }
 

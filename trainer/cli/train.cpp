@@ -57,7 +57,7 @@ void say_examples(const Context& context, const Session& session, bool strict) {
 void say_before_start(const Context& context, const Session& session) {
   const TokenLedger& ledger = session.data.train.ledger;
   const Recipe& recipe = session.recipe();
-  const Plan plan = make_plan(session.plan.spec, plan_settings(recipe, session.precision, session.micro_batch_size, session.ranks->info().world_size));
+  const Plan plan = make_plan(session.plan.spec, session.expected);
   context.log(cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
                   " dropped, ", format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ",
                   session.loader->rows_per_epoch(), " rows of ", recipe.data.sequence_length));
@@ -143,11 +143,10 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   if (session.leader()) {
     if (session.data.tuning && !role.examples_told) say_examples(context, session, arguments.strict);
     say_before_start(context, session);
-    refuse_what_cannot_fit(session.plan.spec, plan_settings(session.recipe(), session.precision, session.micro_batch_size, session.ranks->info().world_size));
   }
-  if (session.state.step == 0) measure_base(session, say);
+  if (session.state.step == 0) session.ranks->leader_alone("asking the base", [&] { measure_base(session, say); });
   const TrainOutcome outcome = train(session, say);
-  if (session.leader()) {
+  session.ranks->leader_alone("reporting and exporting", [&] {
     Json result = result_json(session, outcome);
     const bool ended = result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp;
     const Json tuning = ended ? make_tuning_report(session, role.results, say) : Json();
@@ -157,8 +156,7 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     if (!tuning.is_null()) (role.part ? context.log(tuning_summary(tuning)) : context.say(tuning_summary(tuning)));
     if (!role.part) say_at_end(context, session, outcome, result);
     context.result = result;
-  }
-  session.ranks->barrier();
+  });
   if (outcome.reason == StopReason::Interrupted) {
     if (speaks) context.say(cat("interrupted at step ", session.state.step, " and saved; the same command goes on from there"));
     return ExitCode::Interrupted;

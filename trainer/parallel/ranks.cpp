@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <ATen/ATen.h>
-#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -49,20 +48,6 @@ std::string address_towards(const std::string& host, int port) {
   freeaddrinfo(found);
   return address;
 }
-
-// c10d logs every attempt to connect with its stack; the Error below says what matters.
-class QuietLog {
- public:
-  QuietLog() : before_(FLAGS_caffe2_log_level) {
-    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = 3;
-  }
-  QuietLog(const QuietLog&) = delete;
-  QuietLog& operator=(const QuietLog&) = delete;
-  ~QuietLog() { FLAGS_caffe2_log_level = before_; }
-
- private:
-  int before_;
-};
 
 // Gloo writes to a dead peer's socket without MSG_NOSIGNAL: the signal would end this rank before the Error
 // can.

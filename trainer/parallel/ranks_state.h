@@ -1,9 +1,11 @@
 #pragma once
 // What Ranks and GradientReducer share. Private to trainer/parallel.
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <string>
 
@@ -12,10 +14,25 @@
 
 namespace lathe {
 
+// c10d logs what fails in its store with its stack; our Errors say what matters.
+class QuietLog {
+ public:
+  QuietLog() : before_(FLAGS_caffe2_log_level) {
+    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = 3;
+  }
+  QuietLog(const QuietLog&) = delete;
+  QuietLog& operator=(const QuietLog&) = delete;
+  ~QuietLog() { FLAGS_caffe2_log_level = before_; }
+
+ private:
+  int before_;
+};
+
 struct Ranks::State {
   RankInfo info;
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::Backend> backend;  // null for one rank
+  int times_alone = 0;                        // of leader_alone(), the same on every rank
 
   // Runs a collective or waits for one; what c10d throws becomes an Error that says who lost whom.
   template <class Body>

@@ -15,21 +15,20 @@ constexpr std::int64_t kLarge = std::int64_t{64} << 10, kCacheFloor = std::int64
 
 }  // namespace
 
-std::int64_t AllocatorBooks::Totals::sum() const {
-  return std::accumulate(in_use.begin(), in_use.end(), cached + outside);
-}
+std::int64_t AllocatorBooks::Totals::sum() const { return std::accumulate(mapped.begin(), mapped.end(), outside); }
 
 AllocatorBooks::Held AllocatorBooks::take(std::int64_t bytes, Use use) {
   const bool large = bytes >= kLarge;
   const std::int64_t size = large ? static_cast<std::int64_t>(allocation_class(static_cast<std::size_t>(bytes))) : bytes;
-  now_.in_use[static_cast<std::size_t>(use)] += size;
+  now_.mapped[static_cast<std::size_t>(use)] += size;
   if (large) {
-    large_in_use_ += size;
-    largest_in_use_ = std::max(largest_in_use_, large_in_use_);
+    in_use_ += size;
+    largest_in_use_ = std::max(largest_in_use_, in_use_);
     auto& blocks = free_[size];
-    if (blocks > 0) {
-      --blocks;
-      now_.cached -= size;
+    if (!blocks.empty()) {
+      now_.mapped[static_cast<std::size_t>(blocks.back())] -= size;
+      cached_ -= size;
+      blocks.pop_back();
     }
   }
   note();
@@ -37,14 +36,18 @@ AllocatorBooks::Held AllocatorBooks::take(std::int64_t bytes, Use use) {
 }
 
 void AllocatorBooks::give(std::int64_t size, Use use, bool large) {
-  now_.in_use[static_cast<std::size_t>(use)] -= size;
-  if (!large) return;
-  large_in_use_ -= size;
-  now_.cached += size;
-  ++free_[size];
-  if (large_in_use_ + now_.cached <= largest_in_use_ + kCacheFloor) return;
+  if (!large) {
+    now_.mapped[static_cast<std::size_t>(use)] -= size;
+    return;
+  }
+  in_use_ -= size;
+  cached_ += size;
+  free_[size].push_back(use);
+  if (in_use_ + cached_ <= largest_in_use_ + kCacheFloor) return;
+  for (const auto& [bytes, blocks] : free_)
+    for (const Use last : blocks) now_.mapped[static_cast<std::size_t>(last)] -= bytes;
   free_.clear();
-  now_.cached = 0;
+  cached_ = 0;
 }
 
 void AllocatorBooks::set_outside(std::int64_t bytes) {

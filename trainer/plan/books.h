@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <vector>
 
 namespace lathe {
 
@@ -15,9 +16,10 @@ enum class Use { Weights, Gradients, Optimizer, Activations, Loss, CheckpointCop
 class AllocatorBooks {
  public:
   using Held = std::shared_ptr<void>;   // a block's life, shared as tensors share storage
+  // Mapped bytes by what they hold, or held last when they are free and kept for reuse.
   struct Totals {
-    std::array<std::int64_t, static_cast<std::size_t>(Use::Count)> in_use{};
-    std::int64_t cached = 0, outside = 0;
+    std::array<std::int64_t, static_cast<std::size_t>(Use::Count)> mapped{};
+    std::int64_t outside = 0;
     std::int64_t sum() const;
   };
 
@@ -30,8 +32,8 @@ class AllocatorBooks {
   void give(std::int64_t size, Use use, bool large);
   void note();
   Totals now_, peak_;
-  std::int64_t large_in_use_ = 0, largest_in_use_ = 0;
-  std::map<std::int64_t, std::int64_t> free_;   // size class -> blocks
+  std::int64_t in_use_ = 0, cached_ = 0, largest_in_use_ = 0;   // of large blocks
+  std::map<std::int64_t, std::vector<Use>> free_;               // size class -> what its blocks held last
 };
 
 }  // namespace lathe

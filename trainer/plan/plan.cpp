@@ -56,11 +56,14 @@ PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, s
   settings.bf16 = precision == "bf16";
   settings.activation_checkpointing = recipe.train.activation_checkpointing;
   settings.muon = recipe.optimizer.name == "muon";
+  settings.saves_between = recipe.checkpoint.every > 0 ||
+                           (recipe.checkpoint.keep_best && (recipe.evaluate.every > 0 || recipe.task == "sft"));
   settings.tiled_attention = settings.bf16 && kernels::op_kernels(true).attention_forward != nullptr;
   if (!recipe.adapter.kind.empty()) {
     settings.adapter_rank = recipe.adapter.rank;
     settings.adapter_targets = recipe.adapter.targets;
   }
+  settings.frozen = recipe.model.freeze;
   if (!recipe.model.path.empty()) settings.base_bytes = safetensors_bytes(resolve_model(recipe.model.path).folder);
   return settings;
 }
@@ -85,7 +88,7 @@ Plan make_plan(const DecoderSpec& spec, const PlanSettings& settings) {
   plan.parameters = parameter_count(spec);
   plan.trained = trained_parameters(spec, settings);
   const AllocatorBooks::Totals peak = rehearse(spec, settings);
-  const auto of = [&](Use use) { return peak.in_use[static_cast<std::size_t>(use)]; };
+  const auto of = [&](Use use) { return peak.mapped[static_cast<std::size_t>(use)]; };
   plan.parts = {{"program", kCodeBytes + kHeapBytes + thread_memory_bytes(spec, settings)},
                 {"tokenizer", spec.vocab_size * kVocabularyBytes},
                 {"weights", of(Use::Weights)},
@@ -94,36 +97,65 @@ Plan make_plan(const DecoderSpec& spec, const PlanSettings& settings) {
                 {"activations", of(Use::Activations)},
                 {"loss", of(Use::Loss)},
                 {"checkpoint copy", of(Use::CheckpointCopy)},
-                {"base file", peak.outside},
-                {"kept for reuse", peak.cached}};
+                {"base file", peak.outside}};
   for (const PlanPart& part : plan.parts) plan.peak_bytes += part.bytes;
   plan.flops_per_token = flops_per_token(spec, settings, plan.parameters);
   return plan;
 }
 
-void refuse_what_cannot_fit(const DecoderSpec& spec, const PlanSettings& settings, std::int64_t limit) {
+namespace {
+
+bool fits(const DecoderSpec& spec, const PlanSettings& settings, std::int64_t limit) {
+  return make_plan(spec, settings).peak_bytes <= limit;
+}
+
+PlanSettings with_micro_batch(const PlanSettings& settings, std::int64_t micro) {
+  PlanSettings smaller = settings;
+  smaller.micro_batch_size = micro;
+  for (std::int64_t& tokens : smaller.batch_tokens)
+    tokens = (tokens * micro + settings.micro_batch_size - 1) / settings.micro_batch_size;
+  return smaller;
+}
+
+// The largest half, quarter ... of the rows' length that fits with one row a pass; 0: none of 64 tokens and more.
+std::int64_t fitting_length(const DecoderSpec& spec, PlanSettings settings, std::int64_t limit) {
+  settings.activation_checkpointing = true;
+  for (std::int64_t length = settings.sequence_length / 2; length >= 64; length /= 2) {
+    settings.sequence_length = length;
+    if (fits(spec, settings, limit)) return length;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string advice_to_fit(const DecoderSpec& spec, const PlanSettings& settings, std::int64_t limit) {
   const Plan plan = make_plan(spec, settings);
-  if (plan.peak_bytes <= limit) return;
-  const std::string found = cat("this run needs about ", format_bytes(static_cast<double>(plan.peak_bytes)), " and ",
+  if (plan.peak_bytes <= limit) return "";
+  const std::string found = cat("this run needs about ", format_bytes(static_cast<double>(plan.peak_bytes)), " of memory and ",
                                 format_bytes(static_cast<double>(limit)), " are there; ");
   const std::int64_t share = settings.global_batch_size / settings.world_size;
   for (std::int64_t micro = settings.micro_batch_size; micro >= 1; --micro) {
     if (share % micro != 0) continue;
-    PlanSettings smaller = settings;
-    smaller.micro_batch_size = micro;
-    const auto fewer = [&](std::int64_t& tokens) { tokens = (tokens * micro + settings.micro_batch_size - 1) / settings.micro_batch_size; };
-    std::ranges::for_each(smaller.batch_tokens, fewer);
-    if (make_plan(spec, smaller).peak_bytes <= limit) fail_usage(found, "train.micro_batch_size: ", micro, " would fit");
+    PlanSettings smaller = with_micro_batch(settings, micro);
+    if (fits(spec, smaller, limit)) return cat(found, "train.micro_batch_size: ", micro, " would fit");
     smaller.activation_checkpointing = true;
-    if (make_plan(spec, smaller).peak_bytes <= limit)
-      fail_usage(found, "train.activation_checkpointing: true",
-                 micro == settings.micro_batch_size ? "" : cat(" with train.micro_batch_size: ", micro), " would fit");
+    if (!fits(spec, smaller, limit)) continue;
+    return cat(found, "train.activation_checkpointing: true",
+               micro == settings.micro_batch_size ? "" : cat(" with train.micro_batch_size: ", micro), " would fit");
   }
-  fail_usage(found, "no micro-batch fits: choose a smaller model or a shorter data.sequence_length");
-}
-
-void refuse_what_cannot_fit(const DecoderSpec& spec, const PlanSettings& settings) {
-  refuse_what_cannot_fit(spec, settings, memory_limit());
+  if (settings.batch_tokens.empty()) {
+    if (const std::int64_t length = fitting_length(spec, with_micro_batch(settings, 1), limit))
+      return cat(found, "data.sequence_length: ", length, " with train.micro_batch_size: 1 and "
+                 "train.activation_checkpointing: true would fit");
+    return found + "no micro-batch and no length fits: choose a smaller model or vocabulary";
+  }
+  PlanSettings adapted = with_micro_batch(settings, 1);
+  adapted.adapter_rank = 16;
+  adapted.adapter_targets = {"all-linear"};
+  if (settings.adapter_rank == 0 && fits(spec, adapted, limit))
+    return found + "adapter: {kind: lora, rank: 16} with train.micro_batch_size: 1 would fit";
+  return found + "no micro-batch fits: choose a smaller base or shorter examples";
 }
 
 }  // namespace lathe

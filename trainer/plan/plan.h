@@ -15,10 +15,12 @@ namespace lathe {
 struct PlanSettings {
   std::int64_t sequence_length = 512, micro_batch_size = 1, global_batch_size = 1;
   int world_size = 1, threads = 1;
-  bool bf16 = true, activation_checkpointing = false, muon = false, checkpoints = true;
+  bool bf16 = true, activation_checkpointing = false, muon = false;
+  bool saves_between = false;                  // a checkpoint is written while training goes on
   bool tiled_attention = true;                 // of this processor, in bf16 (models/ops/attention.cpp)
   std::int64_t adapter_rank = 0;               // 0: all weights are trained
   std::vector<std::string> adapter_targets;
+  std::vector<std::string> frozen;             // parts of names whose parameters are not trained
   std::int64_t base_bytes = 0;                 // files of the model that is tuned, mapped while they are read
   std::vector<std::int64_t> batch_tokens;      // tuning: tokens of the micro-batches; empty: all of full length
 };
@@ -38,8 +40,8 @@ struct Plan {
 
 Plan make_plan(const DecoderSpec& spec, const PlanSettings& settings);
 
-// Error naming the smallest change that would fit, when the plan exceeds `limit` bytes.
-void refuse_what_cannot_fit(const DecoderSpec& spec, const PlanSettings& settings, std::int64_t limit);
-void refuse_what_cannot_fit(const DecoderSpec& spec, const PlanSettings& settings);   // memory_limit()
+// Empty when the plan stays within `limit` bytes; else a sentence with the smallest change that would fit. Changes that
+// leave the result alone come first: smaller micro-batches, activation checkpointing; then a shorter sequence_length.
+std::string advice_to_fit(const DecoderSpec& spec, const PlanSettings& settings, std::int64_t limit);
 
 }  // namespace lathe

@@ -101,6 +101,61 @@ TEST_CASE("a rank that hangs makes the others throw after the timeout") {
   CHECK(ranks.wait(0, 10) == 17);
 }
 
+TEST_CASE("the others wait for rank 0's own work beyond the time limit of a collective") {
+  Forked ranks(
+      3,
+      [](const RankInfo& info) {
+        Ranks group(info);
+        int worked = 0;
+        const auto begin = std::chrono::steady_clock::now();
+        group.leader_alone("preparing", [&] {
+          ++worked;
+          usleep(2'600'000);
+        });
+        expect(std::chrono::steady_clock::now() - begin > std::chrono::milliseconds(2500), "did not wait");
+        expect(worked == (info.rank == 0 ? 1 : 0), "rank 0 alone works");
+        group.leader_alone("preparing again", [&] { ++worked; });
+        expect(worked == (info.rank == 0 ? 2 : 0), "rank 0 alone works again");
+        expect(group.sum(1.0) == 3, "and a sum afterwards");
+      },
+      1);
+  CHECK(ranks.wait_all() == std::vector<int>{0, 0, 0});
+}
+
+TEST_CASE("rank 0's failure, death or silence in its own work ends the others") {
+  const auto others_hear = [](const RankInfo& info, const char* message, const std::function<void()>& work) {
+    Ranks group(info);
+    try {
+      group.leader_alone("preparing", work);
+    } catch (const Error& e) {
+      expect(std::string(e.what()).find(info.rank == 0 ? "no such file" : message) != std::string::npos, e.what());
+      if (info.rank == 0) usleep(300'000);   // its store lives that long here
+      _exit(17);
+    }
+  };
+  SECTION("failure") {
+    Forked ranks(2, [&](const RankInfo& info) {
+      others_hear(info, "rank 1 of 2: rank 0 failed at preparing", [] { fail("no such file"); });
+    });
+    CHECK(ranks.wait_all() == std::vector<int>{17, 17});
+  }
+  SECTION("death") {
+    Forked ranks(2, [&](const RankInfo& info) {
+      others_hear(info, "preparing failed: another rank has ended", [] { _exit(3); });
+    });
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(ranks.wait_all() == std::vector<int>{3, 17});
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
+  }
+  SECTION("silence") {
+    Forked ranks(2, [&](const RankInfo& info) {
+      others_hear(info, "preparing failed: another rank has ended or cannot be reached",
+                  [] { raise(SIGSTOP); });
+    }, 1);
+    CHECK(ranks.wait(1, 10) == 17);
+  }
+}
+
 TEST_CASE("without a rank 0 the error names the address") {
   RankInfo info;
   info.rank = 1;

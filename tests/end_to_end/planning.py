@@ -1,0 +1,78 @@
+"""Draws training configurations and holds `lathe plan` against `lathe train`: peak memory and steps."""
+import json
+import os
+import random
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from program import LATHE
+
+LIBRARY = sysconfig.get_paths()["stdlib"]
+TOLERANCE = 0.15
+STEPS = 6
+
+RECIPE = """\
+name: {name}
+directory: {directory}
+model: {model}
+tokenizer: {{train: byte_bpe, vocab_size: {vocabulary}}}
+data:
+  train: [{{path: {library}, glob: "{glob}", exclude: [site-packages, dist-packages, test, tests, idle_test]}}]
+  validation: 0.02
+  sequence_length: {length}
+  cache: {cache}
+optimizer: {{name: {optimizer}}}
+train: {{max_steps: 100, global_batch_size: {rows}, micro_batch_size: {micro}, precision: {precision},
+        activation_checkpointing: {checkpointing}, threads: {threads}}}
+evaluate: {{max_rows: 4}}
+checkpoint: {{every: 0, keep_best: false}}
+"""
+
+
+def draw(rng, vocabularies, most_parameters, most_work):
+    """A configuration of 1 M to `most_parameters` weights whose STEPS steps cost at most `most_work` FLOP in bf16."""
+    while True:
+        head, heads = rng.choice([32, 64]), rng.choice([2, 4, 6, 8, 12])
+        hidden = head * heads
+        family = rng.choice(["llama", "llama", "llama", "gpt2"])
+        kv = heads if family == "gpt2" else rng.choice([n for n in (1, 2, 4, heads) if heads % n == 0])
+        config = {"family": family, "hidden": hidden, "heads": heads, "kv": kv, "layers": rng.choice([2, 4, 6, 8, 12]),
+                  "inner": 4 * hidden if family == "gpt2" else hidden * rng.choice([2, 3, 4]), "tie": rng.random() < 0.5,
+                  "vocabulary": rng.choice(vocabularies), "length": rng.choice([128, 256, 512, 1024, 2048]),
+                  "micro": rng.choice([1, 2, 4, 8, 16]), "accumulate": rng.choice([1, 1, 2]),
+                  "checkpointing": rng.random() < 0.4, "precision": rng.choice(["bf16", "fp32"]),
+                  "optimizer": rng.choice(["adamw", "adamw", "muon"])}
+        block = hidden * (2 * hidden + 2 * kv * head + config["inner"] * (2 if family == "gpt2" else 3))
+        size = config["layers"] * block + config["vocabulary"] * hidden * (1 if config["tie"] or family == "gpt2" else 2)
+        tokens = config["length"] * config["micro"] * config["accumulate"]
+        work = 6 * size * tokens * STEPS * (5 if config["precision"] == "fp32" else 1)
+        if 1e6 <= size <= most_parameters and work <= most_work and 512 <= tokens <= 16384:
+            return config
+
+
+def describe(c):
+    return (f"{c['family']} {c['layers']}x{c['hidden']}/{c['inner']} heads {c['heads']}:{c['kv']} V {c['vocabulary']}"
+            f"{' tied' if c['tie'] else ''} {c['micro']}x{c['length']} x{c['accumulate']} {c['precision']} {c['optimizer']}"
+            f"{' checkpointing' if c['checkpointing'] else ''}")
+
+
+def recipe_text(config, name, folder, glob="**/*.py"):
+    c = config
+    if c["family"] == "gpt2":
+        model = (f"{{family: gpt2, n_embd: {c['hidden']}, n_inner: {c['inner']}, n_layer: {c['layers']}, n_head: {c['heads']}}}")
+    else:
+        model = (f"{{family: llama, hidden_size: {c['hidden']}, intermediate_size: {c['inner']}, num_hidden_layers: {c['layers']}, "
+                 f"num_attention_heads: {c['heads']}, num_key_value_heads: {c['kv']}, "
+                 f"tie_word_embeddings: {str(c['tie']).lower()}}}")
+    return RECIPE.format(name=name, directory=json.dumps(str(Path(folder) / name)), model=model, vocabulary=c["vocabulary"],
+                         library=json.dumps(LIBRARY), glob=glob, length=c["length"], cache=json.dumps(str(Path(folder) / "cache")),
+                         optimizer=c["optimizer"], rows=c["micro"] * c["accumulate"], micro=c["micro"], precision=c["precision"], threads=c.get("threads", 0),
+                         checkpointing=str(c["checkpointing"]).lower())
+
+
+def run(*arguments, cwd):
+    result = subprocess.run([str(LATHE), *map(str, arguments), "--json", "--quiet"], capture_output=True, text=True, cwd=cwd, timeout=1200)
+    if result.returncode != 0:
+        raise AssertionError(f"{arguments}: {result.stderr[-2000:]}")
+    return json.loads(result.stdout)

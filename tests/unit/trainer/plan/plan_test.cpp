@@ -1,0 +1,163 @@
+// The plan's books against the allocator itself, weights and FLOPs against counts by hand, and advice against its own plan.
+#include "trainer/plan/plan.h"
+
+#include <c10/core/CPUAllocator.h>
+
+#include <map>
+#include <optional>
+#include <regex>
+
+#include "data/random/philox.h"
+#include "tests/catch.h"
+#include "trainer/allocator.h"
+#include "trainer/plan/books.h"
+
+namespace lathe {
+namespace {
+
+constexpr std::int64_t kKilo = 1024;
+
+DecoderSpec small_llama() {
+  DecoderSpec spec;
+  spec.vocab_size = 1024;
+  spec.hidden_size = 256;
+  spec.intermediate_size = 512;
+  spec.num_layers = 2;
+  spec.num_heads = spec.num_kv_heads = 4;
+  spec.head_size = 64;
+  spec.max_positions = 512;
+  return spec;
+}
+
+std::int64_t part(const Plan& plan, const std::string& name) {
+  for (const PlanPart& entry : plan.parts)
+    if (entry.name == name) return entry.bytes;
+  FAIL("no part " << name);
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("the books follow the allocator through drawn takes and gives", "[plan]") {
+  install_allocator();
+  AllocatorBooks books;
+  const std::size_t before = allocator_use().in_use + allocator_use().cached;
+  std::vector<std::pair<c10::DataPtr, AllocatorBooks::Held>> alive;
+  std::int64_t mapped = 0;
+  const RandomStream stream({.seed = 3, .purpose = Purpose::Adapter});
+  for (std::uint64_t i = 0; i < 4000; ++i) {
+    // The share that is given swings, so that the cache fills, is taken from, and outgrows its floor.
+    const bool give = !alive.empty() && stream.uniform(3 * i) < ((i / 500) % 2 == 0 ? 0.3 : 0.7);
+    if (give) {
+      const auto which = static_cast<std::size_t>(stream.uniform(3 * i + 1) * static_cast<double>(alive.size()));
+      alive.erase(alive.begin() + static_cast<std::ptrdiff_t>(which));
+    } else {
+      const auto bytes = static_cast<std::size_t>(64 * kKilo) + static_cast<std::size_t>(stream.uniform(3 * i + 2) * 3e6);
+      alive.emplace_back(c10::GetCPUAllocator()->allocate(bytes), books.take(static_cast<std::int64_t>(bytes), Use::Weights));
+    }
+    mapped = std::max(mapped, static_cast<std::int64_t>(allocator_use().in_use + allocator_use().cached - before));
+    REQUIRE(books.at_peak().sum() == mapped);
+  }
+  CHECK(mapped > (400 << 20));
+}
+
+TEST_CASE("a freed block counts as what it held last until another size class wants the memory back", "[plan]") {
+  AllocatorBooks books;
+  auto first = books.take(100 * kKilo, Use::Activations);
+  CHECK(books.at_peak().sum() == 104 * kKilo);   // classes of an eighth of 64 KiB
+  first.reset();
+  const auto second = books.take(104 * kKilo, Use::Gradients);
+  CHECK(books.at_peak().sum() == 104 * kKilo);   // the same class: the same block
+  const auto third = books.take(105 * kKilo, Use::Loss);
+  CHECK(books.at_peak().sum() == (104 + 112) * kKilo);
+  CHECK(books.at_peak().mapped[static_cast<std::size_t>(Use::Gradients)] == 104 * kKilo);
+  CHECK(books.at_peak().mapped[static_cast<std::size_t>(Use::Activations)] == 0);
+}
+
+TEST_CASE("parameters, weights, moments and FLOPs are those counted by hand", "[plan]") {
+  const DecoderSpec spec = small_llama();
+  PlanSettings settings;
+  settings.bf16 = settings.tiled_attention = false;
+  settings.sequence_length = 128;
+  const Plan plan = make_plan(spec, settings);
+  // 2 embeddings of 1024 x 256; a block: 4 x 256 x 256 + 3 x 256 x 512 + 2 norms; one norm at the end.
+  const std::int64_t embeddings = 2 * 1024 * 256, blocks = 2 * (4 * 256 * 256 + 3 * 256 * 512), norms = 5 * 256;
+  CHECK(plan.parameters == embeddings + blocks + norms);
+  CHECK(plan.trained == plan.parameters);
+  CHECK(part(plan, "weights") == 4 * plan.parameters);      // all of these sizes are size classes
+  CHECK(part(plan, "optimizer") == 8 * plan.parameters);
+  CHECK(part(plan, "checkpoint copy") == 12 * plan.parameters - part(plan, "base file"));
+  // 6 a weight that is multiplied (not the table that is looked up), and 12 L C T / 2 for causal attention.
+  CHECK(plan.flops_per_token == Approx(6.0 * static_cast<double>(embeddings / 2 + blocks + norms) + 12.0 * 2 * 256 * 64));
+  std::int64_t sum = 0;
+  for (const PlanPart& entry : plan.parts) sum += entry.bytes;
+  CHECK(sum == plan.peak_bytes);
+}
+
+TEST_CASE("what saves memory saves it in the plan", "[plan]") {
+  const DecoderSpec spec = small_llama();
+  PlanSettings settings;
+  settings.sequence_length = 512;
+  settings.micro_batch_size = settings.global_batch_size = 16;
+  const std::int64_t whole = make_plan(spec, settings).peak_bytes;
+  const auto with = [&](const auto& change) {
+    PlanSettings changed = settings;
+    change(changed);
+    return make_plan(spec, changed);
+  };
+  CHECK(with([](PlanSettings& s) { s.activation_checkpointing = true; }).peak_bytes < whole);
+  CHECK(with([](PlanSettings& s) { s.micro_batch_size = 4; }).peak_bytes < whole);
+  CHECK(with([](PlanSettings& s) { s.bf16 = s.tiled_attention = false; }).peak_bytes > whole);
+  CHECK(with([](PlanSettings& s) { s.batch_tokens = {100, 700, 300}; }).peak_bytes < whole);
+  const Plan adapted = with([](PlanSettings& s) { s.adapter_rank = 8; s.adapter_targets = {"q_proj", "down_proj"}; });
+  CHECK(adapted.trained == 2 * (8 * (256 + 256) + 8 * (512 + 256)));
+  CHECK(part(adapted, "optimizer") == 8 * adapted.trained);
+  const Plan frozen = with([](PlanSettings& s) { s.frozen = {"layers.0", "embed_tokens"}; });
+  CHECK(frozen.trained == frozen.parameters - (4 * 256 * 256 + 3 * 256 * 512 + 512) - 1024 * 256);
+}
+
+TEST_CASE("advice names the largest micro-batch that fits, and it fits", "[plan]") {
+  const DecoderSpec spec = small_llama();
+  PlanSettings settings;
+  settings.sequence_length = 2048;
+  settings.micro_batch_size = settings.global_batch_size = 32;
+  const std::int64_t whole = make_plan(spec, settings).peak_bytes;
+  CHECK(advice_to_fit(spec, settings, whole).empty());
+  bool saw_micro = false, saw_checkpointing = false, saw_length = false;
+  const auto number = [](const std::string& text, const std::string& key) -> std::optional<std::int64_t> {
+    std::smatch match;
+    if (!std::regex_search(text, match, std::regex(key + ": ([0-9]+)"))) return std::nullopt;
+    return std::stoll(match[1]);
+  };
+  PlanSettings least = settings;
+  least.micro_batch_size = 1;
+  least.activation_checkpointing = true;
+  std::vector<std::int64_t> limits = {make_plan(spec, least).peak_bytes - 1};
+  for (int percent = 95; percent >= 5; percent -= 2) limits.push_back(whole / 100 * percent);
+  for (const std::int64_t limit : limits) {
+    const std::string advice = advice_to_fit(spec, settings, limit);
+    INFO(limit << " of " << whole << ": " << advice);
+    CHECK(advice.find("this run needs about") == 0);
+    PlanSettings changed = settings;
+    if (const auto micro = number(advice, "micro_batch_size")) changed.micro_batch_size = *micro;
+    if (const auto length = number(advice, "sequence_length")) changed.sequence_length = *length;
+    changed.activation_checkpointing = advice.find("activation_checkpointing: true") != std::string::npos;
+    if (advice.find("would fit") == std::string::npos) {
+      CHECK(advice.find("choose a smaller model") != std::string::npos);
+      continue;
+    }
+    CHECK(make_plan(spec, changed).peak_bytes <= limit);
+    saw_micro = saw_micro || changed.micro_batch_size < 32;
+    saw_checkpointing = saw_checkpointing || changed.activation_checkpointing;
+    saw_length = saw_length || changed.sequence_length < 2048;
+    if (changed.sequence_length < 2048 || changed.micro_batch_size == 32) continue;
+    changed.micro_batch_size *= 2;
+    changed.activation_checkpointing = true;
+    CHECK(make_plan(spec, changed).peak_bytes > limit);
+  }
+  CHECK(saw_micro);
+  CHECK(saw_checkpointing);
+  CHECK(saw_length);
+}
+
+}  // namespace lathe

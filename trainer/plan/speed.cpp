@@ -1,0 +1,103 @@
+#include "trainer/plan/speed.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "data/random/philox.h"
+#include "models/adapters/attach.h"
+#include "models/objectives/causal_lm.h"
+#include "trainer/machine.h"
+#include "trainer/optim/optimizer.h"
+
+namespace lathe {
+
+namespace {
+
+constexpr double kSeconds = 2;
+
+// Rows of one document each; their tokens are drawn evenly from the vocabulary, which costs what text costs.
+Batch random_batch(const DecoderSpec& spec, std::int64_t rows, std::int64_t length) {
+  Batch batch;
+  batch.rows = rows;
+  batch.length = length;
+  const RandomStream stream({.seed = 1, .purpose = Purpose::Initialise});
+  for (std::int64_t row = 0; row < rows; ++row) {
+    batch.stretches.push_back({static_cast<std::int32_t>(row * length), static_cast<std::int32_t>(length),
+                               static_cast<std::uint64_t>(row), 0});
+    for (std::int64_t i = 0; i < length; ++i) {
+      const double draw = stream.uniform(static_cast<std::uint64_t>(row * length + i));
+      batch.tokens.push_back(static_cast<std::int32_t>(draw * static_cast<double>(spec.vocab_size - 1)));
+      batch.targets.push_back(batch.tokens.back());
+      batch.positions.push_back(static_cast<std::int32_t>(i));
+    }
+  }
+  batch.target_count = batch.token_count = rows * length;
+  return batch;
+}
+
+class Trial {
+ public:
+  Trial(const DecoderSpec& spec, const PlanSettings& settings, const Recipe& recipe)
+      : model_(std::make_shared<Decoder>(spec, settings.bf16 ? at::kBFloat16 : at::kFloat)) {
+    model_->initialise(1);
+    if (settings.adapter_rank > 0) attach_adapters(*model_, adapter_spec(recipe.adapter), /*seed=*/1);
+    std::vector<std::pair<std::string, at::Tensor>> named;
+    for (const auto& item : model_->named_parameters())
+      if (item.value().requires_grad()) named.emplace_back(item.key(), item.value());
+    parameters_ = make_parameters(named);
+    optimizer_ = make_optimizer(recipe.optimizer, parameters_, 0);
+    run_.training = true;
+    run_.activation_checkpointing = settings.activation_checkpointing;
+    run_.dropout = recipe.train.dropout;
+    std::int64_t rows = settings.micro_batch_size, length = settings.sequence_length;
+    if (!settings.batch_tokens.empty()) {   // rows as long as they are: a batch of the middle size
+      std::vector<std::int64_t> tokens = settings.batch_tokens;
+      std::nth_element(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(tokens.size() / 2), tokens.end());
+      length = std::max<std::int64_t>(1, tokens[tokens.size() / 2] / rows);
+    }
+    batch_ = random_batch(spec, rows, length);
+  }
+
+  double pass_seconds() {
+    return seconds_of([&] {
+      clear_gradients(parameters_);
+      causal_lm_loss(*model_, batch_, run_).sum.backward();
+    });
+  }
+  double update_seconds() {
+    return seconds_of([&] { optimizer_->step(parameters_, {}); });
+  }
+  double tokens() const { return static_cast<double>(batch_.token_count); }
+
+ private:
+  static double seconds_of(const auto& work) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  std::shared_ptr<Decoder> model_;
+  std::vector<Parameter> parameters_;
+  std::unique_ptr<Optimizer> optimizer_;
+  RunOptions run_;
+  Batch batch_;
+};
+
+}  // namespace
+
+double measure_tokens_per_second(const DecoderSpec& spec, const PlanSettings& settings, const Recipe& recipe) {
+  set_compute_threads(settings.threads);
+  Trial trial(spec, settings, recipe);
+  trial.pass_seconds();   // the first makes oneDNN's primitives and faults pages in
+  trial.update_seconds();
+  std::vector<double> passes;
+  for (double spent = 0; spent < kSeconds && passes.size() < 100; spent += passes.back()) passes.push_back(trial.pass_seconds());
+  std::sort(passes.begin(), passes.end());
+  const double update = trial.update_seconds(), pass = passes[passes.size() / 2];
+  const std::int64_t share = settings.global_batch_size / settings.world_size;
+  const double accumulated = std::max(1.0, static_cast<double>(share) / static_cast<double>(settings.micro_batch_size));
+  return accumulated * trial.tokens() / (accumulated * pass + update);
+}
+
+}  // namespace lathe
