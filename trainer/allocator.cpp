@@ -59,6 +59,26 @@ class BlockCache {
     return use_;
   }
 
+  std::map<std::size_t, std::size_t> free_counts() {
+    const std::lock_guard lock(mutex_);
+    std::map<std::size_t, std::size_t> counts;
+    for (const auto& [size, blocks] : free_) counts[size] = blocks.size();
+    return counts;
+  }
+
+  // Unmaps what is free beyond these counts.
+  void trim(const std::map<std::size_t, std::size_t>& counts) {
+    const std::lock_guard lock(mutex_);
+    for (auto& [size, blocks] : free_) {
+      const auto found = counts.find(size);
+      const std::size_t kept = found == counts.end() ? 0 : found->second;
+      for (; blocks.size() > kept; blocks.pop_back()) {
+        munmap(blocks.back(), size);
+        use_.cached -= size;
+      }
+    }
+  }
+
  private:
   void* map(std::size_t size) {
     void* block = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -126,6 +146,11 @@ std::size_t allocation_class(std::size_t bytes) {
 }
 
 AllocatorUse allocator_use() { return cache().use(); }
+
+AllocatorScope::AllocatorScope() : before_(cache().free_counts()) {}
+AllocatorScope::~AllocatorScope() { cache().trim(before_); }
+
+void release_free_blocks() { cache().trim({}); }
 
 void install_allocator() {
   static StepAllocator allocator;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "trainer/allocator.h"
 #include "trainer/cli/command.h"
 #include "trainer/evaluate/tuning_report.h"
 #include "trainer/export.h"
@@ -144,8 +145,12 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     if (session.data.tuning && !role.examples_told) say_examples(context, session, arguments.strict);
     say_before_start(context, session);
   }
-  if (session.state.step == 0) session.ranks->leader_alone("asking the base", [&] { measure_base(session, say); });
+  if (session.state.step == 0) {
+    const AllocatorScope scope;
+    session.ranks->leader_alone("asking the base", [&] { measure_base(session, say); });
+  }
   const TrainOutcome outcome = train(session, say);
+  release_free_blocks();
   session.ranks->leader_alone("reporting and exporting", [&] {
     Json result = result_json(session, outcome);
     const bool ended = result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp;

@@ -53,3 +53,28 @@ TEST_CASE("sizes that are no longer asked for go back to the kernel") {
   const AllocatorUse use = allocator_use();
   CHECK(use.in_use + use.cached < peak);
 }
+
+TEST_CASE("a scope gives back what it left free and keeps what was free before") {
+  install_allocator();
+  void* first = nullptr;
+  {
+    const at::Tensor step = at::ones({3 << 20});
+    first = step.data_ptr();
+  }
+  const AllocatorUse before = allocator_use();
+  at::Tensor kept;
+  {
+    const AllocatorScope scope;
+    kept = at::ones({7 << 18});
+    for (std::int64_t mega = 5; mega < 20; mega += 4) at::empty({mega << 18});
+    const at::Tensor step = at::ones({3 << 20});
+    CHECK(step.data_ptr() == first);
+    CHECK(allocator_use().cached > before.cached);
+  }
+  CHECK(allocator_use().cached == before.cached);
+  CHECK(allocator_use().in_use == before.in_use + (std::size_t{7} << 20));
+  CHECK(kept.sum().item<float>() == 7 << 18);
+  CHECK(at::empty({3 << 20}).data_ptr() == first);
+  release_free_blocks();
+  CHECK(allocator_use().cached == 0);
+}
