@@ -1,0 +1,94 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "models/diffusion/gaussian_mixture.h"
+#include "models/diffusion/names.h"
+#include "models/objectives/denoising.h"
+#include "tests/catch.h"
+
+using namespace lathe;
+
+namespace {
+
+std::vector<std::uint64_t> numbers(std::uint64_t first, std::int64_t count) {
+  std::vector<std::uint64_t> ids(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = first + i;
+  return ids;
+}
+
+// One-pixel pictures of the mixture.
+at::Tensor draws(const GaussianMixture& mixture, std::int64_t count) {
+  at::manual_seed(1);
+  const at::Tensor first = at::rand({count}).lt(mixture.weights[0]), z = at::randn({count});
+  return at::where(first, mixture.means[0] + mixture.deviations[0] * z,
+                   mixture.means[1] + mixture.deviations[1] * z)
+      .view({-1, 1, 1, 1});
+}
+
+}  // namespace
+
+TEST_CASE("noise, time and dropping are functions of the picture and its visit, not of the batch") {
+  DenoisingOptions options;
+  options.condition_dropout = 0.5;
+  options.offset_noise = 0.1;
+  const at::Tensor pictures = at::rand({6, 3, 4, 4});
+  const NoisyPictures all = add_noise(pictures, numbers(10, 6), 3, options);
+  const NoisyPictures tail = add_noise(pictures.narrow(0, 4, 2), numbers(14, 2), 3, options);
+  CHECK(at::equal(all.noisy.narrow(0, 4, 2), tail.noisy));
+  CHECK(at::equal(all.times.narrow(0, 4, 2), tail.times));
+  CHECK(all.dropped[5] == tail.dropped[1]);
+  const NoisyPictures again = add_noise(pictures, numbers(10, 6), 4, options);
+  CHECK_FALSE(at::equal(all.times, again.times));
+  const NoisyPictures many = add_noise(at::zeros({4000, 1, 1, 1}), numbers(0, 4000), 0, options);
+  double dropped = 0;
+  for (const auto flag : many.dropped) dropped += flag;
+  CHECK(dropped / 4000 == Approx(0.5).margin(0.03));
+}
+
+TEST_CASE("a perfect network's error is noise: of mean zero wherever one looks, for every objective") {
+  const GaussianMixture mixture;
+  const std::int64_t count = 20000;
+  const at::Tensor pictures = draws(mixture, count);
+  for (const NoiseKind kind :
+       {NoiseKind::Linear, NoiseKind::ScaledLinear, NoiseKind::Cosine, NoiseKind::Flow}) {
+    for (const Prediction prediction :
+         {Prediction::Epsilon, Prediction::Sample, Prediction::Velocity, Prediction::Flow}) {
+      INFO(to_name(kind) << ", " << to_name(prediction));
+      DenoisingOptions options;
+      options.schedule.kind = kind;
+      options.prediction = prediction;
+      options.timesteps = kind == NoiseKind::Cosine ? TimestepKind::LogitNormal : TimestepKind::Uniform;
+      const NoisyPictures asked = add_noise(pictures, numbers(0, count), 0, options);
+      const NoiseSchedule schedule(options.schedule);
+      at::Tensor error = at::empty({count}, at::kDouble);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const NoiseLevel level = schedule.at(asked.times[i].item<double>());
+        error[i] =
+            (mixture.perfect_output(asked.noisy[i], level, prediction) - asked.target[i]).item<double>();
+      }
+      const at::Tensor noisy = asked.noisy.flatten().to(at::kDouble),
+                       times = asked.times.to(at::kDouble) / 1000;
+      for (const at::Tensor& look : {at::ones_like(noisy), noisy, times, noisy * times, noisy * noisy}) {
+        const at::Tensor products = error * look;
+        const double standard_error = products.std().item<double>() / std::sqrt(static_cast<double>(count));
+        CHECK(std::fabs(products.mean().item<double>()) < 4.5 * standard_error);
+      }
+    }
+  }
+}
+
+TEST_CASE("the loss counts values, weights times and looks under the mask only") {
+  NoisyPictures asked;
+  asked.target = at::zeros({2, 1, 2, 2});
+  asked.weights = at::tensor({1.0f, 3.0f});
+  at::Tensor output = at::ones({2, 1, 2, 2}).set_requires_grad(true);
+  const ObjectiveValue whole = denoising_loss(output, asked);
+  CHECK(whole.count == 8);
+  CHECK(whole.sum.item<double>() == 16);
+  at::Tensor mask = at::zeros({2, 1, 2, 2});
+  mask[1][0][0][0] = 1;
+  const ObjectiveValue masked = denoising_loss(output, asked, mask);
+  CHECK(masked.count == 1);
+  CHECK(masked.sum.item<double>() == 3);
+}
