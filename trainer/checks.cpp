@@ -1,12 +1,27 @@
 #include "trainer/checks.h"
 
 #include "trainer/model_source.h"
+#include "trainer/tuning_rate.h"
 
 namespace lathe {
 
 namespace {
 
 std::int64_t id_or_none(const std::optional<TokenId>& id) { return id ? static_cast<std::int64_t>(*id) : -1; }
+
+// A rate that nobody named follows the base's width, where the base can be looked at.
+void default_rate(LoadedRecipe& loaded) {
+  Recipe& recipe = loaded.recipe;
+  const auto source = loaded.source.find("optimizer.learning_rate");
+  const bool named = source != loaded.source.end() && source->second != "default";
+  if (recipe.task != "sft" || named || recipe.model.path.empty()) return;
+  try {
+    const Json config = read_json(resolve_model(recipe.model.path).folder + "/config.json");
+    const std::int64_t width = family_of_config(config, "the base").describe(config, "the base").hidden_size;
+    recipe.optimizer.learning_rate = tuning_rate(width, !recipe.adapter.kind.empty());
+  } catch (const Error&) {   // a base that is not there is told by whoever loads it
+  }
+}
 
 ModelPlan plan_from_base(const std::string& path) {
   const ModelSource source = resolve_model(path);
@@ -62,6 +77,7 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
     }
   }
   throw_problems(loaded);
+  default_rate(loaded);
   return loaded;
 }
 

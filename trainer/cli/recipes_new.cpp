@@ -1,5 +1,5 @@
 // Numbers follow what works for a few dozen examples: about 100 updates of 4 examples, rank 16 with alpha 32
-// at 2e-4, a fifth held out once that leaves enough on both sides.
+// at the rate of tuning_rate.h, a fifth held out once that leaves enough on both sides.
 #include "trainer/cli/recipes_new.h"
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include "recipes/schema/load.h"
 #include "trainer/evaluate/tuning_look.h"
 #include "trainer/report/metrics.h"
+#include "trainer/tuning_rate.h"
 
 namespace lathe {
 namespace {
@@ -127,8 +128,8 @@ class RecipeWriter {
       return;
     }
     line("adapter: {kind: lora, rank: 16, alpha: 32}", "what is trained; the base stays frozen");
-    line("optimizer: {learning_rate: 2e-4}",
-         "peak; 1e-4 when much is forgotten, 5e-4 when little is learned");
+    line(cat("optimizer: {learning_rate: ", tuning_rate(look_.width, true), "}"),
+         cat("peak, for a base ", look_.width, " wide; half of it when much is forgotten, twice when little is learned"));
   }
 
   void data() {

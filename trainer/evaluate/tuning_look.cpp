@@ -66,6 +66,7 @@ TuningLook look_at_tuning(const std::string& model, const std::string& data) {
   require(base.tokenizer != nullptr, source.folder, ": no tokenizer is in it");
   look.family = base.family->name;
   look.parameters = parameter_count(base.spec);
+  look.width = base.spec.hidden_size;
   look.context = base.spec.max_positions;
   const ChatFormat format = read_chat_format(source.folder);
   look.has_template = format.chat_template.has_value();

@@ -15,7 +15,7 @@ enum class AnswerKind { Labels, Json, Short, Long, None };
 struct TuningLook {
   ExampleSet data;
   std::string family;
-  std::int64_t parameters = 0, context = 0;  // of the base; positions
+  std::int64_t parameters = 0, context = 0, width = 0;  // of the base; positions, hidden_size
   bool has_template = false;
   std::vector<std::size_t> tokens;        // of each example as the model sees it, ascending
   AnswerKind answers = AnswerKind::None;  // None: plain texts
