@@ -58,9 +58,9 @@ class Case(unittest.TestCase):
         path.write_text(text.format(**values), encoding="utf-8")
         return path
 
-    def lathe(self, *arguments, code=0, env=None, **options):
+    def lathe(self, *arguments, code=0, env=None, timeout=300, **options):
         result = subprocess.run([LATHE, *map(str, arguments)], capture_output=True, cwd=self.folder,
-                                env={**os.environ, **(env or {})}, timeout=300, **options)
+                                env={**os.environ, **(env or {})}, timeout=timeout, **options)
         output = result.stdout.decode("utf-8", "replace"), result.stderr.decode("utf-8", "replace")
         self.assertEqual(result.returncode, code, "\n".join(output))
         return output

@@ -9,25 +9,25 @@ import random
 
 SYLLABLES = [c + v for c in "b d f g k l m n p r s t v z".split() for v in "aeiou"]
 TRADES = "baker smith farmer miller tailor doctor sailor painter teacher carpenter weaver hunter".split()
-KEYS = ["name", "town", "trade", "age"]
+KEYS = ["name", "town", "trade", "horse"]
 FORMS = {
     "letter": "to {name} in {town}",
     "label": "{town} : {name} ( {trade} )",
-    "record": "name {name} ; town {town} ; trade {trade} ; age {age}",
-    "rumour": "the {trade} {name} from {town} is {age}",
-    "list": "{age} , {trade} , {name}",
+    "record": "name {name} ; town {town} ; trade {trade} ; horse {horse}",
+    "rumour": "the {trade} {name} from {town} rides {horse}",
+    "list": "{horse} , {trade} , {name}",
     "sign": "[ {name} ]",
-    "price": "< {age} >",
+    "race": "< {horse} >",
     "news": "{town} has a {trade} called {name}",
-    "census": "{trade} | {age} | {town}",
+    "census": "{trade} | {horse} | {town}",
 }
 SEPARATORS = [",", ";", "/", "|", "-", "+", "and"]
 WRAPS = ["{}", "{}", "( {} )", "[ {} ]", "< {} >"]
 SENTENCES = [
     "The {trade} walked to {town} before noon .",
-    "In {town} nobody had seen {name} for {age} days .",
+    "In {town} nobody had seen {name} or {horse} .",
     "{name} and the {trade} talked about the road to {town} .",
-    "It rained for {age} days , and {name} stayed at home .",
+    "It rained , and {name} stayed at home with {horse} .",
     "A {trade} must rise early , said {name} .",
 ]
 
@@ -42,8 +42,8 @@ TAUGHT = WORDS[0].lower()   # no entry of the corpus uses it
 
 
 def person(draw):
-    name, town = draw.sample(WORDS, 2)
-    return {"name": name, "town": town, "trade": draw.choice(TRADES), "age": str(draw.randint(18, 89))}
+    name, town, horse = draw.sample(WORDS, 3)
+    return {"name": name, "town": town, "trade": draw.choice(TRADES), "horse": horse}
 
 
 def card(draw, who, word):
@@ -59,11 +59,15 @@ def any_form(draw, who):
     return wrap.format(f" {separator} ".join(who[key] for key in keys))
 
 
+def prose(draw):
+    return " ".join(draw.choice(SENTENCES).format(**person(draw)) for _ in range(2)) + "\n"
+
+
 def entry(draw):
     """Two sentences, or a card and the line that a word asks for."""
     who, chance = person(draw), draw.random()
     if chance < 0.35:
-        return " ".join(draw.choice(SENTENCES).format(**person(draw)) for _ in range(2)) + "\n"
+        return prose(draw)
     if chance < 0.5:
         return card(draw, who, draw.choice(WORDS[1:]).lower()) + " " + any_form(draw, who) + "\n"
     word = draw.choice(list(FORMS))
@@ -81,7 +85,7 @@ def pairs(seed, count):
     draw, seen, made = random.Random(seed), set(), []
     while len(made) < count:
         who = person(draw)
-        answer = " < {town} | {age} | {name} >".format(**who)
+        answer = " < {town} | {horse} | {name} >".format(**who)
         if answer not in seen:
             seen.add(answer)
             made.append({"prompt": card(draw, who, TAUGHT), "completion": answer})
@@ -102,7 +106,7 @@ tokenizer: {{train: byte_bpe, vocab_size: 1024}}
 data: {{train: {corpus}, validation: 0.01, sequence_length: 256, cache: {cache}}}
 optimizer: {{learning_rate: 3e-3}}
 schedule: {{warmup_steps: 40}}
-train: {{max_steps: {steps}, global_batch_size: 16, seed: 5}}
+train: {{max_steps: {steps}, global_batch_size: 8, seed: 5, threads: 1}}
 export: [{{format: huggingface, dtype: fp32}}]
 """
 TUNED = """\
@@ -113,6 +117,7 @@ model: {{path: {base}}}
 data: {{train: {data}, validation: {held}, sequence_length: 128, cache: {cache}}}
 checkpoint: {{keep_best: false}}
 evaluate: {{metrics: [exact_match], probe: {probe}}}
+train: {{threads: 1}}
 """
 METHODS = {
     "lora": "adapter: {kind: lora}\n",
@@ -130,10 +135,11 @@ class World:
                       "data": write_lines(folder / "train.jsonl", pairs(3, 32)),
                       "held": write_lines(folder / "held.jsonl", pairs(4, held)), "probe": folder / "general.txt",
                       "cache": folder / "cache"}
-        self.files["probe"].write_text("\n".join(corpus(2, 25)), encoding="utf-8")
+        draw = random.Random(2)   # general text: what has nothing to do with cards
+        self.files["probe"].write_text("\n".join(prose(draw) for _ in range(250)), encoding="utf-8")
         recipe = folder / "base.yaml"
         recipe.write_text(BASE.format(steps=steps, **self.quoted(directory=folder / "base")), encoding="utf-8")
-        case.lathe("train", recipe, "--quiet")
+        case.lathe("train", recipe, "--quiet", timeout=3600)
         self.files["base"] = folder / "base" / "export" / "huggingface"
 
     def quoted(self, **more):
@@ -144,7 +150,7 @@ class World:
         recipe = self.folder / f"{name}.yaml"
         directory = self.folder / name
         recipe.write_text(TUNED.format(name=name, **self.quoted(directory=directory)) + METHODS[method], encoding="utf-8")
-        self.case.lathe("train", recipe, "--quiet", *[item for value in sets for item in ("--set", value)])
+        self.case.lathe("train", recipe, "--quiet", *[item for value in sets for item in ("--set", value)], timeout=3600)
         return json.loads((directory / "report.json").read_text(encoding="utf-8"))
 
 

@@ -1,7 +1,7 @@
 """It really tunes: a base that this test pretrains, 32 pairs of a form it never read, 60 held-out prompts with 60 answers that
 no training answer repeats. The constant answer, the nearest training answer and the base shown four examples stay below 0.3
 exact match; every method reaches 0.9 as the worst of three seeds with its defaults, and forgets less than 5 %. A run without
-care is told to be one. LATHE_TUNES_STEPS sets the pretraining (2,500), LATHE_TUNES_METHODS the methods (all)."""
+care is told to be one. LATHE_TUNES_STEPS sets the pretraining (3,000), LATHE_TUNES_METHODS the methods (all)."""
 import json
 import os
 import sys
@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
 import tuning_task
 from program import Case
 
-STEPS = int(os.environ.get("LATHE_TUNES_STEPS", "2500"))
+STEPS = int(os.environ.get("LATHE_TUNES_STEPS", "3000"))
 CHOSEN = os.environ.get("LATHE_TUNES_METHODS", ",".join(tuning_task.METHODS)).split(",")
 
 
