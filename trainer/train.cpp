@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <optional>
 
 #include "models/objectives/causal_lm.h"
 #include "trainer/allocator.h"
@@ -171,8 +170,7 @@ class TrainingLoop {
   }
 
   void evaluate() {
-    std::optional<AllocatorScope> scope;
-    if (s_.state.step > 0 || tuning()) scope.emplace();   // the first step is soon to take what a first look leaves
+    const AllocatorScope scope;
     const RecipeEvaluation what = evaluation_plan();
     const Clock::time_point start = Clock::now();
     for (std::size_t index = 0; index < s_.data.validation.size(); ++index) {

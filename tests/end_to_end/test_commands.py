@@ -46,6 +46,16 @@ class Commands(Case):
             output, _ = self.lathe(*arguments, "--json")
             self.assertIsInstance(json.loads(output), dict, arguments)
 
+    def test_two_ranks_print_one_object_and_do_nothing_twice(self):
+        arguments = ["train", self.recipe("run"), "--processes", "2", "--json", "--set", "train.max_steps=5"]
+        first = json.loads(self.lathe(*arguments)[0])
+        self.assertEqual(first["steps"], 5)
+        output, log = self.lathe(*arguments)
+        self.assertIn("nothing to do", log)
+        self.assertEqual(json.loads(output)["steps"], 5)
+        output, _ = self.lathe(*arguments, "--set", "train.seed=6", code=2)
+        self.assertIn("train.seed", json.loads(output)["error"])
+
     def test_prepare_is_idempotent_and_notices_changes(self):
         first = json.loads(self.lathe("prepare", self.recipe("run"), "--json")[0])
         self.assertFalse(first["was_ready"])

@@ -131,6 +131,7 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   if (arguments.stop_after > 0) options.stop_after = arguments.stop_after;
   install_signal_handlers();
   const bool speaks = rank_from_environment().rank == 0;
+  context.json = context.json && speaks;
   const auto say = [&](const std::string& line) {
     if (speaks) context.log(line);
   };
@@ -212,7 +213,9 @@ ExitCode train_command(Context& context, const Arguments& arguments) {
     if (has_parts(loaded.recipe))
       fail_usage("folds and several seeds run one after another on one rank; leave --processes out");
     choose_micro_batch(loaded.recipe, arguments.processes);   // a wrong batch is told before any process starts
-    return static_cast<ExitCode>(launch_processes(arguments.processes, context.argv));
+    const int code = launch_processes(arguments.processes, context.argv);
+    context.json = false;   // rank 0 has printed the object
+    return static_cast<ExitCode>(code);
   }
   for (const std::string& note : loaded.notes) context.log(note);
   if (has_parts(loaded.recipe)) return train_parts(context, arguments, loaded);
