@@ -17,7 +17,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstLook{2}, kSlowestLook{500};
 
-const std::vector<std::uint8_t> kDone = {'d'}, kFailed = {'f'};
+const std::vector<std::uint8_t> kDone = {'d'}, kFailed = {'f'}, kRefused = {'r'};   // refused: the user's mistake
 
 // Counts the key up from a thread of its own until it is destroyed.
 class Heartbeat {
@@ -67,15 +67,16 @@ struct Heard {
   std::condition_variable changed;
   std::int64_t count = -1;
   Clock::time_point last = Clock::now();
-  bool over = false, failed = false;
+  bool over = false;
+  std::vector<std::uint8_t> outcome;
   std::string error;
 
-  void look(std::int64_t beat, bool there, bool bad) {
+  void look(std::int64_t beat, std::vector<std::uint8_t> found) {
     const std::lock_guard lock(mutex);
     if (beat != count) last = Clock::now();
     count = beat;
-    failed = bad;
-    over = over || there;
+    over = over || !found.empty();
+    outcome = std::move(found);
     changed.notify_one();
   }
   bool is_over() {
@@ -89,8 +90,8 @@ void ask(const std::shared_ptr<Heard>& heard, milliseconds slowest) {
   try {
     while (!heard->is_over()) {
       const bool there = heard->store->check({heard->done});
-      const bool failed = there && heard->store->get(heard->done) == kFailed;
-      heard->look(there ? 0 : heard->store->add(heard->beats, 0), there, failed);
+      const auto found = there ? heard->store->get(heard->done) : std::vector<std::uint8_t>();
+      heard->look(there ? 0 : heard->store->add(heard->beats, 0), found);
       if (there) return;
       std::this_thread::sleep_for(pause);
       pause = std::min(pause * 2, slowest);
@@ -103,10 +104,10 @@ void ask(const std::shared_ptr<Heard>& heard, milliseconds slowest) {
   }
 }
 
-// True when rank 0's work went well. Throws when the store cannot be reached, or when rank 0 stops counting for longer
+// How rank 0's work ended. Throws when the store cannot be reached, or when rank 0 stops counting for longer
 // than `silence`.
-bool hear_from_leader(const c10::intrusive_ptr<c10d::Store>& store, const std::string& done, const std::string& beats,
-                      milliseconds silence) {
+std::vector<std::uint8_t> hear_from_leader(const c10::intrusive_ptr<c10d::Store>& store, const std::string& done,
+                                           const std::string& beats, milliseconds silence) {
   const auto heard = std::make_shared<Heard>();
   heard->store = store;
   heard->done = done;
@@ -120,7 +121,7 @@ bool hear_from_leader(const c10::intrusive_ptr<c10d::Store>& store, const std::s
     throw std::runtime_error("no sign of life from rank 0");
   }
   if (!heard->error.empty()) throw std::runtime_error(heard->error);
-  return !heard->failed;
+  return heard->outcome;
 }
 
 }  // namespace
@@ -133,9 +134,10 @@ void Ranks::leader_alone(const char* what, const std::function<void()>& work) {
     try {
       const Heartbeat heartbeat(state_->store, beats, std::clamp(silence / 8, milliseconds(100), milliseconds(5000)));
       work();
-    } catch (...) {
+    } catch (const std::exception& e) {
+      const auto* error = dynamic_cast<const Error*>(&e);
       try {
-        state_->store->set(done, kFailed);
+        state_->store->set(done, error && error->code() == ExitCode::Usage ? kRefused : kFailed);
       } catch (const std::exception&) {   // the work's own error is the one to tell
       }
       throw;
@@ -143,8 +145,10 @@ void Ranks::leader_alone(const char* what, const std::function<void()>& work) {
     state_->guarded(what, [&] { state_->store->set(done, kDone); });
   } else {
     const QuietLog quiet;
-    const bool well = state_->guarded(what, [&] { return hear_from_leader(state_->store, done, beats, silence); });
-    if (!well) fail("rank ", info().rank, " of ", info().world_size, ": rank 0 failed at ", what, "; see its message");
+    const auto outcome = state_->guarded(what, [&] { return hear_from_leader(state_->store, done, beats, silence); });
+    const std::string text = cat("rank ", info().rank, " of ", info().world_size, ": rank 0 failed at ", what, "; see its message");
+    if (outcome == kRefused) fail_usage(text);   // whichever rank ends first, the program ends with rank 0's code
+    if (outcome != kDone) fail(text);
   }
   barrier();   // rank 0 may hold the store, and must not end before all have read it
 }
