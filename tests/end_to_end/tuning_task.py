@@ -122,6 +122,7 @@ train: {{threads: 1}}
 METHODS = {
     "lora": "adapter: {kind: lora}\n",
     "dora": "adapter: {kind: dora}\n",
+    "qlora": "adapter: {kind: lora}\n",
     "full": "",
 }
 
@@ -150,6 +151,8 @@ class World:
         recipe = self.folder / f"{name}.yaml"
         directory = self.folder / name
         recipe.write_text(TUNED.format(name=name, **self.quoted(directory=directory)) + METHODS[method], encoding="utf-8")
+        if method == "qlora":
+            sets = ("model.quantization={kind: nf4}", *sets)
         self.case.lathe("train", recipe, "--quiet", *[item for value in sets for item in ("--set", value)], timeout=3600)
         return json.loads((directory / "report.json").read_text(encoding="utf-8"))
 
