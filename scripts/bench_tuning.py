@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LATHE = ROOT / "build" / "release" / "lathe"
+LATHE = Path(os.environ.get("LATHE", ROOT / "build" / "release" / "lathe"))
 EXAMPLES, STEPS, BATCH, RANK = 32, 24, 4, 16
 RECIPE = """\
 directory: {run}
