@@ -27,6 +27,11 @@ LayerMemory::Held LayerMemory::spaced(std::int64_t channels) {
   return activation(channels * element_ % 1024 == 0 ? channels + 64 / element_ : channels);
 }
 
+LayerMemory::Held LayerMemory::product(std::int64_t weights, Held out) {
+  const Held dense = settings_.nf4 ? books_.take(weights * element_, Use::Activations) : Held();
+  return out;
+}
+
 // models/ops/attention.cpp. The tiled kernel reads the projection in place; ATen's wants dense fp32 copies.
 void LayerMemory::forward_attention(Saved& saved) {
   if (settings_.tiled_attention) {
@@ -46,7 +51,8 @@ void LayerMemory::forward_attention(Saved& saved) {
 // models/layers/projections.cpp; adapters run the products one by one and keep their low-rank halves.
 void LayerMemory::forward_mlp(Saved& saved) {
   const std::int64_t inner = spec_.intermediate_size;
-  saved.gates = spec_.mlp == MlpKind::Gated ? spaced(input_width_) : activation(input_width_);
+  saved.gates = product(input_width_ * spec_.hidden_size,
+                        spec_.mlp == MlpKind::Gated ? spaced(input_width_) : activation(input_width_));
   if (adapted_) {
     const Held sums = activation(input_width_);
     saved.gates = sums;
@@ -62,21 +68,21 @@ LayerMemory::Saved LayerMemory::forward_block(Stream& stream) {
   saved.input = stream.branch ? activation(channels) : stream.residual;
   saved.normed = activation(channels);
   stream = {saved.input, {}};
-  saved.qkv = spaced(query_ + 2 * key_);
+  saved.qkv = product((query_ + 2 * key_) * channels, spaced(query_ + 2 * key_));
   if (adapted_ || spec_.qk_norm) {   // sums of product and adapter, or normed copies, then turned by position
     const Held sums = activation(query_ + 2 * key_), turned = activation(query_ + key_);
     saved.qkv = turned;
     saved.values = spec_.qk_norm ? sums : activation(key_);
   }
   forward_attention(saved);
-  Held branch = activation(channels);
+  Held branch = product(query_ * channels, activation(channels));
   if (adapted_) branch = activation(channels);
   saved.middle = activation(channels);
   saved.normed_middle = activation(channels);
   stream.residual = saved.middle;
   branch.reset();
   forward_mlp(saved);
-  stream.branch = activation(channels);
+  stream.branch = product(spec_.intermediate_size * channels, activation(channels));
   if (adapted_) stream.branch = activation(channels);
   if (spec_.sandwich_norms) saved.extra = activation(2 * channels);   // the branches before their own norms
   return saved;
@@ -93,7 +99,7 @@ void LayerMemory::weight_gradient(std::int64_t out, std::int64_t in, std::vector
 
 void LayerMemory::backward_attention(Saved& saved, Held& normed, std::vector<GradientBlock>& gradients) {
   const std::int64_t channels = spec_.hidden_size, kv_parts = key_ * channels;
-  Held attended = activation(query_);
+  Held attended = product(query_ * channels, activation(query_));
   weight_gradient(channels, query_, {channels * query_}, gradients);
   Held turned;
   {
@@ -109,7 +115,7 @@ void LayerMemory::backward_attention(Saved& saved, Held& normed, std::vector<Gra
     saved.qkv = saved.keys = saved.values = saved.attended = saved.attended_wide = saved.statistics = Held();
     turned = spaced(query_ + 2 * key_);
   }
-  normed = activation(channels);
+  normed = product((query_ + 2 * key_) * channels, activation(channels));
   weight_gradient(query_ + 2 * key_, channels, {query_ * channels, kv_parts, kv_parts}, gradients);
   saved.normed.reset();
 }
@@ -119,12 +125,12 @@ void LayerMemory::backward_block(Saved saved, Held& gradient, std::vector<Gradie
   const std::int64_t channels = spec_.hidden_size, inner = spec_.intermediate_size, part = inner * channels;
   Held normed;
   {
-    Held inside = activation(inner);
+    Held inside = product(part, activation(inner));
     weight_gradient(channels, inner, {part}, gradients);
     saved.inner.reset();
     const Held gates = spec_.mlp == MlpKind::Gated ? spaced(input_width_) : activation(input_width_);
     saved.gates.reset();
-    normed = activation(channels);
+    normed = product(input_width_ * channels, activation(channels));
     if (spec_.mlp == MlpKind::Gated) weight_gradient(input_width_, channels, {part, part}, gradients);
     else weight_gradient(input_width_, channels, {part}, gradients);
     saved.normed_middle.reset();

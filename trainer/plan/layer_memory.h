@@ -30,6 +30,8 @@ class LayerMemory {
   Held activation(std::int64_t channels) { return books_.take(tokens_ * channels * element_, Use::Activations); }
   Held wide(std::int64_t channels) { return books_.take(tokens_ * channels * 4, Use::Activations); }
   Held spaced(std::int64_t channels);
+  // `out` beside the weights that are made dense for the product with it (models/layers/quantised_product.cpp).
+  Held product(std::int64_t weights, Held out);
   Saved forward_block(Stream& stream);
   void forward_attention(Saved& saved);
   void forward_mlp(Saved& saved);

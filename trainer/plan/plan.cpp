@@ -62,6 +62,8 @@ PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, s
   if (!recipe.adapter.kind.empty()) {
     settings.adapter_rank = recipe.adapter.rank;
     settings.adapter_targets = recipe.adapter.targets;
+    settings.nf4 = recipe.model.quantization.kind == "nf4";
+    settings.double_quantised = recipe.model.quantization.double_;
   }
   settings.frozen = recipe.model.freeze;
   if (!recipe.model.path.empty()) settings.base_bytes = safetensors_bytes(resolve_model(recipe.model.path).folder);

@@ -81,10 +81,22 @@ class Rehearsal {
                          info.name.ends_with("up_proj.weight");
       const bool first = info.name.ends_with("q_proj.weight") || info.name.ends_with("gate_proj.weight");
       if (!input || first) close_group();
+      if (settings_.nf4 && info.shape.size() > 1 && info.name.find("layers.") != std::string::npos) {
+        take_quantised(bytes / element);
+        continue;
+      }
       if (!input) weights_.push_back(books_.take(bytes, Use::Weights));
       else group.push_back(books_.take(bytes, Use::Weights)), grouped += bytes;
     }
     close_group();
+  }
+
+  // models/ops/nf4.h
+  void take_quantised(std::int64_t count) {
+    const std::int64_t blocks = (count + 63) / 64;
+    weights_.push_back(books_.take((count + 1) / 2, Use::Weights));
+    weights_.push_back(books_.take(settings_.double_quantised ? blocks : 4 * blocks, Use::Weights));
+    if (settings_.double_quantised) weights_.push_back(books_.take((blocks + 255) / 256 * 4, Use::Weights));
   }
 
   // trainer/session.cpp. The base of a tuning run is a mapped file whose pages count while it is read.

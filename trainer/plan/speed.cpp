@@ -37,11 +37,22 @@ Batch random_batch(const DecoderSpec& spec, std::int64_t rows, std::int64_t leng
   return batch;
 }
 
+LinearStorage storage_of(const PlanSettings& settings) {
+  LinearStorage storage(settings.bf16 ? at::kBFloat16 : at::kFloat);
+  storage.nf4 = settings.nf4;
+  storage.double_quantised = settings.double_quantised;
+  return storage;
+}
+
 class Trial {
  public:
   Trial(const DecoderSpec& spec, const PlanSettings& settings, const Recipe& recipe)
-      : model_(std::make_shared<Decoder>(spec, settings.bf16 ? at::kBFloat16 : at::kFloat)) {
+      : model_(std::make_shared<Decoder>(spec, storage_of(settings))) {
     model_->initialise(1);
+    for (const auto& module : model_->modules(/*include_self=*/false)) {
+      const auto linear = std::dynamic_pointer_cast<Linear>(module);
+      if (linear && linear->quantised()) linear->quantise(at::randn(linear->weight.sizes()) * spec.initializer_range);
+    }
     if (settings.adapter_rank > 0) attach_adapters(*model_, adapter_spec(recipe.adapter), /*seed=*/1);
     std::vector<std::pair<std::string, at::Tensor>> named;
     for (const auto& item : model_->named_parameters())

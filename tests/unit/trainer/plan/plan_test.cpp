@@ -38,6 +38,21 @@ std::int64_t part(const Plan& plan, const std::string& name) {
 
 }  // namespace
 
+TEST_CASE("a base in 4 bits weighs what its codes and scales do", "[plan]") {
+  PlanSettings settings;
+  settings.adapter_rank = 4;
+  settings.adapter_targets = {"all-linear"};
+  const std::int64_t matrices = 2 * (4 * 256 * 256 + 3 * 256 * 512);
+  const std::int64_t dense = part(make_plan(small_llama(), settings), "weights");
+  for (const bool nested : {true, false}) {
+    settings.nf4 = true;
+    settings.double_quantised = nested;
+    const std::int64_t wanted = matrices / 2 + matrices / 64 * (nested ? 1 : 4) + (nested ? matrices / 64 / 256 * 4 : 0);
+    const std::int64_t saved = dense - part(make_plan(small_llama(), settings), "weights");
+    CHECK(static_cast<double>(saved) == Approx(static_cast<double>(2 * matrices - wanted)).epsilon(0.02));
+  }
+}
+
 TEST_CASE("the books follow the allocator through drawn takes and gives", "[plan]") {
   install_allocator();
   AllocatorBooks books;
