@@ -95,6 +95,12 @@ const std::vector<Metric>& metrics() {
       {"macro_f1", "share", "F1 of each label, averaged over labels", same_label, false},
       {"span_f1", "share", "F1 of the words shared with the reference (SQuAD)", span_f1, true},
       {"json_valid", "share", "answers that are valid JSON", valid_json, true},
+      {"choice_accuracy", "share",
+       "questions whose right choice is the likeliest (lm-evaluation-harness's acc)", exact_match, true,
+       Predicts::Choice},
+      {"choice_accuracy_per_byte", "share",
+       "the same, likelihoods divided by the choices' bytes (its acc_norm)", exact_match, true,
+       Predicts::ChoicePerByte},
   };
   return all;
 }

@@ -11,10 +11,15 @@
 
 namespace lathe {
 
+// What is compared with the reference: the text that the model generates, or the one of the given choices
+// that it finds likeliest, by the sum of its log-probabilities or by that sum over its bytes.
+enum class Predicts { Text, Choice, ChoicePerByte };
+
 struct Metric {
   std::string_view name, unit, says;                                       // unit: "share" of 1, or "of 100"
   double (*one)(std::string_view prediction, std::string_view reference);  // of one example
   bool mean;  // the score is the mean of those; false for macro_f1 alone
+  Predicts predicts = Predicts::Text;
 };
 const std::vector<Metric>& metrics();
 const Metric& find_metric(std::string_view name);  // Error with all names

@@ -13,6 +13,7 @@
 #include "data/shards/writer.h"
 #include "data/sources/example_split.h"
 #include "data/templates/template_folder.h"
+#include "data/tokenizers/grow.h"
 
 namespace lathe {
 namespace {
@@ -39,6 +40,8 @@ ColumnMap column_map(const ColumnsSection& columns) {
   add("messages", columns.messages);
   add("tools", columns.tools);
   add("text", columns.text);
+  add("choices", columns.choices);
+  add("answer", columns.answer);
   return map;
 }
 
@@ -69,6 +72,9 @@ class ExamplePreparation {
     const std::string folder = recipe_.tokenizer.path.empty() ? recipe_.model.path : recipe_.tokenizer.path;
     require(!folder.empty(), "tuning needs a base: model.path");
     tokenizer_ = load_tokenizer(folder);
+    const TokenizerSection& section = recipe_.tokenizer;
+    if (!section.add_tokens.empty() || !section.add_special_tokens.empty())
+      tokenizer_ = add_tokens(*tokenizer_, section.add_tokens, section.add_special_tokens);
     tuning_ = std::make_shared<TuningData>();
     tuning_->format = read_chat_format(folder);
   }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "data/sources/choices.h"
 #include "data/sources/foreign.h"
 #include "data/sources/problems.h"
 #include "data/sources/slots.h"
@@ -13,6 +14,7 @@ namespace {
 namespace stdfs = std::filesystem;
 
 constexpr const char* kTemplateFile = "template.json";
+constexpr const char* kChoiceSlot = "choice";
 
 // What turns a record into texts instead of a shape.
 struct Templates {
@@ -28,6 +30,26 @@ struct Templates {
     return names;
   }
 
+  // {choice} in the completion stands for each of the record's choices.
+  std::optional<std::pair<std::string, std::string>> choice_columns(const Json& record) const {
+    if (!completion || record.contains(kChoiceSlot)) return std::nullopt;
+    const auto slots = completion->columns();
+    if (std::find(slots.begin(), slots.end(), kChoiceSlot) == slots.end()) return std::nullopt;
+    return find_choice_columns(record);
+  }
+
+  void fill_choices(const Record& record, const std::pair<std::string, std::string>& columns,
+                    const std::string& where, Example& example) const {
+    const Choices choices =
+        read_choices(record.value.at(columns.first), record.value.at(columns.second), where);
+    Json filled = record.value;
+    for (const std::string& text : choices.texts) {
+      filled[kChoiceSlot] = text;
+      example.choices.push_back(completion->fill(filled, where));
+    }
+    example.completion = example.choices[choices.right];
+  }
+
   Example fill(const Record& record, const std::string& where) const {
     Example example;
     example.origin = record.origin;
@@ -37,6 +59,10 @@ struct Templates {
       return example;
     }
     example.prompt = prompt->fill(record.value, where);
+    if (const auto choices = choice_columns(record.value)) {
+      fill_choices(record, *choices, where, example);
+      return example;
+    }
     example.completion = completion->fill(record.value, where);
     if (example.completion.find_first_not_of(" \t\r\n") == std::string::npos) {
       fail_usage(where, ": the completion is empty; fill it in or delete the record");
@@ -155,6 +181,8 @@ void read_file_into(const std::string& path, const ExampleOptions& options, cons
   if (templates.any() && !text_file) {
     file.shape.format = "template";
     used = templates.columns();
+    if (const auto choices = templates.choice_columns(source.records.front().value))
+      used.insert(used.end(), {choices->first, choices->second});
   } else {
     file.shape = detect_shape(source, path, text_file ? "" : options.format,
                               text_file ? ColumnMap{} : options.columns);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "data/sources/choices.h"
 #include "data/sources/columns.h"
 #include "data/sources/conversations.h"
 #include "data/sources/shapes.h"
@@ -90,13 +91,12 @@ Example read_pair_of_messages(const Json& prompt, const Json& completion, const 
   return example;
 }
 
-Example read_pair(const Shape& shape, const Record& record, const std::string& where) {
-  const Json *prompt = field(shape, record.value, "prompt"),
-             *completion = field(shape, record.value, "completion");
-  if (prompt && completion && prompt->is_array()) return read_pair_of_messages(*prompt, *completion, where);
+// The prompt with what belongs to it, and the given completion.
+Example finish_pair(const Shape& shape, const Record& record, const std::string& where,
+                    std::string completion) {
   Example example;
   example.prompt = text_field(shape, record.value, "prompt", where);
-  example.completion = text_field(shape, record.value, "completion", where);
+  example.completion = std::move(completion);
   if (const auto input = optional_text(shape, record.value, "input", where); !input.empty()) {
     example.prompt += "\n\n" + input;
   }
@@ -110,6 +110,24 @@ Example read_pair(const Shape& shape, const Record& record, const std::string& w
   if (turns) put_history(*history, example.messages, where);
   example.messages.push_back(message("user", std::exchange(example.prompt, {})));
   example.messages.push_back(message("assistant", std::exchange(example.completion, {})));
+  return example;
+}
+
+Example read_pair(const Shape& shape, const Record& record, const std::string& where) {
+  const Json *prompt = field(shape, record.value, "prompt"),
+             *completion = field(shape, record.value, "completion");
+  if (prompt && completion && prompt->is_array()) return read_pair_of_messages(*prompt, *completion, where);
+  return finish_pair(shape, record, where, text_field(shape, record.value, "completion", where));
+}
+
+// A question with choices is the pair with the right one.
+Example read_choice_question(const Shape& shape, const Record& record, const std::string& where) {
+  const Json *list = field(shape, record.value, "choices"), *answer = field(shape, record.value, "answer");
+  if (!list || !answer)
+    fail_usage(where, ": wanted choices and their answer, found ", column_names(record.value));
+  Choices choices = read_choices(*list, *answer, where);
+  Example example = finish_pair(shape, record, where, choices.texts[choices.right]);
+  example.choices = std::move(choices.texts);
   return example;
 }
 
@@ -136,6 +154,8 @@ Example read_shape(const Shape& shape, const Record& record, const std::string& 
   Example example;
   if (has_role(shape.columns, "messages")) {
     example = read_chat(shape, record, where);
+  } else if (has_role(shape.columns, "choices")) {
+    example = read_choice_question(shape, record, where);
   } else if (has_role(shape.columns, "text")) {
     example.kind = ExampleKind::Text;
     example.completion = text_field(shape, record.value, "text", where);

@@ -24,6 +24,15 @@ Pattern pair_of(std::string_view prompt, std::string_view completion) {
           ""};
 }
 
+Pattern choice_of(std::string_view prompt, std::string_view choices, std::string_view answer) {
+  return {"choices",
+          {{"prompt", prompt, true},
+           {"choices", choices, true},
+           {"answer", answer, true},
+           {"system", "system", false}},
+          ""};
+}
+
 // In the order of preference. Sources: Alpaca's and Dolly's data cards, TRL's dataset formats, OpenAI's and
 // Bedrock's fine-tuning pages.
 const std::vector<Pattern>& patterns() {
@@ -48,6 +57,12 @@ const std::vector<Pattern>& patterns() {
       {"dolly",
        {{"prompt", "instruction", true}, {"completion", "response", true}, {"input", "context", false}},
        "context"},
+      choice_of("prompt", "choices", "answer"),
+      choice_of("prompt", "choices", "completion"),
+      choice_of("question", "choices", "answer"),     // MMLU
+      choice_of("question", "choices", "answerkey"),  // ARC
+      choice_of("question", "options", "answer"),
+      choice_of("ctx", "endings", "label"),  // HellaSwag
       pair_of("prompt", "completion"),
       pair_of("prompt", "response"),
       pair_of("instruction", "response"),
@@ -169,8 +184,8 @@ Shape shape_of(const Pattern& pattern, const RecordFile& file) {
   return shape;
 }
 
-constexpr std::string_view kRoles[] = {"prompt",  "completion", "input",    "system",
-                                       "history", "text",       "messages", "tools"};
+constexpr std::string_view kRoles[] = {"prompt", "completion", "input", "system",  "history",
+                                       "text",   "messages",   "tools", "choices", "answer"};
 
 bool has_role(const ColumnMap& columns, std::string_view role) {
   return std::any_of(columns.begin(), columns.end(), [&](const auto& entry) { return entry.first == role; });
@@ -180,8 +195,9 @@ bool has_role(const ColumnMap& columns, std::string_view role) {
 Shape shape_of(const ColumnMap& columns, const RecordFile& file, const std::string& path) {
   for (const auto& [role, column] : columns) {
     if (std::find(std::begin(kRoles), std::end(kRoles), role) == std::end(kRoles)) {
-      fail_usage("data.columns: '", role,
-                 "': wanted prompt, completion, input, system, history, text, messages or tools");
+      fail_usage(
+          "data.columns: '", role,
+          "': wanted prompt, completion, input, system, history, text, messages, tools, choices or answer");
     }
     const auto has = [&key = column](const Record& record) { return record.value.contains(key); };
     if (std::none_of(file.records.begin(), file.records.end(), has)) {
@@ -191,6 +207,9 @@ Shape shape_of(const ColumnMap& columns, const RecordFile& file, const std::stri
   }
   if (has_role(columns, "text")) return {"text", columns};
   if (has_role(columns, "messages")) return {"messages", columns};
+  if (has_role(columns, "choices") != has_role(columns, "answer"))
+    fail_usage("data.columns: wanted both choices and answer, found one of them");
+  if (has_role(columns, "prompt") && has_role(columns, "choices")) return {"choices", columns};
   if (has_role(columns, "prompt") && has_role(columns, "completion")) return {"prompt_completion", columns};
   fail_usage("data.columns: wanted prompt and completion, or text, or messages; found only '",
              columns.front().first, "'");

@@ -14,11 +14,11 @@
 namespace lathe {
 
 // Which column plays which role; roles: prompt, completion, input (context below the prompt), system,
-// history, text, messages, tools.
+// history, text, messages, tools, choices, answer.
 using ColumnMap = std::vector<std::pair<std::string, std::string>>;
 
 struct Shape {
-  std::string format;  // prompt_completion, alpaca, dolly, messages, sharegpt, bedrock, text
+  std::string format;  // prompt_completion, alpaca, dolly, messages, sharegpt, bedrock, choices, text
   ColumnMap columns;   // only those that occur in the records
 };
 

@@ -49,12 +49,19 @@ struct TokenizerSection {
   std::string train;                 // byte_bpe | bpe | unigram
   std::int64_t vocab_size = 8192;
   std::string pattern = "gpt2";      // byte_bpe: gpt2 | llama3
+  std::vector<std::string> add_tokens, add_special_tokens;  // put behind the vocabulary
   static void fields(auto& f, auto& c) {
     f("path", c.path, "a tokenizer.json, a folder that holds one, or a SentencePiece .model");
     f("train", c.train, "train one on the training data: byte_bpe, or SentencePiece bpe or unigram",
       choice({"", "byte_bpe", "bpe", "unigram"}));
     f("vocab_size", c.vocab_size, "size of a trained vocabulary, special tokens included", range(258, 1 << 20));
     f("pattern", c.pattern, "pre-tokenizer of byte_bpe", choice({"gpt2", "llama3"}));
+    f("add_tokens", c.add_tokens,
+      "tokens to add, found in any text; a base's tables grow, and under an adapter only the "
+      "new rows of them are trained");
+    f("add_special_tokens", c.add_special_tokens,
+      "the same for control tokens: only templates and fill-in-the-middle "
+      "write them, never a user's text");
   }
 };
 
@@ -79,7 +86,7 @@ struct SourceSection {
 
 // Which keys of a tuning record mean what; empty: found from the records (`lathe preview` shows how).
 struct ColumnsSection {
-  std::string prompt, completion, input, system, messages, tools, text;
+  std::string prompt, completion, input, system, messages, tools, text, choices, answer;
   static void fields(auto& f, auto& c) {
     f("prompt", c.prompt, "key of the prompt");
     f("completion", c.completion, "key of the answer");
@@ -88,6 +95,8 @@ struct ColumnsSection {
     f("messages", c.messages, "key of a conversation");
     f("tools", c.tools, "key of the tools a conversation may call");
     f("text", c.text, "key of a plain document");
+    f("choices", c.choices, "key of the list of possible answers");
+    f("answer", c.answer, "with choices: key of the right one, as text, index from 0, label or letter");
   }
 };
 
@@ -98,6 +107,17 @@ struct TemplateSection {
     f("text", c.text, "a plain document made of a record, with {column} slots");
     f("prompt", c.prompt, "the prompt made of a record, with {column} slots");
     f("completion", c.completion, "the answer made of a record, with {column} slots");
+  }
+};
+
+// Fill-in-the-middle for code (arXiv 2207.14255): documents cut in three, the middle moved to the end.
+struct FillInMiddleSection {
+  double rate = 0;        // share of the documents; 0: off
+  double spm_rate = 0.5;  // of those, suffix first
+  static void fields(auto& f, auto& c) {
+    f("rate", c.rate, "share of the documents whose middle is moved to the end; 0 for off", range(0.0, 1.0));
+    f("spm_rate", c.spm_rate, "of those, the share written suffix first (SPM) instead of prefix first (PSM)",
+      range(0.0, 1.0));
   }
 };
 
@@ -133,6 +153,7 @@ struct DataSection {
   std::string loss_on = "completion";  // tuning: completion | assistant | last_assistant | all
   ColumnsSection columns;
   TemplateSection template_;       // key `template`
+  FillInMiddleSection fill_in_middle;
   static void fields(auto& f, auto& c) {
     f.sources("train", c.train, "a path, or a list of sources {path, glob, field, weight}");
     f.validation("validation", c.validation,
@@ -152,6 +173,7 @@ struct DataSection {
     f("loss_on", c.loss_on, "tuning: what is learned: the completion, every assistant turn, the last one, or all",
       choice({"completion", "assistant", "last_assistant", "all"}));
     f("columns", c.columns, "tuning: which keys of a record mean what");
+    f("fill_in_middle", c.fill_in_middle, "code: learn to insert; plain texts only");
     f("template", c.template_, "tuning: a string with {column} slots, or {prompt, completion} of them");
   }
 };

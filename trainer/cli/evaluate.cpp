@@ -57,30 +57,41 @@ ExitCode evaluate_examples(Context& context, const Arguments& arguments, const M
                            Decoder& decoder) {
   for (const std::string& name : arguments.metrics) find_metric(name);   // a wrong name is told before the work
   const ExampleSet set = read_examples(arguments.data);
+  require_choices(arguments.metrics, set.examples);
   for (const ExampleFile& file : set.files) context.log(describe(file));
   ChatFormat format = read_chat_format(source.folder);
   format.now = 0;
   AnswerOptions options;
   options.max_tokens = std::min(answer_limit(*bundle.tokenizer, set.examples), bundle.spec.max_positions / 2);
+  options.generate =
+      !arguments.output.empty() ||
+      std::any_of(arguments.metrics.begin(), arguments.metrics.end(),
+                  [](const std::string& name) { return find_metric(name).predicts == Predicts::Text; });
   const std::vector<Answer> answers = answer_examples(decoder, *bundle.tokenizer, format, set.examples, options);
-  std::vector<std::string> texts, references;
-  for (std::size_t i = 0; i < answers.size(); ++i) {
-    texts.push_back(answers[i].text);
-    references.push_back(answer_text(set.examples[i]));
-  }
+  std::vector<std::string> references;
+  for (const Example& example : set.examples) references.push_back(answer_text(example));
   context.result = Json{{"model", source.description}, {"examples", answers.size()},
                         {"loss", answers_loss(decoder, *bundle.tokenizer, format, set.examples)}};
   context.say(cat(source.description, "\nloss of the answers ", context.result["loss"].get<double>()));
   for (const std::string& name : arguments.metrics) {
-    const MetricResult result = evaluate_metric(name, texts, references, 17);
+    const MetricResult result =
+        evaluate_metric(name, predictions_of(find_metric(name), answers), references, 17);
     context.result["metrics"][name] = {{"score", result.score}, {"low", result.interval.low}, {"high", result.interval.high}};
     context.say(cat(name, " ", result.score, " (95 %: ", result.interval.low, " to ", result.interval.high, ", n = ", answers.size(), ")"));
   }
   if (!arguments.output.empty()) {
     std::string lines;
     for (std::size_t i = 0; i < answers.size(); ++i)
-      lines += Json{{"origin", set.examples[i].origin}, {"prompt", asked_text(set.examples[i])}, {"reference", references[i]},
-                    {"answer", texts[i]}, {"stopped", answers[i].stopped}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+      lines += Json{{"origin", set.examples[i].origin},
+                    {"prompt", asked_text(set.examples[i])},
+                    {"reference", references[i]},
+                    {"answer", answers[i].text},
+                    {"stopped", answers[i].stopped},
+                    {"choice", answers[i].choice},
+                    {"choice_per_byte", answers[i].choice_per_byte},
+                    {"log_probabilities", answers[i].log_probabilities}}
+                   .dump(-1, ' ', false, Json::error_handler_t::replace) +
+               "\n";
     write_file_atomically(arguments.output, lines);
     context.say("answers written to " + arguments.output);
   }

@@ -5,6 +5,7 @@
 #include "data/io/utf8.h"
 #include "data/sources/example_text.h"
 #include "models/generation/generate.h"
+#include "trainer/evaluate/choices.h"
 
 namespace lathe {
 
@@ -56,11 +57,43 @@ std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer
       answers.emplace_back();   // nothing to ask with, or no room for an answer
       continue;
     }
-    const Generated generated = generate_tokens(decoder, prompt.ids, generation);
-    answers.push_back({replace_invalid_utf8(tokenizer.decode(generated.tokens)),
-                       static_cast<std::int64_t>(generated.tokens.size()), generated.stopped});
+    Answer answer;
+    if (options.generate) {
+      const Generated generated = generate_tokens(decoder, prompt.ids, generation);
+      answer = {replace_invalid_utf8(tokenizer.decode(generated.tokens)),
+                static_cast<std::int64_t>(generated.tokens.size()), generated.stopped};
+    }
+    if (!example.choices.empty()) {
+      const ScoredChoices scored = score_choices(decoder, tokenizer, format, with_shown(example, shown));
+      answer.choice = example.choices.at(scored.best());
+      answer.choice_per_byte = example.choices.at(scored.best_per_byte());
+      answer.log_probabilities = scored.log_probabilities;
+    }
+    answers.push_back(std::move(answer));
   }
   return answers;
+}
+
+std::vector<std::string> predictions_of(const Metric& metric, const std::vector<Answer>& answers) {
+  std::vector<std::string> predictions;
+  for (const Answer& answer : answers) {
+    predictions.push_back(metric.predicts == Predicts::Text     ? answer.text
+                          : metric.predicts == Predicts::Choice ? answer.choice
+                                                                : answer.choice_per_byte);
+  }
+  return predictions;
+}
+
+void require_choices(const std::vector<std::string>& metrics, const std::vector<Example>& examples) {
+  for (const std::string& name : metrics) {
+    if (find_metric(name).predicts == Predicts::Text) continue;
+    for (const Example& example : examples) {
+      if (example.choices.empty())
+        fail_usage("evaluate.metrics: '", name,
+                   "' wants questions with choices (columns choices and answer), and ", example.origin,
+                   " has none");
+    }
+  }
 }
 
 }  // namespace lathe

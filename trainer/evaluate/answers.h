@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "data/metrics/metric.h"
 #include "data/shards/prepare.h"
 #include "models/decoder/decoder.h"
 
@@ -12,15 +13,23 @@ struct Answer {
   std::string text;
   std::int64_t tokens = 0;
   bool stopped = false;   // by itself, not by the limit
+  std::string choice = {}, choice_per_byte = {};   // the likeliest of the example's choices; empty: it has none
+  std::vector<double> log_probabilities = {};      // of the choices
 };
 
 struct AnswerOptions {
+  bool generate = true;  // else only choices are scored
   std::int64_t max_tokens = 128;
   std::vector<Example> shown;   // put before each question with their answers (few-shot); as many as the context holds
 };
 
 std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format,
                                     const std::vector<Example>& examples, const AnswerOptions& options);
+
+// What a metric compares with the references: the answers' texts, or the chosen choices.
+std::vector<std::string> predictions_of(const Metric& metric, const std::vector<Answer>& answers);
+// Usage Error when one of the metrics wants choices and an example has none.
+void require_choices(const std::vector<std::string>& metrics, const std::vector<Example>& examples);
 
 // Twice the tokens of the longest reference answer, at least 32, at most 512.
 std::int64_t answer_limit(const Tokenizer& tokenizer, const std::vector<Example>& examples);

@@ -11,12 +11,6 @@ namespace {
 
 constexpr std::uint64_t kResampling = 17;   // the seed of every interval and test: fixed in advance
 
-std::vector<std::string> texts_of(const std::vector<Answer>& answers) {
-  std::vector<std::string> texts;
-  for (const Answer& answer : answers) texts.push_back(answer.text);
-  return texts;
-}
-
 // Shares of answers that never stop and that repeat a stretch of 8 words or more, mean length.
 Json behaviour(const std::vector<Answer>& answers) {
   double endless = 0, repeating = 0, characters = 0;
@@ -45,13 +39,16 @@ Json behaviour(const std::vector<Answer>& answers) {
 MetricResult score(const std::string& metric, const std::vector<std::string>& answers, const HeldAnswers& held) {
   return evaluate_metric(metric, answers, held.references, kResampling);
 }
+MetricResult score(const std::string& metric, const std::vector<Answer>& answers, const HeldAnswers& held) {
+  return score(metric, predictions_of(find_metric(metric), answers), held);
+}
 
 // The tuned model's scores over all seeds: each example's is the mean of its own.
 MetricResult tuned_score(const std::string& metric, const std::vector<HeldAnswers>& seeds) {
-  MetricResult first = score(metric, texts_of(seeds.front().tuned), seeds.front());
+  MetricResult first = score(metric, seeds.front().tuned, seeds.front());
   if (seeds.size() == 1 || !find_metric(metric).mean) return first;
   for (std::size_t s = 1; s < seeds.size(); ++s) {
-    const MetricResult more = score(metric, texts_of(seeds[s].tuned), seeds[s]);
+    const MetricResult more = score(metric, seeds[s].tuned, seeds[s]);
     for (std::size_t i = 0; i < first.values.size(); ++i) first.values[i] += more.values[i];
   }
   double sum = 0;
@@ -67,9 +64,12 @@ Json cell(const MetricResult& result) {
 
 std::string verdict(const std::string& metric, const std::vector<HeldAnswers>& seeds, const std::vector<Answer>& theirs) {
   const HeldAnswers& first = seeds.front();
-  if (seeds.size() == 1 || !find_metric(metric).mean)
-    return describe(compare_systems(metric, {texts_of(first.tuned), texts_of(theirs), first.references}, kResampling));
-  return describe(compare_paired(tuned_score(metric, seeds).values, score(metric, texts_of(theirs), first).values, kResampling));
+  const Metric& found = find_metric(metric);
+  if (seeds.size() == 1 || !found.mean) {
+    const std::vector<std::string> ours = predictions_of(found, first.tuned), other = predictions_of(found, theirs);
+    return describe(compare_systems(metric, {ours, other, first.references}, kResampling));
+  }
+  return describe(compare_paired(tuned_score(metric, seeds).values, score(metric, theirs, first).values, kResampling));
 }
 
 std::vector<std::string> strings_of(const Json& json, const char* key, const std::string& where) {
@@ -81,7 +81,8 @@ std::vector<std::string> strings_of(const Json& json, const char* key, const std
 Json answers_json(const std::vector<Answer>& answers) {
   Json list = Json::array();
   for (const Answer& answer : answers)
-    list.push_back(Json{{"text", answer.text}, {"tokens", answer.tokens}, {"stopped", answer.stopped}});
+    list.push_back(Json{{"text", answer.text}, {"tokens", answer.tokens}, {"stopped", answer.stopped},
+                        {"choice", answer.choice}, {"choice_per_byte", answer.choice_per_byte}});
   return list;
 }
 
@@ -89,7 +90,8 @@ std::vector<Answer> answers_of(const Json& list, const std::string& where) {
   std::vector<Answer> answers;
   for (const Json& item : list)
     answers.push_back({json_get<std::string>(item, "text", where), json_get<std::int64_t>(item, "tokens", where),
-                       json_get<bool>(item, "stopped", where)});
+                       json_get<bool>(item, "stopped", where), json_get_or<std::string>(item, "choice", "", where),
+                       json_get_or<std::string>(item, "choice_per_byte", "", where)});
   return answers;
 }
 
@@ -136,8 +138,8 @@ Json compare_answers(const std::vector<HeldAnswers>& seeds, const std::vector<st
   Json report = Json{{"examples", first.size()}, {"decides", decides}};
   for (const std::string& name : metrics) {
     Json& systems = report["metrics"][name];
-    systems["base"] = cell(score(name, texts_of(first.base), first));
-    systems["few_shot"] = cell(score(name, texts_of(first.few_shot), first));
+    systems["base"] = cell(score(name, first.base, first));
+    systems["few_shot"] = cell(score(name, first.few_shot, first));
     systems["tuned"] = cell(tuned_score(name, seeds));
     systems["constant"] = cell(score(name, first.constant, first));
     systems["nearest"] = cell(score(name, first.nearest, first));

@@ -132,6 +132,7 @@ void measure_base(Session& session, const Say& say) {
   if (!wanted || std::filesystem::exists(path)) return;
   if (!other.empty() && other != path && std::filesystem::exists(other))
     return write_file_atomically(path, read_file(other));
+  require_choices(tuning_metrics(session.recipe()), examples);
   Json base = Json{{"probe_loss", probe_loss(session)}};
   if (!examples.empty())
     say(cat("asking the base ", examples.size(), " held-out prompts, alone and shown ", shown_examples(session).size(), " examples"));
