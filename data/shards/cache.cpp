@@ -97,15 +97,19 @@ void wait_for_settled_times(const std::vector<Corpus>& corpora) {
   if (age >= 0 && age < kClockTickNs) std::this_thread::sleep_for(nanoseconds(kClockTickNs));
 }
 
-Json shard_settings(const DataSection& data) {
-  return {{"format", kShardVersion},
-          {"sequence_length", data.sequence_length},
-          {"packing", data.packing},
-          {"packing_window", data.packing ? kPackingWindow : 0},
-          {"overlength", data.overlength.empty() ? "split" : data.overlength},
-          {"deduplicate", data.deduplicate},
-          {"encoding", data.encoding},
-          {"validation_share", data.validation.share}};
+Json shard_settings(const Recipe& recipe) {
+  const DataSection& data = recipe.data;
+  Json settings = {{"format", kShardVersion},
+                   {"sequence_length", data.sequence_length},
+                   {"packing", data.packing},
+                   {"packing_window", data.packing ? kPackingWindow : 0},
+                   {"overlength", data.overlength.empty() ? "split" : data.overlength},
+                   {"deduplicate", data.deduplicate},
+                   {"encoding", data.encoding},
+                   {"validation_share", data.validation.share}};
+  const FillInMiddleSection& fim = data.fill_in_middle;
+  if (fim.rate > 0) settings["fill_in_middle"] = {fim.rate, fim.spm_rate, recipe.train.seed};
+  return settings;
 }
 
 std::string quick_key(const Recipe& recipe) {
@@ -115,13 +119,14 @@ std::string quick_key(const Recipe& recipe) {
     validation.push_back(section_to_json(section));
     validation.back()["name"] = section.name;
   }
-  const Json key = {{"settings", shard_settings(recipe.data)},
-                    {"train", train},
-                    {"validation", validation},
-                    {"model", recipe.model.path},
-                    {"tokenizer",
-                     {recipe.tokenizer.path, recipe.tokenizer.train, recipe.tokenizer.vocab_size,
-                      recipe.tokenizer.pattern}}};
+  const Json key = {
+      {"settings", shard_settings(recipe)},
+      {"train", train},
+      {"validation", validation},
+      {"model", recipe.model.path},
+      {"tokenizer",
+       {recipe.tokenizer.path, recipe.tokenizer.train, recipe.tokenizer.vocab_size, recipe.tokenizer.pattern,
+        recipe.tokenizer.add_tokens, recipe.tokenizer.add_special_tokens}}};
   return sha256_hex(key.dump());
 }
 

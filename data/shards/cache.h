@@ -39,7 +39,7 @@ std::vector<Corpus> list_corpora(const DataSection& data);
 void wait_for_settled_times(const std::vector<Corpus>& corpora);
 
 // What shapes the rows beside documents and tokenizer; stored in every shard.
-Json shard_settings(const DataSection& data);
+Json shard_settings(const Recipe& recipe);
 // Everything of the recipe that prepare_data reads, places included: the key of the quick index.
 std::string quick_key(const Recipe& recipe);
 // SHA-256 over paths, sizes and times of the corpora's files and of the tokenizer's, if one is given.

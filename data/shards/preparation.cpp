@@ -7,6 +7,7 @@
 #include "data/shards/cache.h"
 #include "data/shards/manifest.h"
 #include "data/shards/tokenise.h"
+#include "data/tokenizers/grow.h"
 
 namespace lathe {
 namespace {
@@ -55,6 +56,7 @@ class Preparation {
   PreparedData make();
   void survey();
   void choose_tokenizer();
+  std::optional<FimRule> fim_rule() const;
   std::vector<Job> list_jobs() const;
   std::pair<std::optional<ManifestShard>, TokenLedger> run_job(const Job& job, const Fraction& progress);
   std::optional<TokenLedger> finished_shard(const std::string& path, const ShardInfo& wanted) const;
@@ -137,31 +139,52 @@ void Preparation::survey() {
 // A trained tokenizer is named by what it is trained on, a given one by its content, so both are known before any work.
 void Preparation::choose_tokenizer() {
   const TokenizerSection& section = recipe_.tokenizer;
+  const std::size_t added = section.add_tokens.size() + section.add_special_tokens.size();
   if (section.train.empty()) {
     const std::string source = tokenizer_source(recipe_);
     tokenizer_ = tools_.load_tokenizer(source);
+    if (added > 0) tokenizer_ = add_tokens(*tokenizer_, section.add_tokens, section.add_special_tokens);
     tokenizer_id_ = tokenizer_->fingerprint();
     tokenizer_folder_ = "tokenizer-" + tokenizer_id_.substr(0, kNameDigits);
     publish_tokenizer(*tokenizer_, cache_ + "/" + tokenizer_folder_, files_);
     return;
   }
   const Selection training{&corpora_[0], &surveys_[0], fates_, Fate::Keep, {}};
-  const Json key = {{"train", section.train},
-                    {"vocab_size", section.vocab_size},
-                    {"pattern", section.pattern},
-                    {"documents", training.sha256()}};
+  Json key = {{"train", section.train},
+              {"vocab_size", section.vocab_size},
+              {"pattern", section.pattern},
+              {"documents", training.sha256()}};
+  if (added > 0) key["added"] = {section.add_tokens, section.add_special_tokens};
   tokenizer_id_ = sha256_hex(key.dump());
   tokenizer_folder_ = "tokenizer-" + tokenizer_id_.substr(0, kNameDigits);
   const std::string folder = cache_ + "/" + tokenizer_folder_;
   if (!filesystem::exists(folder)) {
     const auto stream = document_stream(training, recipe_.data.encoding, phase("tokenizer"));
-    const auto trained = tools_.train_tokenizer(*stream, {.kind = section.train,
-                                                          .vocab_size = static_cast<std::size_t>(section.vocab_size),
-                                                          .pattern = section.pattern,
-                                                          .threads = threads_});
+    auto trained =
+        tools_.train_tokenizer(*stream, {.kind = section.train,
+                                         .vocab_size = static_cast<std::size_t>(section.vocab_size) - added,
+                                         .pattern = section.pattern,
+                                         .threads = threads_});
+    if (added > 0) trained = add_tokens(*trained, section.add_tokens, section.add_special_tokens);
     publish_tokenizer(*trained, folder, files_);
   }
   tokenizer_ = tools_.load_tokenizer(folder);  // what is used is what was written
+}
+
+std::optional<FimRule> Preparation::fim_rule() const {
+  const FillInMiddleSection& section = recipe_.data.fill_in_middle;
+  if (section.rate <= 0) return std::nullopt;
+  const auto tokens = find_fim_tokens(*tokenizer_);
+  if (!tokens) {
+    fail_usage(
+        "data.fill_in_middle: the tokenizer has no tokens for it (<|fim_prefix|>, <|fim_suffix|> and "
+        "<|fim_middle|>, "
+        "<fim_prefix> ..., <PRE> ..., [PREFIX] ...); take a base that has them, or add them with "
+        "tokenizer.add_special_tokens: [<|fim_prefix|>, <|fim_suffix|>, <|fim_middle|>]");
+  }
+  require(tokenizer_->special().eos.has_value(),
+          "data.fill_in_middle: the tokenizer names no end-of-text token");
+  return FimRule{*tokens, section.rate, section.spm_rate, static_cast<std::uint64_t>(recipe_.train.seed)};
 }
 
 std::vector<Job> Preparation::list_jobs() const {
@@ -203,7 +226,7 @@ std::pair<std::optional<ManifestShard>, TokenLedger> Preparation::run_job(const 
                        .sequence_length = static_cast<std::uint64_t>(data.sequence_length),
                        .tokenizer_sha256 = tokenizer_->fingerprint(),
                        .source_sha256 = job.selection.sha256(),
-                       .settings = shard_settings(data),
+                       .settings = shard_settings(recipe_),
                        .ledger = {}};
   auto ledger = finished_shard(path, info);
   if (!ledger) {
@@ -211,6 +234,7 @@ std::pair<std::optional<ManifestShard>, TokenLedger> Preparation::run_job(const 
                       {.packing = {.sequence_length = info.sequence_length, .packing = data.packing},
                        .overlength = parse_overlength(data.overlength),
                        .encoding = data.encoding,
+                       .fill_in_middle = fim_rule(),
                        .threads = threads_,
                        .files = &files_},
                       progress);
@@ -245,8 +269,10 @@ PreparedData Preparation::make() {
   remove_temporaries(cache_, files_);
   survey();
   choose_tokenizer();
-  const Json key = {{"data", data_sha256_}, {"tokenizer", tokenizer_->fingerprint()},
-                    {"settings", shard_settings(recipe_.data)}};
+  fim_rule();  // its error before any work
+  const Json key = {{"data", data_sha256_},
+                    {"tokenizer", tokenizer_->fingerprint()},
+                    {"settings", shard_settings(recipe_)}};
   folder_ = cache_ + "/data-" + sha256_hex(key.dump()).substr(0, kNameDigits);
   if (const auto manifest = read_manifest(cache_, folder_)) {
     PreparedData data = describe(*manifest);

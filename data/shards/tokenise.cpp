@@ -98,17 +98,30 @@ class SelectedStream : public DocumentStream {
 };
 
 struct Encoded {
-  std::vector<TokenId> ids;
-  std::size_t bytes_of_row = 0;  // of the text, that the first sequence_length + 1 ids cover
+  std::uint64_t read = 0, kept = 0;  // tokens; kept 0: left out
+  std::size_t bytes = 0;             // of the text that is kept
+  std::vector<std::vector<TokenId>> documents;
 };
 
-Encoded encode_document(const Tokenizer& tokenizer, const std::string& text, std::optional<TokenId> eos,
-                        std::uint64_t sequence_length) {
+Encoded encode_document(const Tokenizer& tokenizer, const Document& document,
+                        const TokeniseOptions& options) {
+  const std::string& text = document.text;
+  const std::uint64_t width = options.packing.sequence_length;
   Encoding encoding = tokenizer.encode(text);
+  const std::optional<TokenId> eos = tokenizer.special().eos;
   Encoded encoded;
-  encoded.bytes_of_row = encoding.ids.size() > sequence_length ? encoding.end[sequence_length] : text.size();
-  encoded.ids = std::move(encoding.ids);
-  if (eos) encoded.ids.push_back(*eos);
+  encoded.read = encoding.ids.size() + (eos ? 1 : 0);
+  encoded.kept = kept_length(encoded.read, width, options.overlength, document.origin);
+  if (encoded.kept == 0) return encoded;
+  const bool cut = encoded.kept < encoded.read;
+  encoded.bytes = cut && encoding.ids.size() > width ? encoding.end[width] : text.size();
+  if (options.fill_in_middle && !cut) {
+    encoded.documents = fim_documents(text, encoding, width + 1, *options.fill_in_middle, tokenizer);
+    return encoded;
+  }
+  encoded.documents.push_back(std::move(encoding.ids));
+  if (eos) encoded.documents[0].push_back(*eos);
+  encoded.documents[0].resize(encoded.kept);
   return encoded;
 }
 
@@ -148,8 +161,6 @@ TokenLedger Selection::counts() const {
 
 TokenLedger tokenise(const Selection& selection, const Tokenizer& tokenizer, const std::string& path,
                      const ShardInfo& info, const TokeniseOptions& options, const Fraction& progress) {
-  const std::uint64_t width = options.packing.sequence_length;
-  const std::optional<TokenId> eos = tokenizer.special().eos;
   ShardInfo complete = info;
   TokenLedger& ledger = complete.ledger = selection.counts();
   ShardWriter writer(path, tokenizer.vocab_size(), *options.files);
@@ -157,21 +168,24 @@ TokenLedger tokenise(const Selection& selection, const Tokenizer& tokenizer, con
   std::vector<Document> documents;
   while (feed.next(documents)) {
     std::vector<Encoded> encoded(documents.size());
-    parallel_for(documents.size(), options.threads, [&](std::size_t i) {
-      encoded[i] = encode_document(tokenizer, documents[i].text, eos, width);
-    });
+    parallel_for(documents.size(), options.threads,
+                 [&](std::size_t i) { encoded[i] = encode_document(tokenizer, documents[i], options); });
     for (std::size_t i = 0; i < documents.size(); ++i) {
-      const std::span<const TokenId> ids = encoded[i].ids;
-      const std::uint64_t kept = kept_length(ids.size(), width, options.overlength, documents[i].origin);
-      ledger.tokens_read += ids.size();
-      if (kept == 0) {
+      Encoded& one = encoded[i];
+      ledger.tokens_read += one.read;
+      if (one.kept == 0) {
         ++ledger.documents_dropped;
-        ledger.tokens_dropped += ids.size();
+        ledger.tokens_dropped += one.read;
         continue;
       }
-      ledger.tokens_truncated += ids.size() - kept;
-      ledger.bytes_kept += kept < ids.size() ? encoded[i].bytes_of_row : documents[i].text.size();
-      writer.add_document(ids.first(kept), static_cast<std::uint16_t>(documents[i].source));
+      std::uint64_t made = 0;
+      for (const auto& ids : one.documents) made += ids.size();
+      ledger.documents_read += one.documents.size() - 1;
+      ledger.tokens_read += made - one.kept;  // markers
+      ledger.tokens_truncated += one.read - one.kept;
+      ledger.bytes_kept += one.bytes;
+      for (const auto& ids : one.documents)
+        writer.add_document(ids, static_cast<std::uint16_t>(documents[i].source));
     }
   }
   if (writer.documents() == 0) return ledger;

@@ -8,6 +8,7 @@
 #include "data/io/file_system.h"
 #include "data/shards/packing.h"
 #include "data/shards/survey.h"
+#include "data/templates/fill_in_middle.h"
 #include "data/tokenizers/tokenizer.h"
 
 namespace lathe {
@@ -30,6 +31,7 @@ struct TokeniseOptions {
   PackingOptions packing;
   Overlength overlength = Overlength::Split;
   std::string encoding = "error";
+  std::optional<FimRule> fill_in_middle = {};  // its pieces count as documents
   int threads = 0;
   FileSystem* files = nullptr;
 };

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
+#include <utility>
 
+#include "data/io/hash.h"
+#include "data/io/utf8.h"
 #include "data/random/philox.h"
 #include "data/templates/marked_text.h"
 #include "recipes/schema/error.h"
@@ -18,6 +22,9 @@ constexpr std::array<std::array<const char*, 3>, 6> kNames = {{
     {"\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>"},
     {"[PREFIX]", "[SUFFIX]", "[MIDDLE]"},
 }};
+
+// Left in a row for the three markers, EOS, and what cutting words in two adds.
+constexpr std::size_t kFimRoom = 16;
 
 struct Part {
   TokenId id;
@@ -54,6 +61,29 @@ Parts before_middle(const std::string& prefix, const std::string& suffix, const 
   return out;
 }
 
+Parts parts_of_split(const std::string& text, const FimSplit& split, const FimTokens& tokens,
+                     const Tokenizer& tokenizer) {
+  const auto between = [&](std::size_t at) {
+    return at <= text.size() && (at == text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80);
+  };
+  require(split.begin <= split.end && between(split.begin) && between(split.end), "a split at ", split.begin,
+          " and ", split.end, " does not cut a text of ", text.size(), " bytes between characters");
+  const auto eos = tokenizer.special().eos;
+  require(eos.has_value(), "the tokenizer names no end-of-text token (eos_token)");
+  Parts all =
+      before_middle(text.substr(0, split.begin), text.substr(split.end), tokens, tokenizer, split.order);
+  all.text(text.substr(split.begin, split.end - split.begin), true);
+  all.token(*eos, true);
+  return all;
+}
+
+std::vector<TokenId> ids_of_split(const std::string& text, const FimSplit& split, const FimTokens& tokens,
+                                  const Tokenizer& tokenizer) {
+  std::vector<TokenId> ids;
+  for (const Part& part : parts_of_split(text, split, tokens, tokenizer).parts) ids.push_back(part.id);
+  return ids;
+}
+
 }  // namespace
 
 std::optional<FimTokens> find_fim_tokens(const Tokenizer& tokenizer) {
@@ -80,19 +110,48 @@ FimSplit draw_fim_split(const std::string& text, const FimKey& key) {
   return split;
 }
 
+bool takes_fim(const FimKey& key, double rate) {
+  const RandomStream draw(
+      {.seed = key.seed, .purpose = Purpose::FillInMiddle, .visit = key.visit, .sample = key.document});
+  return draw.uniform(3) < rate;
+}
+
+std::vector<std::vector<TokenId>> fim_documents(const std::string& text, const Encoding& encoding,
+                                                std::size_t length, const FimRule& rule,
+                                                const Tokenizer& tokenizer) {
+  const std::size_t count = encoding.ids.size(), piece = length > 2 * kFimRoom ? length - kFimRoom : length;
+  std::vector<std::vector<TokenId>> documents;
+  std::vector<TokenId> plain;  // of pieces that stay, so far
+  const auto flush = [&] {
+    if (!plain.empty()) documents.push_back(std::exchange(plain, {}));
+  };
+  for (std::size_t begin = 0; begin < count; begin += piece) {
+    const std::size_t end = std::min(begin + piece, count);
+    const std::size_t from = begin == 0 ? 0 : encoding.end[begin - 1],
+                      to = end == count ? text.size() : encoding.end[end - 1];
+    const std::string part = text.substr(from, to - from);
+    const FimKey key{
+        .seed = rule.seed, .document = xxh3(std::as_bytes(std::span(part))), .spm_share = rule.spm_rate};
+    // A token may be a part of a character; such a piece stays.
+    if (takes_fim(key, rule.rate) && !first_invalid_utf8(part)) {
+      std::vector<TokenId> moved = ids_of_split(part, draw_fim_split(part, key), rule.tokens, tokenizer);
+      if (moved.size() <= length) {
+        flush();
+        documents.push_back(std::move(moved));
+        continue;
+      }
+    }
+    plain.insert(plain.end(), encoding.ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                 encoding.ids.begin() + static_cast<std::ptrdiff_t>(end));
+    if (end == count) plain.push_back(*tokenizer.special().eos);
+  }
+  flush();
+  return documents;
+}
+
 TokenExample render_fim(const std::string& text, const FimSplit& split, const FimTokens& tokens,
                         const Tokenizer& tokenizer, LossOn loss_on) {
-  const auto between = [&](std::size_t at) {
-    return at <= text.size() && (at == text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80);
-  };
-  require(split.begin <= split.end && between(split.begin) && between(split.end), "a split at ", split.begin,
-          " and ", split.end, " does not cut a text of ", text.size(), " bytes between characters");
-  const auto eos = tokenizer.special().eos;
-  require(eos.has_value(), "the tokenizer names no end-of-text token (eos_token)");
-  Parts all =
-      before_middle(text.substr(0, split.begin), text.substr(split.end), tokens, tokenizer, split.order);
-  all.text(text.substr(split.begin, split.end - split.begin), true);
-  all.token(*eos, true);
+  Parts all = parts_of_split(text, split, tokens, tokenizer);
   TokenExample out;
   const auto push = [&](TokenId id, std::string piece, bool supervised) {
     out.ids.push_back(id);

@@ -86,6 +86,11 @@ class Validator {
     }
     const TokenizerSection& t = r_.tokenizer;
     if (!sound({"tokenizer", "model"})) return;
+    for (const auto* names : {&t.add_tokens, &t.add_special_tokens}) {
+      const char* key = names == &t.add_tokens ? "tokenizer.add_tokens" : "tokenizer.add_special_tokens";
+      if (std::any_of(names->begin(), names->end(), [](const std::string& name) { return name.empty(); }))
+        wrong(place(key), cat("'", key, "' has an empty token"));
+    }
     if (!t.path.empty() && !t.train.empty()) {
       wrong(place("tokenizer.train"), "'tokenizer.train' contradicts 'tokenizer.path'; keep one");
     }
@@ -97,6 +102,11 @@ class Validator {
 
   void data() {
     const DataSection& d = r_.data;
+    if (sound({"data.fill_in_middle", "task"}) && d.fill_in_middle.rate > 0 && r_.task == "sft") {
+      wrong(place("data.fill_in_middle"),
+            "'data.fill_in_middle' is for plain texts: 'task: pretrain', with 'model.path' to go on from a "
+            "base");
+    }
     if (sound({"data.train"}) && d.train.empty()) {
       wrong(place({"data.train", "data"}),
             "'data.train' is missing: a path, or a list of sources {path, glob}");

@@ -79,10 +79,10 @@ class Tuning(Case):
 
 
 class ReadyRecipes(Tuning):
-    def run_ready(self, name):
+    def run_ready(self, name, *more):
         directory = self.folder / name
         sets = [*QUICK, f"directory={json.dumps(str(directory))}", f"model.path={json.dumps(str(self.base))}",
-                f"data.cache={json.dumps(str(self.folder / 'cache'))}"]
+                f"data.cache={json.dumps(str(self.folder / 'cache'))}", *more]
         self.lathe("train", name, "--quiet", *[item for value in sets for item in ("--set", value)])
         result = json.loads((directory / "result.json").read_text())
         self.assertEqual(result["steps"], 4)
@@ -127,6 +127,13 @@ class ReadyRecipes(Tuning):
         directory = self.run_ready("continue_pretraining")
         result = json.loads((directory / "result.json").read_text())
         self.assertIn("validation_loss", result)
+
+    def test_code_fim(self):
+        names = '["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]'   # which the toy base lacks
+        directory = self.run_ready("code_fim", f"tokenizer.add_special_tokens={names}")
+        answer = json.loads(self.lathe("generate", directory, "--prompt", "def f(x):\n", "--suffix", "    return y\n", "--max-tokens",
+                                       "4", "--json", "--quiet")[0])
+        self.assertEqual(len(answer["completions"]), 1)
 
     def test_quickstart_tuning(self):
         report = self.verdict_of("quickstart_tuning")

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "data/io/line_reader.h"
+#include "data/templates/fill_in_middle.h"
 #include "trainer/cli/command.h"
 #include "trainer/cli/respond.h"
 
@@ -12,7 +13,7 @@ namespace lathe {
 namespace {
 
 struct Arguments {
-  std::string model, prompt, prompts_file, system, output;
+  std::string model, prompt, prompts_file, system, suffix, output;
   bool raw = false;
   std::int64_t count = 1;
   ResponseOptions response;
@@ -28,10 +29,19 @@ std::vector<std::string> prompts_of(const Arguments& arguments) {
   return prompts;
 }
 
-// Through the model's own template when it has one; --raw completes the text as it is.
+// Through the model's own template when it has one; --raw completes the text as it is, --suffix fills in
+// before another.
 std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& prompt, const Arguments& arguments) {
   const bool templated = responder.format.chat_template.has_value() && !arguments.raw;
   if (!arguments.system.empty() && !templated) fail_usage("--system wants a model with a chat template, and not --raw");
+  if (!arguments.suffix.empty()) {
+    const Tokenizer& tokenizer = *responder.bundle.tokenizer;
+    const auto tokens = find_fim_tokens(tokenizer);
+    if (!tokens)
+      fail_usage("--suffix wants a model with fill-in-the-middle tokens, and ", responder.description,
+                 " has none");
+    return render_fim_prompt(prompt, arguments.suffix, *tokens, tokenizer, FimOrder::PrefixSuffixMiddle);
+  }
   if (!templated) return raw_ids(responder, prompt);
   Json messages = Json::array();
   if (!arguments.system.empty()) messages.push_back({{"role", "system"}, {"content", arguments.system}});
@@ -42,7 +52,8 @@ std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& p
 ExitCode generate(Context& context, const Arguments& arguments) {
   if (arguments.prompt.empty() == arguments.prompts_file.empty()) fail_usage("give one of --prompt TEXT and --prompts FILE");
   const Responder responder = load_responder(arguments.model);
-  const bool templated = responder.format.chat_template.has_value() && !arguments.raw;
+  const bool templated =
+      responder.format.chat_template.has_value() && !arguments.raw && arguments.suffix.empty();
   context.log(responder.description + (templated ? ", its own chat template (--raw switches it off)" : ""));
   Json results = Json::array();
   std::uint64_t sample = 0;
@@ -51,7 +62,7 @@ ExitCode generate(Context& context, const Arguments& arguments) {
     for (std::int64_t n = 0; n < arguments.count; ++n) {
       const Response response = respond(responder, ids, arguments.response, sample++);
       results.push_back({{"prompt", prompt}, {"text", response.text}, {"tokens", response.tokens}, {"stopped", response.stopped}});
-      if (arguments.output.empty()) context.say((templated ? "" : prompt) + response.text);
+      if (arguments.output.empty()) context.say((templated ? "" : prompt) + response.text + arguments.suffix);
     }
   }
   if (!arguments.output.empty()) {
@@ -75,6 +86,7 @@ void add_generate(CLI::App& app, Run& run) {
   command->add_option("--prompt", arguments->prompt, "the text to go on from, or the question");
   command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")->check(CLI::ExistingFile);
   command->add_option("--system", arguments->system, "the system message of a model with a chat template");
+  command->add_option("--suffix", arguments->suffix, "what follows: a code model fills in the middle");
   command->add_flag("--raw", arguments->raw, "no chat template: the text is completed as it is");
   command->add_option("--count", arguments->count, "completions a prompt")->check(CLI::PositiveNumber);
   command->add_option("--output", arguments->output, "a .jsonl file instead of the screen");

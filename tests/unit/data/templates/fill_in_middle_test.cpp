@@ -75,3 +75,74 @@ TEST_CASE("what cannot be filled in is refused") {
                  }),
                  "does not cut"));
 }
+
+namespace {
+
+// The text that documents of fim_documents were made from.
+struct Restored {
+  std::string text;
+  int moved = 0, suffix_first = 0, plain = 0;
+};
+
+Restored restore(const std::vector<std::vector<TokenId>>& documents, const Tokenizer& tokenizer) {
+  Restored out;
+  for (std::size_t d = 0; d < documents.size(); ++d) {
+    std::string text = tokenizer.decode(documents[d], true);
+    const std::string pre = "<fim_prefix>", suf = "<fim_suffix>", mid = "<fim_middle>", eos = "</s>";
+    const bool moved = text.starts_with(pre), last = d + 1 == documents.size();
+    CHECK(text.ends_with(eos) == (moved || last));
+    if (text.ends_with(eos)) text.resize(text.size() - eos.size());
+    if (!moved) {
+      ++out.plain;
+      out.text += text;
+      continue;
+    }
+    ++out.moved;
+    const auto s = text.find(suf), m = text.find(mid);
+    const std::string prefix = text.substr(pre.size(), s - pre.size());
+    const std::string suffix = text.substr(s + suf.size(), m - s - suf.size()),
+                      middle = text.substr(m + mid.size());
+    out.text += prefix + middle + suffix;  // suffix first: the prefix stands before the middle already
+    out.suffix_first += prefix.empty() && !middle.empty() ? 1 : 0;
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a document of a corpus is cut into rows before its middles are moved, and nothing is lost") {
+  const auto tokenizer = code_tokenizer(true);
+  FimRule rule{*find_fim_tokens(*tokenizer), 0.5, 0.5, 7};
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += "line " + std::to_string(i) + " \xC3\xA9\n";
+  const auto documents = fim_documents(text, tokenizer->encode(text), 65, rule, *tokenizer);
+  const Restored restored = restore(documents, *tokenizer);
+  CHECK(restored.text == text);
+  CHECK(restored.moved > 200);  // of some 550 pieces
+  CHECK(restored.moved < 350);
+  CHECK(restored.suffix_first > restored.moved / 3);
+  CHECK(restored.suffix_first < 2 * restored.moved / 3);
+  for (const auto& ids : documents)
+    if (ids[0] == rule.tokens.prefix) CHECK(ids.size() <= 65);
+  CHECK(fim_documents(text, tokenizer->encode(text), 65, rule, *tokenizer) == documents);
+  rule.seed = 8;
+  CHECK(fim_documents(text, tokenizer->encode(text), 65, rule, *tokenizer) != documents);
+  rule.rate = 0;
+  const auto plain = fim_documents(text, tokenizer->encode(text), 65, rule, *tokenizer);
+  REQUIRE(plain.size() == 1);
+  CHECK(plain[0].size() == text.size() + 1);  // one EOS, no BOS: the same as without the rule
+}
+
+TEST_CASE("all prefix first or all suffix first, and a short text is one piece") {
+  const auto tokenizer = code_tokenizer();
+  FimRule rule{*find_fim_tokens(*tokenizer), 1, 0, 1};
+  const std::string text = "def f(x):\n    return x\n";
+  auto documents = fim_documents(text, tokenizer->encode(text), 65, rule, *tokenizer);
+  REQUIRE(documents.size() == 1);
+  CHECK(documents[0].size() == text.size() + 4);
+  CHECK(restore(documents, *tokenizer).text == text);
+  rule.spm_rate = 1;
+  documents = fim_documents(text, tokenizer->encode(text), 65, rule, *tokenizer);
+  CHECK(documents[0][0] == rule.tokens.prefix);
+  CHECK(documents[0][1] == rule.tokens.suffix);
+}
