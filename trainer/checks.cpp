@@ -55,11 +55,21 @@ ModelPlan plan_model(const Recipe& recipe, std::int64_t vocab_size, const Specia
 
 ModelPlan plan_model(const Recipe& recipe, const Tokenizer& tokenizer) {
   std::vector<RecipeProblem> problems;
-  ModelPlan plan = plan_model(recipe, static_cast<std::int64_t>(tokenizer.vocab_size()), tokenizer.special(), problems);
+  const auto ids = static_cast<std::int64_t>(tokenizer.vocab_size());
+  ModelPlan plan = plan_model(recipe, ids, tokenizer.special(), problems);
   for (const RecipeProblem& problem : problems)
     fail_usage(problem.place.file, ":", problem.place.line, ":", problem.place.column, ": ", problem.text);
-  require(static_cast<std::int64_t>(tokenizer.vocab_size()) <= plan.spec.vocab_size, "the tokenizer has ",
-          tokenizer.vocab_size(), " ids and the model's vocabulary ", plan.spec.vocab_size,
+  plan.added = static_cast<std::int64_t>(recipe.tokenizer.add_tokens.size() +
+                                         recipe.tokenizer.add_special_tokens.size());
+  if (recipe.model.path.empty() || !recipe.tokenizer.train.empty())
+    plan.added = 0;  // no base whose rows stay
+  plan.first_added = ids - plan.added;
+  if (plan.added > 0 && ids > plan.spec.vocab_size) {  // grow_vocabulary makes the rows
+    plan.config["vocab_size"] = ids;
+    plan.spec = plan.family->describe(plan.config, "the grown config.json");
+  }
+  require(ids <= plan.spec.vocab_size, "the tokenizer has ", tokenizer.vocab_size(),
+          " ids and the model's vocabulary ", plan.spec.vocab_size,
           "; use the tokenizer that belongs to the model");
   return plan;
 }

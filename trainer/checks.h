@@ -18,6 +18,7 @@ struct ModelPlan {
   const Family* family = nullptr;
   Json config;
   DecoderSpec spec;
+  std::int64_t first_added = 0, added = 0;  // ids of tokens put behind a base's vocabulary
 };
 ModelPlan plan_model(const Recipe& recipe, const Tokenizer& tokenizer);
 // The same when no tokenizer exists yet (check, plan): vocab_size as asked for.

@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "checkpoints/bundle/gguf_bundle.h"
+#include "checkpoints/bundle/grow.h"
 #include "checkpoints/store/store.h"
 #include "models/adapters/attach.h"
 
@@ -128,6 +129,15 @@ AdaptedModel load_adapted(const ModelSource& source) {
   model.adapter = read_peft(source.folder, *model.base.family, model.base.spec);
   const fs::path tokenizer = fs::path(source.folder) / "tokenizer.json";
   if (fs::exists(tokenizer)) model.base.tokenizer = load_tokenizer(source.folder);
+  // Rows for tokens that the adapter brings: their values are its own.
+  std::int64_t wanted = model.base.spec.vocab_size;
+  for (const auto& [table, ids] : model.adapter.token_rows)
+    for (const std::int64_t id : ids) wanted = std::max(wanted, id + 1);
+  const std::int64_t there = model.base.spec.vocab_size;
+  require(wanted == there || (model.base.tokenizer &&
+                              wanted <= static_cast<std::int64_t>(model.base.tokenizer->vocab_size())),
+          source.folder, ": trains the row of token ", wanted - 1, ", which the tokenizer does not have");
+  model.base = grow_vocabulary(model.base, there, wanted - there);
   return model;
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 
+#include "checkpoints/bundle/grow.h"
 #include "checkpoints/formats/safetensors.h"
 #include "models/decoder/weights.h"
 #include "trainer/machine.h"
@@ -42,6 +43,12 @@ void refuse_what_peft_cannot_say(const Session& session) {
   }
 }
 
+// What training starts from, with rows for the tokens that the recipe adds.
+Bundle load_base(const Session& session) {
+  return grow_vocabulary(load_model(resolve_model(session.recipe().model.path)), session.plan.first_added,
+                         session.plan.added);
+}
+
 // A frozen base with adapters: no gradient, no fp32 copy and no record but those of the adapters.
 void make_adapted_model(Session& session) {
   const Recipe& recipe = session.recipe();
@@ -49,8 +56,9 @@ void make_adapted_model(Session& session) {
   LinearStorage storage(type);
   storage.nf4 = recipe.model.quantization.kind == "nf4";
   storage.double_quantised = recipe.model.quantization.double_;
-  session.model = build_decoder(load_model(resolve_model(recipe.model.path)), storage);
+  session.model = build_decoder(load_base(session), storage);
   attach_adapters(*session.model, adapter_spec(recipe.adapter), static_cast<std::uint64_t>(recipe.train.seed));
+  if (session.plan.added > 0) session.model->train_token_rows(session.plan.first_added, session.plan.added);
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : session.model->named_parameters()) {
     if (item.value().requires_grad()) named.emplace_back(item.key(), item.value());
@@ -87,7 +95,7 @@ void make_model(Session& session) {
   if (recipe.model.path.empty()) {
     full->initialise(static_cast<std::uint64_t>(recipe.train.seed));
   } else {
-    const Bundle base = load_model(resolve_model(recipe.model.path));
+    const Bundle base = load_base(session);
     load_parameters(*full, base.tensors);
     session.frozen = frozen_tensors(base, recipe.model.freeze);
   }
@@ -218,6 +226,11 @@ CheckpointParts Session::checkpoint_parts() const {
   adapter.rank_stabilised = section.kind == "rslora";
   adapter.targets = section.targets;
   adapter.base = recipe().model.path;
+  if (plan.added > 0) {
+    std::vector<std::int64_t>& ids = adapter.token_rows["embed_tokens"];
+    for (std::int64_t i = 0; i < plan.added; ++i) ids.push_back(plan.first_added + i);
+    if (!plan.spec.tie_embeddings) adapter.token_rows["lm_head"] = ids;
+  }
   return parts;
 }
 

@@ -1,5 +1,6 @@
 #include "checkpoints/formats/peft.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -11,6 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kPrefix = "base_model.model.";
+constexpr const char* kTokenPart = ".token_adapter.trainable_tokens_delta";  // values, whatever its name says
+constexpr const char* kTokenRows = ".trainable_tokens";                      // internally
 constexpr const char* kParts[] = {".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector.weight"};
 
 struct Place {
@@ -24,6 +27,38 @@ std::optional<Place> split_name(const std::string& name) {
   const std::string magnitude = ".lora_magnitude_vector";  // PEFT's saved spelling
   if (name.ends_with(magnitude)) return Place{name.substr(0, name.size() - magnitude.size()), kParts[2]};
   return std::nullopt;
+}
+
+// The key of token_rows for a module as PEFT or the family calls it; "" when it is no table of tokens.
+std::string table_of(const std::string& module) {
+  const std::string last = module.substr(module.rfind('.') + 1);
+  return last == "embed_tokens" || last == "wte" ? "embed_tokens" : last == "lm_head" ? "lm_head" : "";
+}
+std::string internal_table(const std::string& table) { return table == "lm_head" ? table : "model." + table; }
+
+std::map<std::string, std::vector<std::int64_t>> read_token_rows(const Json& config,
+                                                                 const std::string& where) {
+  std::map<std::string, std::vector<std::int64_t>> rows;
+  const char* key = "trainable_token_indices";
+  if (!config.contains(key) || config.at(key).is_null()) return rows;
+  Json tables = config.at(key);
+  if (tables.is_array()) tables = Json{{"embed_tokens", tables}};
+  require(tables.is_object(), where, ": '", key, "' is neither a list of ids nor lists by module");
+  for (const auto& [module, ids] : tables.items()) {
+    const std::string table = table_of(module);
+    require(!table.empty(), where, ": '", key, "' names '", module, "', which is no table of tokens");
+    std::vector<std::int64_t>& list = rows[table];
+    for (const Json& id : ids) {
+      require(id.is_number_integer() && id.get<std::int64_t>() >= 0 &&
+                  id.get<std::int64_t>() < (std::int64_t{1} << 24),
+              where, ": '", key, "' holds ", id.dump().substr(0, 40), ", which is no token id");
+      list.push_back(id.get<std::int64_t>());
+    }
+    require(std::set<std::int64_t>(list.begin(), list.end()).size() == list.size(), where, ": '", key,
+            "' names an id twice");
+    if (list.empty()) rows.erase(table);
+  }
+  return rows;
 }
 
 std::string without_weight(const std::string& name) {
@@ -83,7 +118,6 @@ PeftAdapter read_peft_config(const std::string& folder) {
   must_be(config, "modules_to_save", {Json::array()}, path);
   must_be(config, "fan_in_fan_out", {false}, path);
   must_be(config, "layer_replication", {Json::array()}, path);
-  must_be(config, "trainable_token_indices", {Json::array()}, path);
   must_be(config, "lora_bias", {false}, path);
   must_be(config, "target_parameters", {Json::array()}, path);
   must_be(config, "alora_invocation_tokens", {Json::array()}, path);
@@ -99,6 +133,7 @@ PeftAdapter read_peft_config(const std::string& folder) {
   adapter.rank_stabilised = json_get_or<bool>(config, "use_rslora", false, path);
   adapter.base = json_get_or<std::string>(config, "base_model_name_or_path", "", path);
   require(adapter.rank >= 1 && adapter.rank <= 65536, path, ": r is ", adapter.rank);
+  adapter.token_rows = read_token_rows(config, path);
   const Json targets = config.value("target_modules", Json::array());
   if (targets.is_string()) adapter.targets = {targets.get<std::string>()};
   if (targets.is_array()) adapter.targets = targets.get<std::vector<std::string>>();
@@ -114,6 +149,19 @@ PeftAdapter read_peft(const std::string& folder, const Family& family, const Dec
   const auto shapes = matrices(spec);
   for (BundleTensor& tensor : read_safetensors(path).tensors) {
     const std::string name = tensor.name.starts_with(kPrefix) ? tensor.name.substr(std::string(kPrefix).size()) : tensor.name;
+    if (name.ends_with(kTokenPart)) {
+      const std::string table = table_of(name.substr(0, name.size() - std::string(kTokenPart).size()));
+      const auto rows = adapter.token_rows.find(table);
+      require(rows != adapter.token_rows.end(), path, ": tensor '", tensor.name,
+              "' has no ids in trainable_token_indices");
+      const std::vector<std::int64_t> wanted = {static_cast<std::int64_t>(rows->second.size()),
+                                                spec.hidden_size};
+      require(tensor.shape == wanted, path, ": tensor '", tensor.name, "' has shape ",
+              shape_text(tensor.shape), ", wanted ", shape_text(wanted));
+      tensor.name = internal_table(table) + kTokenRows;
+      adapter.tensors.push_back(std::move(tensor));
+      continue;
+    }
     const auto place = split_name(name);
     require(place.has_value(), path, ": tensor '", tensor.name, "' is no part of a LoRA adapter that is known here");
     const auto found = internal.find(place->module);
@@ -125,6 +173,12 @@ PeftAdapter read_peft(const std::string& folder, const Family& family, const Dec
     adapter.tensors.push_back(std::move(tensor));
   }
   require(!adapter.tensors.empty(), path, ": no tensor is in it");
+  for (const auto& [table, rows] : adapter.token_rows) {
+    const std::string wanted = internal_table(table) + kTokenRows;
+    const bool there = std::any_of(adapter.tensors.begin(), adapter.tensors.end(),
+                                   [&](const BundleTensor& t) { return t.name == wanted; });
+    require(there, path, ": the trained rows of '", table, "' (trainable_token_indices) are missing");
+  }
   return adapter;
 }
 
@@ -147,6 +201,7 @@ Json peft_config(const PeftAdapter& adapter) {
   config["modules_to_save"] = nullptr;
   config["rank_pattern"] = Json::object();
   config["alpha_pattern"] = Json::object();
+  if (!adapter.token_rows.empty()) config["trainable_token_indices"] = adapter.token_rows;
   return config;
 }
 
@@ -174,6 +229,13 @@ std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family&
   const auto names = disk_modules(family, spec);
   std::vector<BundleTensor> tensors;
   for (BundleTensor tensor : adapter.tensors) {
+    if (tensor.name.ends_with(kTokenRows)) {
+      const std::string module = tensor.name.substr(0, tensor.name.size() - std::string(kTokenRows).size());
+      const auto on_disk = names.find(module);
+      tensor.name = kPrefix + (on_disk == names.end() ? module : on_disk->second) + kTokenPart;
+      tensors.push_back(std::move(tensor));
+      continue;
+    }
     const auto place = split_name(tensor.name);
     require(place.has_value(), "tensor '", tensor.name, "' is no part of an adapter");
     const auto found = names.find(place->module);

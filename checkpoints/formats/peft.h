@@ -2,6 +2,7 @@
 // An adapter folder as PEFT writes and reads it: adapter_config.json and adapter_model.safetensors, keys
 // "base_model.model.<module on disk>.lora_A.weight" (huggingface.co/docs/peft, "PEFT checkpoint format"). Internal
 // names are those of the decoder's modules. Torch-free.
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,7 +19,10 @@ struct PeftAdapter {
   std::vector<std::string> targets;       // module names
   std::string base;                       // base_model_name_or_path
   std::vector<BundleTensor> tensors;      // "model.layers.0.self_attn.q_proj.lora_A.weight", .lora_B.weight,
-                                          // .lora_magnitude_vector.weight
+                                      // .lora_magnitude_vector.weight; "model.embed_tokens.trainable_tokens"
+  // Rows of tables that are trained whole (trainable_token_indices): "embed_tokens" and, where the head is no
+  // copy of it, "lm_head" -> the ids; their tensors are (ids, C), the rows' new values.
+  std::map<std::string, std::vector<std::int64_t>> token_rows = {};
 };
 
 constexpr const char* kPeftConfig = "adapter_config.json";

@@ -32,6 +32,7 @@ std::map<std::string, Factors> factors_of(const PeftAdapter& adapter) {
   std::map<std::string, Factors> factors;
   for (const BundleTensor& tensor : adapter.tensors) {
     const auto cut = tensor.name.rfind(".lora_");
+    if (cut == std::string::npos) continue;  // rows of tokens
     Factors& entry = factors[tensor.name.substr(0, cut)];
     const std::string part = tensor.name.substr(cut);
     (part == ".lora_A.weight" ? entry.a : part == ".lora_B.weight" ? entry.b : entry.magnitude) = &tensor;
@@ -41,6 +42,33 @@ std::map<std::string, Factors> factors_of(const PeftAdapter& adapter) {
     require(adapter.kind != "dora" || entry.magnitude, "the adapter of '", name, "' lacks its magnitudes (DoRA)");
   }
   return factors;
+}
+
+// The tables with their trained rows put in.
+bool merge_token_rows(Bundle& merged, const std::shared_ptr<const PeftAdapter>& adapter) {
+  bool changes = false;
+  for (const auto& [table, ids] : adapter->token_rows) {
+    const std::string module = table == "lm_head" ? table : "model." + table;
+    const auto named = [](const std::string& name) {
+      return [name](const BundleTensor& t) { return t.name == name; };
+    };
+    const auto target = std::find_if(merged.tensors.begin(), merged.tensors.end(), named(module + ".weight"));
+    const auto rows =
+        std::find_if(adapter->tensors.begin(), adapter->tensors.end(), named(module + ".trainable_tokens"));
+    require(target != merged.tensors.end(), "the adapter trains rows of '", table,
+            "', which the base does not have");
+    require(rows != adapter->tensors.end(), "the adapter lacks its trained rows of '", table, "'");
+    for (const std::int64_t id : ids)
+      require(id < target->shape[0], "the adapter trains the row of token ", id, ", and '", table, "' has ",
+              target->shape[0]);
+    const auto value = [original = *target, rows = &*rows, adapter, index = at::tensor(ids, at::kLong)] {
+      return at::index_copy(to_tensor(original).to(at::kFloat), 0, index, wide(rows));
+    };
+    changes = changes || !at::equal(value(), to_tensor(*target).to(at::kFloat));
+    target->dtype = DType::F32;
+    target->bytes = [value, name = target->name] { return from_tensor(name, value()).bytes(); };
+  }
+  return changes;
 }
 
 }  // namespace
@@ -108,6 +136,7 @@ Bundle merge_adapter(const Bundle& base, const PeftAdapter& adapter) {
   bool changes = false;
   for (const auto& [name, entry] : factors) changes = changes || at::any(wide(entry.b) != 0).item<bool>();
   Bundle merged = base;
+  changes = merge_token_rows(merged, held) || changes;
   std::size_t found = 0;
   for (BundleTensor& tensor : merged.tensors) {
     const std::string end = ".weight";

@@ -45,6 +45,7 @@ struct Decoder::State {
   std::vector<std::shared_ptr<Block>> blocks;
   std::shared_ptr<Norm> norm;
   std::shared_ptr<Linear> head;  // null when tied
+  TokenRows head_rows;           // of that head
   std::shared_ptr<AdapterPass> adapters;  // null: none
 };
 
@@ -92,6 +93,18 @@ const DecoderSpec& Decoder::spec() const { return state_->spec; }
 
 at::Tensor Decoder::head_weight() const {
   return state_->head ? state_->head->weight : state_->embeddings->weight;
+}
+
+void Decoder::train_token_rows(std::int64_t begin, std::int64_t count) {
+  State& s = *state_;
+  s.embeddings->train_rows(begin, count);
+  if (!s.head) return;
+  s.head_rows = train_rows_of(s.head->weight, begin, count);
+  s.head_rows.values = s.head->register_parameter("trainable_tokens", s.head_rows.values);
+}
+
+const TokenRows& Decoder::head_rows() const {
+  return state_->head ? state_->head_rows : state_->embeddings->rows;
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden) const {

@@ -17,6 +17,7 @@
 namespace lathe {
 
 struct AdapterPass;
+struct TokenRows;
 
 // The tensors and stretches of one forward pass.
 struct DecoderInput {
@@ -54,7 +55,13 @@ class Decoder : public torch::nn::Module {
   // Adapters put on later (models/adapters) read the pass they work in from here.
   void set_adapter_pass(std::shared_ptr<AdapterPass> pass);
   at::Tensor head_weight() const;  // (V, C): lm_head or the tied embedding
-  // The head on hidden states (..., C) -> (..., V) fp32, capped as the spec says. For few rows; a loss goes by pieces.
+  // Of a frozen model: rows [begin, begin + count) of the embedding, and of a head of its own, are trained
+  // after all, as parameters model.embed_tokens.trainable_tokens and lm_head.trainable_tokens (count, C) over
+  // the tables' memory. Once.
+  void train_token_rows(std::int64_t begin, std::int64_t count);
+  const TokenRows& head_rows() const;  // of the head, or of the tied embedding
+  // The head on hidden states (..., C) -> (..., V) fp32, capped as the spec says. For few rows; a loss goes
+  // by pieces.
   at::Tensor logits(const at::Tensor& hidden) const;
   // Generation: tokens (rows, T) after what the cache holds -> logits (rows, V) of the last position, fp32.
   at::Tensor forward_cached(const at::Tensor& tokens, KvCache& cache);

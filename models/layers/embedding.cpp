@@ -4,9 +4,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "models/ops/parallel.h"
+#include "recipes/schema/error.h"
 
 namespace lathe {
 namespace {
@@ -57,26 +59,61 @@ at::Tensor table_gradient(const at::Tensor& gradient, const at::Tensor& ids, std
   return table;
 }
 
+// The gradient of rows [begin, begin + count) alone.
+at::Tensor rows_gradient(const at::Tensor& gradient, const at::Tensor& ids, std::int64_t begin,
+                         std::int64_t count) {
+  const at::Tensor kept = at::nonzero((ids >= begin) & (ids < begin + count)).flatten();
+  return table_gradient(gradient.index_select(0, kept), ids.index_select(0, kept) - begin, count);
+}
+
+// `rows` shares the memory of `weight`, so only the latter is read.
 class TableRows : public torch::autograd::Function<TableRows> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& weight, const at::Tensor& ids) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& weight, const at::Tensor& ids,
+                            const std::optional<at::Tensor>& rows, std::int64_t begin) {
     const at::AutoDispatchBelowADInplaceOrView below;
     ctx->save_for_backward({ids});
-    ctx->saved_data["count"] = weight.size(0);
+    ctx->saved_data["count"] = rows ? rows->size(0) : weight.size(0);
+    ctx->saved_data["begin"] = begin;
+    ctx->saved_data["some"] = rows.has_value();
     return at::index_select(weight, 0, ids);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const at::Tensor ids = ctx->get_saved_variables()[0];
-    return {table_gradient(gradients[0], ids, ctx->saved_data["count"].toInt()), at::Tensor()};
+    const std::int64_t count = ctx->saved_data["count"].toInt();
+    variable_list result(4);
+    const bool some = ctx->saved_data["some"].toBool();
+    if (!some && ctx->needs_input_grad(0)) result[0] = table_gradient(gradients[0], ids, count);
+    if (some && ctx->needs_input_grad(2))
+      result[2] = rows_gradient(gradients[0], ids, ctx->saved_data["begin"].toInt(), count);
+    return result;
   }
 };
 
 }  // namespace
 
+TokenRows train_rows_of(at::Tensor& table, std::int64_t begin, std::int64_t count) {
+  require(begin >= 0 && count > 0 && begin + count <= table.size(0), "rows ", begin, " to ",
+          begin + count - 1, " are not all in a table of ", table.size(0));
+  table.set_requires_grad(false);
+  table.set_data(table.detach().clone());
+  TokenRows rows{table.detach().narrow(0, begin, count).detach(), begin};
+  rows.values.set_requires_grad(true);
+  return rows;
+}
+
 Embedding::Embedding(std::int64_t count, std::int64_t channels, at::ScalarType dtype) {
   weight = register_parameter("weight", at::zeros({count, channels}, dtype));
 }
 
-at::Tensor Embedding::forward(const at::Tensor& ids) const { return TableRows::apply(weight, ids); }
+void Embedding::train_rows(std::int64_t begin, std::int64_t count) {
+  rows = train_rows_of(weight, begin, count);
+  rows.values = register_parameter("trainable_tokens", rows.values);
+}
+
+at::Tensor Embedding::forward(const at::Tensor& ids) const {
+  const auto values = rows.values.defined() ? std::optional(rows.values) : std::nullopt;
+  return TableRows::apply(weight, ids, values, rows.begin);
+}
 
 }  // namespace lathe

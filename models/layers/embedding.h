@@ -8,13 +8,26 @@
 
 namespace lathe {
 
+// Rows of a frozen table that are trained.
+struct TokenRows {
+  at::Tensor values;  // (n, channels), a leaf over the table's memory; undefined: none
+  std::int64_t begin = 0;
+};
+// Makes `table` memory of its own and its rows [begin, begin + count) a leaf that shares it.
+TokenRows train_rows_of(at::Tensor& table, std::int64_t begin, std::int64_t count);
+
 class Embedding : public torch::nn::Module {
  public:
   Embedding(std::int64_t count, std::int64_t channels, at::ScalarType dtype);
   // ids (N) int32 or int64 -> (N, channels).
   at::Tensor forward(const at::Tensor& ids) const;
 
+  // From now on only rows [begin, begin + count) are trained: the parameter trainable_tokens below this
+  // module, which shares the table's memory; the other rows get neither gradient nor optimizer state. Once.
+  void train_rows(std::int64_t begin, std::int64_t count);
+
   at::Tensor weight;  // (count, channels)
+  TokenRows rows;     // of train_rows
 };
 
 }  // namespace lathe

@@ -13,8 +13,9 @@ at::Tensor target_tensor(const Batch& batch) { return at::tensor(batch.targets, 
 
 ObjectiveValue causal_lm_loss(Decoder& decoder, const Batch& batch, const RunOptions& options) {
   const at::Tensor hidden = decoder.forward(decoder_input(batch), options);
-  return {linear_cross_entropy(hidden, decoder.head_weight(), target_tensor(batch), decoder.spec().final_softcap), batch.target_count,
-          LossUnit::Token};
+  const at::Tensor sum = linear_cross_entropy(hidden, decoder.head_weight(), target_tensor(batch),
+                                              decoder.spec().final_softcap, decoder.head_rows());
+  return {sum, batch.target_count, LossUnit::Token};
 }
 
 at::Tensor token_losses(Decoder& decoder, const Batch& batch) {

@@ -5,6 +5,7 @@
 
 #include "data/pipeline/batch.h"
 #include "models/decoder/decoder.h"
+#include "models/layers/embedding.h"
 
 namespace lathe {
 
@@ -17,11 +18,12 @@ struct ObjectiveValue {
   LossUnit unit = LossUnit::Token;
 };
 
-// hidden (N, C), weight (V, C), targets (N) with kIgnoreTarget: sum over targets of -log p, times `scale` in the
-// gradient (so that backward of micro-batches adds up to the mean over the global count). fp32 accumulation.
-// softcap c > 0: the logits are c * tanh(logit / c) (arXiv 2408.00118).
+// hidden (N, C), weight (V, C), targets (N) with kIgnoreTarget: sum over targets of -log p, times `scale` in
+// the gradient (so that backward of micro-batches adds up to the mean over the global count). fp32
+// accumulation. softcap c > 0: the logits are c * tanh(logit / c) (arXiv 2408.00118). `rows`: those of a
+// frozen weight that get a gradient.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
-                                double softcap = 0);
+                                double softcap = 0, const TokenRows& rows = {});
 
 ObjectiveValue causal_lm_loss(Decoder& decoder, const Batch& batch, const RunOptions& options);
 

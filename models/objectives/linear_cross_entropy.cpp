@@ -22,11 +22,14 @@ constexpr std::int64_t kMinimumChunk = 256;
 struct HeadResult {
   at::Tensor losses;               // (N) fp32
   at::Tensor dhidden, dweight;     // of the sum of losses; undefined when not asked for
+  at::Tensor drows;                // of some rows of the weight, fp32
 };
 
 struct HeadRule {
   bool want_hidden = false, want_weight = false;
   double softcap = 0;
+  std::int64_t first_row = 0, rows = 0;  // of a frozen weight whose gradient is wanted
+  bool any() const { return want_hidden || want_weight || rows > 0; }
 };
 
 std::int64_t chunk_size(std::int64_t vocabulary, std::int64_t element_size) {
@@ -44,7 +47,7 @@ void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, const at:
 
 // The losses of a chunk; with a gradient, it takes the place of the scores.
 void chunk_loss(const at::Tensor& scores, const at::Tensor& targets, const at::Tensor& losses, const HeadRule& rule) {
-  const bool wanted = rule.want_hidden || rule.want_weight;
+  const bool wanted = rule.any();
   if (rule.softcap <= 0) return softmax_loss(scores, targets, losses, wanted ? scores : at::Tensor());
   const at::Tensor share = scores.to(at::kFloat) / rule.softcap;
   const at::Tensor capped = (at::tanh(share) * rule.softcap).to(scores.scalar_type());
@@ -57,9 +60,10 @@ HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at
   const bool want_hidden = rule.want_hidden, want_weight = rule.want_weight;
   const std::int64_t tokens = hidden.size(0), vocabulary = weight.size(0);
   const std::int64_t chunk = std::min(tokens, chunk_size(vocabulary, hidden.element_size()));
-  HeadResult result{at::empty({tokens}, at::kFloat), {}, {}};
+  HeadResult result{at::empty({tokens}, at::kFloat), {}, {}, {}};
   if (want_hidden) result.dhidden = at::empty_like(hidden);
   if (want_weight) result.dweight = tokens == 0 ? at::zeros_like(weight) : at::empty(weight.sizes(), at::kFloat);
+  if (rule.rows > 0) result.drows = at::zeros({rule.rows, weight.size(1)}, at::kFloat);
   at::Tensor logits = at::empty({chunk, vocabulary}, hidden.options());
   const at::Tensor transposed = weight.t();
   for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
@@ -72,6 +76,9 @@ HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at
       at::Tensor out = result.dhidden.narrow(0, begin, count);
       at::mm_out(out, scores, weight);
     }
+    if (rule.rows > 0)
+      result.drows.addmm_(scores.narrow(1, rule.first_row, rule.rows).t().to(at::kFloat),
+                          part.to(at::kFloat));
     if (!want_weight) continue;
     transposed_product_into(result.dweight, scores, part, begin > 0);
   }
@@ -81,7 +88,8 @@ HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at
 // The gradients are ready when the loss is (Liger's scheme); backward only scales them.
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
-                            const KeptTargets& targets, HeadRule rule) {
+                            const KeptTargets& targets, HeadRule rule,
+                            const std::optional<at::Tensor>& rows) {
     const at::Tensor& kept = targets.rows;
     const bool want_hidden = rule.want_hidden = rule.want_hidden && hidden.requires_grad();
     const bool want_weight = rule.want_weight = rule.want_weight && weight.requires_grad();
@@ -92,6 +100,8 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
       result.dhidden = at::zeros_like(hidden).index_copy_(0, kept, result.dhidden);
     }
     if (want_weight) result.dweight = result.dweight.to(weight.scalar_type());
+    if (rows) result.drows = result.drows.to(rows->scalar_type());
+    ctx->saved_data["drows"] = result.drows;
     ctx->saved_data["dhidden"] = result.dhidden;
     ctx->saved_data["dweight"] = result.dweight;
     return result.losses.sum(at::kDouble).to(at::kFloat);
@@ -106,22 +116,25 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
       return !gradient.defined() || scale == 1 ? gradient : gradient.mul_(scale);
     };
     at::Tensor dhidden = take("dhidden");
-    return {dhidden, take("dweight"), at::Tensor(), at::Tensor()};
+    at::Tensor dweight = take("dweight");
+    return {dhidden, dweight, at::Tensor(), at::Tensor(), take("drows")};
   }
 };
 
 }  // namespace
 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
-                                double softcap) {
+                                double softcap, const TokenRows& rows) {
   require(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1),
           "linear_cross_entropy: hidden (N, C) and weight (V, C) are wanted, found ", hidden.sizes(), " and ",
           weight.sizes());
   require_shape(targets, {hidden.size(0)}, "linear_cross_entropy", "targets");
   const KeptTargets kept = kept_targets(targets, weight.size(0));
   const bool differentiable = at::GradMode::is_enabled();
-  return LinearCrossEntropy::apply(hidden.contiguous(), weight.contiguous(), kept,
-                                   HeadRule{differentiable, differentiable, softcap});
+  const bool some = differentiable && rows.values.defined();
+  const HeadRule rule{differentiable, differentiable, softcap, rows.begin, some ? rows.values.size(0) : 0};
+  return LinearCrossEntropy::apply(hidden.contiguous(), weight.contiguous(), kept, rule,
+                                   some ? std::optional(rows.values) : std::nullopt);
 }
 
 at::Tensor linear_token_losses(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
@@ -130,7 +143,7 @@ at::Tensor linear_token_losses(const at::Tensor& hidden, const at::Tensor& weigh
   const KeptTargets kept = kept_targets(targets, weight.size(0));
   const at::Tensor dense = hidden.contiguous();
   const HeadResult result = run_head(kept.rows.defined() ? dense.index_select(0, kept.rows) : dense,
-                                     weight.contiguous(), kept.targets, {false, false, softcap});
+                                     weight.contiguous(), kept.targets, {false, false, softcap, 0, 0});
   if (!kept.rows.defined()) return result.losses;
   return at::zeros({hidden.size(0)}, at::kFloat).index_copy_(0, kept.rows, result.losses);
 }

@@ -144,10 +144,50 @@ TEST_CASE("the card's commands fit the adapter") {
   PeftAdapter adapter;
   adapter.base = "org/base";
   adapter.rank = 20;
-  CHECK(peft_commands(adapter).find("vllm serve org/base --enable-lora --max-lora-rank 32 --lora-modules tuned=.") != std::string::npos);
+  CHECK(peft_commands(adapter, false)
+            .find("vllm serve org/base --enable-lora --max-lora-rank 32 --lora-modules tuned=.") !=
+        std::string::npos);
   adapter.kind = "dora";
-  CHECK(peft_commands(adapter).find("--enable-lora") == std::string::npos);
-  CHECK(peft_commands(adapter).find("export the merged model") != std::string::npos);
+  CHECK(peft_commands(adapter, false).find("--enable-lora") == std::string::npos);
+  CHECK(peft_commands(adapter, false).find("export the merged model") != std::string::npos);
+  CHECK(peft_commands(adapter, false).find("apply_chat_template") == std::string::npos);
+  CHECK(peft_commands(adapter, true).find("apply_chat_template") != std::string::npos);
+}
+
+TEST_CASE("trained rows of tokens have PEFT's names and come back") {
+  const ScratchFolder folder;
+  const Bundle base = base_of("llama");
+  PeftAdapter adapter = adapter_on(base, on_every_layer(base, "mlp.up_proj"));
+  adapter.token_rows = {{"embed_tokens", {4, 5, 6}}, {"lm_head", {4, 5, 6}}};
+  adapter.tensors.push_back(counting("model.embed_tokens.trainable_tokens", {3, base.spec.hidden_size}));
+  adapter.tensors.push_back(counting("lm_head.trainable_tokens", {3, base.spec.hidden_size}, 9));
+  export_peft(base, adapter, options_for(folder / "out"));
+  const Json config = Json::parse(get_file(folder / "out/adapter_config.json"));
+  CHECK(config["trainable_token_indices"].dump() == R"({"embed_tokens":[4,5,6],"lm_head":[4,5,6]})");
+  CHECK(config["target_modules"] == Json::array({"up_proj"}));
+  const auto tensors = read_safetensors(folder / "out/adapter_model.safetensors").tensors;
+  const std::string end = ".token_adapter.trainable_tokens_delta";
+  CHECK(values_of(find_tensor(tensors, "base_model.model.model.embed_tokens" + end)) ==
+        values_of(find_tensor(adapter.tensors, "model.embed_tokens.trainable_tokens")));
+  CHECK(values_of(find_tensor(tensors, "base_model.model.lm_head" + end)) ==
+        values_of(find_tensor(adapter.tensors, "lm_head.trainable_tokens")));
+  const PeftAdapter back = read_peft(folder / "out", *base.family, base.spec);
+  CHECK(back.token_rows == adapter.token_rows);
+  CHECK(values_of(find_tensor(back.tensors, "lm_head.trainable_tokens")) ==
+        values_of(find_tensor(adapter.tensors, "lm_head.trainable_tokens")));
+
+  // PEFT's other spelling is a plain list; ids without their rows, twice or of another table are errors.
+  const auto with = [&](const Json& rows) {
+    Json changed = config;
+    changed["trainable_token_indices"] = rows;
+    put_file(folder / "out/adapter_config.json", changed.dump());
+    return read_peft(folder / "out", *base.family, base.spec);
+  };
+  CHECK_THROWS_AS(with(Json::array({4, 5, 6})), Error);  // the head's rows have no ids then
+  CHECK_THROWS_AS(with({{"embed_tokens", {4, 5, 6}}, {"lm_head", {4, 5}}}), Error);
+  CHECK_THROWS_AS(with({{"embed_tokens", {4, 5, 5}}, {"lm_head", {4, 5, 6}}}), Error);
+  CHECK_THROWS_AS(with({{"embed_tokens", {4, 5, 6}}, {"q_proj", {4, 5, 6}}}), Error);
+  CHECK_THROWS_AS(with({{"embed_tokens", {4, 5, -1}}, {"lm_head", {4, 5, 6}}}), Error);
 }
 
 }  // namespace

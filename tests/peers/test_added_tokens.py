@@ -1,0 +1,76 @@
+"""Adapters with rows for added tokens, loaded by PEFT as their card says, beside the merged folder in transformers."""
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import check_gguf
+from program import Case
+
+torch.set_grad_enabled(False)
+RECIPE = """\
+name: {name}
+directory: {directory}
+task: sft
+model: {{path: {base}}}
+tokenizer: {{add_tokens: {added}, add_special_tokens: ["<|note|>"]}}
+adapter: {{kind: {kind}, rank: 4, alpha: 8}}
+data: {{train: {data}, sequence_length: 128, cache: {cache}}}
+optimizer: {{learning_rate: 1e-2}}
+train: {{epochs: 3, global_batch_size: 4, precision: fp32, threads: 1, seed: 5}}
+export: [{{format: peft}}, {{format: huggingface, dtype: fp32}}]
+"""
+
+
+class AddedTokens(Case):
+    def tune(self, name, base, count, kind):
+        added = [f"[t{k}]" for k in range(count)]
+        data = self.folder / "pairs.jsonl"
+        data.write_text("".join(json.dumps({"prompt": f"the mat {i}\n", "completion": f"{added[i % count]} cat {i}"}) + "\n"
+                                for i in range(24)))
+        values = {"directory": self.folder / name, "base": base, "data": data, "cache": self.folder / "cache"}
+        recipe = self.folder / f"{name}.yaml"
+        recipe.write_text(RECIPE.format(name=name, kind=kind, added=json.dumps(added),
+                                        **{key: json.dumps(str(value)) for key, value in values.items()}))
+        self.lathe("train", recipe, "--quiet")
+        return self.folder / name / "export"
+
+    def compare(self, base_folder, export, added):
+        options = dict(dtype=torch.float32, attn_implementation="eager")
+        tokenizer = AutoTokenizer.from_pretrained(export / "huggingface")
+        text = "the mat 3\n[t1] cat [t0]"
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ours = json.loads(self.lathe("tokenize", "--tokenizer", export / "huggingface", "--json", input=text.encode())[0])["ids"]
+        self.assertEqual(ids, ours)
+        self.assertIn(390, ids)
+        ids.append(tokenizer.convert_tokens_to_ids("<|note|>"))
+        self.assertEqual(ids[-1], 390 + added)
+        merged = AutoModelForCausalLM.from_pretrained(export / "huggingface", **options).eval()
+        base = AutoModelForCausalLM.from_pretrained(base_folder, **options)
+        wanted = max(400, 391 + added)
+        self.assertEqual(merged.get_input_embeddings().num_embeddings, wanted)
+        if base.get_input_embeddings().num_embeddings < wanted:
+            base.resize_token_embeddings(wanted)
+        plain = base.eval()(torch.tensor([ids])).logits.clone()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)   # missing keys are only warned of
+            adapted = PeftModel.from_pretrained(base, export / "peft").eval()
+        a, b = adapted(torch.tensor([ids])).logits, merged(torch.tensor([ids])).logits
+        self.assertLess((a - b).abs().max().item(), 1e-4 * max(1.0, b.abs().max().item()))
+        self.assertGreater((a - plain).abs().max().item(), 1e-2)
+        # The rows themselves, as PEFT would write them again.
+        before, after = base.get_input_embeddings().weight, merged.get_input_embeddings().weight
+        self.assertEqual(after.shape[0], wanted)
+        self.assertTrue(torch.equal(before[:390], after[:390]))
+
+    def test_rows_in_the_padding_and_behind_the_table(self):
+        folders = check_gguf.make_models(self.folder / "models", ["llama", "llama3"])
+        for name, count, kind in (("llama", 2, "lora"), ("llama3", 12, "lora"), ("llama", 12, "dora"), ("llama3", 2, "rslora")):
+            with self.subTest(name=name, count=count, kind=kind):
+                self.compare(folders[name], self.tune(f"{name}-{count}-{kind}", folders[name], count, kind), count)
