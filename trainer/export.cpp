@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "checkpoints/exporters/gguf_model.h"
+#include "checkpoints/exporters/gguf_tokenizer.h"
 #include "checkpoints/store/manifest.h"
 #include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
@@ -132,6 +133,14 @@ DType export_dtype(const ExportRequest& request) {
   return *dtype_from_name(name == "bf16" ? "BF16" : name == "fp16" ? "F16" : "F32");
 }
 
+// The card's part on use.
+std::string use_of(const Bundle& model, const std::optional<AdaptedModel>& adapted, const std::string& format,
+                   const std::string& quantize) {
+  if (format == "gguf") return gguf_commands(model, quantize);
+  if (format != "peft") return model_commands(model);
+  return peft_commands(adapted->adapter, !chat_template_of(*model.tokenizer).empty());
+}
+
 // The adapter as its file will hold it, and its base as other programs find it.
 void round_adapter(AdaptedModel& model, DType dtype) {
   for (BundleTensor& tensor : model.adapter.tensors) tensor = convert_tensor(std::move(tensor), dtype);
@@ -182,7 +191,7 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   const Bundle model = adapted ? merge_adapter(adapted->base, adapted->adapter) : load_model(source);
   require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
-  options.card = request.heading + (alone ? peft_commands(adapted->adapter) : gguf ? gguf_commands(options.quantize) : model_commands());
+  options.card = request.heading + use_of(model, adapted, request.format, options.quantize);
   std::optional<double> rounding, quantisation;
   {
     Bundle rounded = model;

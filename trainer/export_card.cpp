@@ -1,6 +1,8 @@
 #include "trainer/export_card.h"
 
+#include "checkpoints/exporters/exporter.h"
 #include "checkpoints/exporters/gguf_model.h"
+#include "checkpoints/exporters/gguf_tokenizer.h"
 
 namespace lathe {
 
@@ -28,17 +30,67 @@ std::string card_heading(const Session& session, const ModelSource& source, cons
                 "to follow instructions.\n\n## Use\n\n";
 }
 
-std::string model_commands() {
-  return "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n"
-         "tokenizer = AutoTokenizer.from_pretrained(\".\")\nmodel = AutoModelForCausalLM.from_pretrained(\".\")\n"
-         "print(tokenizer.decode(model.generate(**tokenizer(\"def \", return_tensors=\"pt\"), max_new_tokens=40)[0]))\n```\n\n"
-         "```\nvllm serve .\nlathe generate . --prompt \"def \"\nlathe verify .\n```\n";
+namespace {
+
+bool chats(const Bundle& model) { return model.tokenizer && !chat_template_of(*model.tokenizer).empty(); }
+
+// A conversation in the file's own template, or a text to go on from.
+std::string llama_cli(const std::string& file, bool chat) {
+  return cat("llama-cli -m ", file, chat ? " --jinja" : " -no-cnv -p \"def \"", "\n");
 }
 
-std::string gguf_commands(const std::string& quantize) {
+std::string lathe_commands(const std::string& model, bool chat) {
+  return cat("lathe ", chat ? "chat " + model : "generate " + model + " --prompt \"def \"",
+             "\nlathe verify .\n");
+}
+
+// Why llama.cpp cannot run a model; "" when it can.
+std::string gguf_objection(const Bundle& model) {
+  try {
+    check_gguf_model(model);
+    GgufMetadata metadata;
+    add_gguf_tokenizer(model, metadata);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+std::string model_commands(const Bundle& model) {
+  const bool chat = chats(model);
+  std::string text =
+      cat("transformers:\n\n```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+          "tokenizer = AutoTokenizer.from_pretrained(\".\")\nmodel = "
+          "AutoModelForCausalLM.from_pretrained(\".\")\n",
+          generate_lines(chat), "```\n\nvLLM, then lathe itself:\n\n```\nvllm serve .\n",
+          lathe_commands(".", chat), "```\n\n");
+  if (const std::string objection = gguf_objection(model); !objection.empty())
+    return text + "llama.cpp and Ollama do not run it: " + objection + ".\n";
+  return text +
+         cat("llama.cpp and Ollama, which read GGUF:\n\n```\nlathe export . --format gguf --output gguf\n",
+             llama_cli("gguf/model-BF16.gguf", chat), "llama-server -m gguf/model-BF16.gguf\n",
+             "cd gguf && ollama create NAME -f Modelfile && ollama run NAME\n```\n");
+}
+
+std::string gguf_commands(const Bundle& model, const std::string& quantize) {
   const std::string file = cat("model-", gguf_mix_name(gguf_mix(quantize)), ".gguf");
-  return cat("```\nllama-cli -m ", file, " -p \"def \"\nllama-server -m ", file, "\nollama create NAME -f Modelfile && ollama run NAME\n",
-             "lathe generate ", file, " --prompt \"def \"\nlathe verify .\n```\n");
+  const bool chat = chats(model);
+  return cat(
+      "llama.cpp, Ollama, lathe itself:\n\n```\n", llama_cli(file, chat), "llama-server -m ", file,
+      "\nollama create NAME -f Modelfile && ollama run NAME\n", lathe_commands(file, chat),
+      "```\n\nvLLM reads it beside a tokenizer's folder (its base, or an export in format huggingface):\n\n"
+      "```\nvllm serve ./",
+      file,
+      " --tokenizer FOLDER\n```\n\n"
+      "transformers turns it back into plain weights (with the gguf package):\n\n```python\n"
+      "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+      "tokenizer = AutoTokenizer.from_pretrained(\".\", gguf_file=\"",
+      file,
+      "\")\n"
+      "model = AutoModelForCausalLM.from_pretrained(\".\", gguf_file=\"",
+      file, "\")\n", generate_lines(chat), "```\n");
 }
 
 }  // namespace lathe

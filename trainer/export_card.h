@@ -9,8 +9,8 @@ namespace lathe {
 
 // Everything up to the commands.
 std::string card_heading(const Session& session, const ModelSource& source, const ExportSection& target);
-// Commands for a whole model; peft_commands() are an adapter's.
-std::string model_commands();
-std::string gguf_commands(const std::string& quantize);   // llama.cpp, Ollama
+// Exact commands for transformers, vLLM, llama.cpp, Ollama and lathe; peft_commands() are an adapter's.
+std::string model_commands(const Bundle& model);
+std::string gguf_commands(const Bundle& model, const std::string& quantize);
 
 }  // namespace lathe

@@ -29,8 +29,11 @@ void export_huggingface(const Bundle& bundle, const ExportOptions& options);
 // MANIFEST.json: loads in peft, vLLM and llama.cpp's converter on adapter.base. `base` gives family and tokenizer; its
 // tensors are not read. A family that stores the adapted matrices fused or transposed (GPT-2) is an Error.
 void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOptions& options);
-// The card's part on use: exact commands for peft, vLLM and llama.cpp.
-std::string peft_commands(const PeftAdapter& adapter);
+// The card's part on use: exact commands for peft, vLLM, llama.cpp and Ollama; chat: the base has a chat
+// template.
+std::string peft_commands(const PeftAdapter& adapter, bool chat);
+// Python lines that ask `model` by `tokenizer`, as cards have them.
+std::string generate_lines(bool chat);
 
 // model-<TYPE>.gguf, Modelfile (Ollama), README.md, reference.json, MANIFEST.json. Error for a model or tokenizer that
 // llama.cpp would not run as it is meant.

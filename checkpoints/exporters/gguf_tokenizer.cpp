@@ -230,6 +230,21 @@ std::string chat_template_of(const Tokenizer& tokenizer) {
   return {};
 }
 
+std::vector<TokenizerFile> tokenizer_files_of(const Tokenizer& tokenizer) {
+  std::vector<TokenizerFile> files = tokenizer.files();
+  const std::string chat = chat_template_of(tokenizer);
+  if (chat.empty()) return files;
+  if (!file_of(files, "chat_template.jinja")) files.push_back({"chat_template.jinja", chat});
+  for (TokenizerFile& file : files) {
+    if (file.name != "tokenizer_config.json") continue;
+    Json config = parse_json(file.content, file.name);
+    if (!config.value("chat_template", Json()).is_null()) continue;
+    config["chat_template"] = chat;
+    file.content = config.dump(2) + "\n";
+  }
+  return files;
+}
+
 std::vector<TokenId> stop_ids_of(const Bundle& bundle) {
   std::vector<TokenId> stops;
   const auto add = [&](const Json& id) {

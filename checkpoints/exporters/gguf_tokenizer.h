@@ -12,6 +12,9 @@ void add_gguf_tokenizer(const Bundle& bundle, GgufMetadata& metadata);
 
 // The chat template of the tokenizer's files; "" when there is none.
 std::string chat_template_of(const Tokenizer& tokenizer);
+// The tokenizer's files with its template where every reader looks: chat_template.jinja (transformers 5,
+// recent 4, vLLM) and tokenizer_config.json (older transformers, llama.cpp's converter).
+std::vector<TokenizerFile> tokenizer_files_of(const Tokenizer& tokenizer);
 // Ids that end a generation: generation_config.json's and config.json's, then the tokenizer's own.
 std::vector<TokenId> stop_ids_of(const Bundle& bundle);
 

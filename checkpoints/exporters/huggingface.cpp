@@ -4,6 +4,7 @@
 
 #include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/exporters/exporter.h"
+#include "checkpoints/exporters/gguf_tokenizer.h"
 #include "checkpoints/formats/safetensors.h"
 
 namespace lathe {
@@ -110,7 +111,8 @@ void export_huggingface(const Bundle& bundle, const ExportOptions& options) {
   for (const std::string& name : write_sharded(folder.path(), tensors, options.max_shard_bytes, fs))
     folder.add_written(name);
   if (bundle.tokenizer)
-    for (const TokenizerFile& file : bundle.tokenizer->files()) folder.add_text(file.name, file.content);
+    for (const TokenizerFile& file : tokenizer_files_of(*bundle.tokenizer))
+      folder.add_text(file.name, file.content);
   if (!options.card.empty()) folder.add_text("README.md", options.card);
   if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump(1) + "\n");
   read_back(folder.path(), options.dtype);

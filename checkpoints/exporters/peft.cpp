@@ -1,6 +1,9 @@
 // An adapter folder for peft, and for every engine that reads theirs.
+#include <algorithm>
+
 #include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/exporters/exporter.h"
+#include "checkpoints/exporters/gguf_tokenizer.h"
 #include "checkpoints/formats/safetensors.h"
 
 namespace lathe {
@@ -40,30 +43,62 @@ void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOpt
   write_safetensors(folder.path() + "/" + kPeftTensors, tensors, {{"format", "pt"}}, fs);
   folder.add_written(kPeftTensors);
   if (base.tokenizer)
-    for (const TokenizerFile& file : base.tokenizer->files()) folder.add_text(file.name, file.content);
+    for (const TokenizerFile& file : tokenizer_files_of(*base.tokenizer))
+      folder.add_text(file.name, file.content);
   if (!options.card.empty()) folder.add_text("README.md", options.card);
   if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump(1) + "\n");
   read_back(folder.path(), base, written, options.dtype);
   folder.publish();
 }
 
-std::string peft_commands(const PeftAdapter& adapter) {
+namespace {
+
+// Rows for tokens that the base does not have.
+std::string resize_command(const PeftAdapter& adapter) {
+  std::int64_t rows = 0;
+  for (const auto& [table, ids] : adapter.token_rows)
+    for (const std::int64_t id : ids) rows = std::max(rows, id + 1);
+  if (rows == 0) return "";
+  return cat("if base.get_input_embeddings().num_embeddings < ", rows, ":\n    base.resize_token_embeddings(",
+             rows, ")\n");
+}
+
+}  // namespace
+
+std::string generate_lines(bool chat) {
+  const std::string inputs =
+      chat ? "inputs = tokenizer.apply_chat_template([{\"role\": \"user\", \"content\": \"Hello\"}], "
+             "add_generation_prompt=True,\n"
+             "                                       return_dict=True, return_tensors=\"pt\")\n"
+           : "inputs = tokenizer(\"def \", return_tensors=\"pt\")\n";
+  return inputs +
+         "made = model.generate(**inputs, max_new_tokens=40)\n"
+         "print(tokenizer.decode(made[0][inputs[\"input_ids\"].shape[1]:], skip_special_tokens=True))\n";
+}
+
+std::string peft_commands(const PeftAdapter& adapter, bool chat) {
   const std::string& base = adapter.base;
-  std::string text = cat("```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n",
-                         "tokenizer = AutoTokenizer.from_pretrained(\".\")\n",
-                         "base = AutoModelForCausalLM.from_pretrained(\"", base, "\")\n",
-                         "model = PeftModel.from_pretrained(base, \".\")\n",
-                         "print(tokenizer.decode(model.generate(**tokenizer(\"def \", return_tensors=\"pt\"), ",
-                         "max_new_tokens=40)[0]))\n```\n\n");
-  if (adapter.kind == "dora") {
-    text += "vLLM and llama.cpp do not load DoRA adapters: export the merged model for them\n"
-            "(`lathe export . --format huggingface --output merged`).\n\n```\n";
+  std::string text =
+      cat("```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, "
+          "AutoTokenizer\n\n",
+          "tokenizer = AutoTokenizer.from_pretrained(\".\")\n",
+          "base = AutoModelForCausalLM.from_pretrained(\"", base, "\")\n", resize_command(adapter),
+          "model = PeftModel.from_pretrained(base, \".\")\n", generate_lines(chat), "```\n\n");
+  if (adapter.kind == "dora" || !adapter.token_rows.empty()) {
+    text += cat("vLLM and llama.cpp do not load ",
+                adapter.kind == "dora" ? "DoRA adapters" : "adapters with rows for new tokens",
+                ": export the merged model for them\n(`lathe export . --format huggingface --output merged`, "
+                "or `--format gguf`, which Ollama "
+                "runs too).\n\n```\n");
   } else {
-    text += cat("```\nvllm serve ", base, " --enable-lora --max-lora-rank ", served_rank(adapter.rank), " --lora-modules tuned=.\n",
-                "python convert_lora_to_gguf.py --base ", base, " --outfile adapter.gguf .    # of llama.cpp\n",
-                "llama-cli -m base.gguf --lora adapter.gguf -p \"def \"\n");
+    text += cat("```\nvllm serve ", base, " --enable-lora --max-lora-rank ", served_rank(adapter.rank),
+                " --lora-modules tuned=.\n", "python convert_lora_to_gguf.py --base ", base,
+                " --outfile adapter.gguf .    # of llama.cpp\n", "llama-cli -m base.gguf --lora adapter.gguf",
+                chat ? "" : " -no-cnv -p \"def \"", "\n",
+                "lathe export . --format gguf --output gguf && cd gguf && ollama create NAME -f Modelfile && "
+                "ollama run NAME\n");
   }
-  return text + "lathe generate . --prompt \"def \"\nlathe verify .\n```\n";
+  return text + "lathe generate . --prompt \"" + (chat ? "Hello" : "def ") + "\"\nlathe verify .\n```\n";
 }
 
 }  // namespace lathe

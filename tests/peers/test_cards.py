@@ -1,0 +1,68 @@
+"""Exports of foreign folders: every file is there, the card's Python runs as it stands, the chat template is where readers look."""
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import check_gguf
+from program import Case
+
+TEMPLATE = ("{% for message in messages %}<{{ message.role }}>\n{{ message.content }}{{ eos_token }}\n{% endfor %}"
+            "{% if add_generation_prompt %}<assistant>\n{% endif %}")
+COMMANDS = {"huggingface": ("vllm serve .", "llama-cli -m gguf/model-BF16.gguf", "ollama create", "lathe verify ."),
+            "gguf": ("llama-cli -m model-F32.gguf", "llama-server -m model-F32.gguf", "ollama create", "vllm serve ./model-F32.gguf",
+                     "lathe verify .")}
+
+
+class Cards(Case):
+    def run_card(self, folder, commands):
+        card = (folder / "README.md").read_text()
+        for command in commands:
+            self.assertIn(command, card)
+        for name in ("reference.json", "verification.json", "MANIFEST.json"):
+            self.assertTrue((folder / name).exists(), name)
+        self.assertGreater(len(json.loads((folder / "reference.json").read_text())["prompts"]), 2)
+        blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+        self.assertEqual(len(blocks), 1)
+        result = subprocess.run([sys.executable, "-c", blocks[0]], cwd=folder, capture_output=True, text=True, timeout=300)
+        self.assertEqual(result.returncode, 0, result.stderr[-3000:])
+        self.assertTrue(result.stdout)
+        return card
+
+    def test_foreign_folders_with_and_without_a_chat_template(self):
+        for name, folder in check_gguf.make_models(self.folder / "models", ["llama", "qwen2", "gpt2"]).items():
+            for place in ("none", "jinja", "config"):
+                if name == "gpt2" and place != "none":
+                    continue
+                (folder / "chat_template.jinja").unlink(missing_ok=True)
+                config = json.loads((folder / "tokenizer_config.json").read_text())
+                config.pop("chat_template", None)
+                if place == "config":
+                    config["chat_template"] = TEMPLATE
+                (folder / "tokenizer_config.json").write_text(json.dumps(config))
+                if place == "jinja":
+                    (folder / "chat_template.jinja").write_text(TEMPLATE)
+                for format, commands in COMMANDS.items():
+                    with self.subTest(name=name, place=place, format=format):
+                        output = self.folder / f"{name}-{place}-{format}"
+                        extra = ["--quantize", "f32"] if format == "gguf" else ["--dtype", "fp32"]
+                        self.lathe("export", folder, "--format", format, *extra, "--output", output)
+                        card = self.run_card(output, commands)
+                        self.assertEqual("apply_chat_template" in card, place != "none")
+                        if format == "huggingface":
+                            self.check_template(output, place != "none")
+
+    def check_template(self, folder, wanted):
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        self.assertEqual(config.get("chat_template"), TEMPLATE if wanted else None)
+        self.assertEqual((folder / "chat_template.jinja").exists(), wanted)
+        if wanted:
+            self.assertEqual((folder / "chat_template.jinja").read_text(), TEMPLATE)
+            messages = [{"role": "user", "content": "été?"}]
+            text = AutoTokenizer.from_pretrained(folder).apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            self.assertEqual(text, "<user>\nété?<|end|>\n<assistant>\n")
