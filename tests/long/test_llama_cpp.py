@@ -49,7 +49,9 @@ class LlamaCpp(Case):
         return json.loads(self.lathe("tokenize", "--tokenizer", tokenizer, "--json", input=text.encode())[0])["ids"]
 
     def all_ids(self, tokenizer):
-        return [self.ids(tokenizer, text) for text in self.texts]
+        lines = "".join(json.dumps({"text": text}) + "\n" for text in self.texts)
+        output = self.lathe("tokenize", "--tokenizer", tokenizer, "--lines", input=lines.encode())[0]
+        return [json.loads(line)["ids"] for line in output.splitlines()]
 
     def check_ids(self, theirs, ours):
         different = [(text, a, b) for text, a, b in zip(self.texts, theirs, ours, strict=True) if a != b]
