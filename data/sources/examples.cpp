@@ -43,8 +43,8 @@ struct Templates {
     const Choices choices =
         read_choices(record.value.at(columns.first), record.value.at(columns.second), where);
     Json filled = record.value;
-    for (const std::string& text : choices.texts) {
-      filled[kChoiceSlot] = text;
+    for (const std::string& choice : choices.texts) {
+      filled[kChoiceSlot] = choice;
       example.choices.push_back(completion->fill(filled, where));
     }
     example.completion = example.choices[choices.right];

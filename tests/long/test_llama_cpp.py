@@ -107,7 +107,7 @@ class LlamaCpp(Case):
             path = self.folder / f"theirs-{kind}.gguf"
             self.ask(files["lathe f32"], quantize=kind, output=str(path))
             files[f"llama.cpp {kind.lower()}"] = path
-        ids = self.ids(files["lathe f32"], text.read_text())
+        ids = self.ids(self.checkpoint("learned", 300), text.read_text())
         for name, path in files.items():
             losses[name] = self.ask(path, score_ids=ids, window=256)["loss"]
             print(f"  {name}: perplexity {math.exp(losses[name]):.4f} in llama.cpp, {path.stat().st_size} bytes", flush=True)
