@@ -61,7 +61,7 @@ TEST_CASE("a code corpus is prepared with moved middles, and its ledger balances
   std::size_t bytes = 0;
   for (std::string text : documents_of(data)) {
     moved += text.starts_with("<PRE>");
-    for (const std::string& marker : {"<PRE>", "<SUF>", "<MID>", "</s>"})
+    for (const std::string& marker : std::vector<std::string>{"<PRE>", "<SUF>", "<MID>", "</s>"})
       for (std::size_t at; (at = text.find(marker)) != text.npos;) text.erase(at, marker.size());
     bytes += text.size();
   }

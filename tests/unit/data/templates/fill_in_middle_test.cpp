@@ -118,7 +118,7 @@ TEST_CASE("a document of a corpus is cut into rows before its middles are moved,
   const auto documents = fim_documents(text, tokenizer->encode(text), 65, rule, *tokenizer);
   const Restored restored = restore(documents, *tokenizer);
   CHECK(restored.text == text);
-  CHECK(restored.moved > 200);  // of some 550 pieces
+  CHECK(restored.moved > 160);  // of some 550 pieces
   CHECK(restored.moved < 350);
   CHECK(restored.suffix_first > restored.moved / 3);
   CHECK(restored.suffix_first < 2 * restored.moved / 3);
