@@ -13,6 +13,11 @@ TABLE, ROWS = "model.embed_tokens.weight", "model.embed_tokens.trainable_tokens"
 
 
 class AddedTokens(Tuning):
+    def setUp(self):
+        super().setUp()
+        if hasattr(self, "base"):   # not while the base itself is made
+            self.vocab = json.loads((self.base / "config.json").read_text())["vocab_size"]
+
     def examples(self):
         return self.write("tickets.jsonl", [{"prompt": f"the {WORDS[i]} is {i}\n", "completion": f"[ticket] {i} {WORDS[i]}"}
                                             for i in range(20)])
@@ -30,18 +35,18 @@ class AddedTokens(Tuning):
         self.assertEqual([export["passed"] for export in result["exports"]], [True] * 3)
         merged = run / "export" / "huggingface"
         after = tensors(merged / "model.safetensors")[TABLE]
-        self.assertEqual((before[1], after[1]), ([512, 64], [514, 64]))
-        row = len(before[2]) // 512
+        self.assertEqual((before[1], after[1]), ([self.vocab, 64], [self.vocab + 2, 64]))
+        row = len(before[2]) // self.vocab
         self.assertEqual(after[2][: len(before[2])], before[2])     # frozen rows, to the bit
-        self.assertEqual(json.loads((merged / "config.json").read_text())["vocab_size"], 514)
+        self.assertEqual(json.loads((merged / "config.json").read_text())["vocab_size"], self.vocab + 2)
         ticket, note = after[2][-2 * row : -row], after[2][-row:]
         self.assertNotEqual(ticket, note)   # both began as the mean
         adapter = tensors(run / "export" / "peft" / "adapter_model.safetensors")
         self.assertEqual(adapter["base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"][1:], ([2, 64], ticket + note))
         config = json.loads((run / "export" / "peft" / "adapter_config.json").read_text())
-        self.assertEqual(config["trainable_token_indices"], {"embed_tokens": [512, 513]})
+        self.assertEqual(config["trainable_token_indices"], {"embed_tokens": [self.vocab, self.vocab + 1]})
         card = (run / "export" / "peft" / "README.md").read_text()
-        self.assertIn("base.resize_token_embeddings(514)", card)
+        self.assertIn(f"base.resize_token_embeddings({self.vocab + 2})", card)
         self.assertIn("vLLM and llama.cpp do not load adapters with rows for new tokens", card)
         state = tensors(self.checkpoint("added", result["steps"]) / "optimizer.safetensors")
         self.assertEqual({name: entry[1] for name, entry in state.items() if "embed_tokens" in name},
@@ -57,12 +62,12 @@ class AddedTokens(Tuning):
             answer = json.loads(self.lathe("generate", model, "--raw", "--prompt", "the cat is 0\n", "--max-tokens", "6",
                                            "--temperature", "0", "--json", "--quiet")[0])["completions"][0]
             answers.append(answer)
-            self.assertEqual(answer["tokens"][0], 512, model)
+            self.assertEqual(answer["tokens"][0], self.vocab, model)
             self.assertTrue(answer["text"].startswith("[ticket]"), answer)
         self.assertEqual([a["tokens"] for a in answers], [answers[0]["tokens"]] * 4)
         for flags, control in ((["--special"], True), ([], False)):   # a control token that a user writes stays text
             ids = json.loads(self.lathe("tokenize", "--tokenizer", merged, "--json", *flags, input=b"a[ticket]<|note|>")[0])["ids"]
-            self.assertEqual((ids[1], 513 in ids), (512, control))
+            self.assertEqual((ids[1], self.vocab + 1 in ids), (self.vocab, control))
 
     def test_resumed_it_ends_with_the_same_bytes(self):
         self.tune("whole", "--set", "checkpoint.every=4")
@@ -75,7 +80,7 @@ class AddedTokens(Tuning):
         recipe = self.tuning("full", self.examples(), extra=ADDED + "export: [{format: huggingface, dtype: fp32}]\n")
         recipe.write_text("".join(line for line in recipe.read_text().splitlines(True) if not line.startswith("adapter")))
         self.lathe("train", recipe, "--quiet")
-        self.assertEqual(tensors(self.folder / "full" / "export" / "huggingface" / "model.safetensors")[TABLE][1], [514, 64])
+        self.assertEqual(tensors(self.folder / "full" / "export" / "huggingface" / "model.safetensors")[TABLE][1], [self.vocab + 2, 64])
 
     def test_a_token_that_is_there_is_refused(self):
         recipe = self.tuning("there", self.examples(), extra='tokenizer: {add_tokens: ["<|endoftext|>"]}\n')
@@ -83,13 +88,14 @@ class AddedTokens(Tuning):
 
     def test_a_tokenizer_trained_with_them_keeps_its_size(self):
         recipe = self.recipe("scratch")
-        self.lathe("train", recipe, "--quiet", "--set", "train.max_steps=2", "--set", 'tokenizer.add_tokens=["[cat]"]',
+        self.lathe("train", recipe, "--quiet", "--set", "train.max_steps=2", "--set", "schedule.warmup_steps=0", "--set", 'tokenizer.add_tokens=["[cat]"]',
                    "--set", 'tokenizer.add_special_tokens=["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]',
                    "--set", "data.fill_in_middle={rate: 0.9}")
         checkpoint = self.checkpoint("scratch", 2)
-        self.assertEqual(json.loads((checkpoint / "config.json").read_text())["vocab_size"], 512)
+        size = json.loads((checkpoint / "config.json").read_text())["vocab_size"]
+        self.assertLessEqual(size, 512)
         ids = json.loads(self.lathe("tokenize", "--tokenizer", checkpoint, "--json", input=b"the [cat]")[0])["ids"]
-        self.assertEqual(ids[-1], 508)
+        self.assertEqual(ids[-1], size - 4)
         rows = json.loads(self.lathe("preview", recipe, "--count", "8", "--json", "--quiet", "--set",
                                      'tokenizer.add_tokens=["[cat]"]', "--set",
                                      'tokenizer.add_special_tokens=["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]', "--set",

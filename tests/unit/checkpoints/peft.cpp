@@ -109,7 +109,7 @@ TEST_CASE("what would change the maths and is not supported is an error by name"
   const std::pair<const char*, Json> changes[] = {
       {"bias", "all"}, {"rank_pattern", {{"q_proj", 8}}}, {"alpha_pattern", {{"q_proj", 8}}}, {"lora_bias", true},
       {"modules_to_save", {"lm_head"}}, {"fan_in_fan_out", true}, {"layer_replication", {{0, 1}}},
-      {"trainable_token_indices", {1}}, {"target_parameters", {"w"}}, {"alora_invocation_tokens", {1}}, {"use_qalora", true},
+      {"target_parameters", {"w"}}, {"alora_invocation_tokens", {1}}, {"use_qalora", true},
       {"init_lora_weights", "pissa"}, {"arrow_config", {{"top_k", 1}}}};
   for (const auto& [key, value] : changes) {
     Json config = plain;

@@ -44,6 +44,7 @@ const std::string kFull =
     "  encoding: skip\n"
     "  cache: c\n"
     "  workers: 3\n"
+    "  fill_in_middle: {rate: 0.25, spm_rate: 0.75}\n"
     "optimizer: {name: muon, learning_rate: 0.0003333333333333333, weight_decay: 0, beta1: 0.8, beta2: 0.91, "
     "eps: 1e-12,\n"
     "            muon_learning_rate: 0.03, muon_momentum: 0.9}\n"
@@ -70,11 +71,12 @@ const std::string kTuned =
     "  split_seed: 23\n"
     "  format: alpaca\n"
     "  loss_on: all\n"
-    "  columns: {prompt: a, completion: b, input: c, system: d, messages: e, tools: f, text: g}\n"
+    "  columns: {prompt: a, completion: b, input: c, system: d, messages: e, tools: f, text: g, choices: h, answer: i}\n"
     "  template: {prompt: '{a}: {b}', completion: '{c}'}\n"
     "evaluate: {metrics: [exact_match, chrf], probe: general.txt}\n"
     "train: {seeds: 3}\n"
     "report: {examples: none}\n"
+    "tokenizer: {add_tokens: ['[a]'], add_special_tokens: ['<|b|>']}\n"
     "export: [{format: peft}]\n";
 const std::string kTemplate = "task: sft\nmodel: {path: base, freeze: [embed_tokens, layers.0]}\ndata: {train: e.jsonl, template: '{a}'}\n";
 
