@@ -48,12 +48,13 @@ class AddedTokens(Case):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         ours = json.loads(self.lathe("tokenize", "--tokenizer", export / "huggingface", "--json", input=text.encode())[0])["ids"]
         self.assertEqual(ids, ours)
-        self.assertIn(390, ids)
+        size = len(AutoTokenizer.from_pretrained(base_folder))   # the table has 400 rows, most tokenizers fewer tokens
+        self.assertEqual(ids[-1], size)
         ids.append(tokenizer.convert_tokens_to_ids("<|note|>"))
-        self.assertEqual(ids[-1], 390 + added)
+        self.assertEqual(ids[-1], size + added)
         merged = AutoModelForCausalLM.from_pretrained(export / "huggingface", **options).eval()
         base = AutoModelForCausalLM.from_pretrained(base_folder, **options)
-        wanted = max(400, 391 + added)
+        wanted = max(400, size + 1 + added)
         self.assertEqual(merged.get_input_embeddings().num_embeddings, wanted)
         if base.get_input_embeddings().num_embeddings < wanted:
             base.resize_token_embeddings(wanted)
@@ -67,10 +68,10 @@ class AddedTokens(Case):
         # The rows themselves, as PEFT would write them again.
         before, after = base.get_input_embeddings().weight, merged.get_input_embeddings().weight
         self.assertEqual(after.shape[0], wanted)
-        self.assertTrue(torch.equal(before[:390], after[:390]))
+        self.assertTrue(torch.equal(before[:size], after[:size]))
 
     def test_rows_in_the_padding_and_behind_the_table(self):
         folders = check_gguf.make_models(self.folder / "models", ["llama", "llama3"])
-        for name, count, kind in (("llama", 2, "lora"), ("llama3", 12, "lora"), ("llama", 12, "dora"), ("llama3", 2, "rslora")):
+        for name, count, kind in (("llama", 2, "lora"), ("llama3", 60, "lora"), ("llama", 60, "dora"), ("llama3", 2, "rslora")):
             with self.subTest(name=name, count=count, kind=kind):
                 self.compare(folders[name], self.tune(f"{name}-{count}-{kind}", folders[name], count, kind), count)

@@ -20,7 +20,7 @@ COMMANDS = {"huggingface": ("vllm serve .", "llama-cli -m gguf/model-BF16.gguf",
 
 
 class Cards(Case):
-    def run_card(self, folder, commands):
+    def run_card(self, folder, commands, runs=True):
         card = (folder / "README.md").read_text()
         for command in commands:
             self.assertIn(command, card)
@@ -28,7 +28,9 @@ class Cards(Case):
             self.assertTrue((folder / name).exists(), name)
         self.assertGreater(len(json.loads((folder / "reference.json").read_text())["prompts"]), 2)
         blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-        self.assertEqual(len(blocks), 1)
+        self.assertEqual(len(blocks), int(runs))
+        if not runs:
+            return card
         result = subprocess.run([sys.executable, "-c", blocks[0]], cwd=folder, capture_output=True, text=True, timeout=300)
         self.assertEqual(result.returncode, 0, result.stderr[-3000:])
         self.assertTrue(result.stdout)
@@ -52,7 +54,8 @@ class Cards(Case):
                         output = self.folder / f"{name}-{place}-{format}"
                         extra = ["--quantize", "f32"] if format == "gguf" else ["--dtype", "fp32"]
                         self.lathe("export", folder, "--format", format, *extra, "--output", output)
-                        card = self.run_card(output, commands)
+                        # transformers takes 1,024 positions for any GPT-2 in GGUF; this one has fewer.
+                        card = self.run_card(output, commands, runs=(name, format) != ("gpt2", "gguf"))
                         self.assertEqual("apply_chat_template" in card, place != "none")
                         if format == "huggingface":
                             self.check_template(output, place != "none")
