@@ -172,7 +172,7 @@ class RecipeWriter {
     std::string answers = "short texts";
     if (look_.answers == AnswerKind::Labels)
       metrics = "[accuracy, macro_f1]", answers = cat(look_.labels, " labels");
-    if (look_.answers == AnswerKind::Json) metrics = "[exact_match, json_valid]", answers = "JSON";
+    if (look_.answers == AnswerKind::JsonObject) metrics = "[exact_match, json_valid]", answers = "JSON";
     if (look_.answers == AnswerKind::Long) metrics = "[rouge_l, chrf]", answers = "sentences";
     line(cat("evaluate: {metrics: ", metrics, "}"),
          cat("the answers are ", answers, "; the first metric decides"));

@@ -51,7 +51,7 @@ AnswerKind kind_of_answers(const std::vector<Example>& examples) {
   }
   if (words.empty()) return AnswerKind::None;
   const std::size_t labels = different_answers(examples);
-  if (json == examples.size()) return AnswerKind::Json;
+  if (json == examples.size()) return AnswerKind::JsonObject;
   if (brief == examples.size() && labels >= 2 && labels * kTimesEachLabel <= examples.size())
     return AnswerKind::Labels;
   std::sort(words.begin(), words.end());

@@ -10,7 +10,7 @@ namespace lathe {
 
 // Labels: few different short answers, each seen several times. Long: half of the answers have 8 words or
 // more.
-enum class AnswerKind { Labels, Json, Short, Long, None };
+enum class AnswerKind { Labels, JsonObject, Short, Long, None };
 
 struct TuningLook {
   ExampleSet data;
