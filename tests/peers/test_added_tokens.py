@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import check_gguf
 from program import Case
 
-torch.set_grad_enabled(False)
 RECIPE = """\
 name: {name}
 directory: {directory}
@@ -41,6 +40,7 @@ class AddedTokens(Case):
         self.lathe("train", recipe, "--quiet")
         return self.folder / name / "export"
 
+    @torch.no_grad()
     def compare(self, base_folder, export, added):
         options = dict(dtype=torch.float32, attn_implementation="eager")
         tokenizer = AutoTokenizer.from_pretrained(export / "huggingface")
