@@ -1,7 +1,9 @@
 #pragma once
 // 16-bit floats as their bits: bfloat16 and IEEE binary16, from and to float, round to nearest even.
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace lathe {
 
@@ -39,6 +41,17 @@ inline std::uint16_t float_to_half(float value) {
   // Adding 1/2 leaves a multiple of 2^-24 in the low bits, rounded to nearest even by the addition itself.
   const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
   return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
+}
+
+// A float stored as a binary16, two bytes little-endian like the machine, at any address.
+inline void put_half(std::byte* out, float value) {
+  const std::uint16_t bits = float_to_half(value);
+  std::memcpy(out, &bits, sizeof bits);
+}
+inline float get_half(const std::byte* in) {
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, in, sizeof bits);
+  return half_to_float(bits);
 }
 
 }  // namespace lathe

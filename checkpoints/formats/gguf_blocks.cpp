@@ -14,16 +14,6 @@ namespace {
 
 constexpr int kBlock = 32;
 
-void put_half(std::byte* out, float value) {
-  const std::uint16_t bits = float_to_half(value);
-  std::memcpy(out, &bits, sizeof bits);
-}
-float get_half(const std::byte* in) {
-  std::uint16_t bits = 0;
-  std::memcpy(&bits, in, sizeof bits);
-  return half_to_float(bits);
-}
-
 // Levels 0 to 31 as nibbles (value i low, i + 16 high) behind their fifth bits.
 void put_levels(std::byte* out, const std::uint8_t* level) {
   std::uint32_t fifth = 0;

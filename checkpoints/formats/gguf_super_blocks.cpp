@@ -23,15 +23,6 @@ int level_of(float value, int low, int high) {
   return static_cast<int>((inside + kMagic) - kMagic);
 }
 
-void put_half(std::byte* out, float value) {
-  const std::uint16_t bits = float_to_half(value);
-  std::memcpy(out, &bits, sizeof bits);
-}
-float get_half(const std::byte* in) {
-  std::uint16_t bits = 0;
-  std::memcpy(&bits, in, sizeof bits);
-  return half_to_float(bits);
-}
 float rounded_half(float value) { return half_to_float(float_to_half(value)); }
 
 struct SixBits {

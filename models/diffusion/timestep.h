@@ -7,8 +7,8 @@
 
 namespace lathe {
 
-// times (B) -> (B, channels) fp32: [cos(t w_k), sin(t w_k)], w_k = 10000^(-k / (channels / 2 - shift)).
+// times (B) -> (B, channels) fp32: [cos(t w_k), sin(t w_k)], w_k = 10000^(-k / (channels / 2)).
 // channels is even.
-at::Tensor timestep_embedding(const at::Tensor& times, std::int64_t channels, double shift = 0);
+at::Tensor timestep_embedding(const at::Tensor& times, std::int64_t channels);
 
 }  // namespace lathe

@@ -1,22 +1,14 @@
 #pragma once
-// Next-token cross-entropy without ever holding the (N, V) logits: chunked linear + softmax + gradient in one pass
-// (the scheme of Liger's fused linear cross-entropy, arXiv 2410.10989).
+// Next-token cross-entropy without ever holding the (N, V) logits: chunked linear + softmax + gradient in one
+// pass (the scheme of Liger's fused linear cross-entropy, arXiv 2410.10989).
 #include <ATen/core/Tensor.h>
 
 #include "data/pipeline/batch.h"
 #include "models/decoder/decoder.h"
+#include "models/objectives/objective.h"
 #include "models/layers/embedding.h"
 
 namespace lathe {
-
-enum class LossUnit { Token, Sequence, Pixel };
-
-// Loss is a sum over targets; the trainer divides by the global count. unit says what is counted.
-struct ObjectiveValue {
-  at::Tensor sum;             // scalar fp32, differentiable
-  std::int64_t count = 0;
-  LossUnit unit = LossUnit::Token;
-};
 
 // hidden (N, C), weight (V, C), targets (N) with kIgnoreTarget: sum over targets of -log p, times `scale` in
 // the gradient (so that backward of micro-batches adds up to the mean over the global count). fp32

@@ -25,9 +25,9 @@ double draw_share(const RandomStream& stream, const DenoisingOptions& options) {
 }
 
 double draw_time(const RandomStream& stream, const DenoisingOptions& options) {
-  const auto steps = static_cast<double>(options.schedule.train_timesteps);
+  const auto steps = static_cast<double>(options.schedule.spec().train_timesteps);
   const double share = draw_share(stream, options);
-  if (options.schedule.kind == NoiseKind::Flow) return shift_sigma(share, options.schedule.shift) * steps;
+  if (options.schedule.is_flow()) return shift_sigma(share, options.schedule.spec().shift) * steps;
   return std::min(std::floor(share * steps), steps - 1);
 }
 
@@ -42,7 +42,6 @@ at::Tensor normal(const RandomStream& stream, at::IntArrayRef shape) {
 NoisyPictures add_noise(const at::Tensor& pictures, const std::vector<std::uint64_t>& ids,
                         std::uint64_t visit, const DenoisingOptions& options) {
   const at::NoGradGuard no_grad;
-  const NoiseSchedule schedule(options.schedule);
   const std::int64_t batch = pictures.size(0);
   NoisyPictures result{at::empty_like(pictures),
                        at::empty_like(pictures),
@@ -55,7 +54,7 @@ NoisyPictures add_noise(const at::Tensor& pictures, const std::vector<std::uint6
       return RandomStream({options.seed, purpose, site, visit, id});
     };
     const double time = draw_time(stream(Purpose::Timestep, kTime), options);
-    const NoiseLevel level = schedule.at(time);
+    const NoiseLevel level = options.schedule.at(time);
     const at::Tensor picture = pictures[i];
     at::Tensor noise = normal(stream(Purpose::Noise, kPixels), picture.sizes());
     if (options.offset_noise > 0)

@@ -9,14 +9,14 @@
 #include <vector>
 
 #include "models/diffusion/noise_schedule.h"
-#include "models/objectives/causal_lm.h"
+#include "models/objectives/objective.h"
 
 namespace lathe {
 
 enum class TimestepKind { Uniform, LogitNormal };
 
 struct DenoisingOptions {
-  NoiseScheduleSpec schedule;
+  NoiseSchedule schedule{NoiseScheduleSpec{}};  // its tables are made once, not for every batch
   Prediction prediction = Prediction::Flow;
   TimestepKind timesteps = TimestepKind::Uniform;
   double logit_mean = 0,

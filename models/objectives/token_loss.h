@@ -7,8 +7,8 @@
 namespace lathe {
 
 struct KeptTargets {
-  at::Tensor rows;      // positions of the targets that count, int64; undefined when all of them do
-  at::Tensor targets;   // those targets, int64
+  at::Tensor rows;     // positions of the targets that count, int64; undefined when all of them do
+  at::Tensor targets;  // those targets, int64
 };
 // Error for a target outside the vocabulary that is not kIgnoreTarget.
 KeptTargets kept_targets(const at::Tensor& targets, std::int64_t vocabulary);

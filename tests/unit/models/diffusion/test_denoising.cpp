@@ -56,14 +56,13 @@ TEST_CASE("a perfect network's error is noise: of mean zero wherever one looks, 
          {Prediction::Epsilon, Prediction::Sample, Prediction::Velocity, Prediction::Flow}) {
       INFO(to_name(kind) << ", " << to_name(prediction));
       DenoisingOptions options;
-      options.schedule.kind = kind;
+      options.schedule = NoiseSchedule({.kind = kind});
       options.prediction = prediction;
       options.timesteps = kind == NoiseKind::Cosine ? TimestepKind::LogitNormal : TimestepKind::Uniform;
       const NoisyPictures asked = add_noise(pictures, numbers(0, count), 0, options);
-      const NoiseSchedule schedule(options.schedule);
       at::Tensor error = at::empty({count}, at::kDouble);
       for (std::int64_t i = 0; i < count; ++i) {
-        const NoiseLevel level = schedule.at(asked.times[i].item<double>());
+        const NoiseLevel level = options.schedule.at(asked.times[i].item<double>());
         error[i] =
             (mixture.perfect_output(asked.noisy[i], level, prediction) - asked.target[i]).item<double>();
       }
