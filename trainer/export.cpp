@@ -11,7 +11,7 @@
 #include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
 #include "models/generation/generate.h"
-#include "trainer/evaluate/samples.h"
+#include "trainer/text/samples.h"
 #include "trainer/export_card.h"
 
 namespace lathe {
@@ -155,14 +155,14 @@ std::optional<bool> trained_in_nf4(const ModelSource& source) {
   return quantization.kind == "nf4" ? std::optional(quantization.double_) : std::nullopt;
 }
 
-std::vector<std::string> reference_prompts(const Session& session) {
+std::vector<std::string> reference_prompts(const TextTask& task) {
   std::vector<std::string> prompts = {"The", "def main():\n    \"\"\"", "1 + 1 ="};
-  if (session.data.validation.empty()) return prompts;
-  const TokenShard shard(session.data.validation.front().shards.front());
+  if (task.data.validation.empty()) return prompts;
+  const TokenShard shard(task.data.validation.front().shards.front());
   for (std::uint64_t document = 0; document < shard.documents() && prompts.size() < 6; ++document) {
     std::vector<std::int32_t> tokens(std::min<std::uint64_t>(kPositions, shard.document_length(document)));
     shard.read(document, 0, tokens);
-    prompts.push_back(session.data.tokenizer->decode({tokens.begin(), tokens.end()}));
+    prompts.push_back(task.data.tokenizer->decode({tokens.begin(), tokens.end()}));
   }
   return prompts;
 }
@@ -234,7 +234,7 @@ std::string damaged_file(const std::string& directory) {
   return check_manifest(directory, read_checkpoint_manifest(directory), ManifestCheck::Hashes);
 }
 
-Json export_run(const Session& session, const std::function<void(const std::string&)>& say) {
+Json export_run(const Session& session, const TextTask& task, const Say& say) {
   Json results = Json::array();
   const ModelSource source = resolve_model(session.run.path);
   for (const ExportSection& target : session.recipe().exports) {
@@ -243,7 +243,7 @@ Json export_run(const Session& session, const std::function<void(const std::stri
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
-    const ExportRequest request{target.format, target.dtype, reference_prompts(session), card_heading(session, source, target),
+    const ExportRequest request{target.format, target.dtype, reference_prompts(task), card_heading(session, task, source, target),
                                 target.quantize};
     const Verification verification = export_model(source, request, options);
     Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", dtype_name(export_dtype(request))}};

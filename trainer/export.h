@@ -2,13 +2,13 @@
 // Export and its proof: what was measured is what ships. reference.json holds prompts, ids, logits and greedy tokens that
 // the exported tensors gave in the exporter's process, computed in fp32; verify builds model and tokenizer from the
 // exported files alone and compares.
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "checkpoints/exporters/exporter.h"
 #include "trainer/model_source.h"
 #include "trainer/session.h"
+#include "trainer/text/text_task.h"
 
 namespace lathe {
 
@@ -40,6 +40,6 @@ Verification verify_export(const std::string& directory);
 std::string damaged_file(const std::string& directory);
 
 // Every target of `export:` in a finished run, from the best checkpoint; [{format, directory, max_error}].
-Json export_run(const Session& session, const std::function<void(const std::string&)>& say);
+Json export_run(const Session& session, const TextTask& task, const Say& say);
 
 }  // namespace lathe

@@ -4,11 +4,12 @@
 
 #include "trainer/model_source.h"
 #include "trainer/session.h"
+#include "trainer/text/text_task.h"
 
 namespace lathe {
 
 // Everything up to the commands.
-std::string card_heading(const Session& session, const ModelSource& source, const ExportSection& target);
+std::string card_heading(const Session& session, const TextTask& task, const ModelSource& source, const ExportSection& target);
 // Exact commands for transformers, vLLM, llama.cpp, Ollama and lathe; peft_commands() are an adapter's.
 std::string model_commands(const Bundle& model);
 std::string gguf_commands(const Bundle& model, const std::string& quantize);

@@ -1,19 +1,16 @@
 #pragma once
-// Everything a training run needs, made in order: run directory, data, model, parameters, optimizer, checkpoint. The loop
-// (train.cpp) only drives it.
+// Everything a training run needs, made in order: run directory, data, model, parameters, optimizer, checkpoint. What is
+// trained is the task's (task.h); the loop (train.cpp) only drives both.
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "data/pipeline/loader.h"
-#include "models/decoder/decoder.h"
-#include "trainer/checks.h"
+#include "data/shards/prepare.h"
 #include "trainer/parallel/ranks.h"
-#include "trainer/plan/plan.h"
-#include "trainer/report/metrics.h"
 #include "trainer/run_directory.h"
 #include "trainer/state.h"
+#include "trainer/task.h"
 
 namespace lathe {
 
@@ -29,14 +26,10 @@ struct Session {
   TrainOptions options;
   std::unique_ptr<Ranks> ranks;
   RunDirectory run;
-  PreparedData data;
-  ModelPlan plan;
-  PlanSettings expected;                      // what its memory is planned from
-  std::shared_ptr<Decoder> model;
+  std::unique_ptr<Task> task;
   std::vector<Parameter> parameters;          // those that are trained
-  std::vector<BundleTensor> frozen;           // the others, in the base's files
   std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<Loader> loader;
+  std::unique_ptr<Averages> averages;         // where the recipe asks for them
   std::unique_ptr<CheckpointWriter> writer;   // leader only
   TrainState state;
   std::string precision;
@@ -49,24 +42,33 @@ struct Session {
 
   const Recipe& recipe() const { return loaded.recipe; }
   bool leader() const { return ranks->leader(); }
-  CheckpointParts checkpoint_parts() const;
+  Trained trained() { return {parameters, *optimizer, averages.get()}; }
 };
 
 // Opens the run and brings it to where it was left. `say` gets lines for the log.
 Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
-                     const std::function<void(const std::string&)>& say);
+                     const Say& say);
 
-// How a recipe's training rows are read.
-LoaderOptions loader_options(const Recipe& recipe);
+// What `make` prepares (data, shards), the same on every rank: the leader makes it, saying its phases, then the others find
+// it ready.
+template <class Make>
+auto prepare_on_all_ranks(Session& session, const Say& say, const Make& make) -> decltype(make(PrepareProgress{})) {
+  std::string last_phase;
+  const PrepareProgress progress = [&](const std::string& phase, double) {
+    if (phase != last_phase) say("prepare: " + phase);
+    last_phase = phase;
+  };
+  decltype(make(progress)) data;
+  session.ranks->leader_alone("preparing the data", [&] { data = make(progress); });
+  if (!session.leader()) data = make(PrepareProgress{});
+  return data;
+}
 
 // Optimizer steps and rows of the whole run, from the first of max_steps, epochs, max_tokens.
 struct RunLength { std::int64_t steps = 0; std::uint64_t rows = 0; };
 RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, std::uint64_t tokens_per_epoch);
 
-// Tuning without an end of its own: about 100 optimizer updates, at least 3 and at most 15 epochs.
-void choose_tuning_length(TrainSection& train, std::uint64_t rows);
-
-// Largest divisor of the rows a rank gets in a step whose tokens stay within 8192.
+// Largest divisor of the rows a rank gets in a step whose tokens stay within 8192 (pictures: 1024 of 64 x 64 or less).
 std::int64_t choose_micro_batch(const Recipe& recipe, int world_size);
 
 }  // namespace lathe

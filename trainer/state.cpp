@@ -10,6 +10,13 @@
 
 namespace lathe {
 
+namespace {
+
+// Unrounded weights beside a checkpoint whose model is the averages.
+const std::string kMaster = "master.";
+
+}  // namespace
+
 Json TrainState::to_json() const {
   Json json = Json::object();
   json["format"] = "lathe-state";
@@ -57,8 +64,8 @@ struct CheckpointWriter::Worker {
   std::exception_ptr error;
 };
 
-CheckpointWriter::CheckpointWriter(const std::string& run_directory, CheckpointParts parts)
-    : directory_(run_directory), parts_(std::move(parts)), worker_(std::make_unique<Worker>()) {}
+CheckpointWriter::CheckpointWriter(const std::string& run_directory, const Task& task, std::string recipe_text)
+    : directory_(run_directory), task_(task), recipe_text_(std::move(recipe_text)), worker_(std::make_unique<Worker>()) {}
 
 CheckpointWriter::~CheckpointWriter() {
   if (worker_->thread.joinable()) worker_->thread.join();
@@ -71,48 +78,35 @@ void CheckpointWriter::wait() {
 
 namespace {
 
-std::vector<CheckpointFile> checkpoint_files(const CheckpointParts& parts, const TrainState& state,
+std::vector<CheckpointFile> checkpoint_files(const Task& task, const std::string& recipe_text, const TrainState& state,
                                              std::vector<BundleTensor> weights, std::vector<BundleTensor> moments) {
-  std::vector<CheckpointFile> files;
-  files.push_back({"config.json", {}, parts.config.dump(2) + "\n"});
-  files.push_back({"recipe.yaml", {}, parts.recipe_text});
+  std::vector<CheckpointFile> files = task.model_files(std::move(weights));
+  files.push_back({"recipe.yaml", {}, recipe_text});
   files.push_back({"state.json", {}, state.to_json().dump(2) + "\n"});
-  for (const TokenizerFile& file : parts.tokenizer->files()) files.push_back({file.name, {}, file.content});
-  if (parts.adapter) {
-    PeftAdapter adapter = *parts.adapter;
-    adapter.tensors = std::move(weights);
-    adapter.targets = peft_targets(adapter, *parts.family, parts.spec);
-    files.push_back({kPeftConfig, {}, peft_config(adapter).dump(2) + "\n"});
-    files.push_back({kPeftTensors, peft_tensors(adapter, *parts.family, parts.spec, /*exact=*/false), ""});
-  } else {
-    Bundle bundle;
-    bundle.family = parts.family;
-    bundle.config = parts.config;
-    bundle.spec = parts.spec;
-    bundle.tensors = std::move(weights);
-    for (const BundleTensor& tensor : parts.frozen) bundle.tensors.push_back(convert_tensor(tensor, DType::F32));
-    files.push_back({"model.safetensors", disk_tensors(bundle), ""});
-  }
   files.push_back({"optimizer.safetensors", std::move(moments), ""});
   return files;
 }
 
 }  // namespace
 
-void CheckpointWriter::save(const TrainState& state, const std::vector<Parameter>& parameters,
-                            const Optimizer& optimizer, std::int64_t keep_last, bool keep_best) {
+void CheckpointWriter::save(const TrainState& state, const Trained& trained, std::int64_t keep_last, bool keep_best) {
   wait();
   // The copy the loop waits for; everything after it reads only these clones.
   std::vector<BundleTensor> weights, moments;
-  for (const Parameter& parameter : parameters) weights.push_back(from_tensor(parameter.name, parameter.master.clone()));
-  for (const BundleTensor& tensor : optimizer.state())
+  for (std::size_t i = 0; i < trained.parameters.size(); ++i) {
+    const Parameter& parameter = trained.parameters[i];
+    const at::Tensor& kept = trained.averages ? trained.averages->values()[i] : parameter.master;
+    weights.push_back(from_tensor(parameter.name, kept.clone()));
+    if (trained.averages) moments.push_back(from_tensor(kMaster + parameter.name, parameter.master.clone()));
+  }
+  for (const BundleTensor& tensor : trained.optimizer.state())
     moments.push_back(from_tensor(tensor.name, to_tensor(tensor).clone()));
   std::optional<std::int64_t> best;
   if (keep_best && state.best_step >= 0) best = state.best_step;
   auto work = [this, state, keep_last, best, weights = std::move(weights), moments = std::move(moments)]() mutable {
     try {
       CheckpointStore store(directory_);
-      store.save(state.step, checkpoint_files(parts_, state, std::move(weights), std::move(moments)), keep_last, best);
+      store.save(state.step, checkpoint_files(task_, recipe_text_, state, std::move(weights), std::move(moments)), keep_last, best);
     } catch (...) {
       worker_->error = std::current_exception();
     }
@@ -124,37 +118,27 @@ TrainState read_train_state(const std::string& path) {
   return TrainState::from_json(read_json(path + "/state.json"), path + "/state.json");
 }
 
-namespace {
-
-// What was trained, under internal names: the whole model, or its adapter.
-std::map<std::string, BundleTensor> trained_tensors(const std::string& path, const CheckpointParts& parts) {
-  std::map<std::string, BundleTensor> internal;
-  if (parts.adapter) {
-    for (BundleTensor& tensor : read_peft(path, *parts.family, parts.spec).tensors)
-      internal.emplace(tensor.name, std::move(tensor));
-    return internal;
-  }
-  std::map<std::string, BundleTensor> on_disk;
-  for (BundleTensor& tensor : read_safetensors(path + "/model.safetensors").tensors)
-    on_disk.emplace(tensor.name, std::move(tensor));
-  for (BundleTensor& tensor : internal_tensors(*parts.family, parts.spec, std::move(on_disk), path))
-    internal.emplace(tensor.name, std::move(tensor));
-  return internal;
-}
-
-}  // namespace
-
-TrainState load_checkpoint(const std::string& path, const CheckpointParts& parts, std::vector<Parameter>& parameters,
-                           Optimizer& optimizer) {
-  const std::map<std::string, BundleTensor> internal = trained_tensors(path, parts);
-  for (Parameter& parameter : parameters) {
-    const auto found = internal.find(parameter.name);
-    require(found != internal.end(), path, ": tensor '", parameter.name, "' is missing");
-    at::NoGradGuard no_grad;
-    parameter.master.copy_(to_tensor(found->second));
+TrainState load_checkpoint(const std::string& path, const Task& task, const Trained& trained) {
+  const at::NoGradGuard no_grad;
+  const std::map<std::string, BundleTensor> kept = task.read_weights(path);
+  const std::vector<BundleTensor> moments = read_safetensors(path + "/optimizer.safetensors").tensors;
+  std::map<std::string, at::Tensor> masters;
+  for (const BundleTensor& tensor : moments)
+    if (tensor.name.starts_with(kMaster)) masters.emplace(tensor.name.substr(kMaster.size()), to_tensor(tensor));
+  for (std::size_t i = 0; i < trained.parameters.size(); ++i) {
+    Parameter& parameter = trained.parameters[i];
+    const auto found = kept.find(parameter.name);
+    require(found != kept.end(), path, ": tensor '", parameter.name, "' is missing");
+    at::Tensor value = to_tensor(found->second);
+    if (trained.averages) {
+      trained.averages->values()[i].copy_(value);
+      require(masters.count(parameter.name) > 0, path, ": tensor '", kMaster, parameter.name, "' is missing");
+      value = masters[parameter.name];
+    }
+    parameter.master.copy_(value);
     if (!parameter.master.is_same(parameter.weight)) parameter.weight.copy_(parameter.master);
   }
-  optimizer.load_state(read_safetensors(path + "/optimizer.safetensors").tensors);
+  trained.optimizer.load_state(moments);
   return read_train_state(path);
 }
 

@@ -8,9 +8,8 @@
 #include <vector>
 
 #include "checkpoints/store/store.h"
-#include "checkpoints/bundle/bundle.h"
-#include "checkpoints/formats/peft.h"
-#include "trainer/optim/optimizer.h"
+#include "trainer/optim/averages.h"
+#include "trainer/task.h"
 
 namespace lathe {
 
@@ -32,34 +31,31 @@ struct TrainState {
 // "threads 2 -> 4, ranks 1 -> 2": what differs from the run that wrote the checkpoint; empty when resume is bit-exact.
 std::string exactness_difference(const Json& before, const Json& now);
 
-struct CheckpointParts {
-  const Family* family = nullptr;
-  Json config;
-  DecoderSpec spec;
-  std::shared_ptr<const Tokenizer> tokenizer;
-  std::string recipe_text;
-  std::vector<BundleTensor> frozen;     // of a partly trained model: what is not in the records, read when written
-  std::optional<PeftAdapter> adapter;   // its settings: then the checkpoint holds the adapter alone, as a PEFT folder
+// What steps: weights, moments, and averages where the recipe asks for them (then they are the model that is kept).
+struct Trained {
+  std::vector<Parameter>& parameters;
+  Optimizer& optimizer;
+  Averages* averages = nullptr;
 };
 
 class CheckpointWriter {
  public:
-  CheckpointWriter(const std::string& run_directory, CheckpointParts parts);
+  // Model files are the task's, which outlives the writer.
+  CheckpointWriter(const std::string& run_directory, const Task& task, std::string recipe_text);
   ~CheckpointWriter();                        // waits; errors were reported by wait()
-  void save(const TrainState& state, const std::vector<Parameter>& parameters, const Optimizer& optimizer,
-            std::int64_t keep_last, bool keep_best);
+  void save(const TrainState& state, const Trained& trained, std::int64_t keep_last, bool keep_best);
   void wait();                                // until the write in flight is durable; rethrows its Error
 
  private:
   struct Worker;
   std::string directory_;
-  CheckpointParts parts_;
+  const Task& task_;
+  std::string recipe_text_;
   std::unique_ptr<Worker> worker_;
 };
 
-// Loads weights and optimizer state of a checkpoint into the records.
-TrainState load_checkpoint(const std::string& path, const CheckpointParts& parts, std::vector<Parameter>& parameters,
-                           Optimizer& optimizer);
+// Loads weights, averages and optimizer state of a checkpoint into the records.
+TrainState load_checkpoint(const std::string& path, const Task& task, const Trained& trained);
 TrainState read_train_state(const std::string& path);
 
 }  // namespace lathe

@@ -4,11 +4,9 @@
 
 #include <chrono>
 #include <cmath>
+#include <utility>
 
-#include "models/objectives/causal_lm.h"
 #include "trainer/allocator.h"
-#include "trainer/evaluate/evaluate.h"
-#include "trainer/evaluate/samples.h"
 #include "trainer/signals.h"
 #include "trainer/spike_watch.h"
 
@@ -22,18 +20,19 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 // Sums over the rows of one optimizer step, over all ranks.
 struct StepSums {
-  double loss = 0, targets = 0, tokens = 0, stop = 0, time_up = 0;
+  double loss = 0, targets = 0, units = 0, stop = 0, time_up = 0;
 };
 
 class TrainingLoop {
  public:
-  TrainingLoop(Session& session, const std::function<void(const std::string&)>& say)
+  TrainingLoop(Session& session, const Say& say)
       : s_(session),
         say_(say),
         watch_(session.recipe().train.spike_sigma, session.state.norm_window),
         reducer_(*session.ranks, session.parameters),
-        progress_(session.options.quiet || !session.leader(), session.state.step, session.last_step) {
-    if (s_.leader()) metrics_ = std::make_unique<MetricsWriter>(s_.run.path, s_.state.step);
+        progress_(session.options.quiet || !session.leader(), session.state.step, session.last_step,
+                  session.task->unit()) {
+    if (s_.leader()) metrics_ = std::make_unique<MetricsWriter>(s_.run.path, s_.state.step, s_.task->unit());
   }
 
   TrainOutcome run() {
@@ -59,16 +58,6 @@ class TrainingLoop {
         std::min(left, static_cast<std::uint64_t>(s_.recipe().train.global_batch_size)));
   }
 
-  RunOptions run_options() const {
-    RunOptions options;
-    options.training = true;
-    options.activation_checkpointing = s_.recipe().train.activation_checkpointing;
-    options.dropout = s_.recipe().train.dropout;
-    options.seed = static_cast<std::uint64_t>(s_.recipe().train.seed);
-    options.step = static_cast<std::uint64_t>(s_.state.step);
-    return options;
-  }
-
   // Micro-batches of this rank's rows. Gradients are of the summed loss; update() divides by the global count.
   StepSums forward_backward() {
     const std::int64_t rows = rows_this_step(), world = s_.ranks->info().world_size, rank = s_.ranks->info().rank;
@@ -77,20 +66,19 @@ class TrainingLoop {
     StepSums sums;
     for (std::int64_t row = begin; row < end; row += s_.micro_batch_size) {
       const std::int64_t take = std::min(s_.micro_batch_size, end - row);
-      const Batch batch = s_.loader->read(s_.state.cursor + static_cast<std::uint64_t>(row), take, take);
-      const ObjectiveValue value = causal_lm_loss(*s_.model, batch, run_options());
+      const MicroBatchLoss part = s_.task->loss(s_, s_.state.cursor + static_cast<std::uint64_t>(row), take);
       if (row + take >= end) reducer_.prepare();
-      value.sum.backward();
+      part.value.sum.backward();
       if (accumulating) accumulate_gradients(s_.parameters);
-      sums.loss += value.sum.item<double>();
-      sums.targets += static_cast<double>(value.count);
-      sums.tokens += static_cast<double>(batch.token_count);
+      sums.loss += part.value.sum.item<double>();
+      sums.targets += static_cast<double>(part.value.count);
+      sums.units += static_cast<double>(part.units);
     }
     reducer_.finish();
     sums.stop = stop_requested() ? 1 : 0;
     const auto& minutes = s_.recipe().train.max_minutes;
     sums.time_up = s_.leader() && minutes && s_.state.seconds >= *minutes * 60 ? 1 : 0;
-    const auto all = s_.ranks->sum(std::vector<double>{sums.loss, sums.targets, sums.tokens, sums.stop, sums.time_up});
+    const auto all = s_.ranks->sum(std::vector<double>{sums.loss, sums.targets, sums.units, sums.stop, sums.time_up});
     return {all[0], all[1], all[2], all[3], all[4]};
   }
 
@@ -105,29 +93,26 @@ class TrainingLoop {
     step.gradient_scale = scale;
     if (train.max_grad_norm > 0 && norm > train.max_grad_norm) step.gradient_scale *= train.max_grad_norm / norm;
     if (!spike) s_.optimizer->step(s_.parameters, step);
+    if (!spike && s_.averages) s_.averages->update(s_.parameters, s_.state.step + 1);
     watch_.observe(norm);
     clear_gradients(s_.parameters);
     const auto rows = static_cast<std::uint64_t>(rows_this_step());
     s_.state.cursor += rows;
-    s_.loader->advance(rows);
+    s_.task->seek(s_.state.cursor);
     s_.state.step += 1;
-    s_.state.tokens += static_cast<std::int64_t>(sums.tokens);
+    s_.state.tokens += static_cast<std::int64_t>(sums.units);
     const double seconds = seconds_since(start);
     s_.state.seconds += seconds;
-    report_step(loss, norm, step.learning_rate_scale, sums.tokens / seconds, spike);
+    report_step(loss, norm, step.learning_rate_scale, sums.units / seconds, spike);
     if (spike) handle_spike(loss, norm);
     s_.state.norm_window = watch_.window();
     if (due(evaluate_every())) evaluate();
     if (due(s_.recipe().checkpoint.every) && s_.state.step < s_.last_step) save();
   }
 
-  bool tuning() const { return s_.data.tuning != nullptr; }
-
-  // Tuning evaluates once an epoch unless told otherwise.
   std::int64_t evaluate_every() const {
-    const std::int64_t every = s_.recipe().evaluate.every, batch = s_.recipe().train.global_batch_size;
-    if (every > 0 || !tuning()) return every;
-    return std::max<std::int64_t>(1, (static_cast<std::int64_t>(s_.loader->rows_per_epoch()) + batch - 1) / batch);
+    const std::int64_t every = s_.recipe().evaluate.every;
+    return every > 0 ? every : s_.task->usual_evaluation(s_);
   }
 
   bool due(std::int64_t every) const { return every > 0 && s_.state.step % every == 0; }
@@ -166,35 +151,23 @@ class TrainingLoop {
       progress_.note("there is no checkpoint to go back to: the step is skipped only");
       return;
     }
-    load_checkpoint(newest->path, s_.checkpoint_parts(), s_.parameters, *s_.optimizer);
+    load_checkpoint(newest->path, *s_.task, s_.trained());
   }
 
   void evaluate() {
     const AllocatorScope scope;
-    const RecipeEvaluation what = evaluation_plan();
     const Clock::time_point start = Clock::now();
-    for (std::size_t index = 0; index < s_.data.validation.size(); ++index) {
-      EvaluationMetrics metrics =
-          evaluate_set(*s_.model, {&s_.data.validation[index], what.length, s_.micro_batch_size, what.max_rows, tuning()},
-                       *s_.ranks);
+    const AveragesInUse averages(s_.averages.get(), s_.parameters);
+    bool first = true;
+    for (EvaluationMetrics& metrics : s_.task->evaluate(s_)) {
       metrics.step = s_.state.step;
-      // Before the first step a model from scratch writes noise: nothing to see, and the user waits for it.
-      const bool noise = s_.state.step == 0 && s_.recipe().model.path.empty();
-      if (index == 0 && s_.leader() && !noise) metrics.samples = make_samples(s_);
       if (metrics_) metrics_->evaluation(metrics);
-      if (s_.state.step > 0 || index == 0)
-        progress_.note(cat("step ", s_.state.step, ": ", metrics.set, " loss ", metrics.loss, ", ", metrics.bits_per_byte,
-                           " bits per byte"));
-      if (index == 0) remember(metrics);
+      if (s_.state.step > 0 || first) progress_.note(cat("step ", s_.state.step, ": ", s_.task->one_line(metrics)));
+      if (std::exchange(first, false)) remember(metrics);
     }
     const std::int64_t every = evaluate_every();
     const std::int64_t left = every > 0 ? (s_.last_step - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
     progress_.set_remaining_overhead(static_cast<double>(left) * seconds_since(start));
-  }
-
-  struct RecipeEvaluation { std::int64_t length, max_rows; };
-  RecipeEvaluation evaluation_plan() const {
-    return {s_.recipe().data.sequence_length, s_.recipe().evaluate.max_rows};
   }
 
   // Keeps the best step and counts evaluations without improvement.
@@ -215,8 +188,7 @@ class TrainingLoop {
 
   void save() {
     if (!s_.writer || saved_at_ == s_.state.step) return;
-    s_.writer->save(s_.state, s_.parameters, *s_.optimizer, s_.recipe().checkpoint.keep_last,
-                    s_.recipe().checkpoint.keep_best);
+    s_.writer->save(s_.state, s_.trained(), s_.recipe().checkpoint.keep_last, s_.recipe().checkpoint.keep_best);
     saved_at_ = s_.state.step;
   }
 
@@ -240,7 +212,7 @@ class TrainingLoop {
   }
 
   Session& s_;
-  const std::function<void(const std::string&)>& say_;
+  const Say& say_;
   SpikeWatch watch_;
   GradientReducer reducer_;
   Progress progress_;
@@ -252,7 +224,7 @@ class TrainingLoop {
 
 }  // namespace
 
-TrainOutcome train(Session& session, const std::function<void(const std::string&)>& say) {
+TrainOutcome train(Session& session, const Say& say) {
   TrainingLoop loop(session, say);
   return loop.run();
 }

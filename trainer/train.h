@@ -1,6 +1,5 @@
 #pragma once
 // The training loop, for every task: read rows, forward, backward, reduce, watch, step; evaluate, save, stop.
-#include <functional>
 #include <string>
 
 #include "trainer/session.h"
@@ -17,6 +16,6 @@ struct TrainOutcome {
 };
 
 // Trains until the end or a stop; every rank returns the same reason. The last checkpoint is durable on return.
-TrainOutcome train(Session& session, const std::function<void(const std::string&)>& say);
+TrainOutcome train(Session& session, const Say& say);
 
 }  // namespace lathe

@@ -21,7 +21,7 @@ constexpr std::uint32_t kTime = 0, kDrop = 1;
 double draw_share(const RandomStream& stream, const DenoisingOptions& options) {
   if (options.timesteps == TimestepKind::LogitNormal)
     return 1 / (1 + std::exp(-(options.logit_mean + options.logit_std * stream.normal(0))));
-  return (stream.bits(0) + 0.5) * 0x1p-32;
+  return options.from + (options.until - options.from) * ((stream.bits(0) + 0.5) * 0x1p-32);
 }
 
 double draw_time(const RandomStream& stream, const DenoisingOptions& options) {
@@ -40,7 +40,7 @@ at::Tensor normal(const RandomStream& stream, at::IntArrayRef shape) {
 }  // namespace
 
 NoisyPictures add_noise(const at::Tensor& pictures, const std::vector<std::uint64_t>& ids,
-                        std::uint64_t visit, const DenoisingOptions& options) {
+                        const std::vector<std::uint64_t>& visits, const DenoisingOptions& options) {
   const at::NoGradGuard no_grad;
   const std::int64_t batch = pictures.size(0);
   NoisyPictures result{at::empty_like(pictures),
@@ -49,7 +49,7 @@ NoisyPictures add_noise(const at::Tensor& pictures, const std::vector<std::uint6
                        at::empty({batch}, at::kFloat),
                        {}};
   for (std::int64_t i = 0; i < batch; ++i) {
-    const std::uint64_t id = ids[static_cast<std::size_t>(i)];
+    const std::uint64_t id = ids[static_cast<std::size_t>(i)], visit = visits[static_cast<std::size_t>(i)];
     const auto stream = [&](Purpose purpose, std::uint32_t site) {
       return RandomStream({options.seed, purpose, site, visit, id});
     };

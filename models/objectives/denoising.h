@@ -23,6 +23,7 @@ struct DenoisingOptions {
          logit_std = 1;          // logit_normal: u = sigmoid(mean + std z) (arXiv 2403.03206, section 3.1)
   double min_snr_gamma = 0;      // 0: every time counts the same
   double offset_noise = 0;       // this much more noise that is the same over a whole channel
+  double from = 0, until = 1;    // uniform: of the whole range of times
   double condition_dropout = 0;  // share of pictures that are shown without their text
   std::uint64_t seed = 0;
 };
@@ -34,10 +35,10 @@ struct NoisyPictures {
   std::vector<std::uint8_t> dropped;  // B: 1 where the text is left out
 };
 
-// pictures (B, c, H, W) fp32, usually in -1 .. 1; ids name them over the whole data set; visit counts how
-// often each was seen.
+// pictures (B, c, H, W) fp32, usually in -1 .. 1; ids name them over the whole data set; visits count how
+// often each was seen before.
 NoisyPictures add_noise(const at::Tensor& pictures, const std::vector<std::uint64_t>& ids,
-                        std::uint64_t visit, const DenoisingOptions& options);
+                        const std::vector<std::uint64_t>& visits, const DenoisingOptions& options);
 
 // Sum of weight * (output - target)^2; count is the number of values, or of those under the mask (B, 1, H,
 // W), 0 .. 1, summed over channels, when there is one.

@@ -264,6 +264,73 @@ struct TrainSection {
   }
 };
 
+// Moving averages of the weights: what is evaluated, sampled, kept and exported; decay 0: none.
+struct EmaSection {
+  double decay = 0;
+  static void fields(auto& f, auto& c) {
+    f("decay", c.decay, "of the moving average, reached as min(decay, (1 + step) / (10 + step)); 0 for none",
+      range(0.0, 0.999999));
+  }
+};
+
+// The text encoder of a diffusion model from scratch, of CLIP's kind.
+struct TextEncoderSection {
+  std::int64_t hidden_size = 64, num_hidden_layers = 2, num_attention_heads = 2;
+  std::int64_t max_length = 16;
+  static void fields(auto& f, auto& c) {
+    f("hidden_size", c.hidden_size, "channels of a text token", range(8, 8192));
+    f("num_hidden_layers", c.num_hidden_layers, "layers", range(1, 64));
+    f("num_attention_heads", c.num_attention_heads, "attention heads", range(1, 128));
+    f("max_length", c.max_length, "tokens of a caption, its two ends included; longer ones are cut and counted",
+      range(3, 512));
+  }
+};
+
+// How the samples of a diffusion run are drawn.
+struct SamplingSection {
+  std::string sampler;   // empty: flow_euler for flow, else ddim
+  std::int64_t steps = 20, count = 16;
+  double guidance = 3;
+  static void fields(auto& f, auto& c) {
+    f("sampler", c.sampler, "flow_euler for flow matching; ddpm, ddim, euler, heun, dpm++_2m for the others",
+      choice({"", "ddpm", "ddim", "euler", "heun", "dpm++_2m", "flow_euler"}));
+    f("steps", c.steps, "network evaluations of a picture", range(1, 1000));
+    f("count", c.count, "pictures of a grid", range(1, 1024));
+    f("guidance", c.guidance, "how far to go beyond the prediction without text; 1 for not at all", range(0.0, 100.0));
+  }
+};
+
+// task: diffusion. What the network is asked for, and at which times.
+struct DiffusionSection {
+  std::string prediction = "flow", schedule = "flow";
+  double shift = 1;
+  bool zero_terminal_snr = false;
+  std::string timesteps = "logit_normal";
+  double logit_mean = 0, logit_std = 1;
+  double min_snr_gamma = 0, offset_noise = 0, condition_dropout = 0.1;
+  TextEncoderSection text_encoder;
+  SamplingSection sampling;
+  static void fields(auto& f, auto& c) {
+    f("prediction", c.prediction, "what the network says: flow (noise - picture), epsilon, sample, or velocity",
+      choice({"flow", "epsilon", "sample", "velocity"}));
+    f("schedule", c.schedule, "noise over time: flow (a straight path), linear, scaled_linear, cosine",
+      choice({"flow", "linear", "scaled_linear", "cosine"}));
+    f("shift", c.shift, "flow: more noise for large pictures, sigma' = s sigma / (1 + (s - 1) sigma)", range(0.01, 100.0));
+    f("zero_terminal_snr", c.zero_terminal_snr, "the last step is noise alone; not with epsilon");
+    f("timesteps", c.timesteps, "which times are trained: uniform, or logit_normal (the middle more often)",
+      choice({"uniform", "logit_normal"}));
+    f("logit_mean", c.logit_mean, "of logit_normal", range(-10.0, 10.0));
+    f("logit_std", c.logit_std, "of logit_normal", range(0.01, 10.0));
+    f("min_snr_gamma", c.min_snr_gamma, "limits the weight of clean times (arXiv 2303.09556), often 5; 0 for off",
+      range(0.0, 1000.0));
+    f("offset_noise", c.offset_noise, "noise that is the same over a whole channel; 0 for off", range(0.0, 10.0));
+    f("condition_dropout", c.condition_dropout, "share of pictures shown without their text, which guidance needs",
+      range(0.0, 1.0));
+    f("text_encoder", c.text_encoder, "of a model from scratch");
+    f("sampling", c.sampling, "how samples are drawn");
+  }
+};
+
 struct EarlyStoppingSection {
   std::int64_t patience = 0;  // evaluations without improvement; 0: off
   double min_delta = 0;
@@ -312,8 +379,8 @@ struct ExportSection {
   std::string directory;     // default <run>/export/<format>
   std::int64_t max_shard_bytes = 5'000'000'000;
   static void fields(auto& f, auto& c) {
-    f("format", c.format, "huggingface or gguf (an adapter is merged), or peft: the adapter alone",
-      choice({"huggingface", "peft", "gguf"}));
+    f("format", c.format, "huggingface or gguf (an adapter is merged), peft: the adapter alone; diffusers for pictures",
+      choice({"huggingface", "peft", "gguf", "diffusers"}));
     f("dtype", c.dtype, "of the exported tensors; auto: bf16, and fp32 for an adapter alone",
       choice({"auto", "bf16", "fp32", "fp16"}));
     f("quantize", c.quantize, "gguf: the type of the file; default dtype's",
@@ -351,6 +418,8 @@ struct Recipe {
   OptimizerSection optimizer;
   ScheduleSection schedule;
   TrainSection train;
+  EmaSection ema;
+  DiffusionSection diffusion;
   EarlyStoppingSection early_stopping;
   EvaluateSection evaluate;
   CheckpointSection checkpoint;
@@ -361,7 +430,7 @@ struct Recipe {
     f("base", c.base, "another recipe whose values this one starts from, one level; name and directory are not taken");
     f("name", c.name, "of the run; default the file's name");
     f("directory", c.directory, "of the run; default runs/<name>");
-    f("task", c.task, "what is trained", choice({"pretrain", "sft"}));
+    f("task", c.task, "what is trained", choice({"pretrain", "sft", "diffusion"}));
     f("device", c.device, "auto, cpu", choice({"auto", "cpu"}));
     f("model", c.model, "what is trained, or what it starts from");
     f("adapter", c.adapter, "low-rank adapters on a frozen base");
@@ -370,6 +439,8 @@ struct Recipe {
     f("optimizer", c.optimizer, "how it steps");
     f("schedule", c.schedule, "the learning rate over the steps");
     f("train", c.train, "how long, how large, how precise");
+    f("ema", c.ema, "moving averages of the weights");
+    f("diffusion", c.diffusion, "task diffusion: what the network learns and how samples are drawn");
     f("early_stopping", c.early_stopping, "when to give up");
     f("evaluate", c.evaluate, "held-out loss and samples");
     f("checkpoint", c.checkpoint, "what is kept");

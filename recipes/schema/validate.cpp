@@ -22,6 +22,7 @@ class Validator {
     stopping_early();
     exports();
     tuning();
+    diffusion();
     without_effect();
   }
 
@@ -146,7 +147,7 @@ class Validator {
     if (t.epochs && *t.epochs <= 0) wrong(place("train.epochs"), "'train.epochs' wants more than 0");
     if (t.max_minutes && *t.max_minutes <= 0)
       wrong(place("train.max_minutes"), "'train.max_minutes' wants more than 0");
-    if (r_.task == "pretrain" && !t.max_steps && !t.epochs && !t.max_tokens && !t.max_minutes) {
+    if (r_.task != "sft" && !t.max_steps && !t.epochs && !t.max_tokens && !t.max_minutes) {
       wrong(place({"train"}),
             "nothing ends the run: give 'train' one of max_steps, epochs, max_tokens or max_minutes");
     }
@@ -214,7 +215,7 @@ class Validator {
       }
       if (!e.quantize.empty() && e.format != "gguf")
         wrong(place(cat(key, ".quantize")), cat("'", key, ".quantize' goes with format gguf"));
-      if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface, peft or gguf)"));
+      if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface, peft, gguf or diffusers)"));
       const std::string target = e.directory.empty() ? e.format : e.directory;
       if (!targets.insert(target).second) {
         wrong(place(cat(key, ".format")),
@@ -259,6 +260,44 @@ class Validator {
       wrong(place({"data.template"}), "'data.template' wants both 'prompt' and 'completion'");
   }
 
+  void diffusion() {
+    if (!sound({"task"})) return;
+    const bool pictures = r_.task == "diffusion";
+    for (std::size_t i = 0; i < r_.exports.size(); ++i) {
+      const std::string key = cat("export[", i, "]");
+      if (!sound({key.c_str()}) || r_.exports[i].format.empty()) continue;
+      if (pictures != (r_.exports[i].format == "diffusers"))
+        wrong(place(cat(key, ".format")), pictures ? "a diffusion model is exported as 'diffusers'"
+                                                   : "'diffusers' is for pictures (task: diffusion)");
+    }
+    if (!pictures) return;
+    if (sound({"model"}) && r_.model.path.empty() && !r_.model.family.empty() && r_.model.family != "sd3")
+      wrong(place({"model.family"}), cat("'model.family' of 'task: diffusion' wants sd3, found '", r_.model.family, "'"));
+    if (sound({"model"}) && !r_.model.size.empty())
+      wrong(place({"model.size"}), "'model.size' is for text models; give num_layers, num_attention_heads, attention_head_dim");
+    if (sound({"adapter"}) && !r_.adapter.kind.empty())
+      wrong(place({"adapter"}), "'adapter' is for text models yet; a diffusion model is tuned whole, or in part with 'model.freeze'");
+    if (sound({"train"}) && (r_.train.activation_checkpointing || r_.train.dropout > 0))
+      wrong(place({r_.train.dropout > 0 ? "train.dropout" : "train.activation_checkpointing"}),
+            "'task: diffusion' has neither dropout nor activation checkpointing");
+    const DiffusionSection& d = r_.diffusion;
+    if (!sound({"diffusion"})) return;
+    const bool flow = d.schedule == "flow";
+    if (flow != (d.prediction == "flow"))
+      wrong(place({"diffusion.prediction", "diffusion.schedule"}),
+            cat("'diffusion.prediction' ", d.prediction, " does not go with the schedule '", d.schedule,
+                "': flow goes with flow, epsilon, sample and velocity with the others"));
+    if (d.zero_terminal_snr && (flow || d.prediction == "epsilon"))
+      wrong(place({"diffusion.zero_terminal_snr"}),
+            flow ? "'diffusion.zero_terminal_snr' is for linear, scaled_linear and cosine; flow ends in noise anyway"
+                 : "'diffusion.zero_terminal_snr' does not go with epsilon, which says nothing of a picture that is all noise; "
+                   "use velocity or sample");
+    const std::string& sampler = d.sampling.sampler;
+    if (!sampler.empty() && flow != (sampler == "flow_euler"))
+      wrong(place({"diffusion.sampling.sampler"}),
+            cat("'diffusion.sampling.sampler' ", sampler, " does not go with the schedule '", d.schedule, "'"));
+  }
+
   void quantization() {
     const QuantizationSection& q = r_.model.quantization;
     if (q.kind.empty()) {
@@ -287,6 +326,9 @@ class Validator {
               "without 'name: wsd'");
     no_effect(s.name == "constant" && s.min_lr_ratio != usual.min_lr_ratio, "schedule.min_lr_ratio",
               "with 'constant'");
+    for (const char* key : {"diffusion.prediction", "diffusion.schedule", "diffusion.timesteps", "diffusion.shift",
+                            "diffusion.condition_dropout", "diffusion.min_snr_gamma"})
+      no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;
     const bool trained = !t.train.empty();

@@ -9,6 +9,7 @@
 #include "trainer/plan/speed.h"
 #include "trainer/report/metrics.h"
 #include "trainer/session.h"
+#include "trainer/text/text_task.h"
 
 namespace lathe {
 

@@ -11,9 +11,10 @@
 #include "data/shards/prepare_examples.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
-#include "trainer/evaluate/tuning_report.h"
+#include "trainer/text/tuning_report.h"
 #include "trainer/model_source.h"
 #include "trainer/session.h"
+#include "trainer/text/text_task.h"
 
 namespace lathe {
 

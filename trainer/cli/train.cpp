@@ -5,13 +5,12 @@
 #include <utility>
 
 #include "trainer/allocator.h"
+#include "trainer/checks.h"
 #include "trainer/cli/command.h"
-#include "trainer/evaluate/tuning_report.h"
-#include "trainer/export.h"
 #include "trainer/machine.h"
+#include "trainer/parts.h"
 #include "trainer/report/format.h"
 #include "trainer/report/tuning.h"
-#include "trainer/plan/plan.h"
 #include "trainer/signals.h"
 #include "trainer/train.h"
 
@@ -46,29 +45,17 @@ struct Role {
   std::vector<PartResult> results;   // of the parts, judged with the run's own
 };
 
-void say_examples(const Context& context, const Session& session, bool strict) {
-  for (const ExampleFile& file : session.data.tuning->files) context.log(describe(file));
-  for (const std::string& note : session.data.tuning->notes) context.log("note: " + note);
-  const DataReport report = tuning_data_report(session.recipe(), session.data);
-  context.log(to_text(report));
-  if (strict && (report.has(Severity::Error) || report.has(Severity::Warning)))
-    fail("the data report has errors or warnings (--strict); nothing was trained");
-}
-
 void say_before_start(const Context& context, const Session& session) {
-  const TokenLedger& ledger = session.data.train.ledger;
   const Recipe& recipe = session.recipe();
-  const Plan plan = make_plan(session.plan.spec, session.expected);
-  context.log(cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
-                  " dropped, ", format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ",
-                  session.loader->rows_per_epoch(), " rows of ", recipe.data.sequence_length));
-  context.log(cat("model: ", session.plan.family->name, ", ", format_count(static_cast<double>(parameter_count(session.plan.spec))),
-                  " parameters, ", session.precision, ", ", session.threads, " threads, ", instruction_set()));
+  std::vector<std::string> lines = session.task->opening_lines(session);
+  lines.back() += cat(", ", session.precision, ", ", session.threads, " threads, ", instruction_set());
+  for (const std::string& line : lines) context.log(line);
   context.log(cat("batch: ", recipe.train.global_batch_size, " rows = ", session.ranks->info().world_size, " ranks x ",
                   session.micro_batch_size, " rows x ",
                   recipe.train.global_batch_size / session.ranks->info().world_size / session.micro_batch_size,
                   " accumulated; ", session.last_step, " steps; memory about ",
-                  format_bytes(static_cast<double>(plan.peak_bytes)), " of ", format_bytes(static_cast<double>(memory_limit()))));
+                  format_bytes(static_cast<double>(session.task->peak_memory(session))), " of ",
+                  format_bytes(static_cast<double>(memory_limit()))));
   for (const std::string& warning : session.warnings) context.log("warning: " + warning);
 }
 
@@ -79,21 +66,21 @@ Json result_json(const Session& session, const TrainOutcome& outcome) {
   json["reason"] = reason_text(outcome.reason);
   json["steps"] = session.state.step;
   json["total_steps"] = session.total_steps;
-  json["tokens"] = session.state.tokens;
+  const std::string unit = session.task->unit();
+  json[unit] = session.state.tokens;
   json["seconds"] = session.state.seconds;
-  json["tokens_per_second"] = session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
+  json[unit + "_per_second"] = session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
   json["seconds_to_first_step"] = outcome.seconds_to_first_step;
   json["best_step"] = session.state.best_step;
   if (session.state.best_step >= 0) json["best_validation_loss"] = session.state.best_loss;
   json["skipped_steps"] = session.state.skipped_steps;
-  if (!session.data.validation.empty()) {
+  if (!outcome.last_evaluation.set.empty()) {
     json["first_validation_loss"] = outcome.first_evaluation.loss;
     json["validation_loss"] = outcome.last_evaluation.loss;
-    json["bits_per_byte"] = outcome.last_evaluation.bits_per_byte;
-    json["perplexity"] = outcome.last_evaluation.perplexity;
+    json.update(session.task->evaluated(outcome.last_evaluation));
   }
   json["peak_memory"] = memory_use().peak;
-  json["parameters"] = parameter_count(session.plan.spec);
+  json["parameters"] = session.task->parameters();
   json["precision"] = session.precision;
   json["run"] = session.run.path;
   return json;
@@ -106,22 +93,21 @@ void write_reports(const Session& session, const Json& result, const Json& tunin
   report.title = session.recipe().name;
   report.summary = result;
   report.recipe_values = print_recipe(session.loaded);
-  report.ledger = session.data.train.ledger.to_json();
+  report.ledger = session.task->ledger();
   report.tuning = tuning;
   write_report(report);
 }
 
 void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome, const Json& result) {
   const std::string& path = session.run.path;
-  if (!session.data.validation.empty())
-    context.say(cat("validation loss ", outcome.last_evaluation.loss, " (", outcome.last_evaluation.bits_per_byte,
-                    " bits per byte); best step ", session.state.best_step, ", the lowest loss of those evaluated"));
+  if (!outcome.last_evaluation.set.empty())
+    context.say(cat(session.task->one_line(outcome.last_evaluation), "; best step ", session.state.best_step,
+                    ", the lowest loss of those evaluated"));
   context.say(cat("run: ", path, "   report: ", path, "/report.html"));
   for (const Json& folder : result.value("exports", Json::array()))
     context.say(cat("export: ", folder.at("directory").get<std::string>(), " (largest error ",
                     folder.at("max_error").get<double>(), ")"));
-  context.say(session.data.tuning ? cat("next: lathe chat ", path, "    lathe evaluate ", path, " --data FILE --metrics exact_match")
-                                  : cat("next: lathe generate ", path, " --prompt TEXT    lathe evaluate ", path, " --data FILE"));
+  context.say("next: " + session.task->next_commands(session));
 }
 
 ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRecipe& loaded, const Role& role = {}) {
@@ -143,21 +129,21 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     return ExitCode::Done;
   }
   if (session.leader()) {
-    if (session.data.tuning && !role.examples_told) say_examples(context, session, arguments.strict);
+    if (!role.examples_told) session.task->say_data(session, arguments.strict, [&](const std::string& line) { context.log(line); });
     say_before_start(context, session);
   }
   if (session.state.step == 0) {
     const AllocatorScope scope;
-    session.ranks->leader_alone("asking the base", [&] { measure_base(session, say); });
+    session.ranks->leader_alone("asking the base", [&] { session.task->before_first_step(session, say); });
   }
   const TrainOutcome outcome = train(session, say);
   release_free_blocks();
   session.ranks->leader_alone("reporting and exporting", [&] {
     Json result = result_json(session, outcome);
     const bool ended = result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp;
-    const Json tuning = ended ? make_tuning_report(session, role.results, say) : Json();
+    const Json tuning = ended ? session.task->report(session, role.results, say) : Json();
     if (!tuning.is_null()) result["verdict"] = tuning.at("verdict");
-    if (ended) result["exports"] = export_run(session, say);
+    if (ended) result["exports"] = session.task->export_run(session, say);
     write_reports(session, result, tuning);
     if (!tuning.is_null()) (role.part ? context.log(tuning_summary(tuning)) : context.say(tuning_summary(tuning)));
     if (!role.part) say_at_end(context, session, outcome, result);

@@ -109,14 +109,16 @@ struct MetricsWriter::State {
   State(const std::string& directory, double time)
       : lines((fs::path(directory) / "metrics.jsonl").string()), events(event_path(directory, time)) {}
   AppendFile lines, events;
+  std::string unit;
   std::int64_t last_step = 0;
 };
 
-MetricsWriter::MetricsWriter(const std::string& run_directory, std::int64_t first_step) {
+MetricsWriter::MetricsWriter(const std::string& run_directory, std::int64_t first_step, std::string unit) {
   cut_back((fs::path(run_directory) / "metrics.jsonl").string(), first_step);
   const double time = now();
   state_ = std::make_unique<State>(run_directory, time);
   state_->last_step = first_step;
+  state_->unit = std::move(unit);
   state_->events.append(tf_record(tf_version_event(time)));
   state_->events.append(tf_record(tf_restart_event(time, first_step > 0 ? first_step + 1 : 0)));
 }
@@ -128,8 +130,8 @@ void MetricsWriter::step(const StepMetrics& metrics) {
                {"loss", metrics.loss},
                {"learning_rate", metrics.learning_rate},
                {"grad_norm", metrics.grad_norm},
-               {"tokens", metrics.tokens},
-               {"tokens_per_second", metrics.tokens_per_second},
+               {state_->unit, metrics.tokens},
+               {state_->unit + "_per_second", metrics.tokens_per_second},
                {"seconds", metrics.seconds}};
   if (metrics.skipped) line["skipped"] = true;
   state_->last_step = metrics.step;
@@ -139,18 +141,20 @@ void MetricsWriter::step(const StepMetrics& metrics) {
                                  {{"train/loss", static_cast<float>(metrics.loss)},
                                   {"train/learning_rate", static_cast<float>(metrics.learning_rate)},
                                   {"train/grad_norm", static_cast<float>(metrics.grad_norm)},
-                                  {"train/tokens_per_second", static_cast<float>(metrics.tokens_per_second)},
-                                  {"train/tokens", static_cast<float>(metrics.tokens)}})));
+                                  {"train/" + state_->unit + "_per_second", static_cast<float>(metrics.tokens_per_second)},
+                                  {"train/" + state_->unit, static_cast<float>(metrics.tokens)}})));
 }
 
 void MetricsWriter::evaluation(const EvaluationMetrics& metrics) {
-  Json line = {{"step", metrics.step},
-               {"set", metrics.set},
-               {"validation_loss", metrics.loss},
-               {"perplexity", metrics.perplexity},
-               {"bits_per_byte", metrics.bits_per_byte},
-               {"tokens", metrics.tokens},
-               {"seconds_evaluating", metrics.seconds}};
+  Json line = {{"step", metrics.step}, {"set", metrics.set}, {"validation_loss", metrics.loss}};
+  if (metrics.perplexity > 0) {
+    line["perplexity"] = metrics.perplexity;
+    line["bits_per_byte"] = metrics.bits_per_byte;
+  }
+  line[state_->unit] = metrics.tokens;
+  line["seconds_evaluating"] = metrics.seconds;
+  if (metrics.details.is_object()) line.update(metrics.details);
+  if (!metrics.grid.empty()) line["grid"] = metrics.grid;
   if (!metrics.samples.empty()) {
     Json samples = Json::array();
     for (const auto& sample : metrics.samples)
@@ -160,8 +164,8 @@ void MetricsWriter::evaluation(const EvaluationMetrics& metrics) {
   state_->last_step = metrics.step;
   state_->lines.append(dump_line(line));
   const double time = now();
-  TfScalars scalars = {{metrics.set + "/loss", static_cast<float>(metrics.loss)},
-                       {metrics.set + "/perplexity", static_cast<float>(metrics.perplexity)}};
+  TfScalars scalars = {{metrics.set + "/loss", static_cast<float>(metrics.loss)}};
+  if (metrics.perplexity > 0) scalars.emplace_back(metrics.set + "/perplexity", static_cast<float>(metrics.perplexity));
   if (metrics.bits_per_byte > 0) {
     scalars.emplace_back(metrics.set + "/bits_per_byte", static_cast<float>(metrics.bits_per_byte));
   }

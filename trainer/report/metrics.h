@@ -14,7 +14,7 @@ namespace lathe {
 struct StepMetrics {
   std::int64_t step = 0;  // 1-based: steps done
   double loss = 0, learning_rate = 0, grad_norm = 0;
-  std::int64_t tokens = 0;  // seen since the run's start
+  std::int64_t tokens = 0;  // (or pictures: MetricsWriter's unit) seen since the run's start
   double tokens_per_second = 0;
   double seconds = 0;  // training time since the run's start
   bool skipped = false;
@@ -26,18 +26,20 @@ struct Sample {
 
 struct EvaluationMetrics {
   std::int64_t step = 0;
-  std::string set = "validation";
+  std::string set;   // "validation", or the name of one of several; empty: nothing was evaluated
   double loss = 0, perplexity = 0, bits_per_byte = 0;
   std::int64_t tokens = 0;
   double seconds = 0;  // spent evaluating
   std::vector<Sample> samples;
+  std::string grid;        // of pictures: a PNG, its path in the run
+  Json details = nullptr;  // of a task of its own: more keys for its line
 };
 
 // Writes <run>/metrics.jsonl (appended; on resume cut back to the lines of steps <= first_step) and
-// <run>/events.out.tfevents.*.
+// <run>/events.out.tfevents.*. `unit` names what a step counts: tokens or pictures.
 class MetricsWriter {
  public:
-  MetricsWriter(const std::string& run_directory, std::int64_t first_step);
+  MetricsWriter(const std::string& run_directory, std::int64_t first_step, std::string unit = "tokens");
   ~MetricsWriter();
   void step(const StepMetrics& metrics);
   void evaluation(const EvaluationMetrics& metrics);
@@ -52,7 +54,7 @@ class MetricsWriter {
 // A live line on a terminal, a plain line every 10 s elsewhere; nothing when quiet. To standard error.
 class Progress {
  public:
-  Progress(bool quiet, std::int64_t first_step, std::int64_t total_steps);
+  Progress(bool quiet, std::int64_t first_step, std::int64_t total_steps, const std::string& unit = "tokens");
   ~Progress();
   void step(const StepMetrics& metrics);
   void set_remaining_overhead(double seconds);  // evaluations still to come, for the ETA

@@ -50,7 +50,7 @@ std::vector<Field> live_fields(const ProgressView& view) {
   fields.push_back({steps_text(view), 6});
   fields.push_back({"loss " + pad(loss_text(view.loss), 7), 7});
   fields.push_back({"lr " + pad(format_scientific(view.learning_rate, 1), 7), 2});
-  fields.push_back({pad(format_count(view.tokens_per_second), 6) + " tok/s", 3});
+  fields.push_back({pad(format_count(view.tokens_per_second), 6) + " " + view.rate_unit, 3});
   if (view.memory > 0) fields.push_back({pad(format_bytes(view.memory), 7), 1});
   if (view.total > 0) {
     fields.push_back(
@@ -99,7 +99,7 @@ std::string live_line(const ProgressView& view, const LineStyle& style) {
 std::string plain_line(const ProgressView& view) {
   std::string text = view.total > 0 ? "step " + steps_text(view) : steps_text(view);
   text += "  loss " + loss_text(view.loss) + "  lr " + format_scientific(view.learning_rate, 2) + "  norm " +
-          format_significant(view.grad_norm, 3) + "  " + format_count(view.tokens_per_second) + " tok/s";
+          format_significant(view.grad_norm, 3) + "  " + format_count(view.tokens_per_second) + " " + view.rate_unit;
   if (view.memory > 0) text += "  " + format_bytes(view.memory);
   if (view.total > 0 && view.remaining >= 0) text += "  ETA " + format_duration(view.remaining);
   return text;
@@ -151,7 +151,8 @@ struct Progress::State {
   }
 };
 
-Progress::Progress(bool quiet, std::int64_t first_step, std::int64_t total_steps) : state_(new State) {
+Progress::Progress(bool quiet, std::int64_t first_step, std::int64_t total_steps, const std::string& unit)
+    : state_(new State) {
   const auto variable = [](const char* name) {
     return std::string_view(std::getenv(name) ? std::getenv(name) : "");
   };
@@ -163,6 +164,7 @@ Progress::Progress(bool quiet, std::int64_t first_step, std::int64_t total_steps
   state_->style.colour = variable("NO_COLOR").empty();
   state_->style.unicode = charset.find("UTF-8") != charset.npos || charset.find("utf8") != charset.npos;
   state_->view.step = first_step;
+  if (unit == "pictures") state_->view.rate_unit = "img/s";
   state_->view.total = total_steps;
 }
 

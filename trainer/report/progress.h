@@ -8,6 +8,7 @@ namespace lathe {
 struct ProgressView {
   std::int64_t step = 0, total = 0;  // total 0: not known
   double loss = 0, learning_rate = 0, grad_norm = 0, tokens_per_second = 0;
+  std::string rate_unit = "tok/s";
   double memory = 0;      // bytes resident
   double remaining = -1;  // seconds; below 0: not known
 };

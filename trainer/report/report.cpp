@@ -56,7 +56,7 @@ std::string headline(const RunLog& log) {
   std::string out;
   if (const auto* best = best_evaluation(log)) {
     out += card(best->set + " loss", format_fixed(best->loss, 4), cat("best, at step ", best->step));
-    out += card("perplexity", format_significant(best->perplexity, 4), best->set);
+    if (best->perplexity > 0) out += card("perplexity", format_significant(best->perplexity, 4), best->set);
     if (best->bits_per_byte > 0)
       out += card("bits per byte", format_fixed(best->bits_per_byte, 4), best->set);
   }
@@ -66,8 +66,8 @@ std::string headline(const RunLog& log) {
     if (!average.empty())
       out += card("training loss", format_fixed(average.back().second, 4), "smoothed, at the end");
     out += card("steps", format_thousands(last.step));
-    out += card("tokens seen", format_count(static_cast<double>(last.tokens)));
-    out += card("tokens a second", format_count(median_throughput(log)), "median");
+    out += card(log.unit + " seen", format_count(static_cast<double>(last.tokens)));
+    out += card(log.unit + " a second", format_count(median_throughput(log)), "median");
     out += card("training time", format_duration(last.seconds), "without evaluation");
   }
   return out.empty() ? "" : "<dl class=\"numbers\">\n" + out + "</dl>\n";
@@ -104,7 +104,7 @@ std::string plots(const RunLog& log) {
   rate.scientific = true;
   const std::string out = render_plot(losses) + render_plot(rate) +
                           render_plot(single("norm", "Gradient norm", &StepMetrics::grad_norm)) +
-                          render_plot(single("speed", "Tokens a second", &StepMetrics::tokens_per_second));
+                          render_plot(single("speed", log.unit == "tokens" ? "Tokens a second" : "Pictures a second", &StepMetrics::tokens_per_second));
   return out.empty() ? "" : "<div class=\"plots\">\n" + out + "</div>\n";
 }
 
@@ -126,7 +126,7 @@ std::string subtitle(const RunLog& log) {
   if (log.steps.empty()) return "No steps yet.";
   const auto& last = log.steps.back();
   return format_thousands(last.step) + " steps, " + format_count(static_cast<double>(last.tokens)) +
-         " tokens, " + format_duration(last.seconds) + " of training";
+         " " + log.unit + ", " + format_duration(last.seconds) + " of training";
 }
 
 }  // namespace
@@ -134,19 +134,19 @@ std::string subtitle(const RunLog& log) {
 void write_report(const ReportInput& input) {
   const fs::path run(input.run_directory);
   const RunLog log = read_run_log((run / "metrics.jsonl").string());
-  std::string samples = samples_over_time(log);
+  std::string samples = samples_over_time(log, run);
   if (samples.empty()) samples = sample_files(run / "samples");
   const std::string title = escape_html(input.title.empty() ? run.filename().string() : input.title);
   const std::string page =
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
       "'unsafe-inline'\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
       title + "</title>\n<style>" + kReportStyle + "</style>\n</head>\n<body>\n<main>\n<header>\n<h1>" +
       title + "</h1>\n<p class=\"subtitle\">" + escape_html(subtitle(log)) + "</p>\n</header>\n" +
       headline(log) + plots(log) + section("Evaluations", evaluation_table(log)) +
       section("Was it worth it?", tuning_section(input.tuning)) +
-      section("Where the tokens went", ledger_table("", input.ledger)) +
+      section("Where the " + log.unit + " went", ledger_table("", input.ledger)) +
       section("Samples over time", samples) + section("Events", events_table(log)) +
       section("Details", folded("Result", input.summary, true) +
                              folded("Recipe, resolved", input.recipe_values, false) +

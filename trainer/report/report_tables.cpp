@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 
+#include "data/tokenizers/charsmap.h"
 #include "trainer/report/format.h"
 #include "trainer/report/html.h"
 
@@ -14,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kSampleBytes = 64 << 10;  // shown of one file
+constexpr std::size_t kGridBytes = 4 << 20;     // a larger grid is cut, and so not shown
 
 // "tokens_kept" is drawn against the other "tokens_..." numbers: bytes and documents have bars of their own
 // scale.
@@ -36,14 +38,18 @@ std::string evaluation_table(const RunLog& log) {
   std::string out =
       "<div class=\"table\"><table><thead><tr><th scope=\"col\">step</th><th scope=\"col\" "
       "class=\"text\">set</th>"
-      "<th scope=\"col\">loss</th><th scope=\"col\">perplexity</th><th scope=\"col\">bits per byte</th>"
-      "<th scope=\"col\">tokens</th><th scope=\"col\">time</th></tr></thead><tbody>\n";
+      "<th scope=\"col\">loss</th>";
+  const bool of_text = log.unit == "tokens";
+  if (of_text) out += "<th scope=\"col\">perplexity</th><th scope=\"col\">bits per byte</th>";
+  out += cat("<th scope=\"col\">", log.unit, "</th><th scope=\"col\">time</th></tr></thead><tbody>\n");
   for (const auto& e : log.evaluations) {
     out += cat("<tr", &e == best ? " class=\"best\"" : "", "><th scope=\"row\">", e.step,
                "</th><td class=\"text\">", escape_html(e.set), &e == best ? " (best)" : "", "</td><td>",
-               format_fixed(e.loss, 4), "</td><td>", format_significant(e.perplexity, 5), "</td><td>",
-               e.bits_per_byte > 0 ? format_fixed(e.bits_per_byte, 4) : "", "</td><td>",
-               format_thousands(e.tokens), "</td><td>", format_duration(e.seconds), "</td></tr>\n");
+               format_fixed(e.loss, 4));
+    if (of_text)
+      out += cat("</td><td>", format_significant(e.perplexity, 5), "</td><td>",
+                 e.bits_per_byte > 0 ? format_fixed(e.bits_per_byte, 4) : "");
+    out += cat("</td><td>", format_thousands(e.tokens), "</td><td>", format_duration(e.seconds), "</td></tr>\n");
   }
   return out + "</tbody></table></div>\n";
 }
@@ -80,14 +86,29 @@ std::string ledger_table(const std::string& name, const Json& ledger) {
   return out + inner;
 }
 
-std::string samples_over_time(const RunLog& log) {
+namespace {
+
+// A PNG of the run as part of the page; empty when it is gone.
+std::string inline_picture(const fs::path& run, const EvaluationMetrics& evaluation) {
+  std::ifstream file(run / evaluation.grid, std::ios::binary);
+  if (evaluation.grid.empty() || !file) return "";
+  std::string bytes(kGridBytes, '\0');
+  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  bytes.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+  return cat("<img class=\"grid\" alt=\"samples at step ", evaluation.step, "\" src=\"data:image/png;base64,",
+             encode_base64(bytes), "\">\n");
+}
+
+}  // namespace
+
+std::string samples_over_time(const RunLog& log, const fs::path& run) {
   std::string out;
   const EvaluationMetrics* last = nullptr;
-  for (const auto& e : log.evaluations) last = e.samples.empty() ? last : &e;
+  for (const auto& e : log.evaluations) last = e.samples.empty() && e.grid.empty() ? last : &e;
   for (const auto& e : log.evaluations) {
-    if (e.samples.empty()) continue;
+    if (e.samples.empty() && e.grid.empty()) continue;
     out += cat("<details", &e == last ? " open" : "", "><summary>step ", e.step, ", ", escape_html(e.set),
-               " loss ", format_fixed(e.loss, 4), "</summary><div>\n");
+               " loss ", format_fixed(e.loss, 4), "</summary><div>\n", inline_picture(run, e));
     for (const auto& sample : e.samples) {
       out += "<p class=\"sample\"><b>" + escape_html(sample.prompt) + "</b>" + escape_html(sample.text) +
              "</p>\n";

@@ -13,7 +13,8 @@ const EvaluationMetrics* best_evaluation(const RunLog& log);
 std::string evaluation_table(const RunLog& log);
 std::string ledger_table(const std::string& name,
                          const Json& ledger);  // numbers with bars, nested objects as further tables
-std::string samples_over_time(const RunLog& log);
+// Grids of pictures are read from `run` and stand in the page itself.
+std::string samples_over_time(const RunLog& log, const std::filesystem::path& run);
 std::string sample_files(const std::filesystem::path& folder);
 std::string events_table(const RunLog& log);
 

@@ -24,28 +24,29 @@ std::string text(const Json& line, const char* key) {
   return found != line.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-StepMetrics read_step(const Json& line) {
+StepMetrics read_step(const Json& line, const std::string& unit) {
   StepMetrics m;
   m.step = integer(line, "step");
   m.loss = number(line, "loss");
   m.learning_rate = number(line, "learning_rate");
   m.grad_norm = number(line, "grad_norm");
-  m.tokens = integer(line, "tokens");
-  m.tokens_per_second = number(line, "tokens_per_second");
+  m.tokens = integer(line, unit.c_str());
+  m.tokens_per_second = number(line, (unit + "_per_second").c_str());
   m.seconds = number(line, "seconds");
   const auto skipped = line.find("skipped");
   m.skipped = skipped != line.end() && skipped->is_boolean() && skipped->get<bool>();
   return m;
 }
 
-EvaluationMetrics read_evaluation(const Json& line) {
+EvaluationMetrics read_evaluation(const Json& line, const std::string& unit) {
   EvaluationMetrics m;
   m.step = integer(line, "step");
   if (line.contains("set")) m.set = text(line, "set");
   m.loss = number(line, "validation_loss");
   m.perplexity = number(line, "perplexity");
   m.bits_per_byte = number(line, "bits_per_byte");
-  m.tokens = integer(line, "tokens");
+  m.tokens = integer(line, unit.c_str());
+  m.grid = text(line, "grid");
   m.seconds = number(line, "seconds_evaluating");
   const auto samples = line.find("samples");
   if (samples != line.end() && samples->is_array()) {
@@ -65,17 +66,18 @@ RunLog read_run_log(const std::string& path) {
   while (std::getline(file, line_text)) {
     const Json line = Json::parse(line_text, nullptr, false);
     if (!line.is_object()) continue;
+    if (line.contains("pictures")) log.unit = "pictures";
     if (line.contains("event")) {
       log.events.push_back(line);
     } else if (line.contains("validation_loss")) {
-      auto evaluation = read_evaluation(line);
+      auto evaluation = read_evaluation(line, log.unit);
       std::erase_if(log.evaluations, [&](const EvaluationMetrics& earlier) {
         return earlier.step > evaluation.step ||
                (earlier.step == evaluation.step && earlier.set == evaluation.set);
       });
       log.evaluations.push_back(std::move(evaluation));
     } else if (line.contains("loss")) {
-      auto step = read_step(line);
+      auto step = read_step(line, log.unit);
       while (!log.steps.empty() && log.steps.back().step >= step.step) log.steps.pop_back();
       log.steps.push_back(step);
     }

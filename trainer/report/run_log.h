@@ -9,6 +9,7 @@
 namespace lathe {
 
 struct RunLog {
+  std::string unit = "tokens";     // what a step counts
   std::vector<StepMetrics> steps;  // ascending; a step done again after a roll-back counts as done last
   std::vector<EvaluationMetrics> evaluations;  // in the order of the file, likewise
   std::vector<Json> events;

@@ -67,6 +67,7 @@ td.bar span { display: block; height: 10px; border-radius: 3px; background: var(
 td.text { white-space: pre-wrap; overflow-wrap: anywhere; }
 details { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; margin: 8px 0; }
 summary { cursor: pointer; padding: 9px 14px; font-weight: 500; }
+img.grid { image-rendering: pixelated; max-width: 100%; margin: 8px 0; }
 details > div, details > pre { margin: 0; padding: 4px 14px 12px; }
 pre, .sample { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
   white-space: pre-wrap;

@@ -80,6 +80,14 @@ const std::string kTuned =
     "export: [{format: peft}]\n";
 const std::string kTemplate = "task: sft\nmodel: {path: base, freeze: [embed_tokens, layers.0]}\ndata: {train: e.jsonl, template: '{a}'}\n";
 
+const std::string kPictures =
+    "task: diffusion\nmodel: {family: sd3}\ntokenizer: {train: byte_bpe}\ndata: {train: pictures}\n"
+    "train: {epochs: 2}\nema: {decay: 0.99}\n"
+    "diffusion: {prediction: velocity, schedule: cosine, shift: 3, zero_terminal_snr: true, timesteps: uniform,\n"
+    "  logit_mean: 0.5, logit_std: 2, min_snr_gamma: 5, offset_noise: 0.05, condition_dropout: 0.2,\n"
+    "  text_encoder: {hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 4, max_length: 20},\n"
+    "  sampling: {sampler: ddim, steps: 7, count: 4, guidance: 2.5}}\n";
+
 LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {}) {
   LoadedRecipe loaded = load_recipe_text(text, "/somewhere/x.yaml", overrides);
   std::string all;
@@ -104,7 +112,7 @@ std::string shell(const std::string& command, int& status) {
 TEST_CASE("a printed recipe reads back to the same values") {
   std::set<std::string> keys;  // the text above must leave no key at its default, or this test proves little
   const Recipe defaults;
-  for (const std::string& text : {kFull, kTuned, kTemplate}) {
+  for (const std::string& text : {kFull, kTuned, kTemplate, kPictures}) {
     const LoadedRecipe before = good(text);
     for (const auto& difference : compare_recipes(defaults, before.recipe)) keys.insert(difference.key);
     const LoadedRecipe after = load_recipe_text(print_recipe(before), "/elsewhere/other.yaml");

@@ -16,6 +16,9 @@ std::vector<std::uint64_t> numbers(std::uint64_t first, std::int64_t count) {
   for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = first + i;
   return ids;
 }
+std::vector<std::uint64_t> visits(std::uint64_t visit, std::int64_t count) {
+  return std::vector<std::uint64_t>(static_cast<std::size_t>(count), visit);
+}
 
 // One-pixel pictures of the mixture.
 at::Tensor draws(const GaussianMixture& mixture, std::int64_t count) {
@@ -33,14 +36,14 @@ TEST_CASE("noise, time and dropping are functions of the picture and its visit, 
   options.condition_dropout = 0.5;
   options.offset_noise = 0.1;
   const at::Tensor pictures = at::rand({6, 3, 4, 4});
-  const NoisyPictures all = add_noise(pictures, numbers(10, 6), 3, options);
-  const NoisyPictures tail = add_noise(pictures.narrow(0, 4, 2), numbers(14, 2), 3, options);
+  const NoisyPictures all = add_noise(pictures, numbers(10, 6), visits(3, 6), options);
+  const NoisyPictures tail = add_noise(pictures.narrow(0, 4, 2), numbers(14, 2), visits(3, 2), options);
   CHECK(at::equal(all.noisy.narrow(0, 4, 2), tail.noisy));
   CHECK(at::equal(all.times.narrow(0, 4, 2), tail.times));
   CHECK(all.dropped[5] == tail.dropped[1]);
-  const NoisyPictures again = add_noise(pictures, numbers(10, 6), 4, options);
+  const NoisyPictures again = add_noise(pictures, numbers(10, 6), visits(4, 6), options);
   CHECK_FALSE(at::equal(all.times, again.times));
-  const NoisyPictures many = add_noise(at::zeros({4000, 1, 1, 1}), numbers(0, 4000), 0, options);
+  const NoisyPictures many = add_noise(at::zeros({4000, 1, 1, 1}), numbers(0, 4000), visits(0, 4000), options);
   double dropped = 0;
   for (const auto flag : many.dropped) dropped += flag;
   CHECK(dropped / 4000 == Approx(0.5).margin(0.03));
@@ -59,7 +62,7 @@ TEST_CASE("a perfect network's error is noise: of mean zero wherever one looks, 
       options.schedule = NoiseSchedule({.kind = kind});
       options.prediction = prediction;
       options.timesteps = kind == NoiseKind::Cosine ? TimestepKind::LogitNormal : TimestepKind::Uniform;
-      const NoisyPictures asked = add_noise(pictures, numbers(0, count), 0, options);
+      const NoisyPictures asked = add_noise(pictures, numbers(0, count), visits(0, count), options);
       at::Tensor error = at::empty({count}, at::kDouble);
       for (std::int64_t i = 0; i < count; ++i) {
         const NoiseLevel level = options.schedule.at(asked.times[i].item<double>());

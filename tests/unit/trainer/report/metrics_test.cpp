@@ -54,6 +54,7 @@ TEST_CASE("each step, evaluation and event is one line with the promised keys") 
   MetricsWriter writer(run.path, 0);
   writer.step(step_at(1));
   EvaluationMetrics evaluation;
+  evaluation.set = "validation";
   evaluation.step = 1;
   evaluation.loss = 3.5;
   evaluation.perplexity = 33.1;

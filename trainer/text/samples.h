@@ -3,9 +3,10 @@
 #include <vector>
 
 #include "trainer/session.h"
+#include "trainer/text/text_task.h"
 
 namespace lathe {
 
-std::vector<Sample> make_samples(Session& session);
+std::vector<Sample> make_samples(Session& session, const TextTask& task);
 
 }  // namespace lathe

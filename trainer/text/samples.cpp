@@ -1,4 +1,4 @@
-#include "trainer/evaluate/samples.h"
+#include "trainer/text/samples.h"
 
 #include <algorithm>
 
@@ -13,16 +13,16 @@ namespace {
 constexpr std::uint64_t kPromptTokens = 48;
 
 // Ids of the prompts; a line of evaluate.prompts each.
-std::vector<std::vector<TokenId>> prompts_of(const Session& session) {
+std::vector<std::vector<TokenId>> prompts_of(const Session& session, const TextTask& task) {
   std::vector<std::vector<TokenId>> prompts;
   if (const std::string& path = session.recipe().evaluate.prompts; !path.empty()) {
     LineReader lines(path);
     while (const auto line = lines.next())
-      if (!line->empty()) prompts.push_back(session.data.tokenizer->ids(*line));
+      if (!line->empty()) prompts.push_back(task.data.tokenizer->ids(*line));
     return prompts;
   }
-  if (session.data.validation.empty()) return prompts;
-  const TokenShard shard(session.data.validation.front().shards.front());
+  if (task.data.validation.empty()) return prompts;
+  const TokenShard shard(task.data.validation.front().shards.front());
   for (std::uint64_t document = 0; document < shard.documents() && prompts.empty(); ++document) {
     if (shard.document_length(document) < 2 * kPromptTokens) continue;
     std::vector<std::int32_t> tokens(kPromptTokens);
@@ -34,15 +34,15 @@ std::vector<std::vector<TokenId>> prompts_of(const Session& session) {
 
 }  // namespace
 
-std::vector<Sample> make_samples(Session& session) {
-  const Tokenizer& tokenizer = *session.data.tokenizer;
+std::vector<Sample> make_samples(Session& session, const TextTask& task) {
+  const Tokenizer& tokenizer = *task.data.tokenizer;
   GenerationOptions options;
   options.max_tokens = session.recipe().evaluate.sample_tokens;
   options.seed = static_cast<std::uint64_t>(session.recipe().train.seed);
   if (tokenizer.special().eos) options.stop_ids.push_back(*tokenizer.special().eos);
   std::vector<Sample> samples;
-  for (const auto& prompt : prompts_of(session)) {
-    const Generated generated = generate_tokens(*session.model, prompt, options);
+  for (const auto& prompt : prompts_of(session, task)) {
+    const Generated generated = generate_tokens(*task.model, prompt, options);
     samples.push_back({replace_invalid_utf8(tokenizer.decode(prompt)),
                        replace_invalid_utf8(tokenizer.decode(generated.tokens))});
   }

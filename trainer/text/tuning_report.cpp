@@ -1,4 +1,4 @@
-#include "trainer/evaluate/tuning_report.h"
+#include "trainer/text/tuning_report.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -20,10 +20,10 @@ namespace {
 
 constexpr std::size_t kMostAsked = 64, kShown = 4;
 
-std::vector<Example> asked_examples(const Session& session) {
+std::vector<Example> asked_examples(const TextTask& task) {
   std::vector<Example> examples;
-  if (!session.data.tuning || session.data.tuning->validation.empty()) return examples;
-  for (const Example& example : session.data.tuning->validation.front()) {
+  if (!task.data.tuning || task.data.tuning->validation.empty()) return examples;
+  for (const Example& example : task.data.tuning->validation.front()) {
     if (example.kind != ExampleKind::Text && examples.size() < kMostAsked) examples.push_back(example);
   }
   return examples;
@@ -35,30 +35,30 @@ std::vector<std::string> references_of(const std::vector<Example>& examples) {
   return references;
 }
 
-double probe_loss(Session& session) {
+double probe_loss(const Session& session, const TextTask& task) {
   const std::string& path = session.recipe().evaluate.probe;
   const std::string text = path.empty() ? std::string(kProbeText) : read_file(path, std::size_t{4} << 20);
-  const std::int64_t context = std::min<std::int64_t>(session.plan.spec.max_positions, 1024);
-  return evaluate_text(*session.model, *session.data.tokenizer, text, context).loss;
+  const std::int64_t context = std::min<std::int64_t>(task.plan.spec.max_positions, 1024);
+  return evaluate_text(*task.model, *task.data.tokenizer, text, context).loss;
 }
 
-std::vector<Answer> ask(Session& session, const std::vector<Example>& examples, std::vector<Example> shown) {
+std::vector<Answer> ask(const TextTask& task, const std::vector<Example>& examples, std::vector<Example> shown) {
   AnswerOptions options;
-  options.max_tokens = std::min(answer_limit(*session.data.tokenizer, examples), session.plan.spec.max_positions / 2);
+  options.max_tokens = std::min(answer_limit(*task.data.tokenizer, examples), task.plan.spec.max_positions / 2);
   options.shown = std::move(shown);
-  return answer_examples(*session.model, *session.data.tokenizer, session.data.tuning->format, examples, options);
+  return answer_examples(*task.model, *task.data.tokenizer, task.data.tuning->format, examples, options);
 }
 
-std::vector<Example> shown_examples(const Session& session) {
-  const std::vector<Example>& train = session.data.tuning->train;
+std::vector<Example> shown_examples(const TextTask& task) {
+  const std::vector<Example>& train = task.data.tuning->train;
   return {train.begin(), train.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, train.size()))};
 }
 
 // The answers of systems that know nothing: the commonest training answer, and that of the training question most like
 // the asked one. A tuned model that does not beat them has learned nothing that depends on the input.
-std::map<std::string, std::vector<std::string>> trivial_answers(const Session& session, const std::vector<Example>& asked) {
+std::map<std::string, std::vector<std::string>> trivial_answers(const TextTask& task, const std::vector<Example>& asked) {
   std::map<std::string, std::size_t> counts;
-  const std::vector<Example>& train = session.data.tuning->train;
+  const std::vector<Example>& train = task.data.tuning->train;
   for (const Example& example : train) counts[answer_text(example)] += 1;
   const auto most = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   std::map<std::string, std::vector<std::string>> answers;
@@ -76,9 +76,9 @@ std::map<std::string, std::vector<std::string>> trivial_answers(const Session& s
   return answers;
 }
 
-Json memorised(const Session& session, const std::vector<Answer>& answers) {
+Json memorised(const TextTask& task, const std::vector<Answer>& answers) {
   std::vector<std::string> texts;
-  for (const Example& example : session.data.tuning->train) texts.push_back(answer_text(example));
+  for (const Example& example : task.data.tuning->train) texts.push_back(answer_text(example));
   const VerbatimIndex index(texts);
   Overlap longest;
   for (const Answer& answer : answers) {
@@ -125,25 +125,25 @@ std::vector<std::string> tuning_metrics(const Recipe& recipe) {
   return recipe.evaluate.metrics;
 }
 
-void measure_base(Session& session, const Say& say) {
-  const std::vector<Example> examples = asked_examples(session);
+void measure_base(Session& session, const TextTask& task, const Say& say) {
+  const std::vector<Example> examples = asked_examples(task);
   const std::string path = session.run.path + "/base.json", &other = session.options.base_answers;
-  const bool wanted = !examples.empty() || (session.data.tuning && has_parts(session.recipe()));
+  const bool wanted = !examples.empty() || (task.data.tuning && has_parts(session.recipe()));
   if (!wanted || std::filesystem::exists(path)) return;
   if (!other.empty() && other != path && std::filesystem::exists(other))
     return write_file_atomically(path, read_file(other));
   require_choices(tuning_metrics(session.recipe()), examples);
-  Json base = Json{{"probe_loss", probe_loss(session)}};
+  Json base = Json{{"probe_loss", probe_loss(session, task)}};
   if (!examples.empty())
-    say(cat("asking the base ", examples.size(), " held-out prompts, alone and shown ", shown_examples(session).size(), " examples"));
-  base["answers"] = answers_json(ask(session, examples, {}));
-  base["few_shot"] = answers_json(ask(session, examples, shown_examples(session)));
+    say(cat("asking the base ", examples.size(), " held-out prompts, alone and shown ", shown_examples(task).size(), " examples"));
+  base["answers"] = answers_json(ask(task, examples, {}));
+  base["few_shot"] = answers_json(ask(task, examples, shown_examples(task)));
   write_file_atomically(path, base.dump(1) + "\n");
 }
 
 namespace {
 
-HeldAnswers ask_tuned(Session& session, const std::vector<Example>& examples, const Json& base, const std::string& path) {
+HeldAnswers ask_tuned(const TextTask& task, const std::vector<Example>& examples, const Json& base, const std::string& path) {
   HeldAnswers held;
   for (const Example& example : examples) {
     held.origins.push_back(example.origin);
@@ -154,19 +154,19 @@ HeldAnswers ask_tuned(Session& session, const std::vector<Example>& examples, co
   held.few_shot = answers_of(base.at("few_shot"), path);
   require(held.base.size() == examples.size() && held.few_shot.size() == examples.size(), path,
           ": it holds answers to other questions; start over with --fresh");
-  held.tuned = ask(session, examples, {});
-  for (auto& [name, answers] : trivial_answers(session, examples)) (name == "constant" ? held.constant : held.nearest) = answers;
+  held.tuned = ask(task, examples, {});
+  for (auto& [name, answers] : trivial_answers(task, examples)) (name == "constant" ? held.constant : held.nearest) = answers;
   return held;
 }
 
 // The run's own held-out answers as one more part: that of the first seed, where seeds are many and folds are none.
-PartResult own_part(const Session& session, HeldAnswers held, const std::vector<std::string>& metrics) {
+PartResult own_part(const Session& session, const TextTask& task, HeldAnswers held, const std::vector<std::string>& metrics) {
   PartResult own;
   own.seed = session.recipe().train.seed;
   own.best_step = session.state.best_step;
   own.total_steps = session.total_steps;
   own.report = compare_answers({held}, metrics);
-  own.report["memorised"] = memorised(session, held.tuned);
+  own.report["memorised"] = memorised(task, held.tuned);
   own.held = std::move(held);
   return own;
 }
@@ -191,22 +191,23 @@ Json course_of(const Session& session) {
 
 }  // namespace
 
-Json make_tuning_report(Session& session, const std::vector<PartResult>& others, const Say& say) {
-  const std::vector<Example> examples = asked_examples(session);
+Json make_tuning_report(Session& session, const TextTask& task, const std::vector<PartResult>& others, const Say& say) {
+  const std::vector<Example> examples = asked_examples(task);
   const std::string path = session.run.path + "/base.json";
-  if (!session.data.tuning) return nullptr;
+  if (!task.data.tuning) return nullptr;
   if (std::filesystem::exists(session.run.path + "/metrics.jsonl")) write_csv(session.run.path);
   if ((examples.empty() && others.empty()) || !std::filesystem::exists(path)) return nullptr;
   const ModelSource best = resolve_model(session.run.path);
-  load_checkpoint(best.folder, session.checkpoint_parts(), session.parameters, *session.optimizer);
+  load_checkpoint(best.folder, *session.task, session.trained());
+  const AveragesInUse averages(session.averages.get(), session.parameters);
   const Json base = read_json(path);
   const std::vector<std::string> metrics = tuning_metrics(session.recipe());
   std::vector<PartResult> parts;
   if (!examples.empty()) {
     say(cat("asking the tuned model (step ", best.step, ") the same"));
-    const HeldAnswers held = ask_tuned(session, examples, base, path);
+    const HeldAnswers held = ask_tuned(task, examples, base, path);
     write_file_atomically(session.run.path + "/answers.json", to_json(held).dump(1) + "\n");
-    parts.push_back(own_part(session, held, metrics));
+    parts.push_back(own_part(session, task, held, metrics));
   }
   parts.insert(parts.end(), others.begin(), others.end());
   const std::vector<HeldAnswers> seeds = pooled(parts);
@@ -215,7 +216,7 @@ Json make_tuning_report(Session& session, const std::vector<PartResult>& others,
   if (parts.size() > 1) report["spread"] = spread_of(parts, metrics);
   report["memorised"] = longest_memorised(parts);
   report["course"] = course_of(session);
-  const double before = json_get<double>(base, "probe_loss", path), after = probe_loss(session);
+  const double before = json_get<double>(base, "probe_loss", path), after = probe_loss(session, task);
   report["general_text"] = Json{{"base_loss", before}, {"tuned_loss", after}, {"change", before > 0 ? after / before - 1 : 0}};
   report["look"] = tuning_looks(report);
   if (session.recipe().report.examples != "none") report["answers"] = shown_answers(seeds.front());

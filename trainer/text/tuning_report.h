@@ -2,26 +2,24 @@
 // Was tuning worth it? Base, base shown a few examples, and tuned model answer the same held-out prompts; metrics with
 // intervals, a verdict by a rule fixed in advance (paired sign-flip test, p < 0.05), and what went wrong: answers that
 // never stop, that repeat, that are copied from the training set; what was forgotten of general text.
-#include <functional>
 #include <string>
 
 #include "data/checks/data_report.h"
 #include "trainer/parts.h"
 #include "trainer/session.h"
+#include "trainer/text/text_task.h"
 
 namespace lathe {
-
-using Say = std::function<void(const std::string&)>;
 
 // Before step 0: the base's answers and its loss on general text, kept in <run>/base.json so that a resumed run has
 // them; taken from another run's file of that name where options.base_answers names one. Nothing when there is no
 // held-out example (and no folds) or the file is there.
-void measure_base(Session& session, const Say& say);
+void measure_base(Session& session, const TextTask& task, const Say& say);
 
 // After training: loads the best checkpoint into the session's model, asks it the same, writes <run>/answers.json,
 // <run>/report.json and Bedrock's two CSV files, and returns the report; null when the task is not tuning or nothing was
 // held out. With `parts` (parts.h) their held-out answers are judged together with the run's own.
-Json make_tuning_report(Session& session, const std::vector<PartResult>& parts, const Say& say);
+Json make_tuning_report(Session& session, const TextTask& task, const std::vector<PartResult>& parts, const Say& say);
 
 // What an owner should know of the examples before they are learned; lengths in tokens as the model sees them.
 DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data);

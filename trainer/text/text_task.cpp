@@ -1,0 +1,186 @@
+#include "trainer/text/text_task.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "checkpoints/formats/safetensors.h"
+#include "models/decoder/weights.h"
+#include "models/objectives/causal_lm.h"
+#include "trainer/evaluate/evaluate.h"
+#include "trainer/export.h"
+#include "trainer/model_source.h"
+#include "trainer/report/format.h"
+#include "trainer/session.h"
+#include "trainer/text/samples.h"
+#include "trainer/text/tuning_report.h"
+
+namespace lathe {
+
+namespace {
+
+// The model's files in a checkpoint.
+constexpr const char* kModelFile = "model.safetensors";
+
+RunOptions run_options(const Session& session) {
+  const TrainSection& train = session.recipe().train;
+  RunOptions options;
+  options.training = true;
+  options.activation_checkpointing = train.activation_checkpointing;
+  options.dropout = train.dropout;
+  options.seed = static_cast<std::uint64_t>(train.seed);
+  options.step = static_cast<std::uint64_t>(session.state.step);
+  return options;
+}
+
+}  // namespace
+
+void choose_tuning_length(TrainSection& train, std::uint64_t rows) {
+  if (train.max_steps || train.epochs || train.max_tokens || train.max_minutes) return;
+  const double updates = 100, per_epoch = static_cast<double>(rows) / static_cast<double>(train.global_batch_size);
+  train.epochs = std::clamp(std::round(updates / per_epoch), 3.0, 15.0);
+}
+
+LoaderOptions loader_options(const Recipe& recipe) {
+  LoaderOptions options;
+  options.sequence_length = recipe.data.sequence_length;
+  options.seed = static_cast<std::uint64_t>(recipe.train.seed);
+  options.padding = recipe.task == "pretrain";
+  return options;
+}
+
+void TextTask::prepare(Session& session, const Say& say) {
+  const Recipe& recipe = session.recipe();
+  data = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) { return prepare_for(recipe, progress); });
+  plan = plan_model(recipe, *data.tokenizer);
+  loader_ = std::make_unique<Loader>(data.train, loader_options(recipe));
+  if (recipe.task == "sft") choose_tuning_length(session.loaded.recipe.train, loader_->rows_per_epoch());
+}
+
+std::uint64_t TextTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
+std::uint64_t TextTask::units_per_epoch() const { return loader_->tokens_per_epoch(); }
+
+std::string TextTask::objection(Session& session, std::int64_t limit) {
+  const int ranks = session.ranks->info().world_size;
+  expected = plan_settings(session.recipe(), session.precision, session.micro_batch_size, ranks);
+  if (session.recipe().task == "sft")
+    expected.batch_tokens = tuning_batches(*loader_, session.micro_batch_size, session.total_rows);
+  return advice_to_fit(plan.spec, expected, limit);
+}
+
+void TextTask::seek(std::uint64_t cursor) { loader_->seek(cursor); }
+
+MicroBatchLoss TextTask::loss(const Session& session, std::uint64_t first, std::int64_t count) {
+  const Batch batch = loader_->read(first, count, count);
+  return {causal_lm_loss(*model, batch, run_options(session)), batch.token_count};
+}
+
+std::vector<EvaluationMetrics> TextTask::evaluate(Session& session) {
+  const Recipe& recipe = session.recipe();
+  std::vector<EvaluationMetrics> results;
+  for (const PreparedSet& set : data.validation) {
+    const SetEvaluation what{&set, recipe.data.sequence_length, session.micro_batch_size, recipe.evaluate.max_rows, tuning()};
+    results.push_back(evaluate_set(*model, what, *session.ranks));
+    // Before the first step a model from scratch writes noise: nothing to see, and the user waits for it.
+    const bool noise = session.state.step == 0 && recipe.model.path.empty();
+    if (results.size() == 1 && session.leader() && !noise) results.front().samples = make_samples(session, *this);
+  }
+  return results;
+}
+
+// Tuning evaluates once an epoch unless told otherwise.
+std::int64_t TextTask::usual_evaluation(const Session& session) const {
+  if (!tuning()) return 0;
+  const std::int64_t batch = session.recipe().train.global_batch_size;
+  return std::max<std::int64_t>(1, (static_cast<std::int64_t>(rows_per_epoch()) + batch - 1) / batch);
+}
+
+std::vector<CheckpointFile> TextTask::model_files(std::vector<BundleTensor> weights) const {
+  std::vector<CheckpointFile> files;
+  files.push_back({"config.json", {}, plan.config.dump(2) + "\n"});
+  for (const TokenizerFile& file : data.tokenizer->files()) files.push_back({file.name, {}, file.content});
+  if (adapter) {
+    PeftAdapter trained = *adapter;
+    trained.tensors = std::move(weights);
+    trained.targets = peft_targets(trained, *plan.family, plan.spec);
+    files.push_back({kPeftConfig, {}, peft_config(trained).dump(2) + "\n"});
+    files.push_back({kPeftTensors, peft_tensors(trained, *plan.family, plan.spec, /*exact=*/false), ""});
+    return files;
+  }
+  Bundle bundle;
+  bundle.family = plan.family;
+  bundle.config = plan.config;
+  bundle.spec = plan.spec;
+  bundle.tensors = std::move(weights);
+  for (const BundleTensor& tensor : frozen) bundle.tensors.push_back(convert_tensor(tensor, DType::F32));
+  files.push_back({kModelFile, disk_tensors(bundle), ""});
+  return files;
+}
+
+std::map<std::string, BundleTensor> TextTask::read_weights(const std::string& checkpoint) const {
+  std::map<std::string, BundleTensor> internal;
+  if (adapter) {
+    for (BundleTensor& tensor : read_peft(checkpoint, *plan.family, plan.spec).tensors)
+      internal.emplace(tensor.name, std::move(tensor));
+    return internal;
+  }
+  std::map<std::string, BundleTensor> on_disk;
+  for (BundleTensor& tensor : read_safetensors(checkpoint + "/" + kModelFile).tensors)
+    on_disk.emplace(tensor.name, std::move(tensor));
+  for (BundleTensor& tensor : internal_tensors(*plan.family, plan.spec, std::move(on_disk), checkpoint))
+    internal.emplace(tensor.name, std::move(tensor));
+  return internal;
+}
+
+std::string TextTask::one_line(const EvaluationMetrics& metrics) const {
+  return cat(metrics.set, " loss ", metrics.loss, ", ", metrics.bits_per_byte, " bits per byte");
+}
+
+Json TextTask::evaluated(const EvaluationMetrics& metrics) const {
+  return Json{{"bits_per_byte", metrics.bits_per_byte}, {"perplexity", metrics.perplexity}};
+}
+
+void TextTask::say_data(const Session& session, bool strict, const Say& say) const {
+  if (!tuning()) return;
+  for (const ExampleFile& file : data.tuning->files) say(describe(file));
+  for (const std::string& note : data.tuning->notes) say("note: " + note);
+  const DataReport report = tuning_data_report(session.recipe(), data);
+  say(to_text(report));
+  if (strict && (report.has(Severity::Error) || report.has(Severity::Warning)))
+    fail("the data report has errors or warnings (--strict); nothing was trained");
+}
+
+std::vector<std::string> TextTask::opening_lines(const Session& session) const {
+  const TokenLedger& ledger = data.train.ledger;
+  return {cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
+              " dropped, ", format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ", rows_per_epoch(), " rows of ",
+              session.recipe().data.sequence_length),
+          cat("model: ", plan.family->name, ", ", format_count(static_cast<double>(parameters())), " parameters")};
+}
+
+Json TextTask::identity(const Session& session) const {
+  return Json{{"data_sha256", data.data_sha256},
+              {"tokenizer_sha256", data.tokenizer->fingerprint()},
+              {"base", session.recipe().model.path}};
+}
+
+std::int64_t TextTask::parameters() const { return parameter_count(plan.spec); }
+Json TextTask::ledger() const { return data.train.ledger.to_json(); }
+std::int64_t TextTask::peak_memory(const Session&) const { return make_plan(plan.spec, expected).peak_bytes; }
+
+void TextTask::before_first_step(Session& session, const Say& say) { measure_base(session, *this, say); }
+
+Json TextTask::report(Session& session, const std::vector<PartResult>& others, const Say& say) {
+  return make_tuning_report(session, *this, others, say);
+}
+
+Json TextTask::export_run(const Session& session, const Say& say) { return lathe::export_run(session, *this, say); }
+
+std::string TextTask::next_commands(const Session& session) const {
+  const std::string& run = session.run.path;
+  if (tuning()) return cat("lathe chat ", run, "    lathe evaluate ", run, " --data FILE --metrics exact_match");
+  return cat("lathe generate ", run, " --prompt TEXT    lathe evaluate ", run, " --data FILE");
+}
+
+}  // namespace lathe
