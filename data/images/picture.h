@@ -12,10 +12,10 @@ namespace lathe {
 
 struct Picture {
   std::int64_t width = 0, height = 0;
-  std::int64_t channels = 3;          // 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha
-  bool deep = false;                  // the file had more than 8 bits a channel
-  bool turned = false;                // EXIF asked for another orientation
-  std::vector<std::uint16_t> values;  // (height, width, channels), 0 .. 65535 whatever the file's depth
+  std::int64_t channels = 3;               // 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha
+  bool deep = false;                       // the file had more than 8 bits a channel
+  bool turned = false;                     // EXIF asked for another orientation
+  std::vector<std::uint16_t> values = {};  // (height, width, channels), 0 .. 65535 whatever the file's depth
   bool has_alpha() const { return channels == 2 || channels == 4; }
 };
 

@@ -10,7 +10,7 @@
 namespace lathe {
 
 enum class Purpose : std::uint32_t { Initialise = 1, Order, Dropout, Noise, Timestep, Mixing, Sampling, Split, Adapter,
-                                     Resample, SignFlip, FillInMiddle };
+                                     Resample, SignFlip, FillInMiddle, Generate };
 
 // 10 rounds of Philox 4x32. Bit-equal to Random123's known answers.
 constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,

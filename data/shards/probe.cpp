@@ -61,10 +61,12 @@ void write_all(int descriptor, const std::string& text) {
   }
 }
 
-[[noreturn]] void run_child(const std::string& path, const ProbeLimits& limits, int descriptor) {
+using Read = Json (*)(const std::string& path);
+
+[[noreturn]] void run_child(const std::string& path, Read read, const ProbeLimits& limits, int descriptor) {
   try {
     limit_child(limits);
-    write_all(descriptor, "+" + layout_to_json(read_layout_locked(path)).dump());
+    write_all(descriptor, "+" + read(path).dump());
   } catch (const Error& error) {
     write_all(descriptor, std::string("-") + error.what());
   } catch (const std::bad_alloc&) {
@@ -93,9 +95,7 @@ bool read_answer(int descriptor, Clock::time_point deadline, std::string& answer
   }
 }
 
-}  // namespace
-
-ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits) {
+Json probe(const std::string& path, Read read, const ProbeLimits& limits) {
   int ends[2];
   require(pipe(ends) == 0, path, ": cannot make a pipe to the process that checks it: ", std::strerror(errno));
   pid_t child = -1;
@@ -104,7 +104,7 @@ ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits) {
     child = fork();
     if (child == 0) {
       close(ends[0]);
-      run_child(path, limits, ends[1]);
+      run_child(path, read, limits, ends[1]);
     }
   }
   close(ends[1]);
@@ -127,7 +127,19 @@ ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits) {
          "); it is damaged or made to do harm");
   }
   if (answer[0] == '-') fail(answer.substr(1));
-  return layout_from_json(parse_json(std::string_view(answer).substr(1), path), path);
+  return parse_json(std::string_view(answer).substr(1), path);
+}
+
+}  // namespace
+
+ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits) {
+  const Read read = [](const std::string& file) { return layout_to_json(read_layout_locked(file)); };
+  return layout_from_json(probe(path, read, limits), path);
+}
+
+PictureLayout probe_picture_shard(const std::string& path, const ProbeLimits& limits) {
+  const Read read = [](const std::string& file) { return picture_layout_to_json(read_picture_layout_locked(file)); };
+  return picture_layout_from_json(probe(path, read, limits), path);
 }
 
 }  // namespace lathe

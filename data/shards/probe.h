@@ -6,6 +6,7 @@
 #include <string>
 
 #include "data/shards/layout.h"
+#include "data/shards/picture_layout.h"
 
 namespace lathe {
 
@@ -16,5 +17,6 @@ struct ProbeLimits {
 
 // Safe to call with other threads running: the child uses HDF5 only, under its inherited lock, and leaves by _exit.
 ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits = {});
+PictureLayout probe_picture_shard(const std::string& path, const ProbeLimits& limits = {});
 
 }  // namespace lathe

@@ -1,87 +1,20 @@
 #include "data/shards/writer.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 
-#include "data/io/hash.h"
 #include "data/io/mapped_file.h"
+#include "data/shards/scratch.h"
 #include "data/shards/skeleton.h"
 
 namespace lathe {
-namespace {
 
 // Ids and offsets are copied as they lie in memory; shards are little-endian.
 static_assert(std::endian::native == std::endian::little);
-
-constexpr std::size_t kBuffer = std::size_t{1} << 20;
-constexpr std::size_t kSlice = std::size_t{8} << 20;
-
-// Scratch bytes that need not survive a crash: no fsync, removed on destruction.
-class ScratchFile {
- public:
-  explicit ScratchFile(std::string path)
-      : path_(std::move(path)), descriptor_(open(path_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600)) {
-    require(descriptor_ >= 0, path_, ": cannot be created: ", std::strerror(errno));
-  }
-  ~ScratchFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    unlink(path_.c_str());
-  }
-  ScratchFile(const ScratchFile&) = delete;
-  ScratchFile& operator=(const ScratchFile&) = delete;
-
-  void write(std::span<const std::byte> bytes) {
-    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-    if (buffer_.size() >= kBuffer) flush();
-  }
-  void close() {
-    flush();
-    require(::close(std::exchange(descriptor_, -1)) == 0, path_, ": cannot be closed: ", std::strerror(errno));
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  void flush() {
-    for (std::size_t done = 0; done < buffer_.size();) {
-      const ssize_t n = ::write(descriptor_, buffer_.data() + done, buffer_.size() - done);
-      if (n < 0 && errno == EINTR) continue;
-      require(n > 0, path_, ": cannot be written: ", std::strerror(errno));
-      done += static_cast<std::size_t>(n);
-    }
-    buffer_.clear();
-  }
-  std::string path_;
-  int descriptor_;
-  std::vector<std::byte> buffer_;
-};
-
-struct Unlink {  // removes a file on every way out
-  std::string path;
-  ~Unlink() { unlink(path.c_str()); }
-};
-
-void write_slices(FileSystem::File& file, std::span<const std::byte> bytes) {
-  for (std::size_t at = 0; at < bytes.size(); at += kSlice) {
-    file.write(bytes.subspan(at, std::min(kSlice, bytes.size() - at)));
-  }
-}
-
-std::vector<std::uint64_t> hash_blocks(std::span<const std::byte> tokens) {
-  std::vector<std::uint64_t> hashes;
-  for (std::uint64_t at = 0; at < tokens.size(); at += kBlockBytes) {
-    hashes.push_back(xxh3(tokens.subspan(at, std::min<std::uint64_t>(kBlockBytes, tokens.size() - at))));
-  }
-  return hashes;
-}
-
-}  // namespace
 
 struct ShardWriter::State {
   std::string path, suffix;
@@ -103,7 +36,6 @@ struct ShardWriter::State {
         tokens(path + ".tokens" + suffix) {}
 
   SkeletonContent content(const ShardInfo& info, const PackingOptions& packing);
-  void merge(const std::string& skeleton, std::uint64_t tokens_at);
 };
 
 ShardWriter::ShardWriter(std::string path, std::uint64_t vocab_size, FileSystem& files)
@@ -164,40 +96,15 @@ SkeletonContent ShardWriter::State::content(const ShardInfo& info, const Packing
   return content;
 }
 
-// The final file: the skeleton's bytes with the tokens in its hole, which is never read.
-void ShardWriter::State::merge(const std::string& skeleton, std::uint64_t tokens_at) {
-  const MappedFile outline(skeleton), ids(tokens.path());
-  require(tokens_at <= outline.size() && ids.size() <= outline.size() - tokens_at, skeleton,
-          ": the skeleton has no room for the tokens");
-  const std::string temporary = path + suffix;
-  try {
-    const auto file = files.create(temporary);
-    write_slices(*file, outline.bytes().first(tokens_at));
-    write_slices(*file, ids.bytes());
-    write_slices(*file, outline.bytes().subspan(tokens_at + ids.size()));
-    file->sync();
-    file->close();
-    files.rename(temporary, path);
-    const std::string folder = std::filesystem::path(path).parent_path().string();
-    files.sync_directory(folder.empty() ? "." : folder);
-  } catch (...) {
-    try {
-      files.remove_all(temporary);
-    } catch (const Error&) {  // what went wrong first is what the caller hears
-    }
-    throw;
-  }
-}
-
 TokenLedger ShardWriter::finish(const ShardInfo& info, const PackingOptions& packing) {
   State& s = *state_;
   require(!s.lengths.empty(), s.path, ": no document was added, an empty shard is not written");
   s.tokens.close();
   SkeletonContent content = s.content(info, packing);
   content.block_hashes = hash_blocks(MappedFile(s.tokens.path()).bytes());
-  const Unlink skeleton{s.path + ".skeleton" + s.suffix};
+  const RemoveAtExit skeleton{s.path + ".skeleton" + s.suffix};
   const std::uint64_t tokens_at = write_skeleton(skeleton.path, content);
-  s.merge(skeleton.path, tokens_at);
+  publish_filled(skeleton.path, {{tokens_at, s.tokens.path()}}, s.path, s.suffix, s.files);
   return content.info.ledger;
 }
 

@@ -111,10 +111,12 @@ bool read_value(ReadContext&, const Yaml&, const std::string& path, TemplateSect
 template <class T>
 bool read_value(ReadContext& context, const Yaml& value, const std::string& path, std::vector<T>& out,
                 const Constraint& limits) {
-  if constexpr (std::is_same_v<T, std::string>) {  // one name needs no brackets
+  if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::int64_t>) {  // one needs no brackets
     if (value.kind == Yaml::Kind::Scalar && value.text.find(',') == std::string::npos) {
-      out.assign(1, {});
-      return read_value(context, value, path, out[0], limits);
+      T one{};
+      if (!read_value(context, value, path, one, limits)) return false;
+      out = {std::move(one)};
+      return true;
     }
   }
   if (value.kind != Yaml::Kind::List) return wrong_type(context, value, path, "a list");

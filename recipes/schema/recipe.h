@@ -65,7 +65,7 @@ struct TokenizerSection {
   }
 };
 
-// One source of documents.
+// One source of documents or pictures.
 struct SourceSection {
   std::string path;        // a file or a folder
   std::string glob;        // in a folder: default every file of a known text type ("**/*")
@@ -73,14 +73,23 @@ struct SourceSection {
   double weight = 0;       // share of training tokens; 0: as large as it is
   std::string name;        // validation sets: shown in reports
   std::vector<std::string> exclude;  // folder names or globs left out
+  std::string generate;    // pictures: a procedural world instead of files; shapes
+  std::int64_t count = 3000;   // of generated pictures
+  std::int64_t repeats = 1;    // pictures: how often each is seen in an epoch
+  std::string caption;         // pictures: of those that bring none
   static void fields(auto& f, auto& c) {
-    f("path", c.path, "a file (.txt, .jsonl, source code, each also .gz) or a folder");
+    f("path", c.path, "a file (.txt, .jsonl, source code, each also .gz) or a folder; pictures: a folder");
     f("glob", c.glob, "which files of a folder, e.g. '**/*.py'");
     f("field", c.field, "the key of a jsonl record that holds the document");
     f("weight", c.weight, "share of training tokens drawn from this source; 0 for its natural share",
       range(0.0, 1e9));
     f("name", c.name, "name in reports");
     f("exclude", c.exclude, "folder names or globs to leave out");
+    f("generate", c.generate, "pictures: draw them instead of reading files; shapes: coloured shapes with captions",
+      choice({"", "shapes"}));
+    f("count", c.count, "with generate: how many pictures", range(1, std::int64_t{1} << 32));
+    f("repeats", c.repeats, "pictures: how often each is seen in an epoch", range(1, 1 << 20));
+    f("caption", c.caption, "pictures: the caption of those that have none of their own");
   }
 };
 
@@ -154,6 +163,14 @@ struct DataSection {
   ColumnsSection columns;
   TemplateSection template_;       // key `template`
   FillInMiddleSection fill_in_middle;
+  std::vector<std::int64_t> resolution = {64};  // pictures: width and height, or one number for both
+  std::int64_t channels = 3;                    // pictures: 1 or 3
+  double background = 1;                        // pictures: what shows through alpha, 0 black to 1 white
+  bool flip = false;                            // pictures: each also mirrored
+  std::int64_t crops = 1;                       // pictures: places along the longer side
+  std::int64_t bucket_step = 0;                 // pictures: sizes of the aspect buckets are multiples; 0: one size
+  std::string masks = "none";                   // pictures: none | file | alpha
+  std::string trigger;                          // pictures: a word that every caption has
   static void fields(auto& f, auto& c) {
     f.sources("train", c.train, "a path, or a list of sources {path, glob, field, weight}");
     f.validation("validation", c.validation,
@@ -175,6 +192,17 @@ struct DataSection {
     f("columns", c.columns, "tuning: which keys of a record mean what");
     f("fill_in_middle", c.fill_in_middle, "code: learn to insert; plain texts only");
     f("template", c.template_, "tuning: a string with {column} slots, or {prompt, completion} of them");
+    f("resolution", c.resolution, "pictures: one number, or [width, height]", range(8, 1 << 14));
+    f("channels", c.channels, "pictures: 3 for colour, 1 for grey", range(1, 3));
+    f("background", c.background, "pictures: what shows through alpha, 0 for black to 1 for white", range(0.0, 1.0));
+    f("flip", c.flip, "pictures: each is also seen mirrored, as a picture of its own");
+    f("crops", c.crops, "pictures: so many crops along the longer side, each a picture of its own; 1: the middle",
+      range(1, 16));
+    f("bucket_step", c.bucket_step, "pictures: keep their shape, in sizes of about `resolution` whose sides are "
+      "multiples of this; 0: all of one size", range(0, 1 << 10));
+    f("masks", c.masks, "pictures: where the loss counts: everywhere, as <name>-mask.png says, or where alpha is",
+      choice({"none", "file", "alpha"}));
+    f("trigger", c.trigger, "pictures: a word put before every caption that lacks it; {trigger} in a caption is it");
   }
 };
 

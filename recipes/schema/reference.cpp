@@ -120,7 +120,11 @@ std::string field_schema(const Field& field) {
     default:
       break;
   }
-  if (field.list) return cat("\"type\": \"array\", \"items\": {", scalar_schema(field), "}");
+  if (field.list) {
+    const std::string list = cat("\"type\": \"array\", \"items\": {", scalar_schema(field), "}");
+    if (field.kind != Kind::Integer) return list;
+    return cat("\"anyOf\": [{", scalar_schema(field), "}, {", list, "}]");
+  }
   if (field.automatic) return cat("\"anyOf\": [{", scalar_schema(field), "}, {\"const\": \"auto\"}]");
   return scalar_schema(field);
 }

@@ -119,6 +119,7 @@ class Validator {
       wrong(place("data.validation"),
             "'data.validation' is empty; give a share, a path or sets, or remove the key");
     }
+    pictures(d);
     std::set<std::string> names;
     for (std::size_t i = 0; i < d.validation.sets.size(); ++i) {
       const std::string& name = d.validation.sets[i].name;
@@ -128,11 +129,21 @@ class Validator {
     }
   }
 
+  void pictures(const DataSection& d) {
+    if (sound({"data.resolution"}) && (d.resolution.empty() || d.resolution.size() > 2))
+      wrong(place({"data.resolution"}), "'data.resolution' wants one number, or [width, height]");
+    if (sound({"data.channels"}) && d.channels == 2)
+      wrong(place({"data.channels"}), "'data.channels' wants 3 for colour or 1 for grey, found '2'");
+  }
+
   void sources(const std::string& key, const std::vector<SourceSection>& list) {
     for (std::size_t i = 0; i < list.size(); ++i) {
       const std::string item = cat(key, "[", i, "]");
-      if (list[i].path.empty() && sound({item.c_str()}))
-        wrong(place(given(item) ? item : key), cat("'", item, "' wants 'path'"));
+      if (!sound({item.c_str()})) continue;
+      const Place where = place(given(item) ? item : key);
+      if (list[i].path.empty() && list[i].generate.empty()) wrong(where, cat("'", item, "' wants 'path'"));
+      if (!list[i].path.empty() && !list[i].generate.empty())
+        wrong(where, cat("'", item, "' has 'path' and 'generate'; keep one"));
     }
   }
 
