@@ -7,8 +7,10 @@ namespace lathe {
 
 PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress) {
   if (recipe.task == "sft") return prepare_examples(recipe, progress);
-  return prepare_data_with(recipe, progress,
-                           {.load_tokenizer = load_tokenizer, .train_tokenizer = train_tokenizer});
+  const auto train = [](DocumentStream& documents, const TokenizerTraining& options) {
+    return train_tokenizer(documents, options);
+  };
+  return prepare_data_with(recipe, progress, {.load_tokenizer = load_tokenizer, .train_tokenizer = train});
 }
 
 }  // namespace lathe

@@ -17,10 +17,9 @@ using PieceCounts = std::unordered_map<std::string, std::int64_t, StringHash, st
 constexpr std::size_t kBatchBytes = 16 << 20;
 constexpr std::size_t kMaxPieceBytes = 1024;  // longer pieces (encoded blobs) teach no merge worth a token
 
-void count_pieces(const std::string& text, KnownPattern pattern, PieceCounts& counts) {
-  split_by(pattern, text, [&](std::size_t begin, std::size_t end) {
-    if (end - begin > kMaxPieceBytes) return;
-    const std::string_view piece(text.data() + begin, end - begin);
+void count_pieces(const std::string& text, const PieceSplitter& split, PieceCounts& counts) {
+  split(text, [&](std::string_view piece) {
+    if (piece.size() > kMaxPieceBytes) return;
     if (const auto found = counts.find(piece); found != counts.end()) {
       ++found->second;
     } else {
@@ -29,14 +28,14 @@ void count_pieces(const std::string& text, KnownPattern pattern, PieceCounts& co
   });
 }
 
-PieceCounts count_documents(DocumentStream& documents, KnownPattern pattern, int threads) {
+PieceCounts count_documents(DocumentStream& documents, const PieceSplitter& split, int threads) {
   const auto workers = static_cast<std::size_t>(threads > 0 ? threads : hardware_threads());
   std::vector<PieceCounts> partial(workers);
   std::vector<std::string> batch;
   const auto flush = [&] {
     parallel_for(workers, static_cast<int>(workers), [&](std::size_t worker) {
       for (std::size_t i = worker; i < batch.size(); i += workers)
-        count_pieces(batch[i], pattern, partial[worker]);
+        count_pieces(batch[i], split, partial[worker]);
     });
     batch.clear();
   };
@@ -57,14 +56,15 @@ PieceCounts count_documents(DocumentStream& documents, KnownPattern pattern, int
 
 class Learner {
  public:
-  Learner(const PieceCounts& counts, std::string special) {
-    learned_.tokens.push_back(std::move(special));
-    std::array<std::uint32_t, 256> id_of_byte{};
-    add_alphabet(id_of_byte);
+  Learner(const PieceCounts& counts, const BpeLearning& learning) {
+    if (!learning.special.empty()) learned_.tokens.push_back(learning.special);
+    const Alphabet inner = add_alphabet("");
+    const Alphabet last = learning.word_suffix.empty() ? inner : add_alphabet(learning.word_suffix);
     for (const auto& [piece, count] : counts) {
       if (piece.size() < 2) continue;
       Word word{{}, count};
-      for (const char byte : piece) word.ids.push_back(id_of_byte[static_cast<unsigned char>(byte)]);
+      for (const char byte : piece) word.ids.push_back(inner[static_cast<unsigned char>(byte)]);
+      word.ids.back() = last[static_cast<unsigned char>(piece.back())];
       words_.push_back(std::move(word));
     }
     for (std::uint32_t i = 0; i < words_.size(); ++i) {
@@ -92,6 +92,7 @@ class Learner {
   }
 
  private:
+  using Alphabet = std::array<std::uint32_t, 256>;  // id of every byte
   using Pair = std::uint64_t;  // left id above, right id below: compares as (left, right)
   struct Word {
     std::vector<std::uint32_t> ids;
@@ -111,7 +112,8 @@ class Learner {
   static Pair key(std::uint32_t left, std::uint32_t right) { return Pair{left} << 32 | right; }
 
   // Characters of the alphabet in code point order, as other trainers number them.
-  void add_alphabet(std::array<std::uint32_t, 256>& id_of_byte) {
+  Alphabet add_alphabet(const std::string& suffix) {
+    Alphabet id_of_byte{};
     std::vector<unsigned> order(256);
     for (unsigned byte = 0; byte < 256; ++byte) order[byte] = byte;
     const auto& characters = byte_characters();
@@ -119,9 +121,10 @@ class Learner {
               [&](unsigned a, unsigned b) { return characters[a] < characters[b]; });
     for (const unsigned byte : order) {
       id_of_byte[byte] = static_cast<std::uint32_t>(learned_.tokens.size());
-      ids_.emplace(characters[byte], id_of_byte[byte]);
-      learned_.tokens.push_back(characters[byte]);
+      ids_.emplace(characters[byte] + suffix, id_of_byte[byte]);
+      learned_.tokens.push_back(characters[byte] + suffix);
     }
+    return id_of_byte;
   }
   void count_pair(Pair pair, std::uint32_t word, std::int64_t count) {
     PairInfo& info = pairs_[pair];
@@ -188,9 +191,9 @@ class Learner {
 
 }  // namespace
 
-LearnedBpe learn_byte_bpe(DocumentStream& documents, KnownPattern pattern, std::size_t vocab_size,
-                          const std::string& special, int threads) {
-  return Learner(count_documents(documents, pattern, threads), special).run(vocab_size);
+LearnedBpe learn_byte_bpe(DocumentStream& documents, const PieceSplitter& split,
+                          const BpeLearning& learning) {
+  return Learner(count_documents(documents, split, learning.threads), learning).run(learning.vocab_size);
 }
 
 }  // namespace lathe

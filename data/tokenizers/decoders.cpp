@@ -20,11 +20,22 @@ std::string replace_all(const std::string& text, const std::string& from, const 
 
 class ByteLevelDecoder : public Decoder {
  public:
+  explicit ByteLevelDecoder(std::string word_suffix) : suffix_(std::move(word_suffix)) {}
   void apply(std::vector<std::string>& tokens) const override {
     std::string bytes;
-    for (const std::string& token : tokens) bytes += from_byte_alphabet(token).value_or(token);
+    for (const std::string& token : tokens) {
+      const bool word_ends = !suffix_.empty() && token.size() >= suffix_.size() &&
+                             token.compare(token.size() - suffix_.size(), suffix_.size(), suffix_) == 0;
+      const std::string text = word_ends ? token.substr(0, token.size() - suffix_.size()) : token;
+      bytes += from_byte_alphabet(text).value_or(text);
+      if (word_ends) bytes += ' ';
+    }
+    if (!suffix_.empty() && !bytes.empty() && bytes.back() == ' ') bytes.pop_back();
     tokens.assign(1, std::move(bytes));
   }
+
+ private:
+  std::string suffix_;
 };
 
 // "<0x0A>" becomes the byte. Bytes stay bytes even where they form no valid UTF-8.
@@ -139,13 +150,13 @@ class WordSuffixDecoder : public Decoder {  // "BPEDecoder": the suffix marks th
   std::string suffix_;
 };
 
-void add(const Json& value, const std::string& where, DecoderChain& chain) {
+void add(const Json& value, const std::string& word_suffix, const std::string& where, DecoderChain& chain) {
   if (value.is_null()) return;
   const auto type = json_get<std::string>(value, "type", where);
   if (type == "Sequence") {
-    for (const Json& step : json_get<Json>(value, "decoders", where)) add(step, where, chain);
+    for (const Json& step : json_get<Json>(value, "decoders", where)) add(step, word_suffix, where, chain);
   } else if (type == "ByteLevel") {
-    chain.push_back(std::make_unique<ByteLevelDecoder>());
+    chain.push_back(std::make_unique<ByteLevelDecoder>(word_suffix));
   } else if (type == "ByteFallback") {
     chain.push_back(std::make_unique<ByteFallbackDecoder>());
   } else if (type == "Fuse") {
@@ -186,9 +197,9 @@ void add(const Json& value, const std::string& where, DecoderChain& chain) {
 
 }  // namespace
 
-DecoderChain make_decoder(const Json& value, const std::string& where) {
+DecoderChain make_decoder(const Json& value, const std::string& word_suffix, const std::string& where) {
   DecoderChain chain;
-  add(value, where, chain);
+  add(value, word_suffix, where, chain);
   return chain;
 }
 

@@ -16,7 +16,9 @@ class Decoder {
 
 using DecoderChain = std::vector<std::unique_ptr<Decoder>>;
 
-// An empty chain for a null value: tokens are then joined with spaces.
-DecoderChain make_decoder(const Json& value, const std::string& where);
+// An empty chain for a null value: tokens are then joined with spaces. `word_suffix` is the model's
+// end_of_word_suffix: behind ByteLevel it becomes a space between words, as transformers' CLIPTokenizer does
+// (the tokenizers library alone would print it).
+DecoderChain make_decoder(const Json& value, const std::string& word_suffix, const std::string& where);
 
 }  // namespace lathe

@@ -1,6 +1,7 @@
 #include <filesystem>
 
 #include "data/io/file_system.h"
+#include "data/tokenizers/clip.h"
 #include "data/tokenizers/companions.h"
 #include "data/tokenizers/load.h"
 #include "data/tokenizers/sentencepiece_model.h"
@@ -11,6 +12,14 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kMaxBytes = 256 << 20;
+
+bool is_vocabulary_folder(const std::string& path) {
+  if (!fs::is_directory(path)) return false;
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
+    if (fs::exists(fs::path(path) / name)) return false;
+  }
+  return fs::exists(fs::path(path) / "vocab.json") && fs::exists(fs::path(path) / "merges.txt");
+}
 
 bool has_file(const TokenizerParts& parts, const std::string& name) {
   for (const TokenizerFile& file : parts.files) {
@@ -28,9 +37,7 @@ std::string find_tokenizer(const std::string& path) {
     if (fs::exists(file)) return file.string();
   }
   fail(path,
-       ": no tokenizer here; wanted tokenizer.json or tokenizer.model (a folder with vocab.json and "
-       "merges.txt ",
-       "alone can be converted with transformers' save_pretrained)");
+       ": no tokenizer here; wanted tokenizer.json, tokenizer.model or CLIP's vocab.json and merges.txt");
 }
 
 }  // namespace
@@ -47,9 +54,13 @@ std::unique_ptr<Tokenizer> finish_tokenizer(TokenizerParts parts, const Companio
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string content, const Companions& companions,
                                                const std::string& where) {
-  TokenizerParts parts = read_tokenizer_json(parse_json(content, where), where);
+  const Json json = parse_json(content, where);
+  TokenizerParts parts = read_tokenizer_json(json, where);
   parts.files.push_back({"tokenizer.json", std::move(content)});
-  return finish_tokenizer(std::move(parts), companions, where);
+  if (!is_clip(json)) return finish_tokenizer(std::move(parts), companions, where);
+  Companions completed = companions;
+  complete_clip(json, completed);
+  return finish_tokenizer(std::move(parts), completed, where);
 }
 
 namespace {
@@ -96,6 +107,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(std::string content, con
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
+  if (is_vocabulary_folder(path)) return tokenizer_from_vocabulary(path);
   const std::string file = find_tokenizer(path);
   const std::string folder = fs::path(file).parent_path().string();
   std::string content = read_file(file, kMaxBytes);

@@ -194,7 +194,7 @@ TokenizerParts sentencepiece_parts(const SentencePieceModel& model, const std::s
   if (model.add_dummy_prefix || model.remove_extra_whitespaces) {
     steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   }
-  parts.decoder = make_decoder({{"type", "Sequence"}, {"decoders", steps}}, where);
+  parts.decoder = make_decoder({{"type", "Sequence"}, {"decoders", steps}}, "", where);
   return parts;
 }
 

@@ -235,7 +235,8 @@ TokenizerParts read_tokenizer_json(const Json& json, const std::string& where) {
   }
   parts.added = read_added(json, parts.model->vocabulary(), where);
   PostProcessor(parts, where).add(section(json, "post_processor"));
-  parts.decoder = make_decoder(section(json, "decoder"), where);
+  const auto suffix = json_get_or<std::string>(model, "end_of_word_suffix", "", where);
+  parts.decoder = make_decoder(section(json, "decoder"), suffix, where);
   return parts;
 }
 

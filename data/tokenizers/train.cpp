@@ -1,12 +1,17 @@
 #include "data/tokenizers/bpe_trainer.h"
+#include "data/tokenizers/clip.h"
 #include "data/tokenizers/load.h"
+#include "data/tokenizers/normalizers.h"
+#include "data/tokenizers/patterns.h"
+#include "data/tokenizers/pre_tokenizers.h"
 #include "data/tokenizers/sentencepiece_trainer.h"
 #include "data/tokenizers/tokenizer_json.h"
 
 namespace lathe {
 namespace {
 
-constexpr std::size_t kAlphabet = 257;  // the special token and 256 bytes
+constexpr std::size_t kAlphabet = 257;      // the special token and 256 bytes
+constexpr std::size_t kClipAlphabet = 514;  // 256 bytes, 256 that end a word, begin and end of text
 
 Json byte_level(bool use_regex) {
   return {
@@ -61,8 +66,16 @@ std::unique_ptr<Tokenizer> train_byte_bpe(DocumentStream& documents, const Token
     fail_usage("a byte_bpe tokenizer needs vocab_size of at least ", kAlphabet, ", found ",
                options.vocab_size);
   }
-  const LearnedBpe learned =
-      learn_byte_bpe(documents, pattern, options.vocab_size, options.eos, options.threads);
+  const auto split = [pattern](const std::string& document, const PieceSink& sink) {
+    const std::string_view text = document;
+    split_by(pattern, text,
+             [&](std::size_t begin, std::size_t end) { sink(text.substr(begin, end - begin)); });
+  };
+  const LearnedBpe learned = learn_byte_bpe(documents, split,
+                                            {.vocab_size = options.vocab_size,
+                                             .special = options.eos,
+                                             .word_suffix = "",
+                                             .threads = options.threads});
   const std::string config = Json{
       {"tokenizer_class", "PreTrainedTokenizerFast"},
       {"add_prefix_space", false},
@@ -75,13 +88,67 @@ std::unique_ptr<Tokenizer> train_byte_bpe(DocumentStream& documents, const Token
   return tokenizer_from_json(byte_bpe_json(learned, pattern), companions, "the trained tokenizer");
 }
 
+// In CLIP's order: bytes, bytes that end a word, merges, begin and end of text.
+std::unique_ptr<Tokenizer> train_clip_bpe(DocumentStream& documents, const TokenizerTraining& options) {
+  if (options.vocab_size < kClipAlphabet) {
+    fail_usage("a clip_bpe tokenizer needs vocab_size of at least ", kClipAlphabet, ", found ",
+               options.vocab_size);
+  }
+  if (options.eos != kClipEnd)
+    fail_usage("the end token of a clip_bpe tokenizer is ", kClipEnd, ", found '", options.eos, "'");
+  const auto normalizer = make_normalizer(clip_normalizer(), "clip_bpe");
+  const PreTokenizerPlan plan = make_pre_tokenizer(clip_pre_tokenizer(), "clip_bpe");
+  const auto split = [&](const std::string& document, const PieceSink& sink) {
+    PreTokens tokens{normalizer->apply(AlignedText(document, 0)), {}};
+    tokens.pieces.push_back({0, tokens.text.size()});
+    for (const auto& step : plan.steps) step->apply(tokens);
+    for (const Span& piece : tokens.pieces)
+      sink(tokens.text.view().substr(piece.begin, piece.end - piece.begin));
+  };
+  const LearnedBpe learned = learn_byte_bpe(documents, split,
+                                            {.vocab_size = options.vocab_size - 2,
+                                             .special = "",
+                                             .word_suffix = kWordSuffix,
+                                             .threads = options.threads});
+  Json vocabulary = Json::object(), merges = Json::array();
+  for (std::size_t id = 0; id < learned.tokens.size(); ++id) append_key(vocabulary, learned.tokens[id], id);
+  append_key(vocabulary, kClipBegin, learned.tokens.size());
+  append_key(vocabulary, kClipEnd, learned.tokens.size() + 1);
+  for (const auto& [left, right] : learned.merges) merges.push_back(Json::array({left, right}));
+  return tokenizer_from_json(
+      clip_tokenizer_json(std::move(vocabulary), std::move(merges), kClipEnd, "the trained tokenizer"),
+      clip_companions(options.model_max_length), "the trained tokenizer");
+}
+
+class Texts : public DocumentStream {
+ public:
+  explicit Texts(const std::vector<std::string>& texts) : texts_(texts) {}
+  bool next(std::string& text) override {
+    if (at_ == texts_.size()) return false;
+    text = texts_[at_++];
+    return true;
+  }
+  void reset() override { at_ = 0; }
+
+ private:
+  const std::vector<std::string>& texts_;
+  std::size_t at_ = 0;
+};
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> train_tokenizer(DocumentStream& documents, const TokenizerTraining& options) {
   if (options.eos.empty()) fail_usage("a tokenizer needs the text of its end token; 'eos' is empty");
   if (options.kind == "byte_bpe") return train_byte_bpe(documents, options);
   if (options.kind == "bpe" || options.kind == "unigram") return train_sentencepiece(documents, options);
-  fail_usage("tokenizer kind '", options.kind, "' is unknown; known are byte_bpe, bpe, unigram");
+  if (options.kind == "clip_bpe") return train_clip_bpe(documents, options);
+  fail_usage("tokenizer kind '", options.kind, "' is unknown; known are byte_bpe, bpe, unigram, clip_bpe");
+}
+
+std::shared_ptr<const Tokenizer> train_tokenizer(const std::vector<std::string>& texts,
+                                                 const TokenizerTraining& options) {
+  Texts documents(texts);
+  return train_tokenizer(documents, options);
 }
 
 }  // namespace lathe

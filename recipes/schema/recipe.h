@@ -46,14 +46,14 @@ struct ModelSection {
 
 struct TokenizerSection {
   std::string path;                  // tokenizer.json, a folder that has one, or a SentencePiece .model
-  std::string train;                 // byte_bpe | bpe | unigram
+  std::string train;                 // byte_bpe | bpe | unigram | clip_bpe
   std::int64_t vocab_size = 8192;
   std::string pattern = "gpt2";      // byte_bpe: gpt2 | llama3
   std::vector<std::string> add_tokens, add_special_tokens;  // put behind the vocabulary
   static void fields(auto& f, auto& c) {
     f("path", c.path, "a tokenizer.json, a folder that holds one, or a SentencePiece .model");
-    f("train", c.train, "train one on the training data: byte_bpe, or SentencePiece bpe or unigram",
-      choice({"", "byte_bpe", "bpe", "unigram"}));
+    f("train", c.train, "train one on the training data: byte_bpe, SentencePiece bpe or unigram; clip_bpe on captions, lossy by design",
+      choice({"", "byte_bpe", "bpe", "unigram", "clip_bpe"}));
     f("vocab_size", c.vocab_size, "size of a trained vocabulary, special tokens included", range(258, 1 << 20));
     f("pattern", c.pattern, "pre-tokenizer of byte_bpe", choice({"gpt2", "llama3"}));
     f("add_tokens", c.add_tokens,

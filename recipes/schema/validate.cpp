@@ -95,6 +95,15 @@ class Validator {
     if (!t.path.empty() && !t.train.empty()) {
       wrong(place("tokenizer.train"), "'tokenizer.train' contradicts 'tokenizer.path'; keep one");
     }
+    if (t.train == "clip_bpe" && sound({"task"}) && (r_.task == "pretrain" || r_.task == "sft")) {
+      wrong(place("tokenizer.train"),
+            "'clip_bpe' loses capitals and white space: it is for the text encoder of pictures, not for a model that "
+            "writes text; take byte_bpe");
+    }
+    constexpr int kClipSmallest = 514;  // two alphabets of bytes, begin and end of text
+    if (t.train == "clip_bpe" && t.vocab_size < kClipSmallest)
+      wrong(place("tokenizer.vocab_size"), cat("'clip_bpe' needs 'vocab_size' of at least ", kClipSmallest, ", found ",
+                                               t.vocab_size));
     if (m.path.empty() && !m.family.empty() && t.path.empty() && t.train.empty()) {
       wrong(place({"tokenizer", "model"}),
             "a model from scratch wants a tokenizer: 'tokenizer.train: byte_bpe', or 'tokenizer.path'");
