@@ -2,25 +2,21 @@
 
 #include <ATen/ATen.h>
 
+#include <tuple>
+
 #include "models/layers/module_path.h"
 
 namespace lathe {
 
-namespace {
-
-constexpr double kEps = 1e-6;
-
-// RMSNorm of a head's channels. x (B, H, T, D), weight (D).
-at::Tensor head_norm(const at::Tensor& x, const at::Tensor& weight) {
-  const at::Tensor wide = x.to(at::kFloat);
-  return (wide * (wide.pow(2).mean(-1, true) + kEps).rsqrt()).to(x.scalar_type()) * weight;
-}
-
-}  // namespace
-
-at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift) {
-  return at::addcmul(shift.unsqueeze(1), at::layer_norm(x, {x.size(-1)}, {}, {}, kEps),
-                     scale.unsqueeze(1) + 1);
+at::Tensor JointStream::modulated(const at::Tensor& shift, const at::Tensor& scale) {
+  at::Tensor y;
+  if (branch.defined()) {
+    std::tie(rows, y) = add_modulated_norm(rows, branch, gate, shift, scale);
+    branch = gate = at::Tensor();
+  } else {
+    y = modulated_norm(rows, shift, scale);
+  }
+  return y.flatten(0, 1);
 }
 
 at::Tensor on_channels(const Linear& linear, const at::Tensor& x) {
@@ -30,7 +26,7 @@ at::Tensor on_channels(const Linear& linear, const at::Tensor& x) {
 }
 
 JointBlock::JointBlock(const JointTransformerSpec& spec, std::int64_t layer, at::ScalarType dtype)
-    : heads_(spec.num_heads), head_size_(spec.head_size), last_(layer + 1 == spec.num_layers) {
+    : heads_(spec.num_heads), last_(layer + 1 == spec.num_layers) {
   const std::int64_t channels = spec.hidden_size();
   const auto linear = [&](const std::string& path, std::int64_t in, std::int64_t out) {
     return register_at(*this, path, std::make_shared<Linear>(in, out, true, dtype));
@@ -47,12 +43,11 @@ JointBlock::JointBlock(const JointTransformerSpec& spec, std::int64_t layer, at:
   };
   picture_.modulation = linear("norm1.linear", channels, 6 * channels);
   text_.modulation = linear("norm1_context.linear", channels, (last_ ? 2 : 6) * channels);
-  picture_.query = square("attn.to_q");
-  picture_.key = square("attn.to_k");
-  picture_.value = square("attn.to_v");
-  text_.key = square("attn.add_k_proj");
-  text_.value = square("attn.add_v_proj");
-  text_.query = square("attn.add_q_proj");
+  const auto group = [&](const char* query, const char* key, const char* value) {
+    return LinearGroup({square(query), square(key), square(value)});
+  };
+  picture_.projections = group("attn.to_q", "attn.to_k", "attn.to_v");
+  text_.projections = group("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj");
   picture_.output = square("attn.to_out.0");
   if (!last_) text_.output = square("attn.to_add_out");
   picture_.query_norm = norm("norm_q");
@@ -63,42 +58,35 @@ JointBlock::JointBlock(const JointTransformerSpec& spec, std::int64_t layer, at:
   if (!last_) mlp(text_, "ff_context");
 }
 
-std::array<at::Tensor, 3> JointBlock::project(const Side& side, const at::Tensor& x) const {
-  const auto heads = [&](const Linear& linear) {
-    return on_channels(linear, x).unflatten(-1, {heads_, head_size_}).transpose(1, 2);  // (B, H, T, D)
-  };
-  std::array<at::Tensor, 3> parts{heads(*side.query), heads(*side.key), heads(*side.value)};
-  if (side.query_norm.defined()) {
-    parts[0] = head_norm(parts[0], side.query_norm);
-    parts[1] = head_norm(parts[1], side.key_norm);
-  }
-  return parts;
+HeadParts JointBlock::project(const Side& side, const at::Tensor& x) const {
+  const auto parts = side.projections.forward(x);
+  return {parts[0], parts[1], parts[2], side.query_norm, side.key_norm};
 }
 
 // modulation: shift, scale, gate of attention, shift, scale, gate of the MLP, (B, C) each.
-at::Tensor JointBlock::finish(const Side& side, const at::Tensor& x, const at::Tensor& attended,
-                              const std::vector<at::Tensor>& modulation) const {
-  const at::Tensor middle = at::addcmul(x, on_channels(*side.output, attended), modulation[2].unsqueeze(1));
-  const at::Tensor wide = on_channels(*side.wide, modulated_norm(middle, modulation[4], modulation[3]));
-  return at::addcmul(middle, on_channels(*side.narrow, at::gelu(wide, "tanh")), modulation[5].unsqueeze(1));
+JointStream JointBlock::finish(const Side& side, const JointStream& stream, const at::Tensor& attended,
+                               const std::vector<at::Tensor>& modulation) const {
+  JointStream result{stream.rows, on_channels(*side.output, attended), modulation[2]};
+  const at::Tensor wide = side.wide->forward(result.modulated(modulation[3], modulation[4]));
+  result.branch = side.narrow->forward(gelu_tanh(wide)).view(stream.rows.sizes());
+  result.gate = modulation[5];
+  return result;
 }
 
-JointStreams JointBlock::forward(const JointStreams& streams, const at::Tensor& condition) const {
+JointStreams JointBlock::forward(JointStreams streams, const at::Tensor& condition) const {
   const auto picture = picture_.modulation->forward(condition).chunk(6, 1);
   const auto text = text_.modulation->forward(condition).chunk(last_ ? 2 : 6, 1);
-  const auto ours = project(picture_, modulated_norm(streams.picture, picture[1], picture[0]));
+  const HeadParts ours = project(picture_, streams.picture.modulated(picture[0], picture[1]));
   // The last block's text is only listened to: diffusers names its two scale first, then shift.
-  const auto theirs = project(text_, last_ ? modulated_norm(streams.text, text[0], text[1])
-                                           : modulated_norm(streams.text, text[1], text[0]));
-  const auto both = [&](std::size_t i) { return at::cat({ours[i], theirs[i]}, 2); };  // (B, H, T + L, D)
-  const at::Tensor attended = at::scaled_dot_product_attention(both(0), both(1), both(2))
-                                  .transpose(1, 2)
-                                  .flatten(2);  // (B, T + L, C)
-  const std::int64_t patches = streams.picture.size(1);
+  const HeadParts theirs = project(
+      text_, last_ ? streams.text.modulated(text[1], text[0]) : streams.text.modulated(text[0], text[1]));
+  const auto joined = join_heads({ours, theirs}, condition.size(0), heads_);
+  const auto attended = full_attention(joined[0], joined[1], joined[2])
+                            .flatten(2)  // (B, T + L, C)
+                            .split_with_sizes({streams.picture.rows.size(1), streams.text.rows.size(1)}, 1);
   JointStreams result;
-  result.picture = finish(picture_, streams.picture, attended.narrow(1, 0, patches), picture);
-  if (!last_)
-    result.text = finish(text_, streams.text, attended.narrow(1, patches, streams.text.size(1)), text);
+  result.picture = finish(picture_, streams.picture, attended[0], picture);
+  if (!last_) result.text = finish(text_, streams.text, attended[1], text);
   return result;
 }
 

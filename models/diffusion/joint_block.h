@@ -5,41 +5,48 @@
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
-#include <array>
 #include <memory>
 #include <vector>
 
 #include "checkpoints/diffusion/joint_transformer.h"
 #include "models/layers/linear.h"
+#include "models/ops/ops.h"
 
 namespace lathe {
 
+// Rows of pictures or texts, (B, T, C), and what the last product adds to them, gate (B, C) * branch (B, T,
+// C): whoever reads them next adds it, so that the sum and its norm are one pass over memory.
+struct JointStream {
+  at::Tensor rows, branch, gate;  // branch and gate undefined: nothing to add
+  // LayerNorm without weights (eps 1e-6) of the sum, then * (1 + scale) + shift, (B * T, C); rows become the
+  // sum. shift and scale (B, C).
+  at::Tensor modulated(const at::Tensor& shift, const at::Tensor& scale);
+};
 struct JointStreams {
-  at::Tensor picture, text;  // (B, T, C), (B, L, C); text undefined behind the last block
+  JointStream picture, text;  // text without rows behind the last block
 };
 
 class JointBlock : public torch::nn::Module {
  public:
   JointBlock(const JointTransformerSpec& spec, std::int64_t layer, at::ScalarType dtype);
   // condition (B, C): of the time and the whole text, through SiLU already.
-  JointStreams forward(const JointStreams& streams, const at::Tensor& condition) const;
+  JointStreams forward(JointStreams streams, const at::Tensor& condition) const;
 
  private:
   struct Side {  // what picture and text each have
-    std::shared_ptr<Linear> modulation, query, key, value, output, wide, narrow;
+    std::shared_ptr<Linear> modulation, output, wide, narrow;
+    LinearGroup projections;          // queries, keys, values
     at::Tensor query_norm, key_norm;  // (D), undefined without
   };
-  std::array<at::Tensor, 3> project(const Side& side, const at::Tensor& x) const;  // q, k, v (B, H, T, D)
-  at::Tensor finish(const Side& side, const at::Tensor& x, const at::Tensor& attended,
-                    const std::vector<at::Tensor>& modulation) const;
+  HeadParts project(const Side& side, const at::Tensor& x) const;
+  JointStream finish(const Side& side, const JointStream& stream, const at::Tensor& attended,
+                     const std::vector<at::Tensor>& modulation) const;
 
-  std::int64_t heads_, head_size_;
+  std::int64_t heads_;
   bool last_;
   Side picture_, text_;
 };
 
-// LayerNorm without weights (eps 1e-6), then x * (1 + scale) + shift. x (B, T, C), scale and shift (B, C).
-at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift);
 // A linear layer on the last dimension of any shape.
 at::Tensor on_channels(const Linear& linear, const at::Tensor& x);
 

@@ -84,10 +84,11 @@ at::Tensor JointTransformer::forward(const at::Tensor& pictures, const at::Tenso
       at::silu(time_first_->forward(timestep_embedding(times, kTimeChannels).to(dtype))));
   const at::Tensor whole = text_second_->forward(at::silu(text_first_->forward(text.pooled.to(dtype))));
   const at::Tensor condition = at::silu(clock + whole);
-  JointStreams streams{patches(pictures.to(dtype)), on_channels(*context_, text.tokens.to(dtype))};
+  JointStreams streams{{patches(pictures.to(dtype)), {}, {}},
+                       {on_channels(*context_, text.tokens.to(dtype)), {}, {}}};
   for (const auto& block : blocks_) streams = block->forward(streams, condition);
   const auto last = modulation_->forward(condition).chunk(2, 1);  // scale, shift
-  const at::Tensor values = on_channels(*output_, modulated_norm(streams.picture, last[0], last[1]));
+  const at::Tensor values = output_->forward(streams.picture.modulated(last[1], last[0]));
   return values.view({-1, high, wide, p, p, spec_.out_channels})
       .permute({0, 5, 1, 3, 2, 4})  // (B, c, high, P, wide, P)
       .reshape({pictures.size(0), spec_.out_channels, high * p, wide * p});

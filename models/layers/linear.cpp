@@ -15,6 +15,20 @@ using torch::autograd::variable_list;
 
 std::int64_t out_of(const at::Tensor& weight) { return weight.size(0); }
 
+// What lies side by side in one array already, as one matrix; undefined when they do not.
+at::Tensor side_by_side(const variable_list& parts, const std::vector<std::int64_t>& widths) {
+  const at::Tensor& first = parts[0];
+  std::int64_t before = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const at::Tensor& part = parts[i];
+    if (!part.defined() || !part.is_alias_of(first) || part.strides() != first.strides() ||
+        part.stride(1) != 1 || part.storage_offset() != first.storage_offset() + before)
+      return {};
+    before += widths[i];
+  }
+  return first.stride(0) < before ? at::Tensor() : first.as_strided({first.size(0), before}, first.strides());
+}
+
 struct SplitProduct : torch::autograd::Function<SplitProduct> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                                const std::optional<at::Tensor>& bias, at::TensorList parameters) {
@@ -31,6 +45,8 @@ struct SplitProduct : torch::autograd::Function<SplitProduct> {
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const at::Tensor x = ctx->get_saved_variables()[0];
     const auto widths = ctx->saved_data["widths"].toIntVector();
+    if (const at::Tensor whole = side_by_side(gradients, widths); whole.defined())
+      return group_gradients(ctx, whole);
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       if (!gradients[i].defined()) gradients[i] = at::zeros({x.size(0), widths[i]}, x.options());
     }

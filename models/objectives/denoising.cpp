@@ -7,6 +7,7 @@
 #include <span>
 
 #include "data/random/philox.h"
+#include "models/ops/parallel.h"
 
 namespace lathe {
 
@@ -31,10 +32,15 @@ double draw_time(const RandomStream& stream, const DenoisingOptions& options) {
   return std::min(std::floor(share * steps), steps - 1);
 }
 
-at::Tensor normal(const RandomStream& stream, at::IntArrayRef shape) {
-  at::Tensor values = at::empty(shape, at::kFloat);
-  stream.fill_normal(0, std::span(values.data_ptr<float>(), static_cast<std::size_t>(values.numel())));
-  return values;
+// Gaussian noise of `count` values in `channels` channels, `offset` of it the same over a whole channel.
+void fill_noise(const RandomStream& pixels, const RandomStream& whole, double offset, std::span<float> noise,
+                std::size_t channels) {
+  pixels.fill_normal(0, noise);
+  if (offset <= 0) return;
+  std::vector<float> more(channels);
+  whole.fill_normal(0, more);
+  const std::size_t area = noise.size() / channels;
+  for (std::size_t i = 0; i < noise.size(); ++i) noise[i] += static_cast<float>(offset) * more[i / area];
 }
 
 }  // namespace
@@ -43,29 +49,37 @@ NoisyPictures add_noise(const at::Tensor& pictures, const std::vector<std::uint6
                         const std::vector<std::uint64_t>& visits, const DenoisingOptions& options) {
   const at::NoGradGuard no_grad;
   const std::int64_t batch = pictures.size(0);
-  NoisyPictures result{at::empty_like(pictures),
-                       at::empty_like(pictures),
+  const at::Tensor clean = pictures.to(at::kFloat).contiguous();
+  NoisyPictures result{at::empty_like(clean), at::empty_like(clean), at::empty({batch}, at::kFloat),
                        at::empty({batch}, at::kFloat),
-                       at::empty({batch}, at::kFloat),
-                       {}};
-  for (std::int64_t i = 0; i < batch; ++i) {
-    const std::uint64_t id = ids[static_cast<std::size_t>(i)], visit = visits[static_cast<std::size_t>(i)];
-    const auto stream = [&](Purpose purpose, std::uint32_t site) {
-      return RandomStream({options.seed, purpose, site, visit, id});
-    };
-    const double time = draw_time(stream(Purpose::Timestep, kTime), options);
-    const NoiseLevel level = options.schedule.at(time);
-    const at::Tensor picture = pictures[i];
-    at::Tensor noise = normal(stream(Purpose::Noise, kPixels), picture.sizes());
-    if (options.offset_noise > 0)
-      noise.add_(normal(stream(Purpose::Noise, kOffset), {picture.size(0), 1, 1}), options.offset_noise);
-    const Mixture target = prediction_target(options.prediction, level);
-    result.noisy[i].copy_(picture * level.alpha + noise * level.sigma);
-    result.target[i].copy_(picture * target.sample + noise * target.noise);
-    result.times[i].fill_(time);
-    result.weights[i].fill_(min_snr_weight(options.prediction, level, options.min_snr_gamma));
-    result.dropped.push_back(stream(Purpose::Timestep, kDrop).uniform(0) < options.condition_dropout);
-  }
+                       std::vector<std::uint8_t>(static_cast<std::size_t>(batch))};
+  const auto size = static_cast<std::size_t>(batch == 0 ? 0 : clean.numel() / batch);
+  const auto channels = static_cast<std::size_t>(clean.size(1));
+  const float* from = clean.const_data_ptr<float>();
+  float *noisy = result.noisy.data_ptr<float>(), *target = result.target.data_ptr<float>();
+  float *times = result.times.data_ptr<float>(), *weights = result.weights.data_ptr<float>();
+  parallel_ranges(batch, 4, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> noise(size);
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      const auto stream = [&](Purpose purpose, std::uint32_t site) {
+        return RandomStream({options.seed, purpose, site, visits[i], ids[i]});
+      };
+      const double time = draw_time(stream(Purpose::Timestep, kTime), options);
+      const NoiseLevel level = options.schedule.at(time);
+      const Mixture wanted = prediction_target(options.prediction, level);
+      fill_noise(stream(Purpose::Noise, kPixels), stream(Purpose::Noise, kOffset), options.offset_noise,
+                 noise, channels);
+      const auto alpha = static_cast<float>(level.alpha), sigma = static_cast<float>(level.sigma);
+      const auto sample = static_cast<float>(wanted.sample), share = static_cast<float>(wanted.noise);
+      for (std::size_t k = 0; k < size; ++k) {
+        noisy[i * size + k] = from[i * size + k] * alpha + noise[k] * sigma;
+        target[i * size + k] = from[i * size + k] * sample + noise[k] * share;
+      }
+      times[i] = static_cast<float>(time);
+      weights[i] = static_cast<float>(min_snr_weight(options.prediction, level, options.min_snr_gamma));
+      result.dropped[i] = stream(Purpose::Timestep, kDrop).uniform(0) < options.condition_dropout;
+    }
+  });
   return result;
 }
 

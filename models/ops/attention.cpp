@@ -85,7 +85,8 @@ struct TiledAttention : torch::autograd::Function<TiledAttention> {
       args.v_row = v.stride(0);
       args.out_row = args.gradient_row = heads * size;
       args.statistics_row = heads;
-      args.length = part.length;
+      args.length = args.keys = part.length;
+      args.causal = true;
       args.size = size;
       args.scale = static_cast<float>(rule.scale);
       args.window = rule.window < part.length ? rule.window : 0;

@@ -1,4 +1,4 @@
-// Causal attention of one document and head on AMX tiles (bf16). The document is copied into padded blocks, so nothing of
+// Attention of one document and head on AMX tiles (bf16), causal or of every token to every other. The document is copied into padded blocks, so nothing of
 // its neighbours is ever read and its result cannot depend on them; blocks outside a window are not computed. Softmax is over whole rows: memory is linear in the
 // document's length, which is what FlashAttention (arXiv 2205.14135) is for; its backward recomputation is used as is.
 #include "models/ops/amx.h"
@@ -105,37 +105,37 @@ RowSoftmax softmax_range(const Attention& a, float* scores, Bfloat* weights, con
 // The first key, by whole blocks, that any of the 32 queries from `first` on sees.
 std::int64_t first_seen(const Attention& a, std::int64_t first) {
   const std::int64_t key = first - a.window + 1;
-  return a.window > 0 && key > 0 ? key / kBlock * kBlock : 0;
+  return a.causal && a.window > 0 && key > 0 ? key / kBlock * kBlock : 0;
 }
 
 void attention_forward(const Attention& a, void* memory) {
   const TileScope tiles;
-  const std::int64_t length = padded(a.length), size = padded(a.size);
+  const std::int64_t length = padded(a.length), keys = padded(a.keys), size = padded(a.size);
   Arena arena(memory);
   auto* q = arena.take<Bfloat>(length * size);
-  auto* k = arena.take<Bfloat>(length * size);
-  auto* v = arena.take<Bfloat>(length * size);
-  auto* k_columns = arena.take<std::uint32_t>(spread_words(length) * size / 2);
-  auto* v_pairs = arena.take<std::uint32_t>(length * size / 2);
-  auto* scores = arena.take<float>(kBlock * spread_words(length));
-  auto* weights = arena.take<Bfloat>(kBlock * spread_halves(length));
+  auto* k = arena.take<Bfloat>(keys * size);
+  auto* v = arena.take<Bfloat>(keys * size);
+  auto* k_columns = arena.take<std::uint32_t>(spread_words(keys) * size / 2);
+  auto* v_pairs = arena.take<std::uint32_t>(keys * size / 2);
+  auto* scores = arena.take<float>(kBlock * spread_words(keys));
+  auto* weights = arena.take<Bfloat>(kBlock * spread_halves(keys));
   auto* mixed = arena.take<float>(kBlock * size);
   copy_padded(static_cast<const Bfloat*>(a.q), a.q_row, a.length, a.size, q);
-  copy_padded(static_cast<const Bfloat*>(a.k), a.k_row, a.length, a.size, k);
-  copy_padded(static_cast<const Bfloat*>(a.v), a.v_row, a.length, a.size, v);
-  pair_transposed(k, length, size, k_columns);
-  pair_rows(v, length, size, v_pairs);
-  const std::int64_t column_row = spread_words(length);
+  copy_padded(static_cast<const Bfloat*>(a.k), a.k_row, a.keys, a.size, k);
+  copy_padded(static_cast<const Bfloat*>(a.v), a.v_row, a.keys, a.size, v);
+  pair_transposed(k, keys, size, k_columns);
+  pair_rows(v, keys, size, v_pairs);
+  const std::int64_t column_row = spread_words(keys);
   for (std::int64_t first = 0; first < length; first += kBlock) {
-    const std::int64_t begin = first_seen(a, first), width = first + kBlock - begin;
+    const std::int64_t begin = first_seen(a, first), width = (a.causal ? first + kBlock : keys) - begin;
     const std::int64_t score_row = spread_words(width), weight_row = spread_halves(width);
     for (std::int64_t j = 0; j < width; j += kBlock)
       multiply_block(q + first * size, size, k_columns + begin + j, column_row, size, scores + j, score_row, false);
     const std::int64_t rows = a.length - first < kBlock ? a.length - first : kBlock;
     float inverse[kBlock];
     for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t seen = first + r + 1 - begin;
-      const std::int64_t hidden = a.window > 0 && seen > a.window ? seen - a.window : 0;
+      const std::int64_t seen = (a.causal ? first + r + 1 : a.keys) - begin;
+      const std::int64_t hidden = a.causal && a.window > 0 && seen > a.window ? seen - a.window : 0;
       const RowSoftmax row = softmax_range(a, scores + r * score_row, weights + r * weight_row, {hidden, seen, width});
       a.logsumexp[(first + r) * a.statistics_row] = row.top + std::log2(row.sum);
       inverse[r] = 1.0F / row.sum;
@@ -215,17 +215,19 @@ inline __mmask16 first_lanes(std::int64_t n) {
 }
 
 template <bool capped>
-void softmax_strip(const Strip& strip, const float* logsumexp, const float* delta, const Attention& a) {
+void softmax_strip(const Strip& strip, const float* logsumexp, const float* delta, const Attention& a,
+                   std::int64_t keys) {
   const ScoreRule rule{a.scale, a.softcap};
   for (std::int64_t query = 0; query < strip.width; query += 16) {
     const Floats statistics[2] = {load(logsumexp + query, Full{}), load(delta + query, Full{})};
     for (std::int64_t key = 0; key < kBlock; key += 2) {
       __mmask16 seen[2] = {0xffff, 0xffff};
-      for (int half = 0; query < kBlock && half < 2; ++half) {
+      for (int half = 0; !a.causal && half < 2; ++half) seen[half] = key + half < keys ? 0xffff : 0;  // not padding
+      for (int half = 0; a.causal && query < kBlock && half < 2; ++half) {
         // queries before the key see nothing of it
         seen[half] = static_cast<__mmask16>(~first_lanes(key + half - query));
       }
-      for (int half = 0; a.window > 0 && half < 2; ++half)  // nor do those that it is too far behind
+      for (int half = 0; a.causal && a.window > 0 && half < 2; ++half)  // nor do those that it is too far behind
         seen[half] = static_cast<__mmask16>(seen[half] & first_lanes(a.window - (query - key - half)));
       softmax_pair<capped>(strip, key, query, seen, statistics, rule);
     }
@@ -234,18 +236,18 @@ void softmax_strip(const Strip& strip, const float* logsumexp, const float* delt
 
 void attention_backward(const Attention& a, void* memory) {
   const TileScope tiles;
-  const std::int64_t length = padded(a.length), size = padded(a.size), area = length * size;
+  const std::int64_t length = padded(a.length), keys = padded(a.keys), size = padded(a.size), area = length * size;
   Arena arena(memory);
   auto* q = arena.take<Bfloat>(area);
-  auto* k = arena.take<Bfloat>(area);
-  auto* v = arena.take<Bfloat>(area);
+  auto* k = arena.take<Bfloat>(keys * size);
+  auto* v = arena.take<Bfloat>(keys * size);
   auto* dout = arena.take<Bfloat>(area);
-  const std::int64_t word_row = spread_words(length), half_row = spread_halves(length);
+  const std::int64_t word_row = spread_words(length), half_row = spread_halves(length), key_row = spread_halves(keys);
   auto* q_columns = arena.take<std::uint32_t>(word_row * size / 2);
   auto* dout_columns = arena.take<std::uint32_t>(word_row * size / 2);
-  auto* q_pairs = arena.take<std::uint32_t>(area / 2);
+  auto* q_pairs = arena.take<std::uint32_t>((length > keys ? length : keys) * size / 2);
   auto* dout_pairs = arena.take<std::uint32_t>(area / 2);
-  auto* k_transposed = arena.take<std::uint32_t>(half_row * size / 2);  // (size, length) bf16
+  auto* k_transposed = arena.take<std::uint32_t>(key_row * size / 2);   // (size, keys) bf16
   auto* dq = arena.take<float>(word_row * size);                        // (size, length), transposed
   auto* rows = arena.take<float>(area);
   const QueryStatistics statistics{arena.take<float>(length), arena.take<float>(length)};
@@ -253,42 +255,42 @@ void attention_backward(const Attention& a, void* memory) {
               arena.take<Bfloat>(kBlock * half_row), arena.take<Bfloat>(kBlock * half_row),
               arena.take<std::uint32_t>(kBlock / 2 * word_row), 0, word_row, half_row};
   copy_padded(static_cast<const Bfloat*>(a.q), a.q_row, a.length, a.size, q);
-  copy_padded(static_cast<const Bfloat*>(a.k), a.k_row, a.length, a.size, k);
-  copy_padded(static_cast<const Bfloat*>(a.v), a.v_row, a.length, a.size, v);
+  copy_padded(static_cast<const Bfloat*>(a.k), a.k_row, a.keys, a.size, k);
+  copy_padded(static_cast<const Bfloat*>(a.v), a.v_row, a.keys, a.size, v);
   copy_padded(static_cast<const Bfloat*>(a.dout), a.out_row, a.length, a.size, dout);
   query_statistics(a, statistics);
-  pair_rows(k, length, size, q_pairs);  // borrowed for a moment
-  transpose_matrix(q_pairs, size, length / 2, size, k_transposed, half_row / 2);
+  pair_rows(k, keys, size, q_pairs);  // borrowed for a moment
+  transpose_matrix(q_pairs, size, keys / 2, size, k_transposed, key_row / 2);
   pair_transposed(q, length, size, q_columns);
   pair_transposed(dout, length, size, dout_columns);
   pair_rows(q, length, size, q_pairs);
   pair_rows(dout, length, size, dout_pairs);
   std::memset(dq, 0, static_cast<std::size_t>(word_row * size) * sizeof(float));
 
-  for (std::int64_t first = 0; first < length; first += kBlock) {
-    const std::int64_t reach = padded(first + kBlock - 1 + a.window);  // where no query sees these keys any more
-    const std::int64_t end = a.window > 0 && reach < length ? reach : length;
-    strip.width = end - first;
-    for (std::int64_t i = first; i < end; i += kBlock) {
-      multiply_block(k + first * size, size, q_columns + i, word_row, size, strip.scores + i - first, word_row, false);
-      multiply_block(v + first * size, size, dout_columns + i, word_row, size, strip.dweights + i - first, word_row, false);
+  for (std::int64_t first = 0; first < keys; first += kBlock) {  // of keys; the queries that see them: from .. end
+    const std::int64_t reach = padded(first + kBlock - 1 + a.window);
+    const std::int64_t from = a.causal ? first : 0, end = a.causal && a.window > 0 && reach < length ? reach : length;
+    strip.width = end - from;
+    for (std::int64_t i = from; i < end; i += kBlock) {
+      multiply_block(k + first * size, size, q_columns + i, word_row, size, strip.scores + i - from, word_row, false);
+      multiply_block(v + first * size, size, dout_columns + i, word_row, size, strip.dweights + i - from, word_row, false);
     }
-    (a.softcap > 0 ? softmax_strip<true> : softmax_strip<false>)(strip, statistics.logsumexp + first,
-                                                                 statistics.delta + first, a);
+    (a.softcap > 0 ? softmax_strip<true> : softmax_strip<false>)(strip, statistics.logsumexp + from,
+                                                                 statistics.delta + from, a, a.keys - first);
     for (std::int64_t d = 0; d < size; d += kBlock) {
-      multiply_block(strip.weights, half_row, dout_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
+      multiply_block(strip.weights, half_row, dout_pairs + from / 2 * size + d, size, strip.width, rows + d, size, false);
     }
-    const std::int64_t count = a.length - first < kBlock ? a.length - first : kBlock;
+    const std::int64_t count = a.keys - first < kBlock ? a.keys - first : kBlock;
     for (std::int64_t r = 0; r < count; ++r)
       store_row(static_cast<Bfloat*>(a.dv) + (first + r) * a.gradient_row, rows + r * size, a.size, 1.0F);
     for (std::int64_t d = 0; d < size; d += kBlock)
-      multiply_block(strip.dscores, half_row, q_pairs + first / 2 * size + d, size, strip.width, rows + d, size, false);
+      multiply_block(strip.dscores, half_row, q_pairs + from / 2 * size + d, size, strip.width, rows + d, size, false);
     for (std::int64_t r = 0; r < count; ++r)
       store_row(static_cast<Bfloat*>(a.dk) + (first + r) * a.gradient_row, rows + r * size, a.size, 1.0F);
     const Bfloat* k_rows = reinterpret_cast<const Bfloat*>(k_transposed) + first;
     for (std::int64_t d = 0; d < size; d += kBlock)
-      for (std::int64_t i = first; i < end; i += kBlock)
-        multiply_block(k_rows + d * half_row, half_row, strip.dscore_pairs + i - first, word_row, kBlock,
+      for (std::int64_t i = from; i < end; i += kBlock)
+        multiply_block(k_rows + d * key_row, key_row, strip.dscore_pairs + i - from, word_row, kBlock,
                        dq + d * word_row + i, word_row, true);
   }
   transpose_matrix(reinterpret_cast<const std::uint32_t*>(dq), word_row, size, length, reinterpret_cast<std::uint32_t*>(rows), size);

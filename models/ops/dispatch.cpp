@@ -17,6 +17,7 @@ namespace lathe::kernels {
 namespace avx512 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
+void add_modulation_kernels(OpKernels& table, bool bfloat16);
 void add_nf4_kernels(OpKernels& table, bool bfloat16);
 void add_attention_kernels(OpKernels& table);
 void add_product_kernels(OpKernels& table);
@@ -24,12 +25,14 @@ void add_product_kernels(OpKernels& table);
 namespace avx2 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
+void add_modulation_kernels(OpKernels& table, bool bfloat16);
 void add_nf4_kernels(OpKernels& table, bool bfloat16);
 }  // namespace avx2
 #endif
 namespace baseline {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
+void add_modulation_kernels(OpKernels& table, bool bfloat16);
 void add_nf4_kernels(OpKernels& table, bool bfloat16);
 }  // namespace baseline
 
@@ -42,6 +45,7 @@ OpKernels make_table(bool bfloat16) {
     table.name = "avx512";
     avx512::add_block_kernels(table, bfloat16);
     avx512::add_loss_kernels(table, bfloat16);
+    avx512::add_modulation_kernels(table, bfloat16);
     avx512::add_nf4_kernels(table, bfloat16);
     if (bfloat16 && matrix_tiles()) {
       avx512::add_attention_kernels(table);
@@ -53,6 +57,7 @@ OpKernels make_table(bool bfloat16) {
     table.name = "avx2";
     avx2::add_block_kernels(table, bfloat16);
     avx2::add_loss_kernels(table, bfloat16);
+    avx2::add_modulation_kernels(table, bfloat16);
     avx2::add_nf4_kernels(table, bfloat16);
     return table;
   }
@@ -60,6 +65,7 @@ OpKernels make_table(bool bfloat16) {
   table.name = "baseline";
   baseline::add_block_kernels(table, bfloat16);
   baseline::add_loss_kernels(table, bfloat16);
+  baseline::add_modulation_kernels(table, bfloat16);
   baseline::add_nf4_kernels(table, bfloat16);
   return table;
 }

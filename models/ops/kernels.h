@@ -68,6 +68,53 @@ struct SoftmaxLoss {
   std::int64_t vocabulary;
 };
 
+// Rows of pictures that a condition shifts, scales and gates (arXiv 2212.09748): one row of each a picture.
+struct ModulatedNorm {
+  const void* x;                    // (B, T, C)
+  const void* branch;               // (B, T, C), added to x times gate, or null
+  const void* gate;                 // (B, C), rows gate_row elements apart
+  const void* shift;                // (B, C), rows shift_row apart; y = (x - mean) / deviation * (1 + scale) + shift
+  const void* scale;                // (B, C), rows scale_row apart
+  void* total;                      // (B, T, C) x + gate * branch, rounded to the element type; null without branch
+  void* y;                          // (B, T, C)
+  float* mean;                      // (B, T)
+  float* inverse;                   // (B, T) 1 / deviation
+  std::int64_t tokens, channels, gate_row, shift_row, scale_row;
+  float eps;
+};
+struct ModulatedNormBackward {
+  ModulatedNorm forward;            // its x is what was normalised; total and y are not looked at
+  const void* dy;
+  const void* dtotal;               // (B, T, C) gradient of x + gate * branch from elsewhere, or null
+  void* dx;
+  void* dbranch;
+  void* dgate;                      // (B, C) dense, as are the next two
+  void* dshift;
+  void* dscale;
+  float* sums;                      // (B, 3, C) working memory
+};
+
+// RMSNorm of each head's channels: rows of heads * size elements, *_row elements apart. Without weight a copy.
+struct HeadNorm {
+  const void* x;
+  const void* weight;               // (size) or null
+  void* out;                        // forward
+  const void* dout;                 // backward: the rest; rows out_row apart
+  void* dx;
+  float* dweight;                   // (size), added to
+  std::int64_t x_row, out_row, dx_row, heads, size;
+  float eps;
+};
+
+// x * sigmoid(linear * x + cubic * x^3).
+struct Gelu {
+  const void* x;
+  void* out;                        // forward
+  const void* dout;                 // backward: the rest
+  void* dx;
+  float linear, cubic;
+};
+
 // (rows, group, size) summed over the group in fp32: the gradient of keys that several query heads share.
 struct SumGroups {
   const void* x;
@@ -75,7 +122,8 @@ struct SumGroups {
   std::int64_t group, size;
 };
 
-// One document and head of bf16 causal attention: rows of `size` elements, the next token's *_row elements on.
+// One document and head of bf16 attention, causal or of every token to every other: rows of `size` elements, the next
+// token's *_row elements on.
 struct Attention {
   const void* q;
   const void* k;
@@ -87,9 +135,10 @@ struct Attention {
   void* dk;
   void* dv;
   std::int64_t q_row, k_row, v_row, out_row, statistics_row, gradient_row;
-  std::int64_t length, size;
+  std::int64_t length, keys, size;  // keys: how many k and v have; causal: length
   float scale;
-  std::int64_t window;              // a token sees so many, itself included; 0: all before it
+  bool causal;
+  std::int64_t window;              // causal: a token sees so many, itself included; 0: all before it
   float softcap;                    // scores become c * tanh(score / c); 0: they stay
 };
 
@@ -129,10 +178,17 @@ struct OpKernels {
   void (*rotary)(const Rotary&, std::int64_t begin, std::int64_t end);
   void (*dropout)(const Dropout&, std::int64_t begin, std::int64_t end);
   void (*sum_groups)(const SumGroups&, std::int64_t begin, std::int64_t end);
+  void (*modulated_norm_forward)(const ModulatedNorm&, std::int64_t begin, std::int64_t end);           // pictures
+  void (*modulated_norm_backward)(const ModulatedNormBackward&, std::int64_t begin, std::int64_t end);  // pictures
+  void (*head_norm_forward)(const HeadNorm&, std::int64_t begin, std::int64_t end);
+  void (*head_norm_backward)(const HeadNorm&, std::int64_t begin, std::int64_t end);
+  void (*gelu_forward)(const Gelu&, std::int64_t begin, std::int64_t end);
+  void (*gelu_backward)(const Gelu&, std::int64_t begin, std::int64_t end);
   void (*softmax_loss)(const SoftmaxLoss&, std::int64_t begin, std::int64_t end);
   void (*nf4_quantise)(const Nf4Quantise&, std::int64_t begin, std::int64_t end);      // blocks of 64
   void (*nf4_dequantise)(const Nf4Dequantise&, std::int64_t begin, std::int64_t end);
-  // On AMX only, else null. `memory` is attention_memory(length, size) bytes, 64-byte aligned.
+  // On AMX only, else null. `memory` is attention_memory(the greater of length
+  // and keys, size) bytes, 64-byte aligned.
   void (*attention_forward)(const Attention&, void* memory);
   void (*attention_backward)(const Attention&, void* memory);
   std::int64_t (*attention_memory)(std::int64_t length, std::int64_t size);

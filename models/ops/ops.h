@@ -4,6 +4,7 @@
 // H query heads, K key/value heads, D head size.
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -33,6 +34,25 @@ struct AttentionRule {
 at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const std::vector<Stretch>& stretches, std::int64_t rows, std::int64_t length,
                               const AttentionRule& rule);
+// softmax(q k^T / sqrt(D)) v, every token of a picture seeing every key. q (B, T, H, D), k and v (B, S, H, D), tokens
+// possibly apart -> (B, T, H, D).
+at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
+// What several linear layers say of a picture's queries, keys and values, (B * T, H * D), rows possibly apart; the norms
+// (D) are RMSNorms of a head's channels (eps 1e-6), or undefined.
+struct HeadParts {
+  at::Tensor query, key, value, query_norm, key_norm;
+};
+// q, k and v (B, sum of T, H, D) for full_attention: queries and keys normed, the sides' tokens one behind the other.
+std::array<at::Tensor, 3> join_heads(const std::vector<HeadParts>& sides, std::int64_t batch, std::int64_t heads);
+// LayerNorm without weights (eps 1e-6), then x * (1 + scale) + shift (arXiv 2212.09748). x (B, T, C), shift and scale (B, C),
+// rows possibly apart.
+at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
+// (x + gate * branch, modulated_norm of it) in one pass over memory. branch as x, gate (B, C).
+std::pair<at::Tensor, at::Tensor> add_modulated_norm(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& gate,
+                                                     const at::Tensor& shift, const at::Tensor& scale);
+// GELU by tanh (arXiv 1606.08415), and x * sigmoid(1.702 x). Any shape.
+at::Tensor gelu_tanh(const at::Tensor& x);
+at::Tensor gelu_quick(const at::Tensor& x);
 // Of new queries (B, H, T, D) over everything so far, keys and values (B, K, S, D), the last T of them new -> (B, H, T, D).
 // No gradient.
 at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values, const AttentionRule& rule);

@@ -38,6 +38,34 @@ struct SwigluFunction : torch::autograd::Function<SwigluFunction> {
   }
 };
 
+// x * sigmoid(linear * x + cubic * x^3).
+struct GeluFunction : torch::autograd::Function<GeluFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, double linear, double cubic) {
+    const kernels::OpKernels& table = kernels_for(x, "gelu");
+    const at::Tensor dense = x.contiguous(), out = at::empty_like(dense);
+    const kernels::Gelu args{.x = dense.const_data_ptr(), .out = out.mutable_data_ptr(), .dout = nullptr, .dx = nullptr,
+                             .linear = static_cast<float>(linear), .cubic = static_cast<float>(cubic)};
+    parallel_ranges(out.numel(), kElementGrain,
+                    [&](std::int64_t begin, std::int64_t end) { table.gelu_forward(args, begin, end); });
+    ctx->save_for_backward({dense});
+    ctx->saved_data["linear"] = linear;
+    ctx->saved_data["cubic"] = cubic;
+    return out;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const at::Tensor x = ctx->get_saved_variables()[0];
+    const kernels::OpKernels& table = kernels_for(x, "gelu");
+    const at::Tensor dout = alike(gradients[0], x), dx = at::empty_like(x);
+    const kernels::Gelu args{.x = x.const_data_ptr(), .out = nullptr, .dout = dout.const_data_ptr(),
+                             .dx = dx.mutable_data_ptr(),
+                             .linear = static_cast<float>(ctx->saved_data["linear"].toDouble()),
+                             .cubic = static_cast<float>(ctx->saved_data["cubic"].toDouble())};
+    parallel_ranges(x.numel(), kElementGrain,
+                    [&](std::int64_t begin, std::int64_t end) { table.gelu_backward(args, begin, end); });
+    return {dx, at::Tensor(), at::Tensor()};
+  }
+};
+
 // Turns each pair (i, i + D/2) of x (N, H, D) by its position's angle times direction.
 at::Tensor turn(const at::Tensor& x, const variable_list& tables, float direction) {
   const kernels::OpKernels& table = kernels_for(x, "rotary");
@@ -72,6 +100,14 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   require_shape(up, gate.sizes(), "swiglu", "up");
   return SwigluFunction::apply(gate, up);
 }
+
+// 1 + tanh(z) = 2 sigmoid(2 z) with z = sqrt(2 / pi) (x + 0.044715 x^3).
+at::Tensor gelu_tanh(const at::Tensor& x) {
+  constexpr double kLinear = 1.5957691216057308;
+  return GeluFunction::apply(x, kLinear, kLinear * 0.044715);
+}
+
+at::Tensor gelu_quick(const at::Tensor& x) { return GeluFunction::apply(x, 1.702, 0.0); }
 
 at::Tensor rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, const at::Tensor& positions) {
   require(x.dim() == 3 && x.size(2) % 2 == 0, "rotary: x should have shape (N, H, even D), found ", x.sizes());

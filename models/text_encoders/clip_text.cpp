@@ -2,10 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <span>
 
 #include "data/random/philox.h"
 #include "models/layers/module_path.h"
+#include "models/ops/ops.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -36,9 +38,9 @@ class ClipTextLayer : public torch::nn::Module {
     const auto linear = [&](const std::string& path, std::int64_t in, std::int64_t out) {
       return register_at(*this, path, std::make_shared<Linear>(in, out, true, dtype));
     };
-    key_ = linear("self_attn.k_proj", channels, channels);
-    value_ = linear("self_attn.v_proj", channels, channels);
-    query_ = linear("self_attn.q_proj", channels, channels);
+    const auto key = linear("self_attn.k_proj", channels, channels);
+    const auto value = linear("self_attn.v_proj", channels, channels);
+    projections_ = LinearGroup({linear("self_attn.q_proj", channels, channels), key, value});
     output_ = linear("self_attn.out_proj", channels, channels);
     first_norm_ = make_norm(*this, "layer_norm1", channels, dtype);
     wide_ = linear("mlp.fc1", channels, wide);
@@ -46,28 +48,25 @@ class ClipTextLayer : public torch::nn::Module {
     second_norm_ = make_norm(*this, "layer_norm2", channels, dtype);
   }
 
-  // x (B, L, C).
-  at::Tensor forward(const at::Tensor& x) const {
-    const std::int64_t batch = x.size(0), length = x.size(1);
-    const at::Tensor rows = x.flatten(0, 1);  // (B * L, C)
-    const at::Tensor normed = first_norm_.forward(rows, eps_);
-    const auto heads = [&](const Linear& linear) {
-      return linear.forward(normed).view({batch, length, heads_, -1}).transpose(1, 2);  // (B, H, L, D)
-    };
+  // x (B * L, C); a stretch for each text.
+  at::Tensor forward(const at::Tensor& x, const std::vector<Stretch>& texts) const {
+    const auto parts = projections_.forward(first_norm_.forward(x, eps_));
+    const auto heads = [&](std::size_t i) { return parts[i].unflatten(1, {heads_, -1}); };  // (B * L, H, D)
+    const AttentionRule rule{1 / std::sqrt(static_cast<double>(x.size(1) / heads_))};
+    const auto rows = static_cast<std::int64_t>(texts.size());
     const at::Tensor mixed =
-        at::scaled_dot_product_attention(heads(*query_), heads(*key_), heads(*value_), {}, 0.0, true);
-    const at::Tensor middle = rows + output_->forward(mixed.transpose(1, 2).reshape(rows.sizes()));
+        document_attention(heads(0), heads(1), heads(2), texts, rows, x.size(0) / rows, rule);
+    const at::Tensor middle = x + output_->forward(mixed.flatten(1));
     const at::Tensor wide = wide_->forward(second_norm_.forward(middle, eps_));
-    const at::Tensor active =
-        activation_ == ClipActivation::Gelu ? at::gelu(wide) : wide * at::sigmoid(wide * 1.702);
-    return (middle + narrow_->forward(active)).view(x.sizes());
+    return middle + narrow_->forward(activation_ == ClipActivation::Gelu ? at::gelu(wide) : gelu_quick(wide));
   }
 
  private:
   std::int64_t heads_;
   double eps_;
   ClipActivation activation_;
-  std::shared_ptr<Linear> query_, key_, value_, output_, wide_, narrow_;
+  LinearGroup projections_;
+  std::shared_ptr<Linear> output_, wide_, narrow_;
   NormWeights first_norm_, second_norm_;
 };
 
@@ -93,12 +92,18 @@ ClipTextOutput ClipText::forward(const at::Tensor& ids) const {
   require(length <= spec_.max_positions, "a text of ", length, " tokens does not fit the encoder's ",
           spec_.max_positions, " positions");
   const at::Tensor places = positions_->forward(at::arange(length, at::kLong));
-  at::Tensor x = tokens_->forward(ids.reshape({-1})).view({batch, length, -1}) + places.unsqueeze(0);
+  std::vector<Stretch> texts;
+  for (std::int64_t i = 0; i < batch; ++i)
+    texts.push_back({static_cast<std::int32_t>(i * length), static_cast<std::int32_t>(length),
+                     static_cast<std::uint64_t>(i), 0});
+  at::Tensor x =
+      (tokens_->forward(ids.reshape({-1})).view({batch, length, -1}) + places.unsqueeze(0)).flatten(0, 1);
   ClipTextOutput result;
   for (const auto& layer : layers_) {
-    result.penultimate = x;
-    x = layer->forward(x);
+    result.penultimate = x.view({batch, length, -1});
+    x = layer->forward(x, texts);
   }
+  x = x.view({batch, length, -1});
   result.last = at::layer_norm(x, norm_weight_.sizes(), norm_weight_, norm_bias_, spec_.norm_eps);
   const at::Tensor ends =
       spec_.eos_token_id == 2 ? ids.argmax(1) : ids.eq(spec_.eos_token_id).to(at::kInt).argmax(1);  // (B)
