@@ -1,7 +1,6 @@
 #include "data/images/picture_manifest.h"
 
 #include <filesystem>
-#include <limits>
 #include <map>
 
 #include "data/io/hash.h"
@@ -12,7 +11,6 @@ namespace {
 
 namespace filesystem = std::filesystem;
 constexpr std::uint64_t kManifestVersion = 1;
-constexpr std::size_t kNamesShown = 5;
 
 bool plain_name(const std::string& name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
@@ -38,28 +36,6 @@ PictureSetRecord set_from_json(const Json& json, const std::string& where) {
   require(!set.shards.empty(), where, ": a set without shards");
   return set;
 }
-
-std::string some(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < kNamesShown; ++i) text += (i ? ", " : "") + names[i];
-  return names.size() > kNamesShown ? cat(text, " and ", names.size() - kNamesShown, " more") : text;
-}
-
-struct Counts {
-  std::uint64_t files = 0, kept = 0, held_out = 0, duplicates = 0, damaged = 0, without_caption = 0;
-  void add(PictureFate fate, bool silent) {
-    ++files;
-    kept += fate == PictureFate::Keep ? 1 : 0;
-    held_out += fate == PictureFate::HeldOut ? 1 : 0;
-    duplicates += fate == PictureFate::Duplicate ? 1 : 0;
-    damaged += fate == PictureFate::Damaged ? 1 : 0;
-    without_caption += silent ? 1 : 0;
-  }
-  Json to_json() const {
-    return {{"files", files},           {"kept", kept},       {"held_out", held_out},
-            {"duplicates", duplicates}, {"damaged", damaged}, {"without_caption", without_caption}};
-  }
-};
 
 }  // namespace
 
@@ -94,12 +70,6 @@ std::optional<PictureManifest> read_picture_manifest(const std::string& folder) 
   }
 }
 
-PictureSize picture_size(const DataSection& data) {
-  require(!data.resolution.empty() && data.resolution.size() <= 2,
-          "data.resolution wants one number, or [width, height]");
-  return {data.resolution.front(), data.resolution.back(), data.channels};
-}
-
 std::string picture_file_name(const std::string& set, const PictureSize& size, std::size_t part) {
   std::string safe;
   for (const char c : set) {
@@ -131,45 +101,6 @@ std::vector<std::string> read_captions(const std::vector<std::string>& shards) {
   std::vector<std::string> out;
   for (auto& [number, caption] : captions) out.push_back(std::move(caption));
   return out;
-}
-
-Json picture_ledger(const std::string& name, const PictureList& list, const std::vector<PictureFate>& fates) {
-  Counts all;
-  std::map<std::uint32_t, Counts> sources;
-  for (std::size_t i = 0; i < fates.size(); ++i) {
-    const bool silent = list.pictures[i].caption.empty();
-    all.add(fates[i], silent);
-    sources[list.pictures[i].source].add(fates[i], silent);
-  }
-  Json json = {{"set", name}};
-  json.update(all.to_json());
-  json["sources"] = Json::array();
-  for (const auto& [source, counts] : sources) json["sources"].push_back(counts.to_json());
-  return json;
-}
-
-void picture_notes(const PictureList& list, const std::vector<PictureFacts>& facts,
-                   const std::vector<PictureFate>& fates, const PictureSize& size,
-                   std::vector<std::string>& notes) {
-  notes.insert(notes.end(), list.notes.begin(), list.notes.end());
-  std::vector<std::string> damaged, doubled, tiny;
-  for (std::size_t i = 0; i < fates.size(); ++i) {
-    const std::string& name = list.pictures[i].name;
-    if (fates[i] == PictureFate::Damaged)
-      damaged.push_back(facts[i].damage);
-    else if (fates[i] == PictureFate::Duplicate)
-      doubled.push_back(name);
-    else if (facts[i].width < size.width || facts[i].height < size.height)
-      tiny.push_back(cat(name, " (", facts[i].width, " x ", facts[i].height, ")"));
-  }
-  if (!damaged.empty())
-    notes.push_back(cat(damaged.size(), " file(s) cannot be read and are left out: ", some(damaged)));
-  if (!doubled.empty())
-    notes.push_back(
-        cat(doubled.size(), " exact duplicate(s) with the same caption are left out: ", some(doubled)));
-  if (!tiny.empty())
-    notes.push_back(cat(tiny.size(), " picture(s) are smaller than ", size.width, " x ", size.height,
-                        " and are enlarged, which blurs: ", some(tiny)));
 }
 
 }  // namespace lathe

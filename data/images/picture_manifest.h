@@ -6,11 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "data/images/survey_pictures.h"
 #include "data/io/file_system.h"
 #include "data/io/json.h"
 #include "data/shards/picture_shard.h"
-#include "recipes/schema/recipe.h"
 
 namespace lathe {
 
@@ -37,18 +35,10 @@ void write_picture_manifest(const std::string& folder, const PictureManifest& ma
 // Nothing when it is absent, damaged, of another version, or names a file that is missing or of another size.
 std::optional<PictureManifest> read_picture_manifest(const std::string& folder);
 
-PictureSize picture_size(const DataSection& data);
 // "train-64x64-0.h5": plain, and different for different sets.
 std::string picture_file_name(const std::string& set, const PictureSize& size, std::size_t part);
 bool is_finished_shard(const std::string& path, const PictureShardInfo& wanted);
 // One of each picture, in order.
 std::vector<std::string> read_captions(const std::vector<std::string>& shards);
-
-// files = kept + held_out + duplicates + damaged, for the set and for each of its sources.
-Json picture_ledger(const std::string& name, const PictureList& list, const std::vector<PictureFate>& fates);
-// Lines on what the user should know of the pictures, appended to `notes`.
-void picture_notes(const PictureList& list, const std::vector<PictureFacts>& facts,
-                   const std::vector<PictureFate>& fates, const PictureSize& size,
-                   std::vector<std::string>& notes);
 
 }  // namespace lathe

@@ -1,16 +1,17 @@
 #include "data/images/prepare_pictures.h"
 
 #include <filesystem>
+#include <map>
 #include <optional>
 
-#include "data/images/fit.h"
+#include "data/images/buckets.h"
 #include "data/images/picture_manifest.h"
-#include "data/images/survey_pictures.h"
+#include "data/images/picture_report.h"
+#include "data/images/render_pictures.h"
 #include "data/io/hash.h"
 #include "data/io/threads.h"
 #include "data/shards/cache.h"
 #include "data/shards/manifest.h"
-#include "data/shards/picture_writer.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -22,15 +23,6 @@ constexpr std::uint32_t kHeldWorld = 1u
                                      << 16;  // generated validation sets never repeat the training pictures
 constexpr std::uint64_t kShardValues = std::uint64_t{1} << 29;  // 1 GiB of pixels a shard
 
-// The pictures of one set with all that is known of them.
-struct SurveyedSet {
-  std::string name;
-  std::vector<SourceSection> sections;
-  PictureList list;
-  std::vector<PictureFacts> facts;  // parallel to list.pictures
-  std::vector<PictureFate> fates;
-};
-
 class PicturePreparation {
  public:
   PicturePreparation(const Recipe& recipe, const PrepareProgress& progress, FileSystem& files)
@@ -38,14 +30,14 @@ class PicturePreparation {
         progress_(progress),
         files_(files),
         cache_(cache_directory(recipe)),
-        size_(picture_size(recipe.data)),
-        seed_(static_cast<std::uint64_t>(recipe.train.seed)),
+        size_(nominal_size(recipe.data)),
         threads_(recipe.data.workers > 0 ? static_cast<int>(recipe.data.workers) : hardware_threads()),
         index_path_(cache_ + "/index-" + sha256_hex(quick_text()).substr(0, kNameDigits) + ".json") {}
 
   PreparedPictures run();
 
  private:
+  std::uint64_t seed() const { return static_cast<std::uint64_t>(recipe_.train.seed); }
   Json settings() const;
   std::string quick_text() const;
   std::vector<SurveyedSet> list_sets() const;
@@ -53,13 +45,12 @@ class PicturePreparation {
   PreparedPictures make();
   void survey();
   std::string hash_sets() const;
+  void report(PictureManifest& manifest) const;
   PictureSetRecord write_set(const std::string& name, const SurveyedSet& set, PictureFate wanted);
-  PictureShardRecord write_shard(const std::string& file, const SurveyedSet& set,
-                                 std::span<const std::size_t> chosen, std::uint64_t first_number);
-  void render(PictureShardWriter& writer, const SurveyedSet& set, std::span<const std::size_t> chosen,
-              std::uint64_t first_number);
+  PictureShardRecord write_shard(const std::string& file, const PictureSize& size,
+                                 std::span<const RenderItem> items);
   PreparedPictures describe(const PictureManifest& manifest) const;
-  void report(double fraction, const char* phase) const {
+  void tell(const char* phase, double fraction) const {
     if (progress_) progress_(phase, fraction);
   }
 
@@ -68,21 +59,22 @@ class PicturePreparation {
   FileSystem& files_;
   std::string cache_;
   PictureSize size_;
-  std::uint64_t seed_;
   int threads_;
   std::string index_path_, folder_;
   std::vector<SurveyedSet> sets_;  // train first
 };
 
-// What shapes the pixels and captions beside the pictures themselves; stored in every shard.
+// What shapes pixels and captions beside the pictures themselves; stored in every shard.
 Json PicturePreparation::settings() const {
   const DataSection& data = recipe_.data;
   return {{"format", kPictureShardVersion},
           {"width", size_.width},
           {"height", size_.height},
           {"channels", size_.channels},
+          {"bucket_step", data.bucket_step},
           {"background", data.background},
           {"crops", data.crops},
+          {"masks", data.masks},
           {"trigger", data.trigger},
           {"deduplicate", data.deduplicate},
           {"validation_share", data.validation.share}};
@@ -98,16 +90,24 @@ std::string PicturePreparation::quick_text() const {
     return list;
   };
   return Json{{"pictures", settings()},
-              {"seed", seed_},
+              {"seed", seed()},
               {"train", sections(recipe_.data.train)},
               {"validation", sections(recipe_.data.validation.sets)}}
       .dump();
 }
 
+SurveyedSet listed(const std::string& name, const std::vector<SourceSection>& sections, PictureList list) {
+  SurveyedSet set;
+  set.name = name;
+  set.sections = sections;
+  set.list = std::move(list);
+  return set;
+}
+
 std::vector<SurveyedSet> PicturePreparation::list_sets() const {
   const DataSection& data = recipe_.data;
   std::vector<SurveyedSet> sets;
-  sets.push_back({"train", data.train, list_pictures(data.train, seed_), {}, {}});
+  sets.push_back(listed("train", data.train, list_pictures(data.train, seed())));
   for (std::size_t v = 0; v < data.validation.sets.size(); ++v) {
     const SourceSection& section = data.validation.sets[v];
     const std::string name = !section.name.empty()              ? section.name
@@ -117,7 +117,7 @@ std::vector<SurveyedSet> PicturePreparation::list_sets() const {
       if (other.name == name)
         fail_usage("data.validation: two sets are called '", name, "'; give each a name of its own");
     const auto world = kHeldWorld + static_cast<std::uint32_t>(v);
-    sets.push_back({name, {section}, list_pictures({section}, seed_, world), {}, {}});
+    sets.push_back(listed(name, {section}, list_pictures({section}, seed(), world)));
   }
   for (SurveyedSet& set : sets) apply_trigger(data.trigger, set.list);
   return sets;
@@ -131,10 +131,12 @@ std::vector<Corpus> stamps_of(const std::vector<SurveyedSet>& sets) {
 
 PreparedPictures PicturePreparation::run() {
   if (recipe_.data.train.empty()) fail_usage("data.train: no source is given");
-  if (recipe_.data.masks != "none")
-    fail_usage("data.masks: masks of pictures are not read; leave the key out");
-  if (recipe_.data.bucket_step > 0)
-    fail_usage("data.bucket_step: pictures are made of one size; leave the key out");
+  bucket_sizes(size_, recipe_.data.bucket_step);  // their errors before any work
+  parse_masks(recipe_.data.masks);
+  for (const SourceSection& section : recipe_.data.train)
+    if (!section.generate.empty() && size_.width != size_.height)
+      fail_usage("data.resolution: '", section.generate, "' are drawn in squares, found ", size_.width, " x ",
+                 size_.height);
   sets_ = list_sets();
   if (auto ready = find_ready(fingerprint_files(stamps_of(sets_), ""))) return *ready;
   files_.make_directory(cache_);
@@ -144,8 +146,8 @@ PreparedPictures PicturePreparation::run() {
   const std::string fingerprint = fingerprint_files(stamps_of(sets_), "");
   if (auto ready = find_ready(fingerprint)) return *ready;  // another process made it while this one waited
   PreparedPictures data = make();
-  if (fingerprint_files(stamps_of(list_sets()), "") ==
-      fingerprint)  // else files changed meanwhile: read again next time
+  // A file that changed meanwhile must be read again next time.
+  if (fingerprint_files(stamps_of(list_sets()), "") == fingerprint)
     write_quick_index(index_path_, {fingerprint, filesystem::path(folder_).filename().string()}, files_);
   return data;
 }
@@ -162,16 +164,25 @@ std::optional<PreparedPictures> PicturePreparation::find_ready(const std::string
 }
 
 void PicturePreparation::survey() {
+  const DataSection& data = recipe_.data;
+  const auto sizes = bucket_sizes(size_, data.bucket_step);
   for (std::size_t s = 0; s < sets_.size(); ++s) {
     SurveyedSet& set = sets_[s];
     const auto progress = [&](double fraction) {
-      report((static_cast<double>(s) + fraction) / static_cast<double>(sets_.size()), "reading");
+      tell("reading", (static_cast<double>(s) + fraction) / static_cast<double>(sets_.size()));
     };
-    set.facts = survey_pictures(
-        set.list.pictures, {.seed = seed_, .side = size_.width, .threads = threads_, .progress = progress});
-    set.fates = select_pictures(set.list.pictures, set.facts,
-                                {.deduplicate = recipe_.data.deduplicate,
-                                 .validation_share = s == 0 ? recipe_.data.validation.share : 0});
+    set.facts = survey_pictures(set.list.pictures, {.seed = seed(),
+                                                    .side = size_.width,
+                                                    .masks = parse_masks(data.masks),
+                                                    .threads = threads_,
+                                                    .progress = progress});
+    set.alike = alike_pictures(set.facts);
+    set.fates = select_pictures(
+        set.list.pictures, set.facts, set.alike,
+        {.deduplicate = data.deduplicate, .validation_share = s == 0 ? data.validation.share : 0});
+    for (const PictureFacts& facts : set.facts)
+      set.sizes.push_back(facts.damage.empty() ? sizes[choose_bucket(facts.width, facts.height, sizes)]
+                                               : size_);
   }
 }
 
@@ -181,10 +192,26 @@ std::string PicturePreparation::hash_sets() const {
     hash.update(cat("set ", set.name, ' ', set.list.pictures.size(), '\n'));
     for (std::size_t i = 0; i < set.list.pictures.size(); ++i) {
       const PictureFile& picture = set.list.pictures[i];
-      hash.update(Json{picture.source, picture.name, picture.caption, set.facts[i].sha256}.dump() + "\n");
+      hash.update(
+          Json{picture.source, picture.name, picture.caption, set.facts[i].sha256, set.facts[i].mask_sha256}
+              .dump());
     }
   }
   return hash.hex();
+}
+
+void PicturePreparation::report(PictureManifest& manifest) const {
+  const PictureReportOptions options{.background = recipe_.data.background,
+                                     .buckets = recipe_.data.bucket_step > 0,
+                                     .masks = parse_masks(recipe_.data.masks)};
+  manifest.ledger = Json::array();
+  for (const SurveyedSet& set : sets_) {
+    manifest.ledger.push_back(picture_ledger(set));
+    auto notes = picture_notes(set, options);
+    if (&set != &sets_.front())
+      for (std::string& leak : leak_notes(sets_.front(), set)) notes.push_back(std::move(leak));
+    manifest.notes.insert(manifest.notes.end(), notes.begin(), notes.end());
+  }
 }
 
 PreparedPictures PicturePreparation::make() {
@@ -192,9 +219,8 @@ PreparedPictures PicturePreparation::make() {
   survey();
   PictureManifest manifest;
   manifest.data_sha256 = hash_sets();
-  folder_ = cache_ + "/pictures-" +
-            sha256_hex(Json{{"data", manifest.data_sha256}, {"settings", settings()}}.dump())
-                .substr(0, kNameDigits);
+  const Json key = {{"data", manifest.data_sha256}, {"settings", settings()}};
+  folder_ = cache_ + "/pictures-" + sha256_hex(key.dump()).substr(0, kNameDigits);
   if (const auto found = read_picture_manifest(folder_)) {
     PreparedPictures data = describe(*found);
     data.was_ready = true;
@@ -208,83 +234,63 @@ PreparedPictures PicturePreparation::make() {
     manifest.sets.push_back(write_set("validation", sets_[0], PictureFate::HeldOut));
   for (std::size_t s = 1; s < sets_.size(); ++s)
     manifest.sets.push_back(write_set(sets_[s].name, sets_[s], PictureFate::Keep));
-  manifest.ledger = Json::array();
-  for (const SurveyedSet& set : sets_) {
-    manifest.ledger.push_back(picture_ledger(set.name, set.list, set.fates));
-    picture_notes(set.list, set.facts, set.fates, size_, manifest.notes);
-  }
+  report(manifest);
   write_picture_manifest(folder_, manifest, files_);
   return describe(manifest);
 }
 
+// A picture's number is its place in the set, whatever its bucket.
 PictureSetRecord PicturePreparation::write_set(const std::string& name, const SurveyedSet& set,
                                                PictureFate wanted) {
-  std::vector<std::size_t> chosen;
-  for (std::size_t i = 0; i < set.fates.size(); ++i)
-    if (set.fates[i] == wanted) chosen.push_back(i);
-  if (chosen.empty())
+  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<RenderItem>> buckets;
+  PictureSetRecord record{name, 0, {}};
+  for (std::size_t i = 0; i < set.fates.size(); ++i) {
+    if (set.fates[i] != wanted) continue;
+    buckets[{set.sizes[i].width, set.sizes[i].height}].push_back(
+        {&set.list.pictures[i], &set.facts[i], record.pictures++});
+  }
+  if (record.pictures == 0) {
+    const auto damaged = std::find(set.fates.begin(), set.fates.end(), PictureFate::Damaged);
+    const auto at = static_cast<std::size_t>(damaged - set.fates.begin());
     fail("data: no picture remains for the set '", name, "' of ", set.fates.size(), " read",
-         set.facts.empty() || set.facts[0].damage.empty() ? "" : ": " + set.facts[0].damage);
-  const std::size_t most = static_cast<std::size_t>(std::max<std::uint64_t>(
-      1, kShardValues / (size_.values() * static_cast<std::uint64_t>(recipe_.data.crops))));
-  PictureSetRecord record{name, chosen.size(), {}};
-  for (std::size_t at = 0; at < chosen.size(); at += most) {
-    const std::string file = picture_file_name(name, size_, at / most);
-    const auto part = std::span(chosen).subspan(at, std::min(most, chosen.size() - at));
-    record.shards.push_back(write_shard(file, set, part, at));
-    report(static_cast<double>(at + part.size()) / static_cast<double>(chosen.size()), "pictures");
+         damaged == set.fates.end() ? "" : ": " + set.facts[at].damage);
+  }
+  std::size_t done = 0;
+  for (const auto& [sides, items] : buckets) {
+    const PictureSize size{sides.first, sides.second, size_.channels};
+    const std::uint64_t each = size.values() * static_cast<std::uint64_t>(recipe_.data.crops);
+    const std::size_t most = std::max<std::size_t>(1, kShardValues / each);
+    for (std::size_t at = 0; at < items.size(); at += most) {
+      const auto part = std::span(items).subspan(at, std::min(most, items.size() - at));
+      record.shards.push_back(write_shard(picture_file_name(name, size, at / most), size, part));
+      done += part.size();
+      tell("pictures", static_cast<double>(done) / static_cast<double>(record.pictures));
+    }
   }
   return record;
 }
 
-PictureShardRecord PicturePreparation::write_shard(const std::string& file, const SurveyedSet& set,
-                                                   std::span<const std::size_t> chosen,
-                                                   std::uint64_t first_number) {
+PictureShardRecord PicturePreparation::write_shard(const std::string& file, const PictureSize& size,
+                                                   std::span<const RenderItem> items) {
   const std::string path = folder_ + "/" + file;
   Sha256 hash;
-  for (const std::size_t i : chosen) {
-    const PictureFile& picture = set.list.pictures[i];
-    hash.update(
-        Json{picture.source, picture.name, picture.caption, set.facts[i].sha256, first_number}.dump() + "\n");
-  }
+  for (const RenderItem& item : items)
+    hash.update(Json{item.file->source, item.file->name, item.file->caption, item.facts->sha256,
+                     item.facts->mask_sha256, item.number}
+                    .dump());
   const PictureShardInfo info{hash.hex(), settings()};
   if (!is_finished_shard(path, info)) {  // else an interrupted preparation had finished it already
-    PictureShardWriter writer(path, size_, files_);
-    render(writer, set, chosen, first_number);
+    PictureShardWriter writer(path, size, files_);
+    render_pictures(writer, size, items,
+                    {.seed = seed(),
+                     .side = size_.width,
+                     .background = recipe_.data.background,
+                     .crops = recipe_.data.crops,
+                     .masks = parse_masks(recipe_.data.masks),
+                     .threads = threads_});
     writer.finish(info);
   }
   return {file, filesystem::file_size(path), sha256_file(path)};
-}
-
-// In chunks: pictures of a chunk are made in parallel and added in order.
-void PicturePreparation::render(PictureShardWriter& writer, const SurveyedSet& set,
-                                std::span<const std::size_t> chosen, std::uint64_t first_number) {
-  const DataSection& data = recipe_.data;
-  const auto chunk = static_cast<std::size_t>(4 * threads_);
-  for (std::size_t at = 0; at < chosen.size(); at += chunk) {
-    const std::size_t count = std::min(chunk, chosen.size() - at);
-    std::vector<std::vector<Picture>> made(count);
-    parallel_for(count, threads_, [&](std::size_t k) {
-      const std::size_t i = chosen[at + k];
-      Picture picture = load_picture(set.list.pictures[i], seed_, size_.width);
-      require(picture.width == set.facts[i].width && picture.height == set.facts[i].height,
-              set.list.pictures[i].path, ": the file changed while it was being prepared; run again");
-      picture = with_channels(over_background(std::move(picture), data.background), size_.channels);
-      const std::int64_t crops = crop_count(picture.width, picture.height, size_, data.crops);
-      for (std::int64_t c = 0; c < crops; ++c) made[k].push_back(fit_picture(picture, size_, c, crops));
-    });
-    for (std::size_t k = 0; k < count; ++k) {
-      const PictureFile& file = set.list.pictures[chosen[at + k]];
-      for (std::size_t c = 0; c < made[k].size(); ++c) {
-        const StoredPicture stored{.number = first_number + at + k,
-                                   .crop = static_cast<std::uint16_t>(c),
-                                   .source = static_cast<std::uint16_t>(file.source),
-                                   .name = file.name,
-                                   .caption = file.caption};
-        writer.add(stored, made[k][c].values);
-      }
-    }
-  }
 }
 
 PreparedPictures PicturePreparation::describe(const PictureManifest& manifest) const {
@@ -315,8 +321,13 @@ PreparedPictures PicturePreparation::describe(const PictureManifest& manifest) c
 
 }  // namespace
 
+PreparedPictures prepare_pictures_with(const Recipe& recipe, const PrepareProgress& progress,
+                                       FileSystem& files) {
+  return PicturePreparation(recipe, progress, files).run();
+}
+
 PreparedPictures prepare_pictures(const Recipe& recipe, const PrepareProgress& progress) {
-  return PicturePreparation(recipe, progress, real_file_system()).run();
+  return prepare_pictures_with(recipe, progress, real_file_system());
 }
 
 }  // namespace lathe
