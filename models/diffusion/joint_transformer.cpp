@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <span>
 
 #include "data/random/philox.h"
 #include "models/diffusion/timestep.h"
@@ -18,17 +17,12 @@ constexpr std::int64_t kTimeChannels = 256;
 
 bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
-// Uniform in +- bound or normal with this deviation; value e is a function of (seed, site, e).
-void fill(at::Tensor parameter, const RandomStream& stream, double size, bool uniform) {
+// Uniform in +- bound; value e is a function of (seed, site, e).
+void fill_uniform(at::Tensor parameter, const RandomStream& stream, double bound) {
   at::Tensor values = at::empty({parameter.numel()}, at::kFloat);
   float* out = values.data_ptr<float>();
-  const auto count = static_cast<std::size_t>(parameter.numel());
-  if (uniform) {
-    for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<float>((2 * stream.uniform(i) - 1) * size);
-  } else {
-    stream.fill_normal(0, std::span(out, count));
-    values.mul_(size);
-  }
+  for (std::size_t i = 0; i < static_cast<std::size_t>(parameter.numel()); ++i)
+    out[i] = static_cast<float>((2 * stream.uniform(i) - 1) * bound);
   parameter.copy_(values.view(parameter.sizes()));
 }
 
@@ -109,11 +103,9 @@ void JointTransformer::initialise(std::uint64_t seed) {
       parameter.zero_();
     } else if (info.shape.size() == 1) {
       parameter.fill_(1);  // norms of queries and keys
-    } else if (contains(name, "time_text_embed")) {
-      fill(parameter, stream, 0.02, false);
     } else {
       const double in = static_cast<double>(parameter[0].numel()), out = static_cast<double>(info.shape[0]);
-      fill(parameter, stream, std::sqrt(6 / (in + out)), true);
+      fill_uniform(parameter, stream, std::sqrt(6 / (in + out)));
     }
   }
 }

@@ -27,8 +27,9 @@ class JointTransformer : public torch::nn::Module {
   // 0 .. 1000
   // -> (B, out_channels, height, width).
   at::Tensor forward(const at::Tensor& pictures, const at::Tensor& times, const TextCondition& text) const;
-  // As published: linear layers Xavier uniform, times and texts normal(0, 0.02), shifts, scales, gates and
-  // the output zero (arXiv 2212.09748). Counter-based in (seed, parameter, element).
+  // Linear layers Xavier uniform, shifts, scales, gates and the output zero (arXiv 2212.09748; its
+  // normal(0, 0.02) for times and texts would leave a small network's condition near zero for long).
+  // Counter-based in (seed, parameter, element).
   void initialise(std::uint64_t seed);
 
  private:

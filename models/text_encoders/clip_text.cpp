@@ -123,9 +123,11 @@ void ClipText::initialise(std::uint64_t seed) {
       parameter.fill_(info.name.ends_with(".weight") ? 1 : 0);
       continue;
     }
+    const bool table = info.name.find("embedding") != std::string::npos;
+    const double deviation = table ? 1 : 1 / std::sqrt(static_cast<double>(info.shape[1]));
     at::Tensor values = at::empty({parameter.numel()}, at::kFloat);
     stream.fill_normal(0, std::span(values.data_ptr<float>(), static_cast<std::size_t>(values.numel())));
-    parameter.copy_(values.mul_(0.02).view(parameter.sizes()));
+    parameter.copy_(values.mul_(deviation).view(parameter.sizes()));
   }
 }
 
