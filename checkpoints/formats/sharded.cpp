@@ -96,6 +96,12 @@ bool is_plain_file_name(const std::string& name) {
   return true;
 }
 
+bool is_plain_path(const std::string& name) {
+  const std::size_t slash = name.find('/');
+  if (slash == std::string::npos) return is_plain_file_name(name);
+  return is_plain_file_name(name.substr(0, slash)) && is_plain_file_name(name.substr(slash + 1));
+}
+
 std::vector<std::string> write_sharded(const std::string& folder, const std::vector<BundleTensor>& tensors,
                                        std::uint64_t max_bytes, FileSystem& fs) {
   const auto shards = split_shards(tensors, max_bytes);

@@ -33,7 +33,8 @@ ManifestFile read_entry(const Json& entry, const std::string& where) {
                     json_get<std::string>(entry, "sha256", where)};
   require(entry["size"].is_number_unsigned(), where, ": 'size' must be a whole number");
   file.size = entry["size"].get<std::uint64_t>();
-  require(is_plain_file_name(file.name), where, ": '", file.name, "' is not a plain file name");
+  require(is_plain_path(file.name), where, ": '", file.name,
+          "' is not a plain file name, or one in a plain folder");
   require(is_sha256(file.sha256), where, ": '", file.name,
           "': 'sha256' must be 64 lower-case hexadecimal digits");
   return file;

@@ -50,16 +50,19 @@ void write_step(const std::string& folder, std::int64_t step, const std::vector<
                 FileSystem& fs) {
   fs.make_directory(folder);
   CheckpointManifest manifest{kFormat, step, {}};
-  std::set<std::string> names{kManifestName};
+  std::set<std::string> names{kManifestName}, folders;
   for (const CheckpointFile& file : content) {
-    require(is_plain_file_name(file.name) && names.insert(file.name).second, folder, ": file name '",
-            file.name, "' is not plain or is there twice");
+    require(is_plain_path(file.name) && names.insert(file.name).second, folder, ": file name '", file.name,
+            "' is not plain or is there twice");
     const std::string path = folder + "/" + file.name;
+    const std::string parent = files::path(path).parent_path().string();
+    if (parent != folder && folders.insert(parent).second) fs.make_directory(parent);
     const std::string sha256 = file.tensors.empty()
                                    ? write_text(path, file.text, fs)
                                    : write_safetensors(path, file.tensors, {{"format", "pt"}}, fs);
     manifest.files.push_back({file.name, files::file_size(path), sha256});
   }
+  for (const std::string& inner : folders) fs.sync_directory(inner);
   write_checkpoint_manifest(folder, manifest, fs);
 }
 

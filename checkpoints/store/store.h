@@ -15,7 +15,7 @@
 namespace lathe {
 
 struct CheckpointFile {           // safetensors or text
-  std::string name;               // "model.safetensors"
+  std::string name;               // "model.safetensors", or in one folder: "transformer/config.json"
   std::vector<BundleTensor> tensors;
   std::string text;               // when tensors is empty
 };

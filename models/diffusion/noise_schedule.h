@@ -4,27 +4,17 @@
 // arXiv 2210.02747; in diffusers' orientation, noise - x_0) are pairs (a, b); what a network says is turned
 // into x_0 and eps by solving the two equations. Times follow diffusers: 0 is clean, num_train_timesteps
 // noise. Plain numbers, no torch; values only.
-#include <cstdint>
 #include <vector>
 
-namespace lathe {
+#include "checkpoints/diffusion/noise_spec.h"
 
-enum class Prediction { Epsilon, Sample, Velocity, Flow };
-enum class NoiseKind { Linear, ScaledLinear, Cosine, Flow };
+namespace lathe {
 
 struct NoiseLevel {
   double alpha = 1, sigma = 0;
   double snr() const { return alpha * alpha / (sigma * sigma); }
   // sigma / alpha: the noise beside a picture of unit scale, as Karras et al. (arXiv 2206.00364) count it.
   double ratio() const { return sigma / alpha; }
-};
-
-struct NoiseScheduleSpec {
-  NoiseKind kind = NoiseKind::Flow;
-  std::int64_t train_timesteps = 1000;
-  double beta_start = 1e-4, beta_end = 0.02;  // linear, scaled_linear
-  bool zero_terminal_snr = false;             // arXiv 2305.08891, not for flow
-  double shift = 1;  // flow: sigma' = s sigma / (1 + (s - 1) sigma), arXiv 2403.03206
 };
 
 class NoiseSchedule {

@@ -33,7 +33,7 @@ void run(std::string_view bytes) {
     folder.put(kManifestName, content);
     CheckpointStore::check(folder.path());
     for (const ManifestFile& file : read_checkpoint_manifest(folder.path()).files) {
-      promise(stays_inside(file.name) && is_plain_file_name(file.name));
+      promise(stays_inside(file.name) && is_plain_path(file.name));
       promise(file.sha256.size() == 64);
     }
   }

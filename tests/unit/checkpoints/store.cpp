@@ -16,7 +16,9 @@ namespace files = std::filesystem;
 
 std::vector<CheckpointFile> content(float value) {
   return {{"model.safetensors", {floats("w", {3}, {value, value, value}), floats("b", {1}, {value})}, ""},
-          {"state.json", {}, cat("{\"value\": ", value, ".000000}\n")}};
+          {"state.json", {}, cat("{\"value\": ", value, ".000000}\n")},
+          {"part/weights.safetensors", {floats("w", {1}, {value})}, ""},
+          {"part/config.json", {}, "{}\n"}};
 }
 float value_in(const std::string& path) {
   return values_of(read_safetensors(path + "/model.safetensors").tensors[0])[0];
@@ -50,7 +52,9 @@ TEST_CASE("a step is written with its manifest and found again") {
   CHECK(manifest["format"] == "lathe-checkpoint");
   CHECK(manifest["version"] == 1);
   CHECK(manifest["step"] == 100);
-  REQUIRE(manifest["files"].size() == 2);
+  REQUIRE(manifest["files"].size() == 4);
+  CHECK(manifest["files"][3]["name"] == "part/config.json");
+  CHECK(get_file(path + "/part/config.json") == "{}\n");
   CHECK(manifest["files"][1]["name"] == "state.json");
   CHECK(manifest["files"][1]["size"] == 20);
   // printf '{"value": 1.000000}\n' | sha256sum
@@ -136,13 +140,29 @@ TEST_CASE("damage is named and the one before is taken") {
   other["files"][0]["name"] = "../step-00000001/model.safetensors";
   put_file(manifest, other.dump());
   damage("not a plain file name");
+  for (const std::string name : {"part/../../step-00000001/state.json", "part/inner/config.json", "/part",
+                                 "part/", "./state.json", "part\\config.json"}) {
+    other["files"][0]["name"] = name;
+    put_file(manifest, other.dump());
+    damage("not a plain file name");
+  }
+}
+
+TEST_CASE("files of a checkpoint lie in one level of folders at most, under plain names") {
+  ScratchFolder folder;
+  for (const std::string name : {"../a", "a/../b", "a/b/c", "/a", "a/", "./a", "a//b", ""}) {
+    const std::string text =
+        error_of([&] { CheckpointStore(folder.path()).save(1, {{name, {}, "x"}}, 1, {}); });
+    CHECK(text.find("is not plain") != std::string::npos);
+  }
+  CHECK(files::is_empty(folder / "checkpoints"));
 }
 
 TEST_CASE("a flipped bit in any file is seen") {
   ScratchFolder folder;
   const std::string path = CheckpointStore(folder.path()).save(2, content(2), 9, {});
   std::size_t unseen = 0;
-  for (const std::string name : {"MANIFEST.json", "model.safetensors", "state.json"}) {
+  for (const std::string name : {"MANIFEST.json", "model.safetensors", "state.json", "part/config.json"}) {
     const std::string good = get_file(path + "/" + name);
     const std::size_t stride = name == "MANIFEST.json" ? 1 : 7;  // the others are hashed whole
     for (std::size_t bit = 0; bit < 8 * good.size(); bit += stride) {
@@ -276,8 +296,8 @@ TEST_CASE("bad arguments") {
   CHECK_FALSE(error_of([&] { store.save(-1, content(1), 1, {}); }).empty());
   CHECK_FALSE(error_of([&] { store.save(1, content(1), 0, {}); }).empty());
   CHECK(error_of([&] {
-          store.save(1, {{"a/b", {}, "x"}}, 1, {});
-        }).find("'a/b' is not plain") != std::string::npos);
+          store.save(1, {{"a/b/c", {}, "x"}}, 1, {});
+        }).find("'a/b/c' is not plain") != std::string::npos);
   CHECK_FALSE(error_of([&] { store.save(1, {{"MANIFEST.json", {}, "x"}}, 1, {}); }).empty());
   CHECK_FALSE(error_of([&] { store.save(1, {{"a", {}, "x"}, {"a", {}, "y"}}, 1, {}); }).empty());
   CHECK(files::is_empty(folder / "checkpoints"));

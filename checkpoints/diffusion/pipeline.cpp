@@ -1,0 +1,202 @@
+// Reading a pipeline folder, and what its parts must fulfil.
+#include "checkpoints/diffusion/pipeline.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include "checkpoints/bundle/config_reader.h"
+#include "checkpoints/diffusion/pipeline_names.h"
+#include "checkpoints/formats/safetensors.h"
+
+namespace lathe {
+
+namespace {
+
+namespace files = std::filesystem;
+
+// [null, null] or absent; anything else is a part that this program would leave out.
+void refuse_part(const Json& index, const std::string& part, const std::string& why,
+                 const std::string& where) {
+  if (!index.contains(part)) return;
+  const Json& value = index[part];
+  const bool none = value.is_null() || (value.is_array() && !value.empty() && value[0].is_null());
+  require(none, where, ": has a '", part, "' (", value.dump(-1, ' ', false, Json::error_handler_t::replace),
+          "): ", why);
+}
+
+void check_index(const std::string& where) {
+  const Json index = read_json(where, {.max_bytes = std::size_t{1} << 20, .max_depth = 8});
+  const auto name = json_get<std::string>(index, "_class_name", where);
+  require(name == kPipelineClass, where, ": _class_name is ", name, ", wanted ", kPipelineClass);
+  refuse_part(index, "vae", "only pipelines that draw pictures themselves are supported, without a VAE",
+              where);
+  refuse_part(index, "text_encoder_3", "T5 is not supported", where);
+  refuse_part(index, "image_encoder", "pictures as conditions are not supported", where);
+  for (const char* part : {"transformer", "text_encoder", "text_encoder_2", "tokenizer", "scheduler"})
+    require(index.contains(part), where, ": key '", part, "' is missing");
+}
+
+std::vector<BundleTensor> read_tensors(const std::string& folder, const char* name) {
+  const std::string path = folder + "/" + name;
+  require(files::exists(path), path, ": is not there",
+          files::exists(path + ".index.json") ? "; weights in several files are not supported" : "");
+  return read_safetensors(path).tensors;
+}
+
+BundleTensor take(std::vector<BundleTensor>& tensors, const std::string& name, const std::string& where) {
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(), [&](const BundleTensor& t) { return t.name == name; });
+  require(found != tensors.end(), where, ": tensor '", name, "' is missing");
+  BundleTensor tensor = std::move(*found);
+  tensors.erase(found);
+  return tensor;
+}
+
+// The file's table must be the one that the network computes for itself: others (cropped, interpolated) would
+// be ignored without a word. Rounded tables of 16 bits pass.
+void check_positions(const BundleTensor& table, const JointTransformerSpec& spec, const std::string& where) {
+  const std::int64_t side = spec.pos_embed_max_size;
+  require(table.shape == std::vector<std::int64_t>{1, side * side, spec.hidden_size()}, where, ": '",
+          kPositionTable, "' has shape ", shape_text(table.shape), ", wanted ",
+          shape_text({1, side * side, spec.hidden_size()}));
+  const std::vector<float> wanted = sincos_positions(spec);
+  const ByteBlock block = convert_tensor(table, DType::F32).bytes();
+  require(block.bytes.size() == wanted.size() * sizeof(float), where, ": '", kPositionTable, "' is cut off");
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    float found = 0;
+    std::memcpy(&found, block.bytes.data() + i * sizeof(float), sizeof found);
+    require(std::fabs(found - wanted[i]) <= 4e-3F, where, ": '", kPositionTable, "' holds ", found,
+            " where sample_size, patch_size and pos_embed_max_size give ", wanted[i],
+            "; other tables are not supported");
+  }
+}
+
+// Parameters in order, nothing left over.
+std::vector<BundleTensor> in_order(std::vector<BundleTensor> tensors,
+                                   const std::vector<ParameterInfo>& parameters, const std::string& where) {
+  std::map<std::string, BundleTensor> by_name;
+  for (BundleTensor& tensor : tensors) {
+    std::string name = tensor.name;
+    by_name.emplace(std::move(name), std::move(tensor));
+  }
+  std::vector<BundleTensor> all;
+  for (const ParameterInfo& info : parameters) {
+    const auto found = by_name.find(info.name);
+    require(found != by_name.end(), where, ": tensor '", info.name, "' is missing");
+    all.push_back(std::move(found->second));
+    by_name.erase(found);
+  }
+  require(by_name.empty(), where, ": tensor '", by_name.empty() ? "" : by_name.begin()->first,
+          "' is none of the network's");
+  return all;
+}
+
+std::vector<BundleTensor> read_text_tensors(const std::string& folder, const ClipTextSpec& spec) {
+  std::vector<BundleTensor> tensors = read_tensors(folder, kTextWeights);
+  // A buffer that transformers stored up to 4.30: 0, 1, 2 ...
+  std::erase_if(tensors,
+                [](const BundleTensor& t) { return t.name == "text_model.embeddings.position_ids"; });
+  return in_order(std::move(tensors), clip_text_parameters(spec), folder + "/" + kTextWeights);
+}
+
+bool same_values(const BundleTensor& a, const BundleTensor& b) {
+  if (a.dtype != b.dtype || a.shape != b.shape) return false;
+  const ByteBlock first = a.bytes(), second = b.bytes();
+  return first.bytes.size() == second.bytes.size() &&
+         std::memcmp(first.bytes.data(), second.bytes.data(), first.bytes.size()) == 0;
+}
+
+void check_second_encoder(const std::string& folder, const PictureModel& model) {
+  const std::string second = folder + "/text_encoder_2", config = second + "/config.json";
+  const char* advice = " is not the one of text_encoder; two different encoders are not supported";
+  const ClipTextSpec spec = read_clip_text(read_json(config), config);
+  require(clip_text_config(spec) == clip_text_config(model.text_encoder), config, advice);
+  const std::vector<BundleTensor> tensors = read_text_tensors(second, spec);
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    require(same_values(tensors[i], model.text_tensors[i]), second, "/", kTextWeights, ": tensor '",
+            tensors[i].name, "'", advice);
+}
+
+// transformers cuts and pads texts to model_max_length, the network here to the encoder's positions.
+void check_text_length(const std::string& folder, std::int64_t positions) {
+  const std::string path = folder + "/tokenizer/tokenizer_config.json";
+  if (!files::exists(path)) return;
+  const Json config = read_json(path);
+  if (!config.is_object() || !config.contains("model_max_length")) return;
+  const Json& length = config["model_max_length"];
+  require(length.is_number() && length.get<double>() == static_cast<double>(positions), path,
+          ": model_max_length is ", length.dump(-1, ' ', false, Json::error_handler_t::replace), ", wanted ",
+          positions, ", the positions of text_encoder");
+}
+
+void check_tensors(const std::vector<BundleTensor>& tensors, const std::vector<ParameterInfo>& parameters,
+                   const std::string& where) {
+  require(tensors.size() == parameters.size(), where, ": ", tensors.size(), " tensors, wanted ",
+          parameters.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const BundleTensor& tensor = tensors[i];
+    require(tensor.name == parameters[i].name, where, ": tensor '", tensor.name, "', wanted '",
+            parameters[i].name, "'");
+    require(tensor.shape == parameters[i].shape, where, ": tensor '", tensor.name, "' has shape ",
+            shape_text(tensor.shape), ", wanted ", shape_text(parameters[i].shape));
+    require(tensor.dtype == DType::F32 || tensor.dtype == DType::F16 || tensor.dtype == DType::BF16, where,
+            ": tensor '", tensor.name, "' is ", dtype_name(tensor.dtype), ", wanted F32, F16 or BF16");
+  }
+}
+
+}  // namespace
+
+bool is_pipeline(const std::string& folder) { return files::exists(folder + "/" + kModelIndex); }
+
+void check_picture_model(const PictureModel& model, const std::string& where) {
+  const ClipTextSpec& text = model.text_encoder;
+  require(text.projection_dim > 0, where, "/text_encoder: wanted CLIPTextModelWithProjection");
+  require(model.transformer.pooled_projection_dim == 2 * text.projection_dim, where,
+          "/transformer: pooled_projection_dim is ", model.transformer.pooled_projection_dim,
+          ", wanted twice the text encoder's projection_dim, ", 2 * text.projection_dim);
+  require(model.transformer.in_channels == model.transformer.out_channels, where,
+          "/transformer: out_channels is ", model.transformer.out_channels, ", wanted in_channels, ",
+          model.transformer.in_channels);
+  require(model.tokenizer != nullptr, where, ": has no tokenizer");
+  const auto ids = static_cast<std::int64_t>(model.tokenizer->vocab_size());
+  require(ids <= text.vocab_size, where, "/tokenizer: has ids up to ", ids - 1, ", the text encoder only ",
+          text.vocab_size, " rows");
+  check_tensors(model.transformer_tensors, joint_transformer_parameters(model.transformer),
+                where + "/transformer");
+  check_tensors(model.text_tensors, clip_text_parameters(text), where + "/text_encoder");
+}
+
+PictureModel read_pipeline(const std::string& folder) {
+  require(is_pipeline(folder), folder, ": wanted a diffusers pipeline, ", kModelIndex, " is not there");
+  check_index(folder + "/" + kModelIndex);
+  const auto config = [&](const char* part, const char* name) {
+    const std::string where = folder + "/" + part + "/" + name;
+    return std::pair(read_json(where), where);
+  };
+  PictureModel model;
+  const auto [network, network_at] = config("transformer", "config.json");
+  model.transformer = read_joint_transformer(network, network_at);
+  const auto [encoder, encoder_at] = config("text_encoder", "config.json");
+  model.text_encoder = read_clip_text(encoder, encoder_at);
+  const auto [scheduler, scheduler_at] = config("scheduler", "scheduler_config.json");
+  const NoiseProcess noise = read_scheduler_config(scheduler, scheduler_at);
+  model.schedule = noise.schedule;
+  model.prediction = noise.prediction;
+
+  const std::string weights = folder + "/transformer/" + kTransformerWeights;
+  std::vector<BundleTensor> tensors = read_tensors(folder + "/transformer", kTransformerWeights);
+  check_positions(take(tensors, kPositionTable, weights), model.transformer, weights);
+  model.transformer_tensors =
+      in_order(std::move(tensors), joint_transformer_parameters(model.transformer), weights);
+  model.text_tensors = read_text_tensors(folder + "/text_encoder", model.text_encoder);
+  check_second_encoder(folder, model);
+  check_text_length(folder, model.text_encoder.max_positions);
+  model.tokenizer = load_tokenizer(folder + "/tokenizer");
+  check_picture_model(model, folder);
+  return model;
+}
+
+}  // namespace lathe

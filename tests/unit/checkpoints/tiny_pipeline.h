@@ -1,0 +1,87 @@
+#pragma once
+// A text-to-picture model of a few hundred values, every one random (zero-initialised ones too), and its
+// files put into a folder.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "checkpoints/diffusion/pipeline.h"
+#include "checkpoints/formats/safetensors.h"
+#include "data/random/philox.h"
+
+namespace lathe::tiny {
+
+class Captions : public DocumentStream {
+ public:
+  bool next(std::string& text) override {
+    if (done_) return false;
+    text = "a red circle on the left, a blue square at the bottom, a green cross in the centre";
+    return done_ = true;
+  }
+  void reset() override { done_ = false; }
+
+ private:
+  bool done_ = false;
+};
+
+inline std::vector<BundleTensor> random_tensors(const std::vector<ParameterInfo>& parameters,
+                                                std::uint32_t site) {
+  std::vector<BundleTensor> all;
+  for (const ParameterInfo& info : parameters) {
+    std::int64_t count = 1;
+    for (const std::int64_t size : info.shape) count *= size;
+    const auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(count));
+    RandomStream({7, Purpose::Initialise, site++, 0, 0}).fill_normal(0, *values);
+    const bool norm = info.name.find("norm") != std::string::npos && info.name.ends_with("weight") &&
+                      info.shape.size() == 1;
+    for (float& value : *values) value = value * 0.3F + (norm ? 1.0F : 0.0F);
+    all.push_back(
+        memory_tensor(info.name, DType::F32, info.shape, {std::as_bytes(std::span(*values)), values}));
+  }
+  return all;
+}
+
+inline PictureModel picture_model() {
+  PictureModel model;
+  JointTransformerSpec& network = model.transformer;
+  network.sample_size = 8;
+  network.patch_size = 2;
+  network.pos_embed_max_size = 6;
+  network.num_layers = 2;
+  network.num_heads = 2;
+  network.head_size = 8;
+  network.joint_attention_dim = 28;
+  network.pooled_projection_dim = 20;
+  network.qk_norm = true;
+  Captions captions;
+  model.tokenizer = train_tokenizer(captions, {.vocab_size = 300});
+  ClipTextSpec& text = model.text_encoder;
+  text.vocab_size = 304;
+  text.hidden_size = 12;
+  text.intermediate_size = 24;
+  text.num_layers = 2;
+  text.num_heads = 3;
+  text.max_positions = 10;
+  text.projection_dim = 10;
+  text.eos_token_id = *model.tokenizer->special().eos;
+  model.schedule.shift = 1.5;
+  model.transformer_tensors = random_tensors(joint_transformer_parameters(network), 0);
+  model.text_tensors = random_tensors(clip_text_parameters(text), 1000);
+  return model;
+}
+
+inline void write_folder(const std::string& folder, const std::vector<CheckpointFile>& files) {
+  for (const CheckpointFile& file : files) {
+    const std::filesystem::path path = std::filesystem::path(folder) / file.name;
+    std::filesystem::create_directories(path.parent_path());
+    if (!file.tensors.empty()) {
+      write_safetensors(path.string(), file.tensors);
+      continue;
+    }
+    const auto out = real_file_system().create(path.string());
+    out->write(std::as_bytes(std::span(file.text)));
+    out->close();
+  }
+}
+
+}  // namespace lathe::tiny
