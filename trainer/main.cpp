@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   lathe::add_evaluate(app, run);
   lathe::add_generate(app, run);
   lathe::add_chat(app, run);
+  lathe::add_sample(app, run);
   lathe::add_export(app, run);
   lathe::add_verify(app, run);
   lathe::add_inspect(app, run);

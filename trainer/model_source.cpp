@@ -6,6 +6,7 @@
 
 #include "checkpoints/bundle/gguf_bundle.h"
 #include "checkpoints/bundle/grow.h"
+#include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/store/store.h"
 #include "models/adapters/attach.h"
 
@@ -46,8 +47,8 @@ ModelSource from_hub_cache(const std::string& id) {
   const bool plain = std::regex_match(revision, std::regex("[0-9A-Za-z._-]+")) && revision != "..";
   require(plain, reference.string(), ": not a revision name: '", revision.substr(0, 80), "'");
   const fs::path snapshot = root / "snapshots" / revision;
-  require(fs::exists(snapshot / "config.json"), "the Hub cache has no complete copy of '", id, "' (", snapshot.string(),
-          " lacks config.json); ", advice);
+  require(fs::exists(snapshot / "config.json") || is_pipeline(snapshot.string()), "the Hub cache has no complete copy of '", id, "' (", snapshot.string(),
+          " lacks config.json and model_index.json); ", advice);
   return {snapshot.string(), "", -1, cat(id, " (local Hub cache)")};
 }
 
@@ -97,7 +98,7 @@ ModelSource resolve_model(const std::string& model) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   if (fs::exists(fs::path(path) / "run.json")) return from_run(path, which);
   require(which.empty(), "'", path, "' is not a run, so '@", which, "' names nothing in it");
-  if (fs::exists(fs::path(path) / "config.json") || is_adapter_folder(path)) return {path, "", -1, path};
+  if (fs::exists(fs::path(path) / "config.json") || is_adapter_folder(path) || is_pipeline(path)) return {path, "", -1, path};
   if (path.ends_with(".gguf") && fs::is_regular_file(path)) return {path, "", -1, path};
   if (const std::string file = gguf_in_folder(path); !file.empty()) return {file, "", -1, file};
   if (!fs::exists(path)) {
@@ -107,7 +108,8 @@ ModelSource resolve_model(const std::string& model) {
     if (std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+")) && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
   }
   require(fs::exists(path), "model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder");
-  fail("'", path, "' is no model: neither run.json (a run), config.json (a Hugging Face folder) nor a GGUF file is in it");
+  fail("'", path, "' is no model: neither run.json (a run), config.json (a Hugging Face folder), model_index.json (a diffusers "
+       "folder) nor a GGUF file is in it");
 }
 
 PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) {
@@ -153,6 +155,7 @@ std::string portable_base(const std::string& base) {
 }
 
 Bundle load_model(const ModelSource& source) {
+  require(!is_pipeline(source.folder), source.description, " draws pictures and has no text model; use lathe sample");
   if (source.folder.ends_with(".gguf")) return read_gguf_bundle(source.folder);
   const bool whole = fs::exists(fs::path(source.folder) / "config.json") || is_adapter_folder(source.folder);
   if (const std::string file = whole ? "" : gguf_in_folder(source.folder); !file.empty()) return read_gguf_bundle(file);

@@ -1,0 +1,167 @@
+// lathe sample MODEL --prompt TEXT --output DIR: draws pictures, a contact sheet and metadata.jsonl beside.
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include "data/images/contact_sheet.h"
+#include "data/io/line_reader.h"
+#include "data/io/utf8.h"
+#include "models/diffusion/names.h"
+#include "models/diffusion/text_to_picture.h"
+#include "trainer/cli/command.h"
+#include "trainer/machine.h"
+#include "trainer/model_source.h"
+
+namespace lathe {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kBatch = 64;
+constexpr std::int64_t kSheetPictures = 256, kSheetPoints = std::int64_t{1} << 25;
+
+struct Arguments {
+  std::string model, prompt, prompts_file, output, sampler = "auto";
+  std::int64_t count = 1;
+  DrawOptions draw;
+};
+
+std::vector<std::string> prompts_of(const Arguments& arguments) {
+  std::vector<std::string> prompts;
+  if (arguments.prompts_file.empty()) {
+    prompts.push_back(arguments.prompt);
+  } else {
+    LineReader lines(arguments.prompts_file);
+    while (const auto line = lines.next())
+      if (!line->empty()) prompts.emplace_back(*line);
+    require(!prompts.empty(), arguments.prompts_file, ": no prompt in it; one a line is wanted");
+  }
+  for (const std::string& prompt : prompts)
+    if (const auto bad = first_invalid_utf8(prompt))
+      fail_usage("the prompt '", replace_invalid_utf8(prompt), "' is not UTF-8 from its byte ", *bad + 1,
+                 " on");
+  std::vector<std::string> all;
+  for (const std::string& prompt : prompts)
+    all.insert(all.end(), static_cast<std::size_t>(arguments.count), prompt);
+  return all;
+}
+
+SamplerKind sampler_of(const std::string& name, const TextToPicture& model) {
+  if (name != "auto") return from_name<SamplerKind>(name, "--sampler");
+  return model.schedule.is_flow() ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+}
+
+void make_folder(const std::string& path) {
+  if (fs::exists(path) && !(fs::is_directory(path) && fs::is_empty(path)))
+    fail_usage("--output ", path, ": exists and is not an empty folder; choose another name");
+  real_file_system().make_directory(path);
+}
+
+std::string picture_name(std::size_t number) {
+  char name[32];
+  std::snprintf(name, sizeof name, "%05zu.png", number);
+  return name;
+}
+
+// Writes pictures as they come, and keeps the first for the sheet.
+class Gallery {
+ public:
+  explicit Gallery(std::string folder) : folder_(std::move(folder)) {}
+
+  void add(const Picture& picture, const std::string& text) {
+    const std::string name = picture_name(count_++);
+    write_file_atomically(folder_ + "/" + name, encode_png(picture));
+    metadata_ += Json{{"file_name", name}, {"text", text}}.dump() + "\n";
+    const auto kept = static_cast<std::int64_t>(sheet_.size());
+    if (kept < kSheetPictures && (kept + 1) * picture.width * picture.height <= kSheetPoints)
+      sheet_.push_back(picture);
+  }
+  void finish() const {
+    write_file_atomically(folder_ + "/metadata.jsonl", metadata_);
+    if (sheet_.empty()) return;
+    const std::int64_t columns = sheet_columns(static_cast<std::int64_t>(sheet_.size()));
+    write_file_atomically(folder_ + "/contact.png", encode_png(contact_sheet(sheet_, columns)));
+  }
+
+ private:
+  std::string folder_, metadata_;
+  std::vector<Picture> sheet_;
+  std::size_t count_ = 0;
+};
+
+// In batches, with a line on progress behind each; returns the seconds it took.
+double draw_all(const Context& context, const TextToPicture& model, const std::vector<std::string>& prompts,
+                const DrawOptions& options, Gallery& gallery) {
+  const auto start = std::chrono::steady_clock::now();
+  double seconds = 0;
+  for (std::size_t first = 0; first < prompts.size(); first += kBatch) {
+    const std::size_t last = std::min(first + kBatch, prompts.size());
+    std::vector<std::uint64_t> numbers;
+    for (std::size_t i = first; i < last; ++i) numbers.push_back(i);
+    const std::vector<std::string> texts(prompts.begin() + static_cast<std::ptrdiff_t>(first),
+                                         prompts.begin() + static_cast<std::ptrdiff_t>(last));
+    const at::Tensor drawn = draw_pictures(model, texts, numbers, options);
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      gallery.add(to_picture(drawn[static_cast<std::int64_t>(i)]), texts[i]);
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    char line[80];
+    std::snprintf(line, sizeof line, "%zu of %zu pictures, %.1f s", last, prompts.size(), seconds);
+    context.log(line);
+  }
+  return seconds;
+}
+
+ExitCode sample(Context& context, const Arguments& arguments) {
+  if (arguments.prompt.empty() == arguments.prompts_file.empty())
+    fail_usage("give one of --prompt TEXT and --prompts FILE");
+  set_compute_threads(resolve_threads(0));
+  const std::vector<std::string> prompts = prompts_of(arguments);
+  const ModelSource source = resolve_model(arguments.model);
+  require(is_pipeline(source.folder), source.description, " is no text-to-picture model: ", source.folder,
+          " has no ", kModelIndex);
+  const TextToPicture model = build_picture_model(read_pipeline(source.folder), at::kFloat);
+  DrawOptions options = arguments.draw;
+  options.sampler = sampler_of(arguments.sampler, model);
+  context.log(source.description);
+  make_folder(arguments.output);
+  Gallery gallery(arguments.output);
+  const double seconds = draw_all(context, model, prompts, options, gallery);
+  gallery.finish();
+  context.say(cat(prompts.size(), prompts.size() == 1 ? " picture" : " pictures", " in ", arguments.output,
+                  ", all on contact.png, captions in metadata.jsonl"));
+  context.result = {{"model", source.description},         {"output", arguments.output},
+                    {"pictures", prompts.size()},          {"steps", options.steps},
+                    {"guidance", options.guidance},        {"seed", options.seed},
+                    {"sampler", to_name(options.sampler)}, {"seconds", seconds}};
+  return ExitCode::Done;
+}
+
+}  // namespace
+
+void add_sample(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("sample", "draw pictures by text");
+  auto arguments = std::make_shared<Arguments>();
+  DrawOptions& draw = arguments->draw;
+  command->add_option("MODEL", arguments->model, "a run, an export or a diffusers folder")->required();
+  command->add_option("--prompt", arguments->prompt, "what to draw");
+  command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
+      ->check(CLI::ExistingFile);
+  command->add_option("--count", arguments->count, "pictures a prompt")->check(CLI::PositiveNumber);
+  command->add_option("--steps", draw.steps, "steps from noise to picture, default 20")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--guidance", draw.guidance, "how much more than without the text; 1: not at all")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--seed", draw.seed, "of the noise");
+  command->add_option("--sampler", arguments->sampler,
+                      "auto, flow_euler, ddim, ddpm, euler, heun or dpm++_2m");
+  command->add_option("--height", draw.height, "default: what the model was trained on")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--width", draw.width)->check(CLI::PositiveNumber);
+  command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
+  command->callback([=, &run] { run = [=](Context& context) { return sample(context, *arguments); }; });
+}
+
+}  // namespace lathe
