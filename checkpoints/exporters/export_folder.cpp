@@ -42,10 +42,13 @@ void require_replaceable(const std::string& target, bool overwrite) {
           ": exists and is not an export of this program; choose another name");
   require(overwrite, target, ": exists; choose another name or ask to overwrite it");
   std::set<std::string> known{kManifestName, "verification.json"};  // written once the rest can be read
-  for (const ManifestFile& file : manifest.files) known.insert(file.name);
-  for (const auto& entry : files::directory_iterator(target))
-    require(known.contains(entry.path().filename().string()), entry.path().string(),
-            ": is not part of the export and would be lost; move it away");
+  for (const ManifestFile& file : manifest.files) {
+    known.insert(file.name);
+    known.insert(files::path(file.name).parent_path().string());
+  }
+  for (const auto& entry : files::recursive_directory_iterator(target))
+    require(known.contains(files::path(entry.path()).lexically_relative(target).string()),
+            entry.path().string(), ": is not part of the export and would be lost; move it away");
 }
 
 }  // namespace
@@ -69,7 +72,8 @@ ExportFolder::~ExportFolder() {
 }
 
 void ExportFolder::add_text(const std::string& name, std::string_view text) {
-  require(is_plain_file_name(name), path(), ": file name '", name, "' is not plain");
+  require(is_plain_path(name), path(), ": file name '", name, "' is not plain");
+  if (name.find('/') != std::string::npos) fs_.make_directory(parent_of(path() + "/" + name));
   const auto file = fs_.create(path() + "/" + name);
   file->write(std::as_bytes(std::span(text)));
   file->sync();
@@ -83,6 +87,10 @@ void ExportFolder::add_written(const std::string& name) {
 }
 
 void ExportFolder::publish() {
+  std::set<std::string> inner;
+  for (const ManifestFile& file : manifest_.files)
+    if (file.name.find('/') != std::string::npos) inner.insert(parent_of(path() + "/" + file.name));
+  for (const std::string& folder : inner) fs_.sync_directory(folder);
   write_checkpoint_manifest(path(), manifest_, fs_);
   if (!files::exists(target_)) {
     publish_directory(path(), target_, fs_);

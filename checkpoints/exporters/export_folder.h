@@ -21,6 +21,7 @@ class ExportFolder {
 
   const std::string& path() const { return temporary_.path(); }  // write here
   FileSystem& file_system() { return fs_; }
+  // Names are plain, or plain ones in one folder: "transformer/config.json".
   void add_text(const std::string& name, std::string_view text);
   void add_written(const std::string& name);  // a file that is there and synced
   void publish();

@@ -65,6 +65,10 @@ class Case(unittest.TestCase):
         self.assertEqual(result.returncode, code, "\n".join(output))
         return output
 
+    def json(self, *arguments, code=0):
+        """What the command says with --json."""
+        return json.loads(self.lathe(*arguments, "--json", "--quiet", code=code)[0])
+
     def train(self, name, *sets, code=0, env=None, extra=()):
         """Trains the recipe as run `name` with --set of each of sets; returns result.json's object or {}."""
         arguments = [item for value in sets for item in ("--set", value)]

@@ -1,8 +1,10 @@
 // lathe export MODEL --format NAME --output DIR, and lathe verify DIR.
 #include <CLI/CLI.hpp>
 
+#include "checkpoints/diffusion/pipeline.h"
 #include "trainer/cli/command.h"
 #include "trainer/export.h"
+#include "trainer/export_pictures.h"
 #include "trainer/machine.h"
 #include "trainer/model_source.h"
 
@@ -11,7 +13,7 @@ namespace lathe {
 namespace {
 
 struct Arguments {
-  std::string model, format = "huggingface", output, dtype = "auto", quantize;
+  std::string model, format, output, dtype = "auto", quantize;
   std::int64_t max_shard_bytes = 5'000'000'000;
 };
 
@@ -27,15 +29,45 @@ void tell(Context& context, const Verification& verification) {
     context.say(cat("on the original base instead of its 4 bits a logit changes by at most ", *verification.quantization_error));
 }
 
+void tell(Context& context, const PictureVerification& verification) {
+  context.result.update(verification.to_json());
+  context.say(cat(verification.passed() ? "verified" : "NOT EQUAL", ": largest error of a latent after 10 steps ",
+                  verification.max_error, " (largest value ", verification.largest_value, "), ids ",
+                  verification.same_ids ? "equal" : "differ"));
+  if (!verification.damaged.empty()) context.say(verification.damaged);
+  if (verification.rounding_error)
+    context.say(cat("rounding the weights changes a latent by at most ", *verification.rounding_error));
+}
+
+ExitCode export_picture_model(Context& context, const Arguments& arguments, const ModelSource& source) {
+  if (!arguments.format.empty() && arguments.format != "diffusers")
+    fail_usage("--format ", arguments.format, ": ", source.description, " draws pictures; use --format diffusers");
+  if (!arguments.quantize.empty()) fail_usage("--quantize goes with --format gguf");
+  ExportOptions options;
+  options.directory = arguments.output;
+  PictureExportRequest request;
+  request.dtype = arguments.dtype;
+  request.prompts = {"a red circle on the left", "a photo of a dog", ""};
+  request.heading = cat("# Export of ", source.description, "\n\n## Use\n\n");
+  const PictureVerification verification = export_pictures(source, request, options);
+  context.say(cat("exported ", source.description, " to ", arguments.output));
+  context.result["directory"] = arguments.output;
+  tell(context, verification);
+  return ExitCode::Done;
+}
+
 ExitCode export_command(Context& context, const Arguments& arguments) {
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
+  if (is_pipeline(source.folder)) return export_picture_model(context, arguments, source);
+  if (arguments.format == "diffusers")
+    fail_usage("--format diffusers: ", source.description, " is no text-to-picture model");
   ExportOptions options;
   options.directory = arguments.output;
   options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
   if (!arguments.quantize.empty() && arguments.format != "gguf") fail_usage("--quantize goes with --format gguf");
   ExportRequest request;
-  request.format = arguments.format;
+  request.format = arguments.format.empty() ? "huggingface" : arguments.format;
   request.dtype = arguments.dtype;
   request.quantize = arguments.quantize;
   request.prompts = {"The", "def main():\n", "1 + 1 =", "Il \xc3\xa9tait une fois"};
@@ -47,12 +79,17 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   return ExitCode::Done;
 }
 
-ExitCode verify_command(Context& context, const std::string& directory) {
-  set_compute_threads(resolve_threads(0));
-  Verification verification = verify_export(directory);
+template <typename Verified>
+ExitCode tell_verified(Context& context, Verified verification, const std::string& directory) {
   verification.damaged = damaged_file(directory);
   tell(context, verification);
   return verification.passed() ? ExitCode::Done : ExitCode::Failed;
+}
+
+ExitCode verify_command(Context& context, const std::string& directory) {
+  set_compute_threads(resolve_threads(0));
+  if (is_pipeline(directory)) return tell_verified(context, verify_pictures(directory), directory);
+  return tell_verified(context, verify_export(directory), directory);
 }
 
 }  // namespace
@@ -61,10 +98,11 @@ void add_export(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("export", "write a model for the engines that serve it");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")->required();
-  command->add_option("--format", arguments->format, "huggingface or gguf (an adapter is merged), or peft: the adapter alone")
-      ->check(CLI::IsMember({"huggingface", "peft", "gguf"}));
+  command->add_option("--format", arguments->format, "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
+                      "diffusers: pictures")
+      ->check(CLI::IsMember({"huggingface", "peft", "gguf", "diffusers"}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
-  command->add_option("--dtype", arguments->dtype, "of the tensors; auto: bf16, and fp32 for an adapter alone")
+  command->add_option("--dtype", arguments->dtype, "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")
       ->check(CLI::IsMember({"auto", "bf16", "fp16", "fp32"}));
   command->add_option("--quantize", arguments->quantize, "gguf: the type of the file; default --dtype's")
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_k_m"}));

@@ -3,8 +3,10 @@
 
 #include <filesystem>
 
+#include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/formats/gguf.h"
 #include "checkpoints/formats/safetensors.h"
+#include "checkpoints/store/manifest.h"
 #include "checkpoints/store/store.h"
 #include "data/shards/shard.h"
 #include "trainer/cli/command.h"
@@ -106,14 +108,45 @@ void inspect_model(Context& context, const std::string& path) {
                   bundle.tokenizer ? cat(", tokenizer of ", bundle.tokenizer->vocab_size(), " ids") : ", no tokenizer"));
 }
 
+std::size_t value_count(const std::vector<BundleTensor>& tensors) {
+  std::size_t count = 0;
+  for (const BundleTensor& tensor : tensors) count += tensor.element_count();
+  return count;
+}
+
+void inspect_pipeline(Context& context, const std::string& path) {
+  const PictureModel model = read_pipeline(path);
+  const JointTransformerSpec& network = model.transformer;
+  const std::size_t pictures = value_count(model.transformer_tensors), texts = value_count(model.text_tensors);
+  context.result["transformer"] = joint_transformer_config(network);
+  context.result["text_encoder"] = clip_text_config(model.text_encoder);
+  context.result["scheduler"] = scheduler_config(model.noise());
+  context.result["parameters"] = Json{{"transformer", pictures}, {"text_encoder", texts}};
+  context.say(cat("pipeline folder: pictures of ", network.sample_size, " points a side and ", network.in_channels,
+                  " channels; transformer ", pictures, " parameters, text encoder ", texts, ", tokenizer of ",
+                  model.tokenizer->vocab_size(), " ids, texts of ", model.text_encoder.max_positions, " tokens, ",
+                  scheduler_class(model.noise())));
+}
+
+// A folder with a manifest, that of a run's checkpoint or an export: every file is as it says.
+void check_whole(const std::string& path) {
+  const CheckpointManifest manifest = read_checkpoint_manifest(path);
+  const std::string wrong = check_manifest(path, manifest, ManifestCheck::Hashes);
+  require(wrong.empty(), path, ": damaged: ", wrong);
+}
+
 ExitCode inspect(Context& context, const std::string& path) {
   require(fs::exists(path), "'", path, "' does not exist");
   context.result["path"] = path;
   if (fs::is_directory(path)) {
     if (fs::exists(path + "/run.json")) inspect_run(context, path);
-    else if (fs::exists(path + "/MANIFEST.json")) inspect_checkpoint(context, path);
+    else if (is_pipeline(path)) {
+      if (fs::exists(path + "/state.json")) inspect_checkpoint(context, path);
+      else if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
+      inspect_pipeline(context, path);
+    } else if (fs::exists(path + "/MANIFEST.json")) inspect_checkpoint(context, path);
     else if (fs::exists(path + "/config.json")) inspect_model(context, path);
-    else fail("'", path, "' is no run, checkpoint or model folder (run.json, MANIFEST.json and config.json are not there)");
+    else fail("'", path, "' is no run, checkpoint or model folder (run.json, MANIFEST.json, config.json and model_index.json are not there)");
   } else if (path.ends_with(".safetensors")) {
     inspect_safetensors(context, path);
   } else if (path.ends_with(".gguf")) {

@@ -1,0 +1,57 @@
+#include "checkpoints/exporters/diffusers.h"
+
+#include <filesystem>
+
+#include "checkpoints/exporters/export_folder.h"
+#include "checkpoints/formats/safetensors.h"
+
+namespace lathe {
+
+namespace {
+
+namespace files = std::filesystem;
+
+// What transformers adds to a text must be what the network was trained with: begin, ids, end.
+void check_tokenizer(const Tokenizer& tokenizer) {
+  const std::string text = "a red circle";
+  const SpecialTokens special = tokenizer.special();
+  std::vector<TokenId> wanted = tokenizer.ids(text);
+  if (special.bos) wanted.insert(wanted.begin(), *special.bos);
+  if (special.eos) wanted.push_back(*special.eos);
+  require(special.eos && tokenizer.encode(text, {.add_special = true}).ids == wanted,
+          "format diffusers: the tokenizer's post-processor does not put texts between begin and end, as the "
+          "text encoder was trained; train one of kind clip_bpe");
+}
+
+void check_exportable(const PictureModel& model) {
+  if (!runs_in_diffusers(model.noise()))
+    fail_usage(
+        "format diffusers: there is no scheduler for this prediction on this schedule; train with "
+        "prediction flow on schedule flow, or with epsilon, sample or velocity on another");
+  check_tokenizer(*model.tokenizer);
+}
+
+}  // namespace
+
+void export_diffusers(PictureModel model, const ExportOptions& options) {
+  check_exportable(model);
+  for (auto* tensors : {&model.transformer_tensors, &model.text_tensors})
+    for (BundleTensor& tensor : *tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
+  FileSystem& fs = options.file_system ? *options.file_system : real_file_system();
+  ExportFolder folder(options.directory, options.overwrite, fs);
+  for (const CheckpointFile& file : pipeline_files(model)) {
+    if (file.tensors.empty()) {
+      folder.add_text(file.name, file.text);
+      continue;
+    }
+    fs.make_directory(files::path(folder.path() + "/" + file.name).parent_path().string());
+    write_safetensors(folder.path() + "/" + file.name, file.tensors, {{"format", "pt"}}, fs);
+    folder.add_written(file.name);
+  }
+  folder.add_text("README.md", options.card);
+  if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump() + "\n");
+  read_pipeline(folder.path());
+  folder.publish();
+}
+
+}  // namespace lathe

@@ -1,0 +1,39 @@
+#pragma once
+// Export of a text-to-picture model and its proof, as export.h has it for texts: reference.json holds
+// prompts, their ids, the noise and the latents after ten steps that the exported tensors gave in fp32;
+// verify builds everything from the exported files alone and draws again.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoints/exporters/exporter.h"
+#include "trainer/model_source.h"
+
+namespace lathe {
+
+struct PictureVerification {
+  double max_error = 0, largest_value = 0;  // of a latent
+  bool same_ids = true;
+  std::optional<double>
+      rounding_error;        // of weights in 16 bits: largest change of a latent against the ones before
+  std::string damaged;       // a file that is not as MANIFEST.json says, if one was looked for
+  double tolerance() const;  // 1e-3, relative to the largest value above 1
+  bool passed() const { return damaged.empty() && same_ids && max_error <= tolerance(); }
+  Json to_json() const;
+};
+
+struct PictureExportRequest {
+  std::string dtype = "auto";        // bf16, fp16, fp32; auto: fp32
+  std::vector<std::string> prompts;  // texts of the reference; the first is the card's example
+  std::string heading;               // the card up to its part on use
+  double guidance = 3;               // of the card's example, and of half of the reference
+};
+
+// Writes the pipeline to options.directory with its card and reference, then reads it back and verifies it.
+PictureVerification export_pictures(const ModelSource& source, const PictureExportRequest& request,
+                                    ExportOptions options);
+PictureVerification verify_pictures(const std::string& directory);
+// The card's part on use: exact commands for diffusers and lathe.
+std::string picture_commands(const std::string& prompt, double guidance);
+
+}  // namespace lathe
