@@ -161,6 +161,12 @@ void check_picture_model(const PictureModel& model, const std::string& where) {
           "/transformer: out_channels is ", model.transformer.out_channels, ", wanted in_channels, ",
           model.transformer.in_channels);
   require(model.tokenizer != nullptr, where, ": has no tokenizer");
+  const SpecialTokens special = model.tokenizer->special();
+  require(special.bos && special.eos && special.pad, where,
+          "/tokenizer: names no begin, end or padding token; a text encoder's names all three");
+  require(text.eos_token_id == 2 || text.eos_token_id == static_cast<std::int64_t>(*special.eos), where,
+          "/text_encoder: eos_token_id is ", text.eos_token_id, ", the tokenizer's end of text ",
+          *special.eos);
   const auto ids = static_cast<std::int64_t>(model.tokenizer->vocab_size());
   require(ids <= text.vocab_size, where, "/tokenizer: has ids up to ", ids - 1, ", the text encoder only ",
           text.vocab_size, " rows");

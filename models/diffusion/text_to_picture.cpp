@@ -8,6 +8,7 @@
 #include <span>
 
 #include "data/random/philox.h"
+#include "data/tokenizers/clip.h"
 #include "models/decoder/weights.h"
 #include "recipes/schema/error.h"
 
@@ -114,20 +115,12 @@ TextToPicture build_picture_model(const PictureModel& model, at::ScalarType dtyp
 
 at::Tensor token_rows(const Tokenizer& tokenizer, const ClipTextSpec& spec,
                       const std::vector<std::string>& texts) {
-  const SpecialTokens special = tokenizer.special();
-  require(special.eos.has_value(), "the tokenizer of the text encoder names no end of text");
   const std::int64_t length = spec.max_positions;
-  const std::int64_t end = *special.eos, padding = special.pad.value_or(*special.eos);
-  const std::size_t room = static_cast<std::size_t>(length) - (special.bos ? 2 : 1);
-  at::Tensor rows = at::full({static_cast<std::int64_t>(texts.size()), length}, padding, at::kLong);
+  at::Tensor rows = at::empty({static_cast<std::int64_t>(texts.size()), length}, at::kLong);
   std::int64_t* row = rows.data_ptr<std::int64_t>();
   for (const std::string& text : texts) {
-    std::int64_t* out = row;
-    if (special.bos) *out++ = *special.bos;
-    const std::vector<TokenId> ids = tokenizer.ids(text);
-    for (std::size_t i = 0; i < std::min(ids.size(), room); ++i) *out++ = ids[i];
-    *out = end;
-    row += length;
+    const PromptIds prompt = prompt_ids(tokenizer, text, static_cast<std::size_t>(length));
+    row = std::copy(prompt.ids.begin(), prompt.ids.end(), row);
   }
   return rows;
 }

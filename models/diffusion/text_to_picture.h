@@ -30,7 +30,7 @@ struct TextToPicture {
 TextToPicture build_picture_model(const PictureModel& model, at::ScalarType dtype);
 
 // (B, L) int64, L = max_positions: begin, the text cut to L - 2 tokens, end, padding, as transformers'
-// CLIPTokenizer does with padding="max_length", truncation=True. Error without an end token.
+// CLIPTokenizer does with padding="max_length", truncation=True (prompt_ids of data/tokenizers/clip.h).
 at::Tensor token_rows(const Tokenizer& tokenizer, const ClipTextSpec& spec,
                       const std::vector<std::string>& texts);
 

@@ -180,6 +180,9 @@ TEST_CASE("parts that do not fit are not written") {
   model = tiny::picture_model();
   model.tokenizer = nullptr;
   CHECK(error_of([&] { pipeline_files(model); }).find("no tokenizer") != std::string::npos);
+  model = tiny::picture_model();
+  model.text_encoder.eos_token_id -= 1;
+  CHECK(error_of([&] { pipeline_files(model); }).find("end of text") != std::string::npos);
 }
 
 TEST_CASE("schedulers: flow, betas, and those that diffusers does not have") {

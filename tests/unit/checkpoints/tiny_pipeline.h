@@ -11,19 +11,6 @@
 
 namespace lathe::tiny {
 
-class Captions : public DocumentStream {
- public:
-  bool next(std::string& text) override {
-    if (done_) return false;
-    text = "a red circle on the left, a blue square at the bottom, a green cross in the centre";
-    return done_ = true;
-  }
-  void reset() override { done_ = false; }
-
- private:
-  bool done_ = false;
-};
-
 inline std::vector<BundleTensor> random_tensors(const std::vector<ParameterInfo>& parameters,
                                                 std::uint32_t site) {
   std::vector<BundleTensor> all;
@@ -53,10 +40,11 @@ inline PictureModel picture_model() {
   network.joint_attention_dim = 28;
   network.pooled_projection_dim = 20;
   network.qk_norm = true;
-  Captions captions;
-  model.tokenizer = train_tokenizer(captions, {.vocab_size = 300});
+  const std::vector<std::string> captions(
+      2, "a red circle on the left, a blue square at the bottom, a green cross in the centre");
+  model.tokenizer = train_tokenizer(captions, {.kind = "clip_bpe", .vocab_size = 560});
   ClipTextSpec& text = model.text_encoder;
-  text.vocab_size = 304;
+  text.vocab_size = 562;
   text.hidden_size = 12;
   text.intermediate_size = 24;
   text.num_layers = 2;
