@@ -1,6 +1,7 @@
 #include "trainer/checks.h"
 
 #include "trainer/model_source.h"
+#include "trainer/pictures/picture_plan.h"
 #include "trainer/tuning_rate.h"
 
 namespace lathe {
@@ -80,7 +81,8 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
   const bool known_family = recipe.model.path.empty() && !recipe.model.family.empty();
   if (known_family) {
     try {
-      plan_model(recipe, recipe.tokenizer.vocab_size, {}, loaded.problems);
+      if (recipe.task == "diffusion") plan_picture_model(recipe, loaded.problems);
+      else plan_model(recipe, recipe.tokenizer.vocab_size, {}, loaded.problems);
     } catch (const Error& e) {
       RecipeProblem problem{{loaded.file, 0, 0}, e.what()};
       loaded.problems.push_back(problem);

@@ -99,6 +99,13 @@ void write_run_json(const Session& session) {
   write_file_atomically(session.run.path + "/run.json", json.dump(2) + "\n");
 }
 
+// Of one row, for the choice of a micro-batch: a picture counts as patches of 4 x 4 and its caption.
+std::int64_t row_tokens(const Recipe& recipe) {
+  if (recipe.task != "diffusion") return recipe.data.sequence_length;
+  const std::vector<std::int64_t>& sides = recipe.data.resolution;
+  return sides.front() * sides.back() / 16 + recipe.diffusion.text_encoder.max_length;
+}
+
 }  // namespace
 
 RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, std::uint64_t tokens_per_epoch) {
@@ -129,8 +136,9 @@ std::int64_t choose_micro_batch(const Recipe& recipe, int world_size) {
     return micro;
   }
   std::int64_t best = 1;
+  const std::int64_t tokens = row_tokens(recipe);
   for (std::int64_t micro = 1; micro <= share; ++micro)
-    if (share % micro == 0 && micro * recipe.data.sequence_length <= 8192) best = micro;
+    if (share % micro == 0 && micro * tokens <= 8192) best = micro;
   return best;
 }
 

@@ -68,7 +68,8 @@ auto prepare_on_all_ranks(Session& session, const Say& say, const Make& make) ->
 struct RunLength { std::int64_t steps = 0; std::uint64_t rows = 0; };
 RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, std::uint64_t tokens_per_epoch);
 
-// Largest divisor of the rows a rank gets in a step whose tokens stay within 8192 (pictures: 1024 of 64 x 64 or less).
+// Largest divisor of the rows a rank gets in a step whose tokens stay within 8192 (of a picture: its patches of 4 x 4 and
+// its caption).
 std::int64_t choose_micro_batch(const Recipe& recipe, int world_size);
 
 }  // namespace lathe

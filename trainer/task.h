@@ -64,7 +64,7 @@ class Task {
   virtual Json identity(const Session& session) const = 0;   // of run.json: hashes of data and base, parameters
   virtual std::int64_t parameters() const = 0;
   virtual Json ledger() const = 0;
-  virtual std::int64_t peak_memory(const Session& session) const = 0;   // as planned, bytes
+  virtual std::int64_t peak_memory(const Session& session) const = 0;   // as planned, bytes; 0: not planned
   virtual void before_first_step(Session& session, const Say& say) = 0; // leader
   // After the end, on the leader: a report of its own, or null; then the exports.
   virtual Json report(Session& session, const std::vector<PartResult>& others, const Say& say) = 0;

@@ -157,9 +157,8 @@ class TrainingLoop {
   void evaluate() {
     const AllocatorScope scope;
     const Clock::time_point start = Clock::now();
-    const AveragesInUse averages(s_.averages.get(), s_.parameters);
     bool first = true;
-    for (EvaluationMetrics& metrics : s_.task->evaluate(s_)) {
+    for (EvaluationMetrics& metrics : evaluated()) {
       metrics.step = s_.state.step;
       if (metrics_) metrics_->evaluation(metrics);
       if (s_.state.step > 0 || first) progress_.note(cat("step ", s_.state.step, ": ", s_.task->one_line(metrics)));
@@ -168,6 +167,12 @@ class TrainingLoop {
     const std::int64_t every = evaluate_every();
     const std::int64_t left = every > 0 ? (s_.last_step - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
     progress_.set_remaining_overhead(static_cast<double>(left) * seconds_since(start));
+  }
+
+  // Nothing is saved while the model computes with its averages: in fp32 they stand where the masters are.
+  std::vector<EvaluationMetrics> evaluated() {
+    const AveragesInUse averages(s_.averages.get(), s_.parameters);
+    return s_.task->evaluate(s_);
   }
 
   // Keeps the best step and counts evaluations without improvement.

@@ -3,6 +3,7 @@
 
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/pictures.h"
 
 namespace lathe {
 
@@ -15,6 +16,10 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
   context.say(text);
   context.result["valid"] = true;
   context.result["recipe"] = text;
+  if (loaded.recipe.task == "diffusion") {
+    check_pictures(context, loaded.recipe);
+    return ExitCode::Done;
+  }
   std::vector<RecipeProblem> none;
   if (loaded.recipe.model.path.empty()) {
     const ModelPlan plan = plan_model(loaded.recipe, loaded.recipe.tokenizer.vocab_size, {}, none);

@@ -3,6 +3,7 @@
 
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/pictures.h"
 #include "trainer/machine.h"
 #include "trainer/model_source.h"
 #include "trainer/plan/plan.h"
@@ -75,6 +76,7 @@ void say_time(Context& context, const Arguments& arguments, double tokens, doubl
 ExitCode plan_command(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
   const Recipe& recipe = loaded.recipe;
+  if (recipe.task == "diffusion") return plan_pictures(context, recipe, arguments.processes);
   const PreparedData data = prepare_for(recipe, [](const std::string&, double) {});
   const ModelPlan model = plan_model(recipe, *data.tokenizer);
   const std::int64_t micro = choose_micro_batch(recipe, arguments.processes);

@@ -4,6 +4,7 @@
 #include "data/shards/prepare.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/pictures.h"
 #include "trainer/model_source.h"
 #include "trainer/report/metrics.h"
 
@@ -29,6 +30,7 @@ void say_set(const Context& context, const PreparedSet& set) {
 
 ExitCode prepare(Context& context, const std::string& path, const std::vector<std::string>& overrides) {
   const LoadedRecipe loaded = checked_recipe(path, overrides);
+  if (loaded.recipe.task == "diffusion") return prepare_pictures_command(context, loaded.recipe);
   std::string last;
   const PreparedData data = prepare_for(loaded.recipe, [&](const std::string& phase, double) {
     if (phase != last) context.log("prepare: " + phase);

@@ -7,6 +7,7 @@
 #include "data/io/file_system.h"
 #include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
+#include "trainer/pictures/picture_plan.h"
 #include "trainer/cli/recipes_new.h"
 
 namespace lathe {
@@ -86,8 +87,10 @@ ExitCode copy(Context& context, const std::string& name) {
 
 ExitCode reference(Context& context, bool schema) {
   std::string text = schema ? recipe_json_schema() : recipe_reference();
-  if (!schema)
+  if (!schema) {
     for (const Family* family : families()) text += cat("\n## model: {family: ", family->name, "}\n\n", family->reference());
+    text += cat("\n## model: {family: sd3}, task: diffusion\n\n", picture_network_reference());
+  }
   if (schema && context.json) context.result = parse_json(text, "schema");
   else context.result["reference"] = text;
   context.say(text);

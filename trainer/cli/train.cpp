@@ -50,12 +50,13 @@ void say_before_start(const Context& context, const Session& session) {
   std::vector<std::string> lines = session.task->opening_lines(session);
   lines.back() += cat(", ", session.precision, ", ", session.threads, " threads, ", instruction_set());
   for (const std::string& line : lines) context.log(line);
+  const std::int64_t peak = session.task->peak_memory(session);
+  const std::string memory = peak == 0 ? "" : cat("; memory about ", format_bytes(static_cast<double>(peak)), " of ",
+                                                  format_bytes(static_cast<double>(memory_limit())));
   context.log(cat("batch: ", recipe.train.global_batch_size, " rows = ", session.ranks->info().world_size, " ranks x ",
                   session.micro_batch_size, " rows x ",
                   recipe.train.global_batch_size / session.ranks->info().world_size / session.micro_batch_size,
-                  " accumulated; ", session.last_step, " steps; memory about ",
-                  format_bytes(static_cast<double>(session.task->peak_memory(session))), " of ",
-                  format_bytes(static_cast<double>(memory_limit()))));
+                  " accumulated; ", session.last_step, " steps", memory));
   for (const std::string& warning : session.warnings) context.log("warning: " + warning);
 }
 

@@ -33,7 +33,8 @@ std::vector<Parameter> make_parameters(const std::vector<std::pair<std::string, 
     parameter.master = is_bfloat16(weight) ? weight.detach().to(at::kFloat) : weight.detach();
     parameter.trainable = weight.requires_grad();
     parameter.decay = weight.dim() >= 2;
-    parameter.muon = weight.dim() == 2 && name.find("layers.") != std::string::npos;
+    const bool in_block = name.find("layers.") != std::string::npos || name.find("transformer_blocks.") != std::string::npos;
+    parameter.muon = weight.dim() == 2 && in_block;
     parameters.push_back(std::move(parameter));
   }
   return parameters;

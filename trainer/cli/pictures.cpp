@@ -1,0 +1,82 @@
+#include "trainer/cli/pictures.h"
+
+#include "data/images/picture_loader.h"
+#include "trainer/machine.h"
+#include "trainer/pictures/picture_plan.h"
+#include "trainer/report/format.h"
+#include "trainer/report/metrics.h"
+#include "trainer/session.h"
+
+namespace lathe {
+
+namespace {
+
+PictureModel model_of(const Recipe& recipe) {
+  std::vector<RecipeProblem> problems;   // told by checked_recipe
+  PictureModel model = plan_picture_model(recipe, problems);
+  if (recipe.model.path.empty()) model.text_encoder.vocab_size = recipe.tokenizer.vocab_size;
+  return model;
+}
+
+void say_notes(const Context& context, const PreparedPictures& data) {
+  for (const std::string& note : data.notes) context.say("note: " + note);
+}
+
+}  // namespace
+
+void check_pictures(Context& context, const Recipe& recipe) {
+  const PictureModel model = model_of(recipe);
+  const auto [network, text] = count_parameters(model);
+  context.result["config"] = joint_transformer_config(model.transformer);
+  context.result["text_encoder_config"] = clip_text_config(model.text_encoder);
+  context.result["parameters"] = network + text;
+  context.say(cat("# model: sd3, ", network, " parameters and ", text, " in the text encoder; transformer/config.json:\n# ",
+                  joint_transformer_config(model.transformer).dump()));
+  const std::size_t tensors = joint_transformer_parameters(model.transformer).size() + 1 +
+                              2 * clip_text_parameters(model.text_encoder).size();
+  for (const ExportSection& target : recipe.exports)
+    context.say(cat("# export ", target.format, ": ", tensors, " of ", tensors,
+                    " tensors in the names of diffusers' StableDiffusion3Pipeline, which runs the folder without a VAE; "
+                    "engines with SD3's own sizes built in (stable-diffusion.cpp, ComfyUI) do not"));
+}
+
+ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
+  const PreparedPictures data = prepare_pictures(recipe);
+  const PictureModel model = model_of(recipe);
+  const PictureParameters count = count_parameters(model);
+  const std::int64_t parameters = count.transformer + count.text_encoder;
+  const PictureLoader loader(data.train, 0);
+  const RunLength length = run_length(recipe.train, loader.rows_per_epoch(), loader.rows_per_epoch());
+  const bool bf16 = resolve_precision(recipe.train.precision) == "bf16";
+  // Master, two moments (Muon has one for its matrices: an upper bound), gradient; a bf16 copy; the averages.
+  const std::int64_t bytes = parameters * (12 + (bf16 ? 2 + 2 : 4) + (recipe.ema.decay > 0 ? 4 : 0));
+  context.say(cat("parameters: ", parameters, "\nsteps: ", length.steps, " (", length.rows, " pictures, ",
+                  static_cast<double>(length.rows) / static_cast<double>(loader.rows_per_epoch()),
+                  " epochs)\nmemory: ", format_bytes(static_cast<double>(bytes)),
+                  " for weights, gradients, moments and averages; activations are not planned for pictures"));
+  context.result = Json{{"parameters", parameters}, {"steps", length.steps}, {"pictures", length.rows},
+                        {"micro_batch_size", choose_micro_batch(recipe, processes)}, {"state_bytes", bytes}};
+  return ExitCode::Done;
+}
+
+ExitCode prepare_pictures_command(Context& context, const Recipe& recipe) {
+  std::string last;
+  const PreparedPictures data = prepare_pictures(recipe, [&](const std::string& phase, double) {
+    if (phase != last) context.log("prepare: " + phase);
+    last = phase;
+  });
+  context.say(cat(data.was_ready ? "already prepared: " : "prepared: ", data.directory));
+  say_notes(context, data);
+  Json sets = Json::array();
+  const auto say_set = [&](const PictureSet& set) {
+    context.say(cat(set.name, ": ", set.pictures, " pictures of ", data.width, " x ", data.height, " x ", data.channels));
+    sets.push_back(Json{{"name", set.name}, {"pictures", set.pictures}, {"shards", set.shards}});
+  };
+  say_set(data.train);
+  for (const PictureSet& set : data.validation) say_set(set);
+  context.result = Json{{"directory", data.directory}, {"was_ready", data.was_ready}, {"data_sha256", data.data_sha256},
+                        {"sets", sets}, {"ledger", data.ledger}, {"notes", data.notes}};
+  return ExitCode::Done;
+}
+
+}  // namespace lathe

@@ -1,0 +1,12 @@
+#pragma once
+// What check, plan and prepare say of a diffusion recipe.
+#include "recipes/schema/load.h"
+#include "trainer/cli/command.h"
+
+namespace lathe {
+
+void check_pictures(Context& context, const Recipe& recipe);
+ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes);
+ExitCode prepare_pictures_command(Context& context, const Recipe& recipe);
+
+}  // namespace lathe

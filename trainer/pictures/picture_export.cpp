@@ -1,0 +1,51 @@
+// Exports of a finished diffusion run, with the card that tells what it was trained on.
+#include "trainer/export_pictures.h"
+#include "trainer/model_source.h"
+#include "trainer/pictures/picture_task.h"
+#include "trainer/pictures/sample_grid.h"
+#include "trainer/session.h"
+
+namespace lathe {
+
+namespace {
+
+std::string card_heading(const Session& session, const PictureTask& task, const ModelSource& source) {
+  const Recipe& recipe = session.recipe();
+  std::string card = cat("---\nlibrary_name: diffusers\npipeline_tag: text-to-image\n---\n# ", recipe.name,
+                         "\n\nA text-to-picture model (SD3's layout without a VAE) of ", task.parameters(),
+                         " parameters, trained with lathe; ", source.description, ".\n\n");
+  card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
+              " (its licence holds for this model)\n- data: ", task.data.train.pictures, " pictures of ", task.data.width, " x ",
+              task.data.height, ", sha256 ", task.data.data_sha256, "\n- steps: ", session.state.step, ", pictures seen: ",
+              session.state.tokens, "\n");
+  if (recipe.ema.decay > 0) card += cat("- weights: moving averages, decay ", recipe.ema.decay, "\n");
+  if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
+  return card + "\n## Limits\n\nIt draws what its captions named, in their words; other prompts give anything. It may repeat "
+                "pictures that it was trained on.\n\n## Use\n\n";
+}
+
+}  // namespace
+
+Json PictureTask::export_run(const Session& session, const Say& say) {
+  Json results = Json::array();
+  const ModelSource source = resolve_model(session.run.path);
+  for (const ExportSection& target : session.recipe().exports) {
+    ExportOptions options;
+    options.directory = target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
+    options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
+    options.overwrite = true;
+    say(cat("export: ", target.format, " from ", source.description));
+    std::vector<std::string> prompts = sample_prompts(session.recipe(), data);
+    if (prompts.size() > 4) prompts.resize(4);
+    const PictureVerification verification =
+        export_pictures(source, {.dtype = target.dtype, .prompts = prompts, .heading = card_heading(session, *this, source),
+                                 .guidance = session.recipe().diffusion.sampling.guidance},
+                        options);
+    Json entry = Json{{"format", target.format}, {"directory", options.directory}};
+    entry.update(verification.to_json());
+    results.push_back(entry);
+  }
+  return results;
+}
+
+}  // namespace lathe

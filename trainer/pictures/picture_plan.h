@@ -1,0 +1,43 @@
+#pragma once
+// What a diffusion recipe trains, from its sections `model` and `diffusion` or from the base that it names. Torch-free.
+#include <cstdint>
+#include <vector>
+
+#include "checkpoints/diffusion/pipeline.h"
+#include "data/images/prepare_pictures.h"
+#include "models/diffusion/sampler.h"
+#include "models/objectives/denoising.h"
+#include "recipes/schema/recipe.h"
+
+namespace lathe {
+
+// Keys of `model:` beside family: diffusers' own names.
+struct PictureNetworkSection {
+  std::int64_t num_layers = 6, num_attention_heads = 6, attention_head_dim = 32, patch_size = 4;
+  bool qk_norm = true;
+  static void fields(auto& f, auto& c) {
+    f("num_layers", c.num_layers, "joint blocks", range(1, 256));
+    f("num_attention_heads", c.num_attention_heads, "heads", range(1, 256));
+    f("attention_head_dim", c.attention_head_dim, "channels of a head; heads x this is the width", range(4, 512));
+    f("patch_size", c.patch_size, "pixels a side of the squares that the network sees", range(1, 64));
+    f("qk_norm", c.qk_norm, "queries and keys of unit size: steadier at high learning rates");
+  }
+};
+
+// Specs without tensors and tokenizer. From scratch: of pictures of (width, height) and a vocabulary.
+PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems);
+void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokenizer);
+
+struct PictureParameters { std::int64_t transformer = 0, text_encoder = 0; };
+PictureParameters count_parameters(const PictureModel& model);
+
+// The objective of a recipe for a model's noise process.
+DenoisingOptions denoising_options(const Recipe& recipe, const PictureModel& model);
+
+// The sampler of a recipe, or the usual one of its schedule.
+SamplerKind sampler_of(const Recipe& recipe, const PictureModel& model);
+
+// Reference text of the keys, for `lathe recipes reference`.
+std::string picture_network_reference();
+
+}  // namespace lathe

@@ -1,0 +1,256 @@
+#include "trainer/pictures/picture_task.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "models/decoder/weights.h"
+#include "trainer/masters.h"
+#include "trainer/model_source.h"
+#include "trainer/pictures/picture_plan.h"
+#include "trainer/pictures/sample_grid.h"
+#include "trainer/report/format.h"
+#include "trainer/session.h"
+
+namespace lathe {
+
+namespace {
+
+const std::string kTransformer = "transformer.", kTextEncoder = "text_encoder.";
+constexpr int kBands = 4;   // of noise, in which validation is told apart
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+at::Tensor to_tensor(const PictureBatch& batch) {   // (B, c, H, W), its own memory
+  const at::Tensor all = at::tensor(at::ArrayRef<float>(batch.pixels));
+  return all.view({batch.count, batch.channels, batch.height, batch.width});
+}
+
+std::shared_ptr<const Tokenizer> tokenizer_for(const Recipe& recipe, const std::vector<std::string>& captions) {
+  const TokenizerSection& section = recipe.tokenizer;
+  if (!section.path.empty()) return load_tokenizer(section.path);
+  TokenizerTraining training;
+  training.kind = section.train;
+  training.vocab_size = static_cast<std::size_t>(section.vocab_size);
+  return train_tokenizer(captions, training);
+}
+
+// Every parameter of a module under a prefix: what a recipe does not freeze is trained.
+void add_parameters(torch::nn::Module& module, const std::string& prefix, const std::vector<std::string>& frozen,
+                    std::vector<std::pair<std::string, at::Tensor>>& named) {
+  for (auto& item : module.named_parameters()) {
+    const std::string name = prefix + item.key();
+    const bool stays = std::any_of(frozen.begin(), frozen.end(), [&](const std::string& pattern) {
+      return ("." + name + ".").find("." + pattern + ".") != std::string::npos;
+    });
+    if (stays) item.value().set_requires_grad(false);
+    else named.emplace_back(name, item.value());
+  }
+}
+
+}  // namespace
+
+void PictureTask::prepare(Session& session, const Say& say) {
+  const Recipe& recipe = session.recipe();
+  data = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) { return prepare_pictures(recipe, progress); });
+  std::vector<RecipeProblem> problems;
+  plan = plan_picture_model(recipe, problems);
+  if (recipe.model.path.empty()) fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
+  require(data.channels == plan.transformer.in_channels, "the pictures have ", data.channels, " channels and the base ",
+          plan.transformer.in_channels, "; set data.channels");
+  options_ = denoising_options(recipe, plan);
+  loader_ = std::make_unique<PictureLoader>(data.train, static_cast<std::uint64_t>(recipe.train.seed));
+}
+
+std::uint64_t PictureTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
+std::uint64_t PictureTask::units_per_epoch() const { return loader_->rows_per_epoch(); }
+std::string PictureTask::objection(Session&, std::int64_t) { return ""; }   // its memory is not planned yet
+
+// In the training precision; masters hold the unrounded fp32 initial values.
+void PictureTask::build(Session& session) {
+  const Recipe& recipe = session.recipe();
+  const auto seed = static_cast<std::uint64_t>(recipe.train.seed);
+  TextToPicture full;
+  if (recipe.model.path.empty()) {
+    full.transformer = std::make_shared<JointTransformer>(plan.transformer, at::kFloat);
+    full.text_encoder = std::make_shared<ClipText>(plan.text_encoder, at::kFloat);
+    full.transformer->initialise(seed);
+    full.text_encoder->initialise(seed);
+    full.tokenizer = plan.tokenizer;
+    full.schedule = NoiseSchedule(plan.schedule);
+    full.prediction = plan.prediction;
+  } else {
+    full = build_picture_model(plan, at::kFloat);
+  }
+  model = full;
+  const bool bf16 = session.precision == "bf16";
+  if (bf16) {
+    model.transformer = std::make_shared<JointTransformer>(plan.transformer, at::kBFloat16);
+    model.text_encoder = std::make_shared<ClipText>(plan.text_encoder, at::kBFloat16);
+    round_into(*model.transformer, *full.transformer);
+    round_into(*model.text_encoder, *full.text_encoder);
+  }
+  std::vector<std::pair<std::string, at::Tensor>> named;
+  add_parameters(*model.transformer, kTransformer, recipe.model.freeze, named);
+  add_parameters(*model.text_encoder, kTextEncoder, recipe.model.freeze, named);
+  session.parameters = make_parameters(named);
+  if (!bf16) return;
+  keep_masters(session.parameters, *full.transformer, kTransformer);
+  keep_masters(session.parameters, *full.text_encoder, kTextEncoder);
+}
+
+at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped) {
+  const std::int64_t length = plan.text_encoder.max_positions;
+  at::Tensor ids = at::empty({static_cast<std::int64_t>(captions.size()), length}, at::kLong);
+  for (std::size_t i = 0; i < captions.size(); ++i) {
+    const std::string& caption = dropped[i] ? std::string() : captions[i];
+    std::vector<std::int64_t>& row = rows_[caption];
+    if (row.empty()) {
+      const at::Tensor one = token_rows(*plan.tokenizer, plan.text_encoder, {caption});
+      row.assign(one.const_data_ptr<std::int64_t>(), one.const_data_ptr<std::int64_t>() + length);
+    }
+    std::copy(row.begin(), row.end(), ids.data_ptr<std::int64_t>() + static_cast<std::int64_t>(i) * length);
+  }
+  return ids;
+}
+
+ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options) {
+  const NoisyPictures asked = add_noise(to_tensor(batch), batch.ids, batch.visits, options);
+  const ClipTextOutput text = model.text_encoder->forward(token_ids(batch.captions, asked.dropped));
+  const at::Tensor output =
+      model.transformer->forward(asked.noisy, asked.times, text_condition(text, plan.transformer));
+  return denoising_loss(output, asked);
+}
+
+MicroBatchLoss PictureTask::loss(const Session&, std::uint64_t first, std::int64_t count) {
+  return {denoise(loader_->read(first, count), options_), count};
+}
+
+// Fixed noise and times for each picture, a share of them in each band of noise; the same at every step.
+std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
+  const at::NoGradGuard no_grad;
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<EvaluationMetrics> results;
+  const auto world = static_cast<std::uint64_t>(session.ranks->info().world_size);
+  const auto micro = static_cast<std::uint64_t>(session.micro_batch_size);
+  for (const PictureSet& set : data.validation) {
+    const PictureLoader loader(set, 0, /*shuffle=*/false);
+    std::uint64_t rows = loader.rows_per_epoch();
+    if (const auto most = session.recipe().evaluate.max_rows; most > 0) rows = std::min(rows, static_cast<std::uint64_t>(most));
+    std::vector<double> sums(2 * kBands);
+    for (std::uint64_t first = static_cast<std::uint64_t>(session.ranks->info().rank) * micro; first < rows; first += world * micro) {
+      const PictureBatch batch = loader.read(first, static_cast<std::int64_t>(std::min(micro, rows - first)));
+      for (int band = 0; band < kBands; ++band) {
+        DenoisingOptions options = options_;
+        options.timesteps = TimestepKind::Uniform;
+        options.from = static_cast<double>(band) / kBands;
+        options.until = static_cast<double>(band + 1) / kBands;
+        options.condition_dropout = 0;
+        options.min_snr_gamma = 0;
+        const ObjectiveValue value = denoise(batch, options);
+        sums[static_cast<std::size_t>(2 * band)] += value.sum.item<double>();
+        sums[static_cast<std::size_t>(2 * band + 1)] += static_cast<double>(value.count);
+      }
+    }
+    sums = session.ranks->sum(sums);
+    EvaluationMetrics metrics;
+    metrics.set = set.name;
+    metrics.tokens = static_cast<std::int64_t>(rows);
+    Json bands = Json::array();
+    double total = 0, count = 0;
+    for (std::size_t band = 0; band < kBands; ++band) {
+      bands.push_back(sums[2 * band] / std::max(1.0, sums[2 * band + 1]));
+      total += sums[2 * band];
+      count += sums[2 * band + 1];
+    }
+    metrics.loss = total / std::max(1.0, count);
+    metrics.details = Json{{"loss_by_noise", bands}};
+    metrics.seconds = seconds_since(start);
+    results.push_back(metrics);
+  }
+  if (session.leader() && !results.empty() && session.state.step > 0) results.front().grid = write_sample_grid(session, *this);
+  return results;
+}
+
+std::int64_t PictureTask::usual_evaluation(const Session&) const { return 0; }
+
+std::vector<CheckpointFile> PictureTask::model_files(std::vector<BundleTensor> weights) const {
+  PictureModel kept = plan;
+  std::map<std::string, BundleTensor> trained;
+  for (BundleTensor& tensor : weights) trained.emplace(tensor.name, std::move(tensor));
+  const auto fill = [&](const std::vector<ParameterInfo>& infos, const std::string& prefix, std::vector<BundleTensor>& tensors) {
+    std::map<std::string, BundleTensor> base;   // of what is frozen
+    for (BundleTensor& tensor : tensors) base.emplace(tensor.name, std::move(tensor));
+    tensors.clear();
+    for (const ParameterInfo& info : infos) {
+      const auto found = trained.find(prefix + info.name);
+      BundleTensor tensor = found != trained.end() ? found->second : convert_tensor(base.at(info.name), DType::F32);
+      tensor.name = info.name;
+      tensors.push_back(std::move(tensor));
+    }
+  };
+  fill(joint_transformer_parameters(kept.transformer), kTransformer, kept.transformer_tensors);
+  fill(clip_text_parameters(kept.text_encoder), kTextEncoder, kept.text_tensors);
+  return pipeline_files(kept);
+}
+
+std::map<std::string, BundleTensor> PictureTask::read_weights(const std::string& checkpoint) const {
+  PictureModel kept = read_pipeline(checkpoint);
+  std::map<std::string, BundleTensor> weights;
+  const auto take = [&](std::vector<BundleTensor>& tensors, const std::string& prefix) {
+    for (BundleTensor& tensor : tensors) {
+      tensor.name = prefix + tensor.name;
+      weights.emplace(tensor.name, std::move(tensor));
+    }
+  };
+  take(kept.transformer_tensors, kTransformer);
+  take(kept.text_tensors, kTextEncoder);
+  return weights;
+}
+
+void PictureTask::say_data(const Session&, bool strict, const Say& say) const {
+  for (const std::string& note : data.notes) say("note: " + note);
+  if (strict && !data.notes.empty()) fail("the pictures were not all in order (--strict); nothing was trained");
+}
+
+std::vector<std::string> PictureTask::opening_lines(const Session&) const {
+  std::uint64_t held = 0;
+  for (const PictureSet& set : data.validation) held += set.pictures;
+  return {cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ", data.channels, ", ", held,
+              " held out"),
+          cat("model: sd3, ", format_count(static_cast<double>(parameters())), " parameters, of them ",
+              format_count(static_cast<double>(count_parameters(plan).text_encoder)), " in the text encoder, ",
+              plan.tokenizer->vocab_size(), " tokens")};
+}
+
+std::string PictureTask::one_line(const EvaluationMetrics& metrics) const {
+  return cat(metrics.set, " loss ", metrics.loss, metrics.grid.empty() ? "" : ", samples in " + metrics.grid);
+}
+
+Json PictureTask::evaluated(const EvaluationMetrics& metrics) const { return metrics.details; }
+
+Json PictureTask::identity(const Session& session) const {
+  return Json{{"data_sha256", data.data_sha256},
+              {"tokenizer_sha256", plan.tokenizer->fingerprint()},
+              {"base", session.recipe().model.path}};
+}
+
+std::int64_t PictureTask::parameters() const {
+  const PictureParameters count = count_parameters(plan);
+  return count.transformer + count.text_encoder;
+}
+
+Json PictureTask::ledger() const { return data.ledger; }
+std::int64_t PictureTask::peak_memory(const Session&) const { return 0; }   // not planned yet
+void PictureTask::before_first_step(Session&, const Say&) {}
+Json PictureTask::report(Session&, const std::vector<PartResult>&, const Say&) { return nullptr; }
+
+std::string PictureTask::next_commands(const Session& session) const {
+  return cat("lathe sample ", session.run.path, " --prompt ",
+             Json(data.captions.empty() ? "a picture" : data.captions.front()).dump(), " --count 4 --output pictures");
+}
+
+}  // namespace lathe

@@ -1,0 +1,57 @@
+#pragma once
+// Task of pictures: a text-to-picture model learns to denoise (models/objectives/denoising.h). What is kept in a
+// checkpoint, and so in a run, is a diffusers pipeline folder. Names of the records: transformer.<diffusers' name>,
+// text_encoder.<transformers' name>.
+#include <unordered_map>
+
+#include "data/images/picture_loader.h"
+#include "models/diffusion/text_to_picture.h"
+#include "models/objectives/denoising.h"
+#include "trainer/task.h"
+
+namespace lathe {
+
+class PictureTask final : public Task {
+ public:
+  PreparedPictures data;
+  PictureModel plan;                // its tensors: the base's, empty from scratch
+  TextToPicture model;              // in the run's precision
+
+  void prepare(Session& session, const Say& say) override;
+  std::uint64_t rows_per_epoch() const override;
+  std::uint64_t units_per_epoch() const override;
+  std::string objection(Session& session, std::int64_t limit) override;
+  void build(Session& session) override;
+
+  void seek(std::uint64_t) override {}
+  MicroBatchLoss loss(const Session& session, std::uint64_t first, std::int64_t count) override;
+  std::vector<EvaluationMetrics> evaluate(Session& session) override;
+  std::int64_t usual_evaluation(const Session& session) const override;
+
+  std::vector<CheckpointFile> model_files(std::vector<BundleTensor> weights) const override;
+  std::map<std::string, BundleTensor> read_weights(const std::string& checkpoint) const override;
+
+  std::string unit() const override { return "pictures"; }
+  void say_data(const Session& session, bool strict, const Say& say) const override;
+  std::vector<std::string> opening_lines(const Session& session) const override;
+  std::string one_line(const EvaluationMetrics& metrics) const override;
+  Json evaluated(const EvaluationMetrics& metrics) const override;
+  Json identity(const Session& session) const override;
+  std::int64_t parameters() const override;
+  Json ledger() const override;
+  std::int64_t peak_memory(const Session& session) const override;
+  void before_first_step(Session& session, const Say& say) override;
+  Json report(Session& session, const std::vector<PartResult>& others, const Say& say) override;
+  Json export_run(const Session& session, const Say& say) override;
+  std::string next_commands(const Session& session) const override;
+
+ private:
+  ObjectiveValue denoise(const PictureBatch& batch, const DenoisingOptions& options);
+  at::Tensor token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
+
+  std::unique_ptr<PictureLoader> loader_;
+  DenoisingOptions options_;
+  std::unordered_map<std::string, std::vector<std::int64_t>> rows_;   // token ids of the captions seen so far
+};
+
+}  // namespace lathe

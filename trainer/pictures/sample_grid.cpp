@@ -1,0 +1,58 @@
+#include "trainer/pictures/sample_grid.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <numeric>
+
+#include "data/images/contact_sheet.h"
+#include "data/io/line_reader.h"
+#include "trainer/pictures/picture_plan.h"
+#include "trainer/session.h"
+
+namespace lathe {
+
+std::vector<std::string> sample_prompts(const Recipe& recipe, const PreparedPictures& data) {
+  const auto count = static_cast<std::size_t>(recipe.diffusion.sampling.count);
+  std::vector<std::string> prompts;
+  if (!recipe.evaluate.prompts.empty()) {
+    LineReader lines(recipe.evaluate.prompts);
+    while (const auto line = lines.next())
+      if (!line->empty() && prompts.size() < count) prompts.emplace_back(*line);
+    return prompts;
+  }
+  if (!data.validation.empty()) {
+    const PictureLoader held(data.validation.front(), 0, /*shuffle=*/false);
+    return held.read(0, static_cast<std::int64_t>(std::min<std::uint64_t>(count, held.rows_per_epoch()))).captions;
+  }
+  for (std::size_t i = 0; i < std::min(count, data.captions.size()); ++i) prompts.push_back(data.captions[i]);
+  return prompts;
+}
+
+std::string write_sample_grid(const Session& session, const PictureTask& task) {
+  const at::NoGradGuard no_grad;
+  const Recipe& recipe = session.recipe();
+  const std::vector<std::string> prompts = sample_prompts(recipe, task.data);
+  std::vector<std::uint64_t> numbers(prompts.size());
+  std::iota(numbers.begin(), numbers.end(), std::uint64_t{0});
+  DrawOptions options;
+  options.height = task.data.height;
+  options.width = task.data.width;
+  options.steps = recipe.diffusion.sampling.steps;
+  options.guidance = recipe.diffusion.sampling.guidance;
+  options.seed = static_cast<std::uint64_t>(recipe.train.seed);
+  options.sampler = sampler_of(recipe, task.plan);
+  const at::Tensor drawn = draw_pictures(task.model, prompts, numbers, options);
+  std::vector<Picture> pictures;
+  for (std::int64_t i = 0; i < drawn.size(0); ++i) pictures.push_back(to_picture(drawn[i]));
+  const auto columns = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(pictures.size()))));
+  char name[64];
+  std::snprintf(name, sizeof name, "samples/step-%08lld.png", static_cast<long long>(session.state.step));
+  std::filesystem::create_directories(session.run.path + "/samples");
+  write_file_atomically(session.run.path + "/" + name, encode_png(contact_sheet(pictures, columns)));
+  return name;
+}
+
+}  // namespace lathe
