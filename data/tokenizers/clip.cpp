@@ -1,4 +1,5 @@
 #include "data/tokenizers/clip.h"
+#include "data/tokenizers/companions.h"
 
 #include <algorithm>
 #include <filesystem>

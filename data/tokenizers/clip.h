@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "data/io/json.h"
-#include "data/tokenizers/companions.h"
 #include "data/tokenizers/tokenizer.h"
 
 namespace lathe {
+
+struct Companions;  // data/tokenizers/companions.h
 
 inline constexpr char kClipBegin[] = "<|startoftext|>";
 inline constexpr char kClipEnd[] = "<|endoftext|>";

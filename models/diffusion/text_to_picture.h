@@ -23,7 +23,7 @@ struct TextToPicture {
   std::shared_ptr<JointTransformer> transformer;
   std::shared_ptr<ClipText> text_encoder;
   std::shared_ptr<const Tokenizer> tokenizer;
-  NoiseSchedule schedule;
+  NoiseSchedule schedule{NoiseScheduleSpec{}};
   Prediction prediction = Prediction::Flow;
 };
 
