@@ -54,10 +54,9 @@ SamplerKind sampler_of(const std::string& name, const TextToPicture& model) {
   return model.schedule.is_flow() ? SamplerKind::FlowEuler : SamplerKind::Ddim;
 }
 
-void make_folder(const std::string& path) {
-  if (fs::exists(path) && !(fs::is_directory(path) && fs::is_empty(path)))
-    fail_usage("--output ", path, ": exists and is not an empty folder; choose another name");
-  real_file_system().make_directory(path);
+void require_new(const std::string& folder) {
+  if (fs::exists(folder) && !(fs::is_directory(folder) && fs::is_empty(folder)))
+    fail_usage("--output ", folder, ": exists and is not an empty folder; choose another name");
 }
 
 std::string picture_name(std::size_t number) {
@@ -72,6 +71,7 @@ class Gallery {
   explicit Gallery(std::string folder) : folder_(std::move(folder)) {}
 
   void add(const Picture& picture, const std::string& text) {
+    if (count_ == 0) real_file_system().make_directory(folder_);  // not before something can be drawn
     const std::string name = picture_name(count_++);
     write_file_atomically(folder_ + "/" + name, encode_png(picture));
     metadata_ += Json{{"file_name", name}, {"text", text}}.dump() + "\n";
@@ -117,6 +117,7 @@ double draw_all(const Context& context, const TextToPicture& model, const std::v
 ExitCode sample(Context& context, const Arguments& arguments) {
   if (arguments.prompt.empty() == arguments.prompts_file.empty())
     fail_usage("give one of --prompt TEXT and --prompts FILE");
+  require_new(arguments.output);
   set_compute_threads(resolve_threads(0));
   const std::vector<std::string> prompts = prompts_of(arguments);
   const ModelSource source = resolve_model(arguments.model);
@@ -126,7 +127,6 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   DrawOptions options = arguments.draw;
   options.sampler = sampler_of(arguments.sampler, model);
   context.log(source.description);
-  make_folder(arguments.output);
   Gallery gallery(arguments.output);
   const double seconds = draw_all(context, model, prompts, options, gallery);
   gallery.finish();
