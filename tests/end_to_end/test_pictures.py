@@ -16,7 +16,7 @@ task: diffusion
 model: {{family: sd3, num_layers: 2, num_attention_heads: 2, attention_head_dim: 16, patch_size: 4}}
 tokenizer: {{train: clip_bpe, vocab_size: 600}}
 data: {{train: [{{generate: shapes, count: 200}}], resolution: [16], validation: 0.1, cache: {cache}}}
-diffusion: {{text_encoder: {{hidden_size: 16, num_hidden_layers: 2, num_attention_heads: 2}}, sampling: {{steps: 4, count: 4}}}}
+diffusion: {{text_encoder: {{hidden_size: 16, num_hidden_layers: 2, num_attention_heads: 2}}, sampling: {{steps: 4, count: 4, guidance: 2.5}}}}
 optimizer: {{name: adamw, learning_rate: 2e-3}}
 schedule: {{name: cosine, warmup_steps: 4}}
 train: {{max_steps: 20, global_batch_size: 16, precision: fp32, threads: 1, seed: 5}}
@@ -49,8 +49,9 @@ class Pictures(Case):
         report = (self.folder / "run" / "report.html").read_text()
         self.assertEqual(report.count("data:image/png;base64,"), len(grids))
         out = self.folder / "drawn"
-        self.lathe("sample", self.folder / "run", "--prompt", "a red circle on the left", "--count", "3", "--steps", "4",
-                   "--output", out, "--quiet")
+        drawn = json.loads(self.lathe("sample", self.folder / "run", "--prompt", "a red circle on the left", "--count", "3",
+                                      "--output", out, "--quiet", "--json")[0])
+        self.assertEqual((drawn["guidance"], drawn["steps"]), (2.5, 4))   # as the run's own samples
         self.assertEqual(len(list(out.glob("0*.png"))), 3)
         again = self.folder / "again"
         self.lathe("sample", self.folder / "run", "--prompt", "a red circle on the left", "--count", "3", "--steps", "4",

@@ -4,12 +4,14 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "data/images/contact_sheet.h"
 #include "data/io/line_reader.h"
 #include "data/io/utf8.h"
 #include "models/diffusion/names.h"
 #include "models/diffusion/text_to_picture.h"
+#include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
 #include "trainer/machine.h"
 #include "trainer/model_source.h"
@@ -26,8 +28,12 @@ constexpr std::int64_t kSheetPictures = 256, kSheetPoints = std::int64_t{1} << 2
 struct Arguments {
   std::string model, prompt, prompts_file, output, sampler = "auto";
   std::int64_t count = 1;
+  std::optional<double> guidance;
+  std::optional<std::int64_t> steps;
   DrawOptions draw;
 };
+
+constexpr double kUsualGuidance = 3;   // of a model that says nothing of it
 
 std::vector<std::string> prompts_of(const Arguments& arguments) {
   std::vector<std::string> prompts;
@@ -47,6 +53,20 @@ std::vector<std::string> prompts_of(const Arguments& arguments) {
   for (const std::string& prompt : prompts)
     all.insert(all.end(), static_cast<std::size_t>(arguments.count), prompt);
   return all;
+}
+
+// As a run's own samples are drawn, where its checkpoint is asked and the command says nothing else.
+DrawOptions draw_options(const Arguments& arguments, const ModelSource& source) {
+  DrawOptions options = arguments.draw;
+  options.guidance = kUsualGuidance;
+  if (const std::string recipe = source.folder + "/recipe.yaml"; fs::exists(recipe)) {
+    const SamplingSection sampling = load_recipe(recipe).recipe.diffusion.sampling;
+    options.guidance = sampling.guidance;
+    options.steps = sampling.steps;
+  }
+  options.guidance = arguments.guidance.value_or(options.guidance);
+  options.steps = arguments.steps.value_or(options.steps);
+  return options;
 }
 
 SamplerKind sampler_of(const std::string& name, const TextToPicture& model) {
@@ -124,7 +144,7 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   require(is_pipeline(source.folder), source.description, " is no text-to-picture model: ", source.folder,
           " has no ", kModelIndex);
   const TextToPicture model = build_picture_model(read_pipeline(source.folder), at::kFloat);
-  DrawOptions options = arguments.draw;
+  DrawOptions options = draw_options(arguments, source);
   options.sampler = sampler_of(arguments.sampler, model);
   context.log(source.description);
   Gallery gallery(arguments.output);
@@ -150,9 +170,10 @@ void add_sample(CLI::App& app, Run& run) {
   command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
       ->check(CLI::ExistingFile);
   command->add_option("--count", arguments->count, "pictures a prompt")->check(CLI::PositiveNumber);
-  command->add_option("--steps", draw.steps, "steps from noise to picture, default 20")
+  command->add_option("--steps", arguments->steps, "steps from noise to picture; default: the run's own, else 20")
       ->check(CLI::PositiveNumber);
-  command->add_option("--guidance", draw.guidance, "how much more than without the text; 1: not at all")
+  command->add_option("--guidance", arguments->guidance,
+                      "how much more than without the text; 1: not at all; default: the run's own, else 3")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--seed", draw.seed, "of the noise");
   command->add_option("--sampler", arguments->sampler,
