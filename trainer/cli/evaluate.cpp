@@ -16,6 +16,7 @@
 #include "trainer/cli/command.h"
 #include "trainer/evaluate/answers.h"
 #include "trainer/evaluate/evaluate.h"
+#include "trainer/evaluate/example_batch.h"
 #include "trainer/machine.h"
 #include "trainer/model_source.h"
 
@@ -34,18 +35,8 @@ double answers_loss(Decoder& decoder, const Tokenizer& tokenizer, const ChatForm
   const at::NoGradGuard no_grad;
   double loss = 0, count = 0;
   for (const Example& example : examples) {
-    const TokenExample tokens = render_example(example, tokenizer, format, LossOn::Completion);
     Batch batch;
-    batch.rows = 1;
-    batch.length = static_cast<std::int64_t>(tokens.ids.size()) - 1;
-    for (std::size_t i = 0; i + 1 < tokens.ids.size(); ++i) {
-      batch.tokens.push_back(static_cast<std::int32_t>(tokens.ids[i]));
-      batch.targets.push_back(tokens.supervised[i + 1] != 0 ? static_cast<std::int32_t>(tokens.ids[i + 1]) : kIgnoreTarget);
-      batch.positions.push_back(static_cast<std::int32_t>(i));
-    }
-    batch.stretches.push_back({0, static_cast<std::int32_t>(batch.length), 0, 0});
-    batch.token_count = batch.length;
-    batch.target_count = std::count_if(batch.targets.begin(), batch.targets.end(), [](std::int32_t id) { return id != kIgnoreTarget; });
+    append_example(batch, render_example(example, tokenizer, format, LossOn::Completion));
     const ObjectiveValue value = causal_lm_loss(decoder, batch, {});
     loss += value.sum.item<double>();
     count += static_cast<double>(value.count);

@@ -6,25 +6,10 @@
 
 #include "models/objectives/causal_lm.h"
 #include "recipes/schema/error.h"
+#include "trainer/evaluate/example_batch.h"
 
 namespace lathe {
 namespace {
-
-// One choice behind the others in the row, a document of its own; only its own tokens are targets.
-void append(Batch& batch, const TokenExample& rendered, const std::vector<TokenId>& stops) {
-  const auto begin = static_cast<std::int32_t>(batch.tokens.size());
-  const std::size_t inputs = rendered.ids.size() - 1;
-  for (std::size_t i = 0; i < inputs; ++i) {
-    const TokenId next = rendered.ids[i + 1];
-    const bool counts =
-        rendered.supervised[i + 1] != 0 && std::find(stops.begin(), stops.end(), next) == stops.end();
-    batch.tokens.push_back(static_cast<std::int32_t>(rendered.ids[i]));
-    batch.targets.push_back(counts ? static_cast<std::int32_t>(next) : kIgnoreTarget);
-    batch.positions.push_back(static_cast<std::int32_t>(i));
-    batch.target_count += counts ? 1 : 0;
-  }
-  batch.stretches.push_back({begin, static_cast<std::int32_t>(inputs), batch.stretches.size(), 0});
-}
 
 std::size_t trimmed_size(const std::string& text) {
   const auto begin = text.find_first_not_of(" \t\r\n");
@@ -67,12 +52,9 @@ ScoredChoices score_choices(Decoder& decoder, const Tokenizer& tokenizer, const 
     require(inputs <= decoder.spec().max_positions, example.origin,
             ": the question with one of its choices takes ", inputs, " tokens, the model has ",
             decoder.spec().max_positions, " positions");
-    append(batch, rendered, stops);
+    append_example(batch, rendered, stops);  // only the choice's own tokens are targets
     scored.bytes.push_back(trimmed_size(choice));
   }
-  batch.rows = 1;
-  batch.length = static_cast<std::int64_t>(batch.tokens.size());
-  batch.token_count = batch.length;
   const at::Tensor losses = token_losses(decoder, batch).to(at::kDouble);
   for (const Stretch& stretch : batch.stretches)
     scored.log_probabilities.push_back(-losses.narrow(0, stretch.begin, stretch.length).sum().item<double>());
