@@ -138,7 +138,8 @@ std::string use_of(const Bundle& model, const std::optional<AdaptedModel>& adapt
                    const std::string& quantize) {
   if (format == "gguf") return gguf_commands(model, quantize);
   if (format != "peft") return model_commands(model);
-  return peft_commands(adapted->adapter, !chat_template_of(*model.tokenizer).empty());
+  const bool fused = model.family->gguf.fused_qkv;
+  return peft_commands(adapted->adapter, !chat_template_of(*model.tokenizer).empty(), fused);
 }
 
 // The adapter as its file will hold it, and its base as other programs find it.

@@ -27,11 +27,11 @@ void export_huggingface(const Bundle& bundle, const ExportOptions& options);
 
 // adapter_config.json, adapter_model.safetensors under PEFT's exact names, the base's tokenizer, README.md, reference.json,
 // MANIFEST.json: loads in peft, vLLM and llama.cpp's converter on adapter.base. `base` gives family and tokenizer; its
-// tensors are not read. A family that stores the adapted matrices fused or transposed (GPT-2) is an Error.
+// tensors are not read. Fused matrices (GPT-2's c_attn) get one adapter of several times the rank, the same product.
 void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOptions& options);
 // The card's part on use: exact commands for peft, vLLM, llama.cpp and Ollama; chat: the base has a chat
-// template.
-std::string peft_commands(const PeftAdapter& adapter, bool chat);
+// template; fused: the family is one whose adapters only PEFT takes.
+std::string peft_commands(const PeftAdapter& adapter, bool chat, bool fused = false);
 // Python lines that ask `model` by `tokenizer`, as cards have them.
 std::string generate_lines(bool chat);
 

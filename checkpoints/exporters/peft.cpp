@@ -39,7 +39,7 @@ void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOpt
 
   FileSystem& fs = options.file_system ? *options.file_system : real_file_system();
   ExportFolder folder(options.directory, options.overwrite, fs);
-  folder.add_text(kPeftConfig, peft_config(written).dump(2) + "\n");
+  folder.add_text(kPeftConfig, peft_config(written, *base.family, base.spec).dump(2) + "\n");
   write_safetensors(folder.path() + "/" + kPeftTensors, tensors, {{"format", "pt"}}, fs);
   folder.add_written(kPeftTensors);
   if (base.tokenizer)
@@ -76,7 +76,7 @@ std::string generate_lines(bool chat) {
          "print(tokenizer.decode(made[0][inputs[\"input_ids\"].shape[1]:], skip_special_tokens=True))\n";
 }
 
-std::string peft_commands(const PeftAdapter& adapter, bool chat) {
+std::string peft_commands(const PeftAdapter& adapter, bool chat, bool fused) {
   const std::string& base = adapter.base;
   std::string text =
       cat("```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, "
@@ -84,7 +84,10 @@ std::string peft_commands(const PeftAdapter& adapter, bool chat) {
           "tokenizer = AutoTokenizer.from_pretrained(\".\")\n",
           "base = AutoModelForCausalLM.from_pretrained(\"", base, "\")\n", resize_command(adapter),
           "model = PeftModel.from_pretrained(base, \".\")\n", generate_lines(chat), "```\n\n");
-  if (adapter.kind == "dora" || !adapter.token_rows.empty()) {
+  if (fused) {
+    text += "vLLM and llama.cpp take no adapters of this family: export the merged model for them\n(`lathe export . --format "
+            "huggingface --output merged`, or `--format gguf`, which Ollama runs too).\n\n```\n";
+  } else if (adapter.kind == "dora" || !adapter.token_rows.empty()) {
     text += cat("vLLM and llama.cpp do not load ",
                 adapter.kind == "dora" ? "DoRA adapters" : "adapters with rows for new tokens",
                 ": export the merged model for them\n(`lathe export . --format huggingface --output merged`, "

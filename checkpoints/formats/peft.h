@@ -29,17 +29,21 @@ constexpr const char* kPeftConfig = "adapter_config.json";
 constexpr const char* kPeftTensors = "adapter_model.safetensors";
 
 bool is_adapter_folder(const std::string& folder);
+// The key of token_rows for a module as PEFT or the family calls it; "" when it is no table of tokens.
+std::string token_table(const std::string& module);
 // adapter_config.json alone. What would change the maths and is not supported (bias, layer patterns ...) is an Error.
 PeftAdapter read_peft_config(const std::string& folder);
 // With the tensors, under the internal names of `family`; a name that is no module of the model is an Error.
 PeftAdapter read_peft(const std::string& folder, const Family& family, const DecoderSpec& spec);
 
 Json peft_config(const PeftAdapter& adapter);
+// As PEFT must read it with this family: whether matrices are stored (in, out), the rank of fused ones (peft_fused.h).
+Json peft_config(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec);
 // What `target_modules` must say for PEFT to put its layers exactly where the adapter's tensors are: the modules' last
 // names on disk, or their full names when only some layers have one. "all-linear" and the like are resolved so.
 std::vector<std::string> peft_targets(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec);
-// Under PEFT's names. With `exact`, modules that the family stores fused (GPT-2's c_attn) are an Error that says so;
-// else they keep internal names, which only Lathe reads.
+// Under PEFT's names. With `exact`, modules that the family stores fused (GPT-2's c_attn) are joined (peft_fused.h); else
+// they keep internal names, which only Lathe reads.
 std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec,
                                        bool exact);
 

@@ -90,17 +90,99 @@ TEST_CASE("targets are last names where all such modules are adapted, else full 
   CHECK(targets.front() == "model.layers.0.mlp.down_proj");
 }
 
-TEST_CASE("GPT-2's fused and transposed tensors are refused for PEFT and kept for ourselves") {
+// (rows, columns) values of `tensor` from (row, column) on.
+std::vector<float> block_of_values(const BundleTensor& tensor, std::int64_t row, std::int64_t rows, std::int64_t column,
+                                   std::int64_t columns) {
+  const std::vector<float> all = values_of(tensor);
+  std::vector<float> out;
+  for (std::int64_t i = row; i < row + rows; ++i) {
+    for (std::int64_t j = column; j < column + columns; ++j)
+      out.push_back(all[static_cast<std::size_t>(i * tensor.shape[1] + j)]);
+  }
+  return out;
+}
+
+TEST_CASE("GPT-2's queries, keys and values become one adapter of c_attn along the diagonal") {
   const ScratchFolder folder;
   const Bundle base = base_of("gpt2");
-  for (const char* module : {"model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj"}) {
-    const PeftAdapter adapter = adapter_on(base, {module});
-    const std::string error = error_of([&] { export_peft(base, adapter, options_for(folder / "out")); });
-    CHECK(error.find(cat("'", module, "' is stored fused with others or transposed there")) != std::string::npos);
-    CHECK(error.find("export the merged model instead") != std::string::npos);
-    CHECK_FALSE(std::filesystem::exists(folder / "out"));
-    CHECK(peft_tensors(adapter, *base.family, base.spec, false)[0].name == cat("base_model.model.", module, ".lora_A.weight"));
+  const std::int64_t width = base.spec.hidden_size;
+  std::vector<std::string> modules = on_every_layer(base, "mlp.down_proj");
+  for (const char* part : {"self_attn.q_proj", "self_attn.v_proj"}) {
+    for (const std::string& name : on_every_layer(base, part)) modules.push_back(name);
   }
+  const PeftAdapter adapter = adapter_on(base, modules);
+  export_peft(base, adapter, options_for(folder / "out"));
+  const Json config = Json::parse(get_file(folder / "out/adapter_config.json"));
+  CHECK(config["fan_in_fan_out"] == true);
+  CHECK(config["r"] == 2);
+  CHECK(config["rank_pattern"].dump() == R"({"c_attn":6})");
+  CHECK(config["alpha_pattern"].dump() == R"({"c_attn":9.0})");
+  // c_proj is the attention's last name, too, and that one has no adapter.
+  CHECK(config["target_modules"].size() == 2 * static_cast<std::size_t>(base.spec.num_layers));
+  CHECK(config["target_modules"][0] == "transformer.h.0.attn.c_attn");
+  const auto tensors = read_safetensors(folder / "out/adapter_model.safetensors").tensors;
+  const BundleTensor a = find_tensor(tensors, "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight"),
+                     b = find_tensor(tensors, "base_model.model.transformer.h.0.attn.c_attn.lora_B.weight");
+  REQUIRE(a.shape == std::vector<std::int64_t>{6, width});
+  REQUIRE(b.shape == std::vector<std::int64_t>{3 * width, 6});
+  const auto part = [&](const char* name) { return find_tensor(adapter.tensors, cat("model.layers.0.self_attn.", name)); };
+  CHECK(block_of_values(a, 0, 2, 0, width) == values_of(part("q_proj.lora_A.weight")));
+  CHECK(block_of_values(a, 4, 2, 0, width) == values_of(part("v_proj.lora_A.weight")));
+  CHECK(block_of_values(a, 2, 2, 0, width) == std::vector<float>(static_cast<std::size_t>(2 * width)));
+  CHECK(block_of_values(b, 0, width, 0, 2) == values_of(part("q_proj.lora_B.weight")));
+  CHECK(block_of_values(b, 2 * width, width, 4, 2) == values_of(part("v_proj.lora_B.weight")));
+  CHECK(block_of_values(b, 0, width, 2, 4) == std::vector<float>(static_cast<std::size_t>(4 * width)));
+  CHECK(find_tensor(tensors, "base_model.model.transformer.h.1.mlp.c_proj.lora_A.weight").shape ==
+        std::vector<std::int64_t>{2, 4 * width});
+  const PeftAdapter back = read_peft(folder / "out", *base.family, base.spec);
+  CHECK(back.tensors.size() == adapter.tensors.size());
+  for (const BundleTensor& tensor : adapter.tensors)
+    CHECK(values_of(find_tensor(back.tensors, tensor.name)) == values_of(tensor));
+}
+
+TEST_CASE("factors of c_attn that PEFT made give every part the same A; a mixture of ranks is an error") {
+  const ScratchFolder folder;
+  const Bundle base = base_of("gpt2");
+  const std::int64_t width = base.spec.hidden_size;
+  const std::string place = "base_model.model.transformer.h.0.attn.c_attn";
+  const auto read = [&](std::int64_t rank, std::int64_t written) {
+    PeftAdapter adapter = adapter_on(base, {});
+    adapter.rank = rank;
+    put_file(folder / "adapter_config.json", peft_config(adapter).dump());
+    write_safetensors(folder / "adapter_model.safetensors",
+                      {counting(place + ".lora_A.weight", {written, width}, 1),
+                       counting(place + ".lora_B.weight", {3 * width, written}, 1)}, {});
+    return read_peft(folder.path(), *base.family, base.spec);
+  };
+  const PeftAdapter adapter = read(2, 2);
+  CHECK(adapter.tensors.size() == 6);
+  const BundleTensor whole = counting("b", {3 * width, 2}, 1);
+  for (const auto& [part, row] : {std::pair<const char*, std::int64_t>{"q_proj", 0}, {"k_proj", width}, {"v_proj", 2 * width}}) {
+    const std::string name = cat("model.layers.0.self_attn.", part);
+    CHECK(values_of(find_tensor(adapter.tensors, name + ".lora_A.weight")) == values_of(counting("a", {2, width}, 1)));
+    CHECK(values_of(find_tensor(adapter.tensors, name + ".lora_B.weight")) == block_of_values(whole, row, width, 0, 2));
+  }
+  CHECK(error_of([&] { read(2, 6); }).find("mixes its parts") != std::string::npos);
+  CHECK(error_of([&] { read(2, 4); }).find("want rank 2 or 6") != std::string::npos);
+}
+
+TEST_CASE("DoRA on some parts of c_attn is refused, on all of them written; other places keep our names") {
+  const ScratchFolder folder;
+  const Bundle base = base_of("gpt2");
+  std::vector<std::string> parts = {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj"};
+  const PeftAdapter some = adapter_on(base, parts, "dora");
+  CHECK(error_of([&] { export_peft(base, some, options_for(folder / "out")); }).find("target all of them") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(folder / "out"));
+  CHECK(peft_tensors(some, *base.family, base.spec, false)[0].name == cat("base_model.model.", parts[0], ".lora_A.weight"));
+  parts.push_back("model.layers.0.self_attn.v_proj");
+  const PeftAdapter all = adapter_on(base, parts, "dora");
+  export_peft(base, all, options_for(folder / "out"));
+  const auto tensors = read_safetensors(folder / "out/adapter_model.safetensors").tensors;
+  CHECK(find_tensor(tensors, "base_model.model.transformer.h.0.attn.c_attn.lora_magnitude_vector").shape ==
+        std::vector<std::int64_t>{3 * base.spec.hidden_size});
+  const PeftAdapter back = read_peft(folder / "out", *base.family, base.spec);
+  for (const BundleTensor& tensor : all.tensors)
+    CHECK(values_of(find_tensor(back.tensors, tensor.name)) == values_of(tensor));
 }
 
 TEST_CASE("what would change the maths and is not supported is an error by name") {
@@ -108,7 +190,7 @@ TEST_CASE("what would change the maths and is not supported is an error by name"
   const Json plain = peft_config(adapter_on(base_of("llama"), {}));
   const std::pair<const char*, Json> changes[] = {
       {"bias", "all"}, {"rank_pattern", {{"q_proj", 8}}}, {"alpha_pattern", {{"q_proj", 8}}}, {"lora_bias", true},
-      {"modules_to_save", {"lm_head"}}, {"fan_in_fan_out", true}, {"layer_replication", {{0, 1}}},
+      {"modules_to_save", {"lm_head"}}, {"layer_replication", {{0, 1}}},
       {"target_parameters", {"w"}}, {"alora_invocation_tokens", {1}}, {"use_qalora", true},
       {"init_lora_weights", "pissa"}, {"arrow_config", {{"top_k", 1}}}};
   for (const auto& [key, value] : changes) {
@@ -147,6 +229,7 @@ TEST_CASE("the card's commands fit the adapter") {
   CHECK(peft_commands(adapter, false)
             .find("vllm serve org/base --enable-lora --max-lora-rank 32 --lora-modules tuned=.") !=
         std::string::npos);
+  CHECK(peft_commands(adapter, false, true).find("vllm serve") == std::string::npos);
   adapter.kind = "dora";
   CHECK(peft_commands(adapter, false).find("--enable-lora") == std::string::npos);
   CHECK(peft_commands(adapter, false).find("export the merged model") != std::string::npos);
