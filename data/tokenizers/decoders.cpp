@@ -18,7 +18,7 @@ std::string replace_all(const std::string& text, const std::string& from, const 
   return out.append(text, at, std::string::npos);
 }
 
-class ByteLevelDecoder : public Decoder {
+class ByteLevelDecoder : public TokenDecoder {
  public:
   explicit ByteLevelDecoder(std::string word_suffix) : suffix_(std::move(word_suffix)) {}
   void apply(std::vector<std::string>& tokens) const override {
@@ -39,7 +39,7 @@ class ByteLevelDecoder : public Decoder {
 };
 
 // "<0x0A>" becomes the byte. Bytes stay bytes even where they form no valid UTF-8.
-class ByteFallbackDecoder : public Decoder {
+class ByteFallbackDecoder : public TokenDecoder {
  public:
   void apply(std::vector<std::string>& tokens) const override {
     for (std::string& token : tokens) {
@@ -60,7 +60,7 @@ class ByteFallbackDecoder : public Decoder {
   }
 };
 
-class FuseDecoder : public Decoder {
+class FuseDecoder : public TokenDecoder {
  public:
   void apply(std::vector<std::string>& tokens) const override {
     std::string all;
@@ -69,7 +69,7 @@ class FuseDecoder : public Decoder {
   }
 };
 
-class MetaspaceDecoder : public Decoder {
+class MetaspaceDecoder : public TokenDecoder {
  public:
   MetaspaceDecoder(std::string mark, bool prepended) : mark_(std::move(mark)), prepended_(prepended) {}
   void apply(std::vector<std::string>& tokens) const override {
@@ -83,7 +83,7 @@ class MetaspaceDecoder : public Decoder {
   bool prepended_;
 };
 
-class ReplaceDecoder : public Decoder {
+class ReplaceDecoder : public TokenDecoder {
  public:
   ReplaceDecoder(Regex regex, std::string content) : regex_(std::move(regex)), content_(std::move(content)) {}
   void apply(std::vector<std::string>& tokens) const override {
@@ -104,7 +104,7 @@ class ReplaceDecoder : public Decoder {
 };
 
 // A literal is replaced without a regular expression: fallback bytes need not be UTF-8.
-class LiteralReplaceDecoder : public Decoder {
+class LiteralReplaceDecoder : public TokenDecoder {
  public:
   LiteralReplaceDecoder(std::string from, std::string to) : from_(std::move(from)), to_(std::move(to)) {}
   void apply(std::vector<std::string>& tokens) const override {
@@ -115,7 +115,7 @@ class LiteralReplaceDecoder : public Decoder {
   std::string from_, to_;
 };
 
-class StripDecoder : public Decoder {
+class StripDecoder : public TokenDecoder {
  public:
   StripDecoder(std::string content, std::size_t start, std::size_t stop)
       : content_(std::move(content)), start_(start), stop_(stop) {}
@@ -137,7 +137,7 @@ class StripDecoder : public Decoder {
   std::size_t start_, stop_;
 };
 
-class WordSuffixDecoder : public Decoder {  // "BPEDecoder": the suffix marks the end of a word
+class WordSuffixDecoder : public TokenDecoder {  // "BPEDecoder": the suffix marks the end of a word
  public:
   explicit WordSuffixDecoder(std::string suffix) : suffix_(std::move(suffix)) {}
   void apply(std::vector<std::string>& tokens) const override {

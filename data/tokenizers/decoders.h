@@ -8,13 +8,13 @@
 
 namespace lathe {
 
-class Decoder {
+class TokenDecoder {
  public:
-  virtual ~Decoder() = default;
+  virtual ~TokenDecoder() = default;
   virtual void apply(std::vector<std::string>& tokens) const = 0;
 };
 
-using DecoderChain = std::vector<std::unique_ptr<Decoder>>;
+using DecoderChain = std::vector<std::unique_ptr<TokenDecoder>>;
 
 // An empty chain for a null value: tokens are then joined with spaces. `word_suffix` is the model's
 // end_of_word_suffix: behind ByteLevel it becomes a space between words, as transformers' CLIPTokenizer does
