@@ -27,7 +27,7 @@ class World:
 
     def train(self, *sets):
         values = (f"directory={json.dumps(str(self.run))}", f"data.cache={json.dumps(str(self.case.folder / 'cache'))}", *sets)
-        self.case.lathe("train", RECIPE, "--quiet", *(item for value in values for item in ("--set", value)))
+        self.case.lathe("train", RECIPE, "--quiet", *(item for value in values for item in ("--set", value)), timeout=1700)
         return json.loads((self.run / "result.json").read_text())
 
     def draw(self, name, count, *arguments):
