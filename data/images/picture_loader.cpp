@@ -75,11 +75,15 @@ struct Position {
   std::uint64_t epoch = 0, place = 0;
 };
 
+Row row_at(const Position& position, bool shuffle) {
+  const Bucket& bucket = *position.bucket;
+  const std::uint64_t place = position.place;
+  return bucket.find(shuffle ? Permutation(bucket.rows(), bucket.seed, position.epoch)(place) : place);
+}
+
 void fill(PictureBatch& batch, std::size_t slot, const Position& position, bool shuffle) {
   const Bucket& bucket = *position.bucket;
-  const std::uint64_t rows = bucket.rows();
-  const Row row =
-      bucket.find(shuffle ? Permutation(rows, bucket.seed, position.epoch)(position.place) : position.place);
+  const Row row = row_at(position, shuffle);
   const PictureShard& shard = *row.shard;
   const StoredPicture stored = shard.picture(row.index);
   planes(shard.pixels(row.index), bucket.size, row.mirrored, &batch.pixels[slot * bucket.size.values()]);
@@ -156,6 +160,12 @@ std::uint64_t PictureLoader::State::rows_left_of_one_size(std::uint64_t n) const
 }
 
 std::uint64_t PictureLoader::rows_per_epoch() const { return state_->first_row.back(); }
+
+PreviewRow PictureLoader::preview(std::uint64_t n) const {
+  const Row row = row_at(state_->position(n), state_->shuffle);
+  const StoredPicture stored = row.shard->picture(row.index);
+  return {std::string(stored.name), stored.crop, row.mirrored};
+}
 
 std::vector<PictureSize> PictureLoader::sizes() const {
   std::vector<PictureSize> sizes;

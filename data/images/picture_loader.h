@@ -36,6 +36,13 @@ inline std::uint64_t picture_id(std::uint64_t number, std::uint64_t crop, bool m
   return number + ((2 * crop + (mirrored ? 1 : 0)) << 40);
 }
 
+// What row n shows, for people.
+struct PreviewRow {
+  std::string name;
+  std::uint64_t crop = 0;
+  bool mirrored = false;
+};
+
 class PictureLoader {
  public:
   // Error when a shard cannot be read. `group`: rows that must be of one size; a set of one size has the same
@@ -47,6 +54,7 @@ class PictureLoader {
   PictureBatch read(std::uint64_t first, std::int64_t count) const;
   // How many rows from `first` on, at most `most`, are of one size: what may be read at once.
   std::int64_t rows_of_one_size(std::uint64_t first, std::int64_t most) const;
+  PreviewRow preview(std::uint64_t n) const;
   std::vector<PictureSize> sizes() const;  // of the buckets; one without them
 
  private:

@@ -69,7 +69,8 @@ void note_losses(const SurveyedSet& set, std::vector<std::string>& notes) {
 void note_alike(const SurveyedSet& set, std::vector<std::string>& notes) {
   std::map<std::uint32_t, std::vector<std::string>> groups;
   for (std::size_t i = 0; i < set.fates.size(); ++i)
-    if (used(set.fates[i])) groups[set.alike[i]].push_back(set.list.pictures[i].name);
+    if (used(set.fates[i]) && !set.list.pictures[i].path.empty())
+      groups[set.alike[i]].push_back(set.list.pictures[i].name);
   std::vector<std::string> pairs;
   for (const auto& [group, names] : groups) {
     if (names.size() < 2) continue;

@@ -137,7 +137,7 @@ std::vector<PictureFate> select_pictures(const std::vector<PictureFile>& picture
   for (std::size_t i = 0; i < pictures.size(); ++i) {
     if (!facts[i].damage.empty()) {
       fates[i] = PictureFate::Damaged;
-    } else if (options.deduplicate &&
+    } else if (options.deduplicate && !pictures[i].path.empty() &&
                !seen.insert({facts[i].sha256, facts[i].mask_sha256, pictures[i].caption}).second) {
       fates[i] = PictureFate::Duplicate;
     } else {

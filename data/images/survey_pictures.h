@@ -52,7 +52,7 @@ std::vector<std::uint32_t> alike_pictures(const std::vector<PictureFacts>& facts
 enum class PictureFate : std::uint8_t { Keep, HeldOut, Duplicate, Damaged };
 
 struct PictureSelection {
-  bool deduplicate = true;      // of equal pictures with equal captions the first is kept
+  bool deduplicate = true;      // of equal files with equal captions the first is kept
   double validation_share = 0;  // round(share * n) of the n kept are held out
 };
 

@@ -183,4 +183,11 @@ void write_number(hid_t file, const char* name, std::uint64_t value) {
   attribute.close(name);
 }
 
+std::string read_shard_format(const std::string& path) {
+  start_hdf5();
+  const H5Handle file = open_shard_for_reading(path);
+  const H5Handle root(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose, path);
+  return text_attribute(root, "format", path);
+}
+
 }  // namespace lathe

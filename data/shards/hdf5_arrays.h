@@ -14,6 +14,9 @@ namespace lathe {
 // Refuses what is no HDF5 file or has a user block.
 H5Handle open_shard_for_reading(const std::string& path);
 
+// The attribute that says what kind of shard a file is.
+std::string read_shard_format(const std::string& path);
+
 struct WantedArray {
   const char* name;
   std::vector<std::uint64_t> widths;  // bytes an element, those allowed

@@ -13,7 +13,7 @@
 #include <mutex>
 #include <new>
 
-#include "data/shards/hdf5.h"
+#include "data/shards/hdf5_arrays.h"
 
 namespace lathe {
 namespace {
@@ -135,6 +135,11 @@ Json probe(const std::string& path, Read read, const ProbeLimits& limits) {
 ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits) {
   const Read read = [](const std::string& file) { return layout_to_json(read_layout_locked(file)); };
   return layout_from_json(probe(path, read, limits), path);
+}
+
+std::string probe_shard_format(const std::string& path, const ProbeLimits& limits) {
+  const Read read = [](const std::string& file) { return Json{{"format", read_shard_format(file)}}; };
+  return json_get<std::string>(probe(path, read, limits), "format", path);
 }
 
 PictureLayout probe_picture_shard(const std::string& path, const ProbeLimits& limits) {

@@ -17,6 +17,8 @@ struct ProbeLimits {
 
 // Safe to call with other threads running: the child uses HDF5 only, under its inherited lock, and leaves by _exit.
 ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits = {});
+// Which kind of shard it says it is: "lathe-tokens", "lathe-pictures" or anything else.
+std::string probe_shard_format(const std::string& path, const ProbeLimits& limits = {});
 PictureLayout probe_picture_shard(const std::string& path, const ProbeLimits& limits = {});
 
 }  // namespace lathe

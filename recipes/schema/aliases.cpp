@@ -111,6 +111,18 @@ constexpr Alias kKeys[] = {
     {"val_set_size", "data.validation"},
     {"data.val_size", "data.validation"},
 
+    {"instance_data_dir", "data.train"},
+    {"train_data_dir", "data.train"},
+    {"data.image_dir", "data.train"},
+    {"data.folder_path", "data.train"},
+    {"resolution", "data.resolution"},
+    {"data.image_size", "data.resolution"},
+    {"trigger_word", "data.trigger"},
+    {"data.trigger_word", "data.trigger"},
+    {"data.flip_aug", "data.flip"},
+    {"data.random_flip", "data.flip"},
+    {"data.bucket_reso_steps", "data.bucket_step"},
+
     {"lora_r", "adapter.rank"},
     {"lora_alpha", "adapter.alpha"},
     {"lora_dropout", "adapter.dropout"},

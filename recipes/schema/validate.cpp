@@ -349,6 +349,9 @@ class Validator {
     for (const char* key : {"diffusion.prediction", "diffusion.schedule", "diffusion.timesteps", "diffusion.shift",
                             "diffusion.condition_dropout", "diffusion.min_snr_gamma"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
+    for (const char* key : {"data.resolution", "data.channels", "data.background", "data.flip", "data.crops",
+                            "data.bucket_step", "data.masks", "data.trigger"})
+      no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;
     const bool trained = !t.train.empty();

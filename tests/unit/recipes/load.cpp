@@ -226,6 +226,14 @@ TEST_CASE("other spellings are read with a note") {
   REQUIRE(has("9: 'max_norm' is read as 'max_grad_norm'"));
   REQUIRE(has("5: 'gradient_accumulation_steps' gives 'global_batch_size: 8'; accumulation is derived here"));
 
+  const Recipe pictures = good("task: diffusion\ntrain_data_dir: p\nresolution: 32\ntrigger_word: sks\n"
+                               "data: {flip_aug: true, bucket_reso_steps: 8}\nmodel: {path: m}\ntrain: {max_steps: 1}\n").recipe;
+  REQUIRE(pictures.data.train.at(0).path == "/somewhere/p");
+  REQUIRE(pictures.data.resolution == std::vector<std::int64_t>{32});
+  REQUIRE(pictures.data.trigger == "sks");
+  REQUIRE(pictures.data.flip);
+  REQUIRE(pictures.data.bucket_step == 8);
+
   const Recipe both =
       good(kGood + "gradient_accumulation_steps: 4\nglobal_batch_size: 16\nmicro_batch_size: 4\n").recipe;
   REQUIRE(both.train.micro_batch_size == 4);
@@ -245,6 +253,13 @@ TEST_CASE("what has no effect is a note") {
   REQUIRE(loaded.notes ==
           std::vector<std::string>{
               "note: /somewhere/x.yaml:5: 'optimizer.muon_momentum' has no effect with adamw"});
+}
+
+TEST_CASE("keys of pictures have no effect on texts") {
+  const std::string text = "model: {family: llama, size: 1m}\ntokenizer: {train: byte_bpe}\n"
+                           "data: {train: a.txt, trigger: sks}\ntrain: {max_steps: 10}\n";
+  REQUIRE(good(text).notes == std::vector<std::string>{
+                                  "note: /somewhere/x.yaml:3: 'data.trigger' has no effect without 'task: diffusion'"});
 }
 
 TEST_CASE("a clock may stop a constant schedule") {

@@ -176,6 +176,8 @@ TEST_CASE("what the loader gives: every picture once an epoch, the same for any 
   CHECK(std::equal(part.pixels.begin(), part.pixels.end(), two.pixels.begin() + 30 * 192));
   CHECK(std::equal(part.captions.begin(), part.captions.end(), two.captions.begin() + 30));
   CHECK(PictureLoader(made.train, 6).read(0, 37).ids != loader.read(0, 37).ids);
+  const std::string number = std::to_string(two.ids[40]);
+  CHECK(loader.preview(40).name == "shapes/" + std::string(5 - number.size(), '0') + number);
 
   const PictureBatch stored = PictureLoader(made.train, 5, false).read(0, 37);
   for (std::size_t i = 0; i < 37; ++i) {

@@ -10,6 +10,8 @@
 
 #include <cerrno>
 #include <cmath>
+#include <map>
+#include <set>
 
 using namespace lathe;
 using namespace lathe::testing;
@@ -93,6 +95,18 @@ TEST_CASE("near-duplicates are named, and a split keeps them on one side") {
       all_notes(prepare_pictures(recipe)),
       contains_text(
           "2 picture(s) of 'validation' are in the training set too, or nearly so: set/p3.png = set/p3.png"));
+}
+
+TEST_CASE("as many pictures are drawn as were asked for, those that are equal by chance too") {
+  const TempFolder folder;
+  const PreparedPictures made = prepare_pictures(picture_recipe(folder, drawn(1000), 8));
+  std::set<std::vector<std::uint16_t>> different;
+  const PictureShard shard(made.train.shards.at(0), ShardTrust::Own);
+  for (std::uint64_t i = 0; i < shard.pictures(); ++i)
+    different.insert({shard.pixels(i).begin(), shard.pixels(i).end()});
+  CHECK(made.train.pictures == 1000);
+  CHECK(different.size() < 1000);
+  CHECK(made.notes.empty());
 }
 
 TEST_CASE("small, cropped, turned, clear and masked pictures are named or counted") {

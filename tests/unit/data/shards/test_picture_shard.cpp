@@ -6,6 +6,7 @@
 
 #include "data/shards/picture_shard.h"
 #include "data/shards/picture_writer.h"
+#include "data/shards/probe.h"
 #include "tests/unit/data/shards/crafted.h"
 #include "tests/unit/data/shards/support.h"
 
@@ -90,6 +91,7 @@ TEST_CASE("pictures, masks, captions and names are read back as they were writte
   for (const bool masks : {false, true}) {
     write_samples(folder / "a.h5", masks);
     CHECK(complaint(folder / "a.h5").empty());
+    CHECK(probe_shard_format(folder / "a.h5") == kPictureShardFormat);
     const PictureShard own(folder / "a.h5", ShardTrust::Own);
     CHECK(own.size() == PictureSize{3, 2, 1});
     CHECK(own.has_masks() == masks);
