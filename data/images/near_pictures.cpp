@@ -1,5 +1,6 @@
 #include "data/images/near_pictures.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <numeric>
@@ -8,6 +9,7 @@
 namespace lathe {
 namespace {
 
+constexpr double kShape = 1.1;    // ratio of the ratios of width to height
 constexpr int kBits = 5;          // of the hash that may differ
 constexpr int kColour = 3 * 192;  // sum of the differences of all colours
 constexpr std::size_t kCompared = 256;
@@ -35,6 +37,8 @@ PictureLook look_of(const Picture& picture) {
   const Picture colours = with_channels(resized(over_background(picture, 1), 8, 8), 3);
   const Picture grey = with_channels(resized(over_background(picture, 1), 9, 8), 1);
   PictureLook look;
+  look.width = picture.width;
+  look.height = picture.height;
   for (std::size_t i = 0; i < look.colours.size(); ++i)
     look.colours[i] = static_cast<std::uint8_t>(colours.values[i] / 257);
   for (std::size_t y = 0; y < 8; ++y)
@@ -44,7 +48,9 @@ PictureLook look_of(const Picture& picture) {
 }
 
 bool near_pictures(const PictureLook& a, const PictureLook& b) {
-  if (std::popcount(a.hash ^ b.hash) > kBits) return false;
+  const auto one = static_cast<double>(a.width * b.height), other = static_cast<double>(b.width * a.height);
+  if (std::max(one, other) > kShape * std::min(one, other) || std::popcount(a.hash ^ b.hash) > kBits)
+    return false;
   int sum = 0;
   for (std::size_t i = 0; i < a.colours.size(); ++i) sum += std::abs(a.colours[i] - b.colours[i]);
   return sum <= kColour;

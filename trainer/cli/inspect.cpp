@@ -8,6 +8,8 @@
 #include "checkpoints/formats/safetensors.h"
 #include "checkpoints/store/manifest.h"
 #include "checkpoints/store/store.h"
+#include "data/shards/picture_shard.h"
+#include "data/shards/probe.h"
 #include "data/shards/shard.h"
 #include "trainer/cli/command.h"
 #include "trainer/model_source.h"
@@ -76,6 +78,22 @@ void inspect_shard(Context& context, const std::string& path) {
   context.say(cat("token shard: ", shard.documents(), " documents, ", shard.tokens(), " tokens, ", shard.rows(), " rows of ",
                   shard.info().sequence_length, ", vocabulary ", shard.info().vocab_size, "; every block's hash is right"));
   context.say("ledger: " + shard.info().ledger.to_json().dump());
+}
+
+void inspect_picture_shard(Context& context, const std::string& path) {
+  const PictureShard shard(path);
+  shard.verify();
+  const PictureSize& size = shard.size();
+  context.result["pictures"] = shard.pictures();
+  context.result["width"] = size.width;
+  context.result["height"] = size.height;
+  context.result["channels"] = size.channels;
+  context.result["masks"] = shard.has_masks();
+  context.result["settings"] = shard.info().settings;
+  context.say(cat("picture shard: ", shard.pictures(), " of ", size.width, " x ", size.height, " x ", size.channels,
+                  shard.has_masks() ? ", with masks" : "", "; every block's hash is right"));
+  for (std::uint64_t i = 0; i < std::min<std::uint64_t>(shard.pictures(), 5); ++i)
+    context.say(cat("  ", shard.picture(i).name, ": ", shard.picture(i).caption));
 }
 
 void inspect_checkpoint(Context& context, const std::string& path) {
@@ -152,7 +170,8 @@ ExitCode inspect(Context& context, const std::string& path) {
   } else if (path.ends_with(".gguf")) {
     inspect_gguf(context, path);
   } else if (path.ends_with(".h5") || path.ends_with(".hdf5")) {
-    inspect_shard(context, path);
+    if (probe_shard_format(path) == kPictureShardFormat) inspect_picture_shard(context, path);
+    else inspect_shard(context, path);
   } else {
     fail("'", path, "': wanted .safetensors, .gguf, .h5, or a folder of a run, checkpoint or model");
   }

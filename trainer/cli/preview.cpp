@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 
 #include "data/io/utf8.h"
 #include "data/pipeline/loader.h"
 #include "data/shards/prepare_examples.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/preview_pictures.h"
 #include "trainer/text/tuning_report.h"
 #include "trainer/model_source.h"
 #include "trainer/session.h"
@@ -23,7 +25,8 @@ namespace {
 struct Arguments {
   std::string recipe;
   std::vector<std::string> overrides;
-  std::int64_t count = 2;
+  std::optional<std::int64_t> count;   // default 2, of pictures 16
+  std::string sheet;
   bool strict = false;
 };
 
@@ -57,7 +60,7 @@ ExitCode preview_examples(Context& context, const Recipe& recipe, const Prepared
   context.say(tuning.format.chat_template ? "format: the base's own chat template"
                                           : "format: plain text, the base has no chat template");
   context.result["examples"] = Json::array();
-  for (std::size_t i = 0; i < tuning.train.size() && i < static_cast<std::size_t>(arguments.count); ++i) {
+  for (std::size_t i = 0; i < tuning.train.size() && i < static_cast<std::size_t>(arguments.count.value_or(2)); ++i) {
     const TokenExample tokens = render_example(tuning.train[i], *data.tokenizer, tuning.format, loss_on);
     const auto learned = std::count(tokens.supervised.begin(), tokens.supervised.end(), std::uint8_t{1});
     context.say(cat("--- ", tuning.train[i].origin, ": ", tokens.ids.size(), " tokens, ", learned, " of them learned"));
@@ -76,6 +79,9 @@ ExitCode preview_examples(Context& context, const Recipe& recipe, const Prepared
 ExitCode preview(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
   const Recipe& recipe = loaded.recipe;
+  if (recipe.task == "diffusion")
+    return preview_pictures(context, recipe, {arguments.count.value_or(16), arguments.sheet, arguments.strict});
+  const std::int64_t count = arguments.count.value_or(2);
   const PreparedData data = prepare_for(recipe);
   if (data.tuning) return preview_examples(context, recipe, data, arguments);
   LoaderOptions options;
@@ -84,7 +90,7 @@ ExitCode preview(Context& context, const Arguments& arguments) {
   Loader loader(data.train, options);
   const bool colour = !context.json && isatty(1) && std::getenv("NO_COLOR") == nullptr;
   context.result["rows"] = Json::array();
-  for (std::int64_t row = 0; row < arguments.count; ++row) {
+  for (std::int64_t row = 0; row < count; ++row) {
     const Batch batch = loader.read(static_cast<std::uint64_t>(row), 1);
     Json pieces = Json::array();
     context.say(cat("--- row ", row, ": ", batch.token_count, " tokens, ", batch.target_count, " of them trained on, ",
@@ -109,12 +115,13 @@ ExitCode preview(Context& context, const Arguments& arguments) {
 }  // namespace
 
 void add_preview(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("preview", "rows as the model will see them");
+  auto* command = app.add_subcommand("preview", "rows, examples or pictures as the model will see them");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
   command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
-  command->add_option("--count", arguments->count, "rows")->check(CLI::PositiveNumber);
-  command->add_flag("--strict", arguments->strict, "tuning: fail when the data report has errors or warnings");
+  command->add_option("--count", arguments->count, "rows, examples or pictures; default 2, of pictures 16")->check(CLI::PositiveNumber);
+  command->add_option("--sheet", arguments->sheet, "pictures: where the contact sheet goes; default beside the shards");
+  command->add_flag("--strict", arguments->strict, "tuning, pictures: fail when the data report has errors or warnings");
   command->callback([=, &run] { run = [=](Context& context) { return preview(context, *arguments); }; });
 }
 

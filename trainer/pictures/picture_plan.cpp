@@ -4,6 +4,7 @@
 #include <functional>
 #include <numeric>
 
+#include "data/images/buckets.h"
 #include "models/diffusion/names.h"
 #include "recipes/schema/describe.h"
 #include "recipes/schema/reader.h"
@@ -18,6 +19,8 @@ void check_network(const PictureNetworkSection& network, const Recipe& recipe, c
   for (const std::int64_t side : recipe.data.resolution)
     if (side % network.patch_size != 0)
       problems.push_back({place, cat("'model.patch_size' ", network.patch_size, " does not divide data.resolution ", side)});
+  if (recipe.data.bucket_step % network.patch_size != 0)
+    problems.push_back({place, cat("'model.patch_size' ", network.patch_size, " does not divide data.bucket_step ", recipe.data.bucket_step)});
   if (network.attention_head_dim * network.num_attention_heads % 4 != 0)
     problems.push_back({place, "'model.num_attention_heads' x attention_head_dim wants to be a multiple of 4 (positions)"});
   const TextEncoderSection& text = recipe.diffusion.text_encoder;
@@ -43,6 +46,10 @@ PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>
   check_network(network, recipe, place, problems);
   const TextEncoderSection& text = recipe.diffusion.text_encoder;
   const std::int64_t side = *std::max_element(recipe.data.resolution.begin(), recipe.data.resolution.end());
+  std::int64_t largest = side;   // of all buckets
+  if (recipe.data.bucket_step == 0 || recipe.data.bucket_step % network.patch_size == 0)
+    for (const PictureSize& size : bucket_sizes(nominal_size(recipe.data), recipe.data.bucket_step))
+      largest = std::max({largest, size.width, size.height});
   PictureModel model;
   model.transformer.sample_size = side;
   model.transformer.patch_size = network.patch_size;
@@ -51,7 +58,7 @@ PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>
   model.transformer.num_heads = network.num_attention_heads;
   model.transformer.head_size = network.attention_head_dim;
   model.transformer.qk_norm = network.qk_norm;
-  model.transformer.pos_embed_max_size = std::max<std::int64_t>(1, side / network.patch_size);
+  model.transformer.pos_embed_max_size = std::max<std::int64_t>(1, largest / network.patch_size);
   model.transformer.joint_attention_dim = text.hidden_size;
   model.transformer.pooled_projection_dim = 2 * text.hidden_size;   // the encoder stands in both of the pipeline's places
   model.text_encoder.hidden_size = model.text_encoder.projection_dim = text.hidden_size;

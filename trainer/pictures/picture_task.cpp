@@ -29,6 +29,11 @@ at::Tensor to_tensor(const PictureBatch& batch) {   // (B, c, H, W), its own mem
   return all.view({batch.count, batch.channels, batch.height, batch.width});
 }
 
+at::Tensor mask_of(const PictureBatch& batch) {   // (B, 1, H, W); undefined when everything counts
+  if (batch.masks.empty()) return {};
+  return at::tensor(at::ArrayRef<float>(batch.masks)).view({batch.count, 1, batch.height, batch.width});
+}
+
 std::shared_ptr<const Tokenizer> tokenizer_for(const Recipe& recipe, const std::vector<std::string>& captions) {
   const TokenizerSection& section = recipe.tokenizer;
   if (!section.path.empty()) return load_tokenizer(section.path);
@@ -62,7 +67,8 @@ void PictureTask::prepare(Session& session, const Say& say) {
   require(data.channels == plan.transformer.in_channels, "the pictures have ", data.channels, " channels and the base ",
           plan.transformer.in_channels, "; set data.channels");
   options_ = denoising_options(recipe, plan);
-  loader_ = std::make_unique<PictureLoader>(data.train, static_cast<std::uint64_t>(recipe.train.seed));
+  loader_ = std::make_unique<PictureLoader>(data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
+                                            recipe.train.global_batch_size);   // a step's pictures are of one size
 }
 
 std::uint64_t PictureTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
@@ -122,7 +128,7 @@ ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOp
   const ClipTextOutput text = model.text_encoder->forward(token_ids(batch.captions, asked.dropped));
   const at::Tensor output =
       model.transformer->forward(asked.noisy, asked.times, text_condition(text, plan.transformer));
-  return denoising_loss(output, asked);
+  return denoising_loss(output, asked, mask_of(batch));
 }
 
 MicroBatchLoss PictureTask::loss(const Session&, std::uint64_t first, std::int64_t count) {
@@ -141,8 +147,7 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
     std::uint64_t rows = loader.rows_per_epoch();
     if (const auto most = session.recipe().evaluate.max_rows; most > 0) rows = std::min(rows, static_cast<std::uint64_t>(most));
     std::vector<double> sums(2 * kBands);
-    for (std::uint64_t first = static_cast<std::uint64_t>(session.ranks->info().rank) * micro; first < rows; first += world * micro) {
-      const PictureBatch batch = loader.read(first, static_cast<std::int64_t>(std::min(micro, rows - first)));
+    const auto judge = [&](const PictureBatch& batch) {
       for (int band = 0; band < kBands; ++band) {
         DenoisingOptions options = options_;
         options.timesteps = TimestepKind::Uniform;
@@ -153,6 +158,14 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
         const ObjectiveValue value = denoise(batch, options);
         sums[static_cast<std::size_t>(2 * band)] += value.sum.item<double>();
         sums[static_cast<std::size_t>(2 * band + 1)] += static_cast<double>(value.count);
+      }
+    };
+    for (std::uint64_t first = static_cast<std::uint64_t>(session.ranks->info().rank) * micro; first < rows; first += world * micro) {
+      const std::uint64_t end = std::min(rows, first + micro);
+      for (std::uint64_t at = first; at < end;) {   // of several sizes: one after the other
+        const std::int64_t part = loader.rows_of_one_size(at, static_cast<std::int64_t>(end - at));
+        judge(loader.read(at, part));
+        at += static_cast<std::uint64_t>(part);
       }
     }
     sums = session.ranks->sum(sums);

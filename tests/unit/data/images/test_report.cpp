@@ -55,6 +55,7 @@ TEST_CASE("a picture is near to itself scaled, saved again or brightened, and to
     for (const Picture& same : {resized(picture, 41, 30), saved, bright})
       CHECK(near_pictures(*looks.back(), look_of(same)));
     CHECK_FALSE(near_pictures(*looks.back(), look_of(mirrored(picture))));
+    CHECK_FALSE(near_pictures(*looks.back(), look_of(resized(picture, 64, 32))));  // stretched
   }
   const auto groups = near_picture_groups(looks);
   for (std::uint32_t i = 0; i < groups.size(); ++i) CHECK(groups[i] == i);
