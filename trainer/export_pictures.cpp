@@ -53,7 +53,8 @@ Json make_reference(const TextToPicture& model, const PictureExportRequest& requ
                  {"computed_in", "F32"},        {"channels", spec.in_channels},
                  {"height", options.height},    {"width", options.width},
                  {"steps", options.steps},      {"sampler", to_name(options.sampler)},
-                 {"seed", options.seed},        {"prompts", Json::array()}};
+                 {"seed", options.seed},        {"guidance", request.guidance},
+                 {"prompts", Json::array()}};
   const at::Tensor ids = token_rows(*model.tokenizer, model.text_encoder->spec(), request.prompts);
   for (std::size_t i = 0; i < request.prompts.size(); ++i) {
     Json entry{{"text", request.prompts[i]},

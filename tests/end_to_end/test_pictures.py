@@ -53,6 +53,9 @@ class Pictures(Case):
                                       "--output", out, "--quiet", "--json")[0])
         self.assertEqual((drawn["guidance"], drawn["steps"]), (2.5, 4))   # as the run's own samples
         self.assertEqual(len(list(out.glob("0*.png"))), 3)
+        for model in (self.folder / "run", self.folder / "run" / "export" / "diffusers"):   # drawn with as the recipe says
+            drawn = self.json("sample", model, "--prompt", "a blue square", "--output", self.folder / f"as-{model.name}")
+            self.assertEqual(drawn["guidance"], 2.5)
         again = self.folder / "again"
         self.lathe("sample", self.folder / "run", "--prompt", "a red circle on the left", "--count", "3", "--steps", "4",
                    "--output", again, "--quiet")

@@ -91,6 +91,8 @@ class Sample(Case):
         export = self.folder / "export"
         self.assertIn("max_sequence_length=0", (export / "README.md").read_text())
         self.assertTrue(self.json("verify", "export")["passed"])
+        drawn = self.json("sample", "export", "--prompt", "x", "--steps", "1", "--output", "drawn")
+        self.assertEqual([drawn["steps"], drawn["guidance"]], [1, 3])
         seen = self.json("inspect", "export")
         self.assertEqual(seen["scheduler"]["shift"], 1.5)
         self.assertGreater(seen["parameters"]["transformer"], 10000)

@@ -26,14 +26,13 @@ constexpr std::size_t kBatch = 64;
 constexpr std::int64_t kSheetPictures = 256, kSheetPoints = std::int64_t{1} << 25;
 
 struct Arguments {
-  std::string model, prompt, prompts_file, output, sampler = "auto";
+  std::string model, prompt, prompts_file, output;
   std::int64_t count = 1;
-  std::optional<double> guidance;
+  DrawOptions draw;  // seed and size
+  std::optional<std::string> sampler;
   std::optional<std::int64_t> steps;
-  DrawOptions draw;
+  std::optional<double> guidance;
 };
-
-constexpr double kUsualGuidance = 3;   // of a model that says nothing of it
 
 std::vector<std::string> prompts_of(const Arguments& arguments) {
   std::vector<std::string> prompts;
@@ -55,23 +54,27 @@ std::vector<std::string> prompts_of(const Arguments& arguments) {
   return all;
 }
 
-// As a run's own samples are drawn, where its checkpoint is asked and the command says nothing else.
-DrawOptions draw_options(const Arguments& arguments, const ModelSource& source) {
-  DrawOptions options = arguments.draw;
-  options.guidance = kUsualGuidance;
-  if (const std::string recipe = source.folder + "/recipe.yaml"; fs::exists(recipe)) {
-    const SamplingSection sampling = load_recipe(recipe).recipe.diffusion.sampling;
-    options.guidance = sampling.guidance;
-    options.steps = sampling.steps;
-  }
-  options.guidance = arguments.guidance.value_or(options.guidance);
-  options.steps = arguments.steps.value_or(options.steps);
-  return options;
+// How the model is meant to be drawn with: as the run's recipe or the export's reference says.
+SamplingSection usual_sampling(const std::string& folder) {
+  const std::string recipe = folder + "/recipe.yaml", reference = folder + "/reference.json";
+  if (fs::exists(recipe)) return load_recipe(recipe).recipe.diffusion.sampling;
+  SamplingSection usual;
+  if (fs::exists(reference))
+    usual.guidance = json_get_or<double>(read_json(reference), "guidance", usual.guidance, reference);
+  return usual;
 }
 
-SamplerKind sampler_of(const std::string& name, const TextToPicture& model) {
-  if (name != "auto") return from_name<SamplerKind>(name, "--sampler");
-  return model.schedule.is_flow() ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+DrawOptions draw_options(const Arguments& arguments, const std::string& folder, const TextToPicture& model) {
+  const SamplingSection usual = usual_sampling(folder);
+  DrawOptions options = arguments.draw;
+  options.steps = arguments.steps.value_or(usual.steps);
+  options.guidance = arguments.guidance.value_or(usual.guidance);
+  const std::string name = arguments.sampler.value_or(usual.sampler);
+  if (!name.empty())
+    options.sampler = from_name<SamplerKind>(name, "--sampler");
+  else
+    options.sampler = model.schedule.is_flow() ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+  return options;
 }
 
 void require_new(const std::string& folder) {
@@ -144,8 +147,7 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   require(is_pipeline(source.folder), source.description, " is no text-to-picture model: ", source.folder,
           " has no ", kModelIndex);
   const TextToPicture model = build_picture_model(read_pipeline(source.folder), at::kFloat);
-  DrawOptions options = draw_options(arguments, source);
-  options.sampler = sampler_of(arguments.sampler, model);
+  const DrawOptions options = draw_options(arguments, source.folder, model);
   context.log(source.description);
   Gallery gallery(arguments.output);
   const double seconds = draw_all(context, model, prompts, options, gallery);
@@ -170,14 +172,17 @@ void add_sample(CLI::App& app, Run& run) {
   command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
       ->check(CLI::ExistingFile);
   command->add_option("--count", arguments->count, "pictures a prompt")->check(CLI::PositiveNumber);
-  command->add_option("--steps", arguments->steps, "steps from noise to picture; default: the run's own, else 20")
+  command
+      ->add_option("--steps", arguments->steps,
+                   "steps from noise to picture; default: as the model was trained to be drawn, else 20")
       ->check(CLI::PositiveNumber);
-  command->add_option("--guidance", arguments->guidance,
-                      "how much more than without the text; 1: not at all; default: the run's own, else 3")
+  command
+      ->add_option("--guidance", arguments->guidance,
+                   "how much more than without the text, 1: not at all; default: the run's, else 3")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--seed", draw.seed, "of the noise");
   command->add_option("--sampler", arguments->sampler,
-                      "auto, flow_euler, ddim, ddpm, euler, heun or dpm++_2m");
+                      "flow_euler, ddim, ddpm, euler, heun or dpm++_2m; default: what goes with the model");
   command->add_option("--height", draw.height, "default: what the model was trained on")
       ->check(CLI::PositiveNumber);
   command->add_option("--width", draw.width)->check(CLI::PositiveNumber);
