@@ -104,6 +104,16 @@ class Pictures(Case):
         self.assertIn((self.checkpoint("second", 10) / name).read_bytes(),
                       [path.read_bytes() for path in kept.glob(f"step-*/{name}")])
 
+    def test_what_is_frozen_or_cut_is_told(self):
+        self.run_of("first", "train.max_steps=5")
+        base = json.dumps(str(self.folder / "first"))
+        said = self.lathe("train", self.recipe("second", PICTURES), "--set", f"model={{path: {base}, freeze: [text_encodr]}}",
+                          "--set", "tokenizer={}", code=2)[1]
+        self.assertIn("no parameter has 'text_encodr' in its name", said)
+        said = self.lathe("train", self.recipe("cut", PICTURES), "--set", "diffusion.text_encoder.max_length=6", "--strict",
+                          code=1)[1]
+        self.assertRegex(said, r"\d+ of 180 captions are longer than the 6 tokens")
+
     def test_check_plan_and_prepare_tell_of_pictures(self):
         recipe = self.recipe("run", PICTURES)
         checked = json.loads(self.lathe("check", recipe, "--json", "--quiet")[0])

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
+#include "data/tokenizers/clip.h"
 #include "models/decoder/weights.h"
 #include "trainer/masters.h"
 #include "trainer/model_source.h"
@@ -43,17 +45,38 @@ std::shared_ptr<const Tokenizer> tokenizer_for(const Recipe& recipe, const std::
   return train_tokenizer(captions, training);
 }
 
-// Every parameter of a module under a prefix: what a recipe does not freeze is trained.
-void add_parameters(torch::nn::Module& module, const std::string& prefix, const std::vector<std::string>& frozen,
-                    std::vector<std::pair<std::string, at::Tensor>>& named) {
-  for (auto& item : module.named_parameters()) {
-    const std::string name = prefix + item.key();
-    const bool stays = std::any_of(frozen.begin(), frozen.end(), [&](const std::string& pattern) {
-      return ("." + name + ".").find("." + pattern + ".") != std::string::npos;
-    });
-    if (stays) item.value().set_requires_grad(false);
-    else named.emplace_back(name, item.value());
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+void add_parameters(torch::nn::Module& module, const std::string& prefix, NamedTensors& named) {
+  for (auto& item : module.named_parameters()) named.emplace_back(prefix + item.key(), item.value());
+}
+
+// What a recipe does not freeze; a pattern is one or more whole parts of a name, as in transformer_blocks.0.
+NamedTensors trained_of(const NamedTensors& all, const std::vector<std::string>& frozen) {
+  NamedTensors trained;
+  std::set<std::string> used;
+  for (const auto& [name, tensor] : all) {
+    bool stays = false;
+    for (const std::string& pattern : frozen) {
+      if (("." + name + ".").find("." + pattern + ".") == std::string::npos) continue;
+      used.insert(pattern);
+      stays = true;
+    }
+    if (stays) at::Tensor(tensor).set_requires_grad(false);
+    else trained.emplace_back(name, tensor);
   }
+  for (const std::string& pattern : frozen)
+    if (!used.count(pattern)) fail_usage("model.freeze: no parameter has '", pattern, "' in its name, such as ", all.back().first);
+  if (trained.empty()) fail_usage("model.freeze names every parameter: nothing would be trained");
+  return trained;
+}
+
+// Captions that the text encoder does not read to their end.
+std::size_t captions_cut(const PictureModel& model, const std::vector<std::string>& captions) {
+  const auto length = static_cast<std::size_t>(model.text_encoder.max_positions);
+  return static_cast<std::size_t>(std::count_if(captions.begin(), captions.end(), [&](const std::string& caption) {
+    return prompt_ids(*model.tokenizer, caption, length).wanted > length;
+  }));
 }
 
 }  // namespace
@@ -66,6 +89,10 @@ void PictureTask::prepare(Session& session, const Say& say) {
   if (recipe.model.path.empty()) fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
   require(data.channels == plan.transformer.in_channels, "the pictures have ", data.channels, " channels and the base ",
           plan.transformer.in_channels, "; set data.channels");
+  if (const std::size_t cut = captions_cut(plan, data.captions); cut > 0)
+    data.notes.push_back(cat(cut, " of ", data.captions.size(), " captions are longer than the ", plan.text_encoder.max_positions,
+                             " tokens that the text encoder reads; the rest of each is not seen",
+                             recipe.model.path.empty() ? " (diffusion.text_encoder.max_length)" : ""));
   options_ = denoising_options(recipe, plan);
   loader_ = std::make_unique<PictureLoader>(data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
                                             recipe.train.global_batch_size);   // a step's pictures are of one size
@@ -99,10 +126,10 @@ void PictureTask::build(Session& session) {
     round_into(*model.transformer, *full.transformer);
     round_into(*model.text_encoder, *full.text_encoder);
   }
-  std::vector<std::pair<std::string, at::Tensor>> named;
-  add_parameters(*model.transformer, kTransformer, recipe.model.freeze, named);
-  add_parameters(*model.text_encoder, kTextEncoder, recipe.model.freeze, named);
-  session.parameters = make_parameters(named);
+  NamedTensors named;
+  add_parameters(*model.transformer, kTransformer, named);
+  add_parameters(*model.text_encoder, kTextEncoder, named);
+  session.parameters = make_parameters(trained_of(named, recipe.model.freeze));
   if (!bf16) return;
   keep_masters(session.parameters, *full.transformer, kTransformer);
   keep_masters(session.parameters, *full.text_encoder, kTextEncoder);
