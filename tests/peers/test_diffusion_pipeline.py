@@ -16,7 +16,6 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokeni
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
 from program import ROOT, Case
 
-torch.set_grad_enabled(False)
 CAPTIONS = ["a red circle on the left", "a blue square at the bottom", "two green crosses in the centre", "été, œuvre"]
 FLOW = FlowMatchEulerDiscreteScheduler(shift=1.5)
 DDIM = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type="v_prediction",
@@ -65,6 +64,11 @@ def make_pipeline(name, tokenizer):
 
 
 class DiffusionPipeline(Case):
+    def setUp(self):
+        super().setUp()
+        torch.set_grad_enabled(False)
+        self.addCleanup(torch.set_grad_enabled, True)   # other tests of this process learn
+
     def draw(self, pipeline, reference, entry, guidance):
         shape = (1, reference["channels"], reference["height"], reference["width"])
         pipeline.set_progress_bar_config(disable=True)

@@ -16,12 +16,16 @@ import check_families
 import check_gguf
 from program import LATHE, RECIPE, Case
 
-torch.set_grad_enabled(False)
 HARD = ["The cat", " leading", "trailing ", "a\n\n\tb  \n", "été œuvre ’ Straße", "\U0001f600 \u200d x", "123456 7,8.9",
         "def f(x):\n    return x ** 2  # ok\n", "", "\x00\x01", "<|endoftext|>", "don't we'LL I'm", "日本語 текст"]
 
 
 class Transformers(Case):
+    def setUp(self):
+        super().setUp()
+        torch.set_grad_enabled(False)
+        self.addCleanup(torch.set_grad_enabled, True)   # other tests of this process learn
+
     MODELS = {
         "llama-tied": "{family: llama, hidden_size: 64, intermediate_size: 96, num_hidden_layers: 2, num_attention_heads: 4, "
                       "num_key_value_heads: 2, tie_word_embeddings: true}",
