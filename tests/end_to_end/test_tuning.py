@@ -137,7 +137,7 @@ class ReadyRecipes(Tuning):
 
     def test_quickstart_tuning(self):
         report = self.verdict_of("quickstart_tuning")
-        self.assertEqual(report["examples"], 8)
+        self.assertEqual(report["examples"], 40)
 
     def test_every_ready_recipe_is_listed_says_what_it_needs_and_has_a_test(self):
         listed = {recipe["name"]: recipe for recipe in json.loads(self.lathe("recipes", "--json")[0])["recipes"]}
