@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
-from diffusers import SD3Transformer2DModel
+from diffusers import SD3Transformer2DModel, UNet2DModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
@@ -54,6 +54,23 @@ def joint_transformer(folder, generator, **changes):
     save(folder, model, saved, inputs, {"sample": output}, generator)
 
 
+def unet(folder, generator, **changes):
+    """The last class of the table is asked for too."""
+    config = dict(sample_size=8, in_channels=3, out_channels=2, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2,
+                  down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+                  attention_head_dim=4) | changes
+    model = UNet2DModel(**config)
+    randomise(model, generator)
+    side = config["sample_size"]
+    inputs = {"pictures": torch.randn(2, config["in_channels"], side, side // 2, generator=generator),
+              "times": torch.tensor([3.0, 731.0])}
+    if classes := config.get("num_class_embeds"):
+        inputs["classes"] = torch.tensor([1, classes - 1])
+    output = model(inputs["pictures"], inputs["times"], class_labels=inputs.get("classes")).sample
+    saved = {k: v for k, v in model.config.items() if not k.startswith("_")} | {"_class_name": "UNet2DModel"}
+    save(folder, model, saved, inputs, {"sample": output}, generator)
+
+
 def clip_text(folder, generator, **changes):
     config = CLIPTextConfig(**dict(vocab_size=40, hidden_size=8, intermediate_size=12, num_hidden_layers=2,
                                    num_attention_heads=2, max_position_embeddings=7, projection_dim=5, eos_token_id=39,
@@ -73,6 +90,14 @@ def main():
     joint_transformer(root / "sd3_qk_norm", generator, qk_norm="rms_norm", patch_size=1, sample_size=4, pos_embed_max_size=9)
     clip_text(root / "clip", generator)
     clip_text(root / "clip_gelu_old_end", generator, hidden_act="gelu", eos_token_id=2, layer_norm_eps=0.1)
+    unet(root / "unet_classes", generator, num_class_embeds=5)
+    unet(root / "unet_ddpm", generator, in_channels=1, out_channels=1, block_out_channels=(4, 6, 8), norm_num_groups=2, norm_eps=0.01,
+         down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+         layers_per_block=2, attention_head_dim=None, flip_sin_to_cos=False, freq_shift=1, downsample_padding=0,
+         center_input_sample=True, mid_block_scale_factor=1.5)
+    unet(root / "unet_plain", generator, add_attention=False, block_out_channels=(6,), norm_num_groups=3,
+         down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "checkpoints/bundle/config_reader.h"
+#include "checkpoints/diffusion/parameter_list.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -10,16 +11,6 @@ namespace lathe {
 namespace {
 
 constexpr std::int64_t kMost = std::int64_t{1} << 20;
-
-class ParameterList {
- public:
-  void linear(const std::string& name, std::int64_t in, std::int64_t out) {
-    all.push_back({name + ".weight", {out, in}});
-    all.push_back({name + ".bias", {out}});
-  }
-  void vector(const std::string& name, std::int64_t size) { all.push_back({name + ".weight", {size}}); }
-  std::vector<ParameterInfo> all;
-};
 
 void add_block(ParameterList& list, const JointTransformerSpec& spec, std::int64_t layer) {
   const std::string name = cat("transformer_blocks.", layer, ".");

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "data/random/philox.h"
+#include "models/diffusion/initialise.h"
 #include "models/diffusion/timestep.h"
 #include "models/layers/module_path.h"
 #include "recipes/schema/error.h"
@@ -16,15 +16,6 @@ namespace {
 constexpr std::int64_t kTimeChannels = 256;
 
 bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
-// Uniform in +- bound; value e is a function of (seed, site, e).
-void fill_uniform(at::Tensor parameter, const RandomStream& stream, double bound) {
-  at::Tensor values = at::empty({parameter.numel()}, at::kFloat);
-  float* out = values.data_ptr<float>();
-  for (std::size_t i = 0; i < static_cast<std::size_t>(parameter.numel()); ++i)
-    out[i] = static_cast<float>((2 * stream.uniform(i) - 1) * bound);
-  parameter.copy_(values.view(parameter.sizes()));
-}
 
 }  // namespace
 

@@ -2,64 +2,14 @@
 // gradient, and a mutation of each config field that changes no shape, which must be seen.
 #include <functional>
 
-#include "data/io/json.h"
 #include "models/diffusion/joint_transformer.h"
 #include "models/text_encoders/clip_text.h"
 #include "tests/catch.h"
-#include "tests/parity/golden.h"
+#include "tests/parity/diffusion_golden.h"
 
 using namespace lathe;
 
 namespace {
-
-struct DiffusionGolden {
-  explicit DiffusionGolden(const std::string& name)
-      : folder(cat(LATHE_SOURCE_DIR, "/tests/parity/diffusion/", name)) {
-    config = read_json(folder + "/config.json");
-    for (BundleTensor& t : read_safetensors(folder + "/golden.safetensors").tensors) file[t.name] = t;
-  }
-  at::Tensor tensor(const std::string& name) const { return to_tensor(file.at(name)).clone(); }
-
-  // Copies the weights in; every name and shape must be there on both sides.
-  void load(torch::nn::Module& model, const std::vector<ParameterInfo>& parameters) const {
-    const at::NoGradGuard no_grad;
-    auto named = model.named_parameters();
-    std::size_t weights = 0;
-    for (const auto& entry : file) weights += entry.first.rfind("weight.", 0) == 0;
-    CHECK(named.size() == weights);
-    CHECK(parameters.size() == weights);
-    for (const ParameterInfo& info : parameters) {
-      INFO(info.name);
-      REQUIRE(named.contains(info.name));
-      CHECK(named[info.name].sizes().vec() == info.shape);
-      named[info.name].copy_(tensor("weight." + info.name));
-    }
-  }
-
-  void check_gradients(torch::nn::Module& model, const std::map<std::string, at::Tensor>& outputs) const {
-    at::Tensor sum = at::zeros({}, at::kFloat);
-    for (const auto& [name, value] : outputs) {
-      INFO(name);
-      CHECK(golden::error_of(value, tensor("output." + name)) < golden::kTolerance);
-      sum = sum + (value * tensor("probe." + name)).sum();
-    }
-    sum.backward();
-    for (const auto& item : model.named_parameters()) {
-      INFO(item.key());
-      const bool wanted = file.contains("gradient." + item.key());
-      if (!wanted) {
-        CHECK((!item.value().grad().defined() || item.value().grad().abs().max().item<double>() == 0));
-        continue;
-      }
-      REQUIRE(item.value().grad().defined());
-      CHECK(golden::error_of(item.value().grad(), tensor("gradient." + item.key())) < golden::kTolerance);
-    }
-  }
-
-  std::string folder;
-  Json config;
-  std::map<std::string, BundleTensor> file;
-};
 
 at::Tensor run(const DiffusionGolden& golden, JointTransformer& model) {
   return model.forward(golden.tensor("pictures"), golden.tensor("times"),

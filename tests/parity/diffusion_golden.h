@@ -1,0 +1,66 @@
+#pragma once
+// One folder of tests/parity/diffusion (scripts/make_diffusion_goldens.py), or one drawn by
+// tests/peers/check_unets.py: a tiny network of diffusers or transformers and what it computes.
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/io/json.h"
+#include "tests/catch.h"
+#include "tests/parity/golden.h"
+
+namespace lathe {
+
+struct DiffusionGolden {
+  // A name in tests/parity/diffusion, or an absolute path.
+  explicit DiffusionGolden(const std::string& name)
+      : folder((std::filesystem::path(cat(LATHE_SOURCE_DIR, "/tests/parity/diffusion")) / name).string()) {
+    config = read_json(folder + "/config.json");
+    for (BundleTensor& t : read_safetensors(folder + "/golden.safetensors").tensors) file[t.name] = t;
+  }
+  at::Tensor tensor(const std::string& name) const { return to_tensor(file.at(name)).clone(); }
+
+  // Copies the weights in; every name and shape must be there on both sides.
+  void load(torch::nn::Module& model, const std::vector<ParameterInfo>& parameters) const {
+    const at::NoGradGuard no_grad;
+    auto named = model.named_parameters();
+    std::size_t weights = 0;
+    for (const auto& entry : file) weights += entry.first.rfind("weight.", 0) == 0;
+    CHECK(named.size() == weights);
+    CHECK(parameters.size() == weights);
+    for (const ParameterInfo& info : parameters) {
+      INFO(info.name);
+      REQUIRE(named.contains(info.name));
+      CHECK(named[info.name].sizes().vec() == info.shape);
+      named[info.name].copy_(tensor("weight." + info.name));
+    }
+  }
+
+  void check_gradients(torch::nn::Module& model, const std::map<std::string, at::Tensor>& outputs,
+                       double tolerance = golden::kTolerance) const {
+    at::Tensor sum = at::zeros({}, at::kFloat);
+    for (const auto& [name, value] : outputs) {
+      INFO(name);
+      CHECK(golden::error_of(value, tensor("output." + name)) < tolerance);
+      sum = sum + (value * tensor("probe." + name)).sum();
+    }
+    sum.backward();
+    for (const auto& item : model.named_parameters()) {
+      INFO(item.key());
+      const bool wanted = file.contains("gradient." + item.key());
+      if (!wanted) {
+        CHECK((!item.value().grad().defined() || item.value().grad().abs().max().item<double>() == 0));
+        continue;
+      }
+      REQUIRE(item.value().grad().defined());
+      CHECK(golden::error_of(item.value().grad(), tensor("gradient." + item.key())) < tolerance);
+    }
+  }
+
+  std::string folder;
+  Json config;
+  std::map<std::string, BundleTensor> file;
+};
+
+}  // namespace lathe

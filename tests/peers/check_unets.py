@@ -1,0 +1,48 @@
+"""UNets of diffusers drawn at random, every parameter randomised, beside Lathe's: outputs and all gradients (tests/parity/unet_parity.cpp).
+
+    check_unets.py FOLDER [SEED] [COUNT]     draws them into FOLDER/unet-<n>
+"""
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+import make_diffusion_goldens
+
+
+def drawn_config(draw):
+    """One UNet2DModel that can be built: any depth, widths, attentions, head sizes, norms, times and classes."""
+    levels, groups = draw.randint(1, 3), draw.choice([1, 2, 4])
+    head = draw.choice([None, 2, 4])
+    widths = [draw.choice([4, 8, 12]) for _ in range(levels)]
+    attends = lambda plain: tuple(("Attn" if draw.random() < 0.5 else "") + plain for _ in range(levels))
+    return dict(sample_size=4 * 2 ** levels, in_channels=draw.choice([1, 3, 4]), out_channels=draw.choice([1, 3]),
+                block_out_channels=tuple(widths), layers_per_block=draw.choice([1, 2]), norm_num_groups=groups,
+                down_block_types=attends("DownBlock2D"), up_block_types=attends("UpBlock2D"), add_attention=draw.random() < 0.7,
+                attention_head_dim=head, norm_eps=draw.choice([1e-5, 1e-6, 0.1]), flip_sin_to_cos=draw.random() < 0.5,
+                freq_shift=draw.choice([0, 1]), center_input_sample=draw.random() < 0.3, downsample_padding=draw.choice([0, 1]),
+                mid_block_scale_factor=draw.choice([1, 0.7]), num_class_embeds=draw.choice([None, 2, 11]))
+
+
+def draw_all(root, seed=1, count=12):
+    draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    folders = [Path(root) / f"unet-{i:02}" for i in range(count)]
+    for folder in folders:
+        with torch.enable_grad():
+            make_diffusion_goldens.unet(folder, generator, **drawn_config(draw))
+    return folders
+
+
+def compare(root, binary):
+    """(exit code, names that were compared, all that was printed)"""
+    result = subprocess.run([str(binary), "[drawn_unets]"], env={**os.environ, "LATHE_DRAWN_UNETS": str(root)}, capture_output=True,
+                            text=True)
+    return result.returncode, [line for line in result.stdout.splitlines() if "drawn unet-" in line], result.stdout + result.stderr
+
+
+if __name__ == "__main__":
+    draw_all(sys.argv[1], *(int(number) for number in sys.argv[2:4]))
