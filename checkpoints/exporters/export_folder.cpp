@@ -4,7 +4,7 @@
 #include <set>
 #include <span>
 
-#include "checkpoints/formats/plain_name.h"
+#include "data/io/plain_name.h"
 #include "data/io/hash.h"
 #include "recipes/schema/error.h"
 

@@ -55,9 +55,9 @@ void check_patterns(const Json& config, const PeftAdapter& adapter, const std::s
     return found.is_object() ? found : Json::object();
   };
   const Json ranks = pattern("rank_pattern"), alphas = pattern("alpha_pattern");
-  const auto number = [](const Json& pattern, const std::string& key, double otherwise) {
-    if (!pattern.contains(key)) return otherwise;
-    return pattern[key].is_number() ? pattern[key].get<double>() : std::nan("");
+  const auto number = [](const Json& given, const std::string& key, double otherwise) {
+    if (!given.contains(key)) return otherwise;
+    return given[key].is_number() ? given[key].get<double>() : std::nan("");
   };
   const double wanted = scale_of(adapter.alpha, static_cast<double>(adapter.rank), adapter.rank_stabilised);
   const auto check = [&](const Json& keys, const char* name) {

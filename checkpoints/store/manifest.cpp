@@ -5,7 +5,7 @@
 #include <set>
 #include <span>
 
-#include "checkpoints/formats/plain_name.h"
+#include "data/io/plain_name.h"
 #include "data/io/hash.h"
 #include "data/io/json.h"
 
@@ -42,7 +42,8 @@ ManifestFile read_entry(const Json& entry, const std::string& where) {
 
 }  // namespace
 
-void write_checkpoint_manifest(const std::string& folder, const CheckpointManifest& manifest, FileSystem& fs) {
+void write_checkpoint_manifest(const std::string& folder, const CheckpointManifest& manifest,
+                               FileSystem& fs) {
   Json json = {
       {"format", manifest.format}, {"version", kVersion}, {"step", manifest.step}, {"files", Json::array()}};
   for (const ManifestFile& file : manifest.files)
@@ -62,7 +63,8 @@ CheckpointManifest read_checkpoint_manifest(const std::string& folder) {
           " is not known, this program reads ", kVersion);
   require(json["step"].is_number_integer(), where, ": 'step' must be a whole number");
   require(json["files"].is_array(), where, ": 'files' must be a list");
-  CheckpointManifest manifest{json_get<std::string>(json, "format", where), json["step"].get<std::int64_t>(), {}};
+  CheckpointManifest manifest{
+      json_get<std::string>(json, "format", where), json["step"].get<std::int64_t>(), {}};
   std::set<std::string> names;
   for (const Json& entry : json["files"]) {
     manifest.files.push_back(read_entry(entry, where));
@@ -72,7 +74,8 @@ CheckpointManifest read_checkpoint_manifest(const std::string& folder) {
   return manifest;
 }
 
-std::string check_manifest(const std::string& folder, const CheckpointManifest& manifest, ManifestCheck depth) {
+std::string check_manifest(const std::string& folder, const CheckpointManifest& manifest,
+                           ManifestCheck depth) {
   for (const ManifestFile& file : manifest.files) {
     const std::string path = folder + "/" + file.name;
     std::error_code error;

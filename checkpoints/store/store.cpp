@@ -7,7 +7,7 @@
 #include <set>
 #include <span>
 
-#include "checkpoints/formats/plain_name.h"
+#include "data/io/plain_name.h"
 #include "checkpoints/formats/safetensors.h"
 #include "checkpoints/store/manifest.h"
 #include "checkpoints/store/temporary.h"

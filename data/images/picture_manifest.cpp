@@ -4,6 +4,7 @@
 #include <map>
 
 #include "data/io/hash.h"
+#include "data/io/plain_name.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -11,11 +12,6 @@ namespace {
 
 namespace filesystem = std::filesystem;
 constexpr std::uint64_t kManifestVersion = 1;
-
-bool plain_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
-         name.find('\0') == std::string::npos;
-}
 
 Json set_to_json(const PictureSetRecord& set) {
   Json shards = Json::array();
@@ -31,7 +27,7 @@ PictureSetRecord set_from_json(const Json& json, const std::string& where) {
     set.shards.push_back({json_get<std::string>(shard, "file", where),
                           json_get<std::uint64_t>(shard, "bytes", where),
                           json_get<std::string>(shard, "sha256", where)});
-    require(plain_name(set.shards.back().file), where, ": not a plain file name");
+    require(is_plain_file_name(set.shards.back().file), where, ": not a plain file name");
   }
   require(!set.shards.empty(), where, ": a set without shards");
   return set;

@@ -1,6 +1,7 @@
 #include "data/shards/hdf5_arrays.h"
 
 #include <algorithm>
+#include <filesystem>
 
 namespace lathe {
 namespace {
@@ -15,6 +16,16 @@ H5Handle open_for_reading(const std::string& path) {
 #endif
   return H5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose,
                   path + ": not a readable HDF5 file (cut short, damaged or of another format)");
+}
+
+H5Handle open_shard_file(const std::string& path) {
+  start_hdf5();
+  H5Handle file = open_for_reading(path);
+  const H5Handle create(H5Fget_create_plist(file), H5Pclose, path);
+  hsize_t user_block = 0;
+  check_hdf5(H5Pget_userblock(create, &user_block), path);
+  require(user_block == 0, path, ": HDF5 files with a user block are not read");
+  return file;
 }
 
 // A soft or external link would lead HDF5 to another place or file.
@@ -98,15 +109,6 @@ FoundArray find_array(hid_t file, const WantedArray& wanted, std::uint64_t file_
   return found;
 }
 
-H5Handle open_shard_for_reading(const std::string& path) {
-  H5Handle file = open_for_reading(path);
-  const H5Handle create(H5Fget_create_plist(file), H5Pclose, path);
-  hsize_t user_block = 0;
-  check_hdf5(H5Pget_userblock(create, &user_block), path);
-  require(user_block == 0, path, ": HDF5 files with a user block are not read");
-  return file;
-}
-
 std::uint64_t number_attribute(hid_t root, const char* name, const std::string& path) {
   const std::string where = path + ": attribute " + name;
   const H5Handle attribute = open_attribute(root, name, where);
@@ -183,9 +185,23 @@ void write_number(hid_t file, const char* name, std::uint64_t value) {
   attribute.close(name);
 }
 
+OpenShard open_shard(const std::string& path, const std::string& format, std::uint64_t version) {
+  OpenShard shard;
+  std::error_code error;
+  shard.file_size = std::filesystem::file_size(path, error);
+  require(!error, path, ": cannot be opened: ", error.message());
+  shard.file = open_shard_file(path);
+  shard.root = H5Handle(H5Gopen2(shard.file, "/", H5P_DEFAULT), H5Gclose, path);
+  const std::string found = text_attribute(shard.root, "format", path);
+  require(found == format, path, ": wanted format '", format, "', found '", found, "'");
+  const std::uint64_t number = number_attribute(shard.root, "version", path);
+  require(number == version, path, ": version ", number, " is not known, this program reads ", version,
+          "; prepare the data again");
+  return shard;
+}
+
 std::string read_shard_format(const std::string& path) {
-  start_hdf5();
-  const H5Handle file = open_shard_for_reading(path);
+  const H5Handle file = open_shard_file(path);
   const H5Handle root(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose, path);
   return text_attribute(root, "format", path);
 }

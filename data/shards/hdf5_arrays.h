@@ -11,8 +11,13 @@
 
 namespace lathe {
 
-// Refuses what is no HDF5 file or has a user block.
-H5Handle open_shard_for_reading(const std::string& path);
+struct OpenShard {
+  H5Handle file, root;
+  std::uint64_t file_size = 0;
+};
+
+// Refuses what is no HDF5 file, has a user block, or says another format or version.
+OpenShard open_shard(const std::string& path, const std::string& format, std::uint64_t version);
 
 // The attribute that says what kind of shard a file is.
 std::string read_shard_format(const std::string& path);

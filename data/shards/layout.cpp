@@ -1,13 +1,38 @@
 #include "data/shards/layout.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <vector>
 
 #include "data/io/hash.h"
 #include "data/shards/hdf5_arrays.h"
+#include "data/shards/layout_fields.h"
 
 namespace lathe {
+
+template <class Layout, class Visit>
+void each_array(Layout& layout, const Visit& visit) {
+  visit("tokens", layout.tokens);
+  visit("doc_offsets", layout.doc_offsets);
+  visit("doc_sources", layout.doc_sources);
+  visit("rows", layout.rows);
+  visit("row_offsets", layout.row_offsets);
+  visit("block_hashes", layout.block_hashes);
+  visit("supervised", layout.supervised);
+}
+
+template <class Layout, class Visit>
+void each_value(Layout& layout, const Visit& visit) {
+  visit("file_size", layout.file_size);
+  visit("version", layout.version);
+  visit("vocab_size", layout.vocab_size);
+  visit("sequence_length", layout.sequence_length);
+  visit("index_hash", layout.index_hash);
+  visit("format", layout.format);
+  visit("tokenizer_sha256", layout.tokenizer_sha256);
+  visit("source_sha256", layout.source_sha256);
+  visit("settings", layout.settings);
+  visit("ledger", layout.ledger);
+}
 
 ShardLayout read_layout(const std::string& path) {
   const std::lock_guard lock(hdf5_mutex());
@@ -16,17 +41,11 @@ ShardLayout read_layout(const std::string& path) {
 
 ShardLayout read_layout_locked(const std::string& path) {
   ShardLayout layout;
-  std::error_code error;
-  layout.file_size = std::filesystem::file_size(path, error);
-  require(!error, path, ": cannot be opened: ", error.message());
-  start_hdf5();
-  const H5Handle file = open_shard_for_reading(path);
-  const H5Handle root(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose, path);
-  layout.format = text_attribute(root, "format", path);
-  require(layout.format == kShardFormat, path, ": wanted format '", kShardFormat, "', found '", layout.format, "'");
-  layout.version = number_attribute(root, "version", path);
-  require(layout.version == kShardVersion, path, ": version ", layout.version, " is not known, this program reads ",
-          kShardVersion, "; prepare the data again");
+  const OpenShard shard = open_shard(path, kShardFormat, kShardVersion);
+  const hid_t file = shard.file, root = shard.root;
+  layout.file_size = shard.file_size;
+  layout.format = kShardFormat;
+  layout.version = kShardVersion;
   layout.vocab_size = number_attribute(root, "vocab_size", path);
   layout.sequence_length = number_attribute(root, "sequence_length", path);
   layout.index_hash = number_attribute(root, "index_hash", path);
@@ -37,7 +56,8 @@ ShardLayout read_layout_locked(const std::string& path) {
 
   const auto find = [&](const char* name, std::vector<std::uint64_t> widths, int rank = 1) {
     const FoundArray found = find_array(file, {name, std::move(widths), rank}, layout.file_size, path);
-    require(rank == 1 || found.dims[1] == 3, path, ": /", name, ": wanted 3 columns, found ", found.dims.back());
+    require(rank == 1 || found.dims[1] == 3, path, ": /", name, ": wanted 3 columns, found ",
+            found.dims.back());
     return found.place;
   };
   layout.tokens = find("tokens", {2, 4});
@@ -51,10 +71,17 @@ ShardLayout read_layout_locked(const std::string& path) {
   return layout;
 }
 
+Json layout_to_json(const ShardLayout& layout) { return fields_to_json(layout); }
+
+ShardLayout layout_from_json(const Json& json, const std::string& path) {
+  return fields_from_json<ShardLayout>(json, path);
+}
+
 std::uint64_t index_hash(const ShardLayout& layout, std::span<const std::span<const std::byte>> arrays) {
-  std::string text = cat(layout.format, '\n', layout.version, '\n', layout.vocab_size, '\n', layout.sequence_length,
-                         '\n', layout.tokens.count, '\n', layout.tokens.width, '\n', layout.tokenizer_sha256, '\n',
-                         layout.source_sha256, '\n', layout.settings, '\n', layout.ledger, '\n');
+  std::string text =
+      cat(layout.format, '\n', layout.version, '\n', layout.vocab_size, '\n', layout.sequence_length, '\n',
+          layout.tokens.count, '\n', layout.tokens.width, '\n', layout.tokenizer_sha256, '\n',
+          layout.source_sha256, '\n', layout.settings, '\n', layout.ledger, '\n');
   for (const auto& array : arrays) text += cat(array.size(), ' ', xxh3(array), '\n');
   return xxh3(std::as_bytes(std::span(text)));
 }

@@ -2,17 +2,13 @@
 
 #include <filesystem>
 
+#include "data/io/plain_name.h"
+
 namespace lathe {
 namespace {
 
 namespace filesystem = std::filesystem;
 constexpr std::uint64_t kManifestVersion = 1;
-
-// Names inside a manifest are plain file names: nothing leads out of the folder.
-bool plain_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
-         name.find('\0') == std::string::npos;
-}
 
 Json set_to_json(const ManifestSet& set) {
   Json shards = Json::array();
@@ -26,20 +22,21 @@ Json set_to_json(const ManifestSet& set) {
 ManifestSet set_from_json(const Json& json, const std::string& where) {
   ManifestSet set{json_get<std::string>(json, "name", where), {}, TokenLedger::from_json(json.at("ledger"))};
   for (const Json& shard : json.at("shards")) {
-    set.shards.push_back({json_get<std::string>(shard, "file", where), json_get<std::uint64_t>(shard, "bytes", where),
-                          json_get<std::string>(shard, "sha256", where),
-                          json_get<std::uint32_t>(shard, "source", where)});
-    require(plain_name(set.shards.back().file), where, ": not a plain file name");
+    set.shards.push_back(
+        {json_get<std::string>(shard, "file", where), json_get<std::uint64_t>(shard, "bytes", where),
+         json_get<std::string>(shard, "sha256", where), json_get<std::uint32_t>(shard, "source", where)});
+    require(is_plain_file_name(set.shards.back().file), where, ": not a plain file name");
   }
   return set;
 }
 
 Manifest manifest_from_json(const Json& json, const std::string& where) {
   require(json_get<std::uint64_t>(json, "version", where) == kManifestVersion, where, ": another version");
-  Manifest manifest{json_get<std::string>(json, "data_sha256", where), json_get<std::string>(json, "tokenizer", where),
+  Manifest manifest{json_get<std::string>(json, "data_sha256", where),
+                    json_get<std::string>(json, "tokenizer", where),
                     json_get<std::string>(json, "tokenizer_sha256", where),
                     {}};
-  require(plain_name(manifest.tokenizer_folder), where, ": not a plain folder name");
+  require(is_plain_file_name(manifest.tokenizer_folder), where, ": not a plain folder name");
   for (const Json& set : json.at("sets")) manifest.sets.push_back(set_from_json(set, where));
   require(!manifest.sets.empty(), where, ": no set");
   return manifest;
@@ -87,8 +84,9 @@ void write_quick_index(const std::string& path, const QuickIndex& index, FileSys
 std::optional<QuickIndex> read_quick_index(const std::string& path) {
   try {
     const Json json = read_json(path);
-    QuickIndex index{json_get<std::string>(json, "fingerprint", path), json_get<std::string>(json, "folder", path)};
-    if (plain_name(index.folder)) return index;
+    QuickIndex index{json_get<std::string>(json, "fingerprint", path),
+                     json_get<std::string>(json, "folder", path)};
+    if (is_plain_file_name(index.folder)) return index;
   } catch (const std::exception&) {  // absent or damaged: the files are read again
   }
   return std::nullopt;

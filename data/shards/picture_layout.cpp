@@ -1,12 +1,10 @@
 #include "data/shards/picture_layout.h"
 
-#include <filesystem>
-
 #include "data/io/hash.h"
 #include "data/shards/hdf5_arrays.h"
+#include "data/shards/layout_fields.h"
 
 namespace lathe {
-namespace {
 
 template <class Layout, class Visit>
 void each_array(Layout& layout, const Visit& visit) {
@@ -36,8 +34,6 @@ void each_value(Layout& layout, const Visit& visit) {
   visit("pictures", layout.pictures);
 }
 
-}  // namespace
-
 PictureLayout read_picture_layout(const std::string& path) {
   const std::lock_guard lock(hdf5_mutex());
   return read_picture_layout_locked(path);
@@ -45,18 +41,11 @@ PictureLayout read_picture_layout(const std::string& path) {
 
 PictureLayout read_picture_layout_locked(const std::string& path) {
   PictureLayout layout;
-  std::error_code error;
-  layout.file_size = std::filesystem::file_size(path, error);
-  require(!error, path, ": cannot be opened: ", error.message());
-  start_hdf5();
-  const H5Handle file = open_shard_for_reading(path);
-  const H5Handle root(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose, path);
-  layout.format = text_attribute(root, "format", path);
-  require(layout.format == kPictureShardFormat, path, ": wanted format '", kPictureShardFormat, "', found '",
-          layout.format, "'");
-  layout.version = number_attribute(root, "version", path);
-  require(layout.version == kPictureShardVersion, path, ": version ", layout.version,
-          " is not known, this program reads ", kPictureShardVersion, "; prepare the data again");
+  const OpenShard shard = open_shard(path, kPictureShardFormat, kPictureShardVersion);
+  const hid_t file = shard.file, root = shard.root;
+  layout.file_size = shard.file_size;
+  layout.format = kPictureShardFormat;
+  layout.version = kPictureShardVersion;
   layout.index_hash = number_attribute(root, "index_hash", path);
   layout.source_sha256 = text_attribute(root, "source_sha256", path);
   layout.settings = text_attribute(root, "settings", path);
@@ -82,26 +71,10 @@ PictureLayout read_picture_layout_locked(const std::string& path) {
   return layout;
 }
 
-Json picture_layout_to_json(const PictureLayout& layout) {
-  Json json = Json::object();
-  each_array(layout, [&](const char* name, const ArrayPlace& place) {
-    json[name] = Json::array({place.offset, place.count, place.width});
-  });
-  each_value(layout, [&](const char* name, const auto& value) { json[name] = value; });
-  return json;
-}
+Json picture_layout_to_json(const PictureLayout& layout) { return fields_to_json(layout); }
 
 PictureLayout picture_layout_from_json(const Json& json, const std::string& path) {
-  PictureLayout layout;
-  each_array(layout, [&](const char* name, ArrayPlace& place) {
-    const auto values = json_get<std::vector<std::uint64_t>>(json, name, path);
-    require(values.size() == 3, path, ": the answer about '", name, "' is not whole");
-    place = {values[0], values[1], values[2]};
-  });
-  each_value(layout, [&](const char* name, auto& value) {
-    value = json_get<std::decay_t<decltype(value)>>(json, name, path);
-  });
-  return layout;
+  return fields_from_json<PictureLayout>(json, path);
 }
 
 std::uint64_t picture_index_hash(const PictureLayout& layout,

@@ -3,29 +3,12 @@
 #include <atomic>
 
 #include "data/io/hash.h"
-#include "data/io/mapped_file.h"
+#include "data/shards/mapped_arrays.h"
 #include "data/shards/picture_layout.h"
 #include "data/shards/probe.h"
 
 namespace lathe {
 namespace {
-
-using Bytes = std::span<const std::byte>;
-
-Bytes array_bytes(const MappedFile& file, const ArrayPlace& place, std::uint64_t width, const char* name) {
-  const std::uint64_t size = file.size();
-  require(place.width == width && place.count <= size / width && place.bytes() <= size &&
-              place.offset <= size - place.bytes() && place.offset % width == 0,
-          file.path(), ": /", name, " lies outside of the file (cut short?)");
-  return file.bytes().subspan(place.offset, place.bytes());
-}
-
-template <class T>
-std::span<const T> array_of(Bytes bytes) {
-  return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
-}
-
-std::uint64_t blocks_of(Bytes bytes) { return (bytes.size() + kBlockBytes - 1) / kBlockBytes; }
 
 // Texts stored one after the other.
 struct Texts {

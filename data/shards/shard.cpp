@@ -5,28 +5,11 @@
 #include <cstring>
 
 #include "data/io/hash.h"
-#include "data/io/mapped_file.h"
-#include "data/shards/layout.h"
+#include "data/shards/mapped_arrays.h"
 #include "data/shards/probe.h"
 
 namespace lathe {
 namespace {
-
-using Bytes = std::span<const std::byte>;
-
-// The layout may come from a process that a crafted file has taken over: nothing in it is believed.
-Bytes array_bytes(const MappedFile& file, const ArrayPlace& place, std::uint64_t width, const char* name) {
-  const std::uint64_t size = file.size();
-  require(place.width == width && place.count <= size / width && place.bytes() <= size &&
-              place.offset <= size - place.bytes() && place.offset % width == 0,
-          file.path(), ": /", name, " lies outside of the file (cut short?)");
-  return file.bytes().subspan(place.offset, place.bytes());
-}
-
-template <class T>
-std::span<const T> array_of(Bytes bytes) {
-  return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
-}
 
 template <class T>
 std::uint64_t largest(Bytes bytes) {
@@ -79,10 +62,10 @@ void TokenShard::State::find_arrays(const ShardLayout& layout) {
   row_offsets = array_of<std::uint64_t>(index[3]);
   block_hashes = array_of<std::uint64_t>(index[4]);
   if (index.size() > 5) supervised = array_of<std::uint8_t>(index[5]);
-  require(supervised.empty() || supervised.size() == tokens.size() / token_width, path(), ": /supervised: wanted ",
-          tokens.size() / token_width, " marks, found ", supervised.size());
+  require(supervised.empty() || supervised.size() == tokens.size() / token_width, path(),
+          ": /supervised: wanted ", tokens.size() / token_width, " marks, found ", supervised.size());
 
-  const std::uint64_t blocks = (tokens.size() + kBlockBytes - 1) / kBlockBytes;
+  const std::uint64_t blocks = blocks_of(tokens);
   require(block_hashes.size() == blocks, path(), ": /block_hashes: wanted ", blocks, " hashes, found ",
           block_hashes.size());
   checked = std::make_unique<std::atomic<bool>[]>(blocks);
@@ -104,18 +87,18 @@ void TokenShard::State::read_attributes(const ShardLayout& layout) {
 
 void TokenShard::State::check_documents() const {
   const std::uint64_t count = tokens.size() / token_width;
-  require(doc_offsets.size() >= 2 && doc_offsets.size() == doc_sources.size() + 1, path(), ": ", doc_offsets.size(),
-          " document offsets do not fit ", doc_sources.size(), " documents");
-  require(doc_offsets.front() == 0 && doc_offsets.back() == count, path(), ": /doc_offsets do not span the ", count,
-          " tokens");
+  require(doc_offsets.size() >= 2 && doc_offsets.size() == doc_sources.size() + 1, path(), ": ",
+          doc_offsets.size(), " document offsets do not fit ", doc_sources.size(), " documents");
+  require(doc_offsets.front() == 0 && doc_offsets.back() == count, path(), ": /doc_offsets do not span the ",
+          count, " tokens");
   for (std::size_t d = 1; d < doc_offsets.size(); ++d) {
     require(doc_offsets[d] >= doc_offsets[d - 1], path(), ": /doc_offsets decrease at document ", d);
   }
 }
 
 void TokenShard::State::check_rows() {
-  require(row_offsets.size() >= 2 && row_offsets.front() == 0 && row_offsets.back() == segments.size(), path(),
-          ": /row_offsets do not span the ", segments.size(), " entries of /rows");
+  require(row_offsets.size() >= 2 && row_offsets.front() == 0 && row_offsets.back() == segments.size(),
+          path(), ": /row_offsets do not span the ", segments.size(), " entries of /rows");
   const std::uint64_t documents = doc_sources.size();
   for (std::size_t r = 0; r + 1 < row_offsets.size(); ++r) {
     require(row_offsets[r] < row_offsets[r + 1] && row_offsets[r + 1] <= segments.size(), path(), ": row ", r,
@@ -126,9 +109,10 @@ void TokenShard::State::check_rows() {
       require(segment.document < documents, path(), ": row ", r, " names document ", segment.document, " of ",
               documents);
       const std::uint64_t length = doc_offsets[segment.document + 1] - doc_offsets[segment.document];
-      require(segment.length >= 1 && segment.length <= length && segment.begin <= length - segment.length, path(),
-              ": row ", r, " reads past the end of document ", segment.document);
-      require(segment.length <= room, path(), ": row ", r, " is longer than sequence_length ", info.sequence_length);
+      require(segment.length >= 1 && segment.length <= length && segment.begin <= length - segment.length,
+              path(), ": row ", r, " reads past the end of document ", segment.document);
+      require(segment.length <= room, path(), ": row ", r, " is longer than sequence_length ",
+              info.sequence_length);
       room -= segment.length;
       targets += count_targets(segment, length);
     }
@@ -149,8 +133,8 @@ void TokenShard::State::check_block(std::uint64_t block) const {
   require(xxh3(bytes) == block_hashes[block], path(), ": block ", block, " of /tokens (bytes ", begin, " to ",
           begin + bytes.size(), ") does not match its checksum; the file is damaged, prepare the data again");
   const std::uint64_t id = token_width == 2 ? largest<std::uint16_t>(bytes) : largest<std::uint32_t>(bytes);
-  require(id < info.vocab_size, path(), ": block ", block, " of /tokens holds id ", id, ", the vocabulary has ",
-          info.vocab_size);
+  require(id < info.vocab_size, path(), ": block ", block, " of /tokens holds id ", id,
+          ", the vocabulary has ", info.vocab_size);
   checked[block].store(true, std::memory_order_release);
 }
 
@@ -183,12 +167,14 @@ std::span<const Segment> TokenShard::row(std::uint64_t index) const {
 }
 
 std::uint64_t TokenShard::document_length(std::uint64_t document) const {
-  require(document < documents(), state_->path(), ": document ", document, " of ", documents(), " was asked for");
+  require(document < documents(), state_->path(), ": document ", document, " of ", documents(),
+          " was asked for");
   return state_->doc_offsets[document + 1] - state_->doc_offsets[document];
 }
 
 std::uint16_t TokenShard::document_source(std::uint64_t document) const {
-  require(document < documents(), state_->path(), ": document ", document, " of ", documents(), " was asked for");
+  require(document < documents(), state_->path(), ": document ", document, " of ", documents(),
+          " was asked for");
   return state_->doc_sources[document];
 }
 
@@ -210,7 +196,8 @@ void TokenShard::read(std::uint64_t document, std::uint64_t begin, std::span<std
 
 bool TokenShard::has_supervision() const { return !state_->supervised.empty(); }
 
-void TokenShard::read_supervision(std::uint64_t document, std::uint64_t begin, std::span<std::uint8_t> out) const {
+void TokenShard::read_supervision(std::uint64_t document, std::uint64_t begin,
+                                  std::span<std::uint8_t> out) const {
   const std::uint64_t length = document_length(document);
   require(out.size() <= length && begin <= length - out.size(), state_->path(), ": marks ", begin, " to ",
           begin + out.size(), " of document ", document, " were asked for, it has ", length);

@@ -1,6 +1,6 @@
-// Files that name other files: a checkpoint's MANIFEST.json, a shard index of safetensors, the data cache's prepared.json. Whatever
-// they say, no name that is accepted leads out of their folder.
-#include "checkpoints/formats/plain_name.h"
+// Files that name other files: a checkpoint's MANIFEST.json, a shard index of safetensors, the data cache's
+// prepared.json. Whatever they say, no name that is accepted leads out of their folder.
+#include "data/io/plain_name.h"
 #include "checkpoints/formats/safetensors.h"
 #include "checkpoints/store/manifest.h"
 #include "checkpoints/store/store.h"
@@ -45,7 +45,8 @@ std::vector<std::string> seeds() {
            "\",\"size\":8,\"sha256\":\"" + std::string(64, 'a') + "\"}]}";
   };
   const auto index = [](const std::string& name) {
-    return R"(i{"metadata":{"total_size":8},"weight_map":{"a":")" + name + R"(","b":"model-00002-of-00002.safetensors"}})";
+    return R"(i{"metadata":{"total_size":8},"weight_map":{"a":")" + name +
+           R"(","b":"model-00002-of-00002.safetensors"}})";
   };
   const std::string ledger =
       R"({"documents_read":1,"documents_kept":1,"documents_duplicate":0,"documents_dropped":0,"bytes_read":1,"bytes_kept":1,)"
@@ -56,7 +57,8 @@ std::vector<std::string> seeds() {
            R"(","bytes":3,"sha256":"z","source":0}],"ledger":)" + ledger + "}]}";
   };
   std::vector<std::string> all;
-  for (const char* name : {"model.safetensors", "..", "../x", "/etc/passwd", "a/../../b", "", "a\\\\b", "\\u0000", "."}) {
+  for (const char* name :
+       {"model.safetensors", "..", "../x", "/etc/passwd", "a/../../b", "", "a\\\\b", "\\u0000", "."}) {
     all.push_back(manifest(name));
     all.push_back(index(name));
     all.push_back(prepared(name));
@@ -67,9 +69,11 @@ std::vector<std::string> seeds() {
 }  // namespace
 
 Target manifest_target() {
-  return {"manifest", run, seeds,
-          {"..", "/", "../", "\\u002e\\u002e\\u002f", "\\u0000", "-1", "18446744073709551616", "1.5", "null", "[]", "{}",
-           "\"weight_map\"", "\"files\"", "\"name\"", "\"size\""},
+  return {"manifest",
+          run,
+          seeds,
+          {"..", "/", "../", "\\u002e\\u002e\\u002f", "\\u0000", "-1", "18446744073709551616", "1.5", "null",
+           "[]", "{}", "\"weight_map\"", "\"files\"", "\"name\"", "\"size\""},
           20000};
 }
 
