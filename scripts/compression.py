@@ -1,6 +1,6 @@
 """Prints a run's bits per byte on its held-out files beside gzip -9 and xz -9 over their concatenation.
 
-usage: compression.py LATHE RUN LIBRARY [--set ...]
+usage: compression.py LATHE RUN FILE_OR_FOLDER [--set ...]
 """
 import gzip
 import json
@@ -11,12 +11,14 @@ from pathlib import Path
 
 
 def main():
-    lathe, run, library, arguments = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4:]
+    lathe, run, data, arguments = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4:]
     prepared = json.loads(subprocess.run([lathe, "prepare", "quickstart", *arguments, "--json", "--quiet"], check=True,
                                          capture_output=True, text=True).stdout)
     files = (Path(prepared["directory"]) / "held-out.txt").read_text().splitlines()
-    roots = [library, library.parent]   # names are relative to one of them
-    text = b"".join(next(root / name for root in roots if (root / name).exists()).read_bytes() for name in files)
+    paths = [next((root / name for root in (data, data.parent) if (root / name).is_file()), None) for name in files]
+    text = b"".join(path.read_bytes() for path in paths if path)
+    if len(text) != prepared["validation"][0]["ledger"]["bytes_kept"]:   # records, archives: no such bytes for gzip
+        return
     result = json.loads((Path(run) / "result.json").read_text())
     bits = lambda compressed: 8 * len(compressed) / len(text)
     by_gzip, by_xz = bits(gzip.compress(text, 9)), bits(lzma.compress(text, preset=9))

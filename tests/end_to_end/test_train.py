@@ -41,6 +41,21 @@ class MainJob(Case):
                                       "--quiet")[0])
         self.assertEqual(score["bytes"], len("the cat sat on the mat while été came\n".encode()))
 
+    def test_what_is_reported_is_what_is_exported_when_the_end_is_worse_than_the_best_step(self):
+        sets = ["train.max_steps=40", "evaluate.every=10", "optimizer.learning_rate=10",
+                "schedule={name: constant, warmup_steps: 25}"]
+        out, _ = self.lathe("train", self.recipe("run"), *(item for value in sets for item in ("--set", value)))
+        result = json.loads((self.folder / "run" / "result.json").read_text())
+        lines = map(json.loads, (self.folder / "run" / "metrics.jsonl").read_text().splitlines())
+        evaluated = [line for line in lines if line.get("validation_loss") and line["step"] > 0]
+        best, last = min(evaluated, key=lambda line: line["validation_loss"]), evaluated[-1]
+        self.assertGreater(last["validation_loss"], 1.02 * best["validation_loss"])
+        self.assertEqual(result["best_step"], best["step"])
+        self.assertEqual(result["bits_per_byte"], best["bits_per_byte"])
+        self.assertEqual(result["validation_loss"], best["validation_loss"])
+        self.assertEqual(result["last_validation_loss"], last["validation_loss"])
+        self.assertIn("fewer steps", out)
+
     def test_a_changed_weight_fails_verification(self):
         self.train("run", "train.max_steps=5", "export=[{format: huggingface, dtype: fp32}]")
         path = self.folder / "run" / "export" / "huggingface" / "model.safetensors"

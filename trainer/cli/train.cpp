@@ -10,6 +10,7 @@
 #include "trainer/machine.h"
 #include "trainer/parts.h"
 #include "trainer/report/format.h"
+#include "trainer/report/run_log.h"
 #include "trainer/report/tuning.h"
 #include "trainer/signals.h"
 #include "trainer/train.h"
@@ -60,6 +61,14 @@ void say_before_start(const Context& context, const Session& session) {
   for (const std::string& warning : session.warnings) context.log("warning: " + warning);
 }
 
+// Of the weights that are kept as best and exported; it may have been seen before the run was resumed.
+EvaluationMetrics best_evaluation_of(const Session& session, const TrainOutcome& outcome) {
+  const EvaluationMetrics& last = outcome.last_evaluation;
+  const RunLog log = read_run_log(session.run.path + "/metrics.jsonl");
+  const EvaluationMetrics* best = evaluation_at(log, session.state.best_step, last.set);
+  return best ? *best : last;
+}
+
 Json result_json(const Session& session, const TrainOutcome& outcome) {
   Json json = Json::object();
   const bool finished = outcome.reason == StopReason::Finished || outcome.reason == StopReason::EarlyStopping;
@@ -73,12 +82,13 @@ Json result_json(const Session& session, const TrainOutcome& outcome) {
   json[unit + "_per_second"] = session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
   json["seconds_to_first_step"] = outcome.seconds_to_first_step;
   json["best_step"] = session.state.best_step;
-  if (session.state.best_step >= 0) json["best_validation_loss"] = session.state.best_loss;
   json["skipped_steps"] = session.state.skipped_steps;
   if (!outcome.last_evaluation.set.empty()) {
+    const EvaluationMetrics best = best_evaluation_of(session, outcome);
     json["first_validation_loss"] = outcome.first_evaluation.loss;
-    json["validation_loss"] = outcome.last_evaluation.loss;
-    json.update(session.task->evaluated(outcome.last_evaluation));
+    json["validation_loss"] = best.loss;
+    json["last_validation_loss"] = outcome.last_evaluation.loss;
+    json.update(session.task->evaluated(best));
   }
   json["peak_memory"] = memory_use().peak;
   json["parameters"] = session.task->parameters();
@@ -99,11 +109,18 @@ void write_reports(const Session& session, const Json& result, const Json& tunin
   write_report(report);
 }
 
+// What a run that went on too long is told.
+std::string worse_since(const Session& session, const TrainOutcome& outcome) {
+  if (session.state.best_step < 0 || outcome.last_evaluation.loss <= 1.02 * session.state.best_loss) return "";
+  return cat("; at step ", session.state.step, " it was ", outcome.last_evaluation.loss,
+             ": more data, fewer steps or more weight decay would serve");
+}
+
 void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome, const Json& result) {
   const std::string& path = session.run.path;
   if (!outcome.last_evaluation.set.empty())
-    context.say(cat(session.task->one_line(outcome.last_evaluation), "; best step ", session.state.best_step,
-                    ", the lowest loss of those evaluated"));
+    context.say(cat(session.task->one_line(best_evaluation_of(session, outcome)), " at step ", session.state.best_step,
+                    ", the lowest of those evaluated", worse_since(session, outcome)));
   context.say(cat("run: ", path, "   report: ", path, "/report.html"));
   for (const Json& folder : result.value("exports", Json::array()))
     context.say(cat("export: ", folder.at("directory").get<std::string>(), " (largest error ",

@@ -48,6 +48,11 @@ EvaluationMetrics read_evaluation(const Json& line, const std::string& unit) {
   m.tokens = integer(line, unit.c_str());
   m.grid = text(line, "grid");
   m.seconds = number(line, "seconds_evaluating");
+  m.details = line;  // what is left is the task's own
+  for (const char* key : {"step", "set", "validation_loss", "perplexity", "bits_per_byte", "grid",
+                          "seconds_evaluating", "samples"})
+    m.details.erase(key);
+  m.details.erase(unit);
   const auto samples = line.find("samples");
   if (samples != line.end() && samples->is_array()) {
     for (const auto& sample : *samples) {
@@ -83,6 +88,12 @@ RunLog read_run_log(const std::string& path) {
     }
   }
   return log;
+}
+
+const EvaluationMetrics* evaluation_at(const RunLog& log, std::int64_t step, const std::string& set) {
+  for (const EvaluationMetrics& evaluation : log.evaluations)
+    if (evaluation.step == step && evaluation.set == set) return &evaluation;
+  return nullptr;
 }
 
 }  // namespace lathe

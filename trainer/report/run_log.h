@@ -17,4 +17,7 @@ struct RunLog {
 // Lines that are damaged are left out; an absent file is an empty log. null numbers become NaN.
 RunLog read_run_log(const std::string& path);
 
+// Of the step and of that set; null: the log has none.
+const EvaluationMetrics* evaluation_at(const RunLog& log, std::int64_t step, const std::string& set);
+
 }  // namespace lathe

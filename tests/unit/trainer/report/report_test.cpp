@@ -131,7 +131,8 @@ TEST_CASE("the report stands alone and nothing in it comes from the data unescap
                 "a <run>",
                 {{"steps", 20}},
                 "name: x\nlr: <1>\n",
-                {{"tokens_read", 1000}, {"tokens_kept", 250}}});
+                {{"tokens_read", 1000}, {"tokens_kept", 250}},
+                nullptr});
   const auto page = run.read("report.html");
   CHECK(count(page, "<svg") == 4);
   CHECK(count(page, "<svg") == count(page, "</svg>"));
@@ -153,6 +154,6 @@ TEST_CASE("the report stands alone and nothing in it comes from the data unescap
 
 TEST_CASE("a run without a single step has a report too") {
   Folder run;
-  write_report({run.path, "", nullptr, nullptr, nullptr});
+  write_report({run.path, "", nullptr, nullptr, nullptr, nullptr});
   CHECK(run.read("report.html").find("No steps yet.") != std::string::npos);
 }
