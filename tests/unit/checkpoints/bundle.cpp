@@ -51,8 +51,8 @@ std::vector<BundleTensor> llama_on_disk() {
           counting("model.norm.weight", {4})};
 }
 Bundle read_folder(const char* config, const std::vector<BundleTensor>& tensors) {
-  ScratchFolder folder;
-  put_file(folder / "config.json", config);
+  TemporaryFolder folder;
+  write_text(folder / "config.json", config);
   write_sharded(folder.path(), tensors, 1 << 30);
   return read_bundle(folder.path());  // the mapping outlives the folder
 }
@@ -226,9 +226,9 @@ TEST_CASE("parts of a fused tensor must have one dtype, and a bundle must be com
 }
 
 TEST_CASE("folders that are none") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CHECK(error_of([&] { read_bundle(folder / "absent"); }).find("there is none") != std::string::npos);
-  put_file(folder / "file", "");
+  write_text(folder / "file", "");
   CHECK(error_of([&] { read_bundle(folder / "file"); }).find("found a file") != std::string::npos);
   CHECK(error_of([&] { read_bundle(folder.path()); }).find("config.json") != std::string::npos);
 }

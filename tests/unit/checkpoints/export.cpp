@@ -58,12 +58,12 @@ ExportOptions options_for(const std::string& directory) {
 TEST_CASE("an export reads back to the same values in the dtype asked for") {
   for (const std::string family : {"llama", "gpt2", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"})
     for (const DType dtype : {DType::BF16, DType::F32}) {
-      ScratchFolder folder;
+      TemporaryFolder folder;
       const Bundle bundle = bundle_of(family);
       ExportOptions options = options_for(folder / "out");
       options.dtype = dtype;
       export_huggingface(bundle, options);
-      const Json config = Json::parse(get_file(folder / "out/config.json"));
+      const Json config = Json::parse(read_bytes(folder / "out/config.json"));
       CHECK(config["torch_dtype"] == torch_dtype_name(dtype));
       CHECK(config["dtype"] == torch_dtype_name(dtype));
       CHECK(config["architectures"] == bundle.config["architectures"]);
@@ -73,13 +73,13 @@ TEST_CASE("an export reads back to the same values in the dtype asked for") {
         CHECK(back.tensors[i].dtype == dtype);
         CHECK(values_of(convert_tensor(back.tensors[i], DType::F32)) == values_of(bundle.tensors[i]));
       }
-      CHECK(get_file(folder / "out/README.md") == "# A model\n");
-      CHECK(Json::parse(get_file(folder / "out/reference.json")).contains("prompts"));
+      CHECK(read_bytes(folder / "out/README.md") == "# A model\n");
+      CHECK(Json::parse(read_bytes(folder / "out/reference.json")).contains("prompts"));
     }
 }
 
 TEST_CASE("a tied head is stored once") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   export_huggingface(bundle_of("llama"), options_for(folder / "out"));
   CHECK_FALSE(read_sharded(folder / "out").contains("lm_head.weight"));
   export_huggingface(bundle_of("llama", R"({"tie_word_embeddings":false})"), options_for(folder / "untied"));
@@ -87,14 +87,14 @@ TEST_CASE("a tied head is stored once") {
 }
 
 TEST_CASE("the manifest lists every file with its hash") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   ExportOptions options = options_for(folder / "out");
   options.max_shard_bytes = 100'000;
   export_huggingface(bundle_of("llama"), options);
   std::set<std::string> listed{"MANIFEST.json"};
   for (const ManifestFile& file : read_checkpoint_manifest(folder / "out").files) {
     listed.insert(file.name);
-    CHECK(sha256_hex(get_file(folder / ("out/" + file.name))) == file.sha256);
+    CHECK(sha256_hex(read_bytes(folder / ("out/" + file.name))) == file.sha256);
   }
   CHECK(listed.contains("model.safetensors.index.json"));
   for (const auto& entry : files::directory_iterator(folder / "out"))
@@ -102,39 +102,39 @@ TEST_CASE("the manifest lists every file with its hash") {
 }
 
 TEST_CASE("generation_config.json holds every stop id") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   Bundle bundle = bundle_of("llama", R"({"eos_token_id":[2,5],"bos_token_id":1})");
   auto tokenizer = std::make_shared<FakeTokenizer>();
   bundle.tokenizer = tokenizer;
   bundle.generation_config = Json{{"eos_token_id", 6}, {"temperature", 0.5}};
   export_huggingface(bundle, options_for(folder / "out"));
-  CHECK(Json::parse(get_file(folder / "out/generation_config.json")) ==
+  CHECK(Json::parse(read_bytes(folder / "out/generation_config.json")) ==
         Json::parse(R"({"eos_token_id":[6,2,5,4],"temperature":0.5,"bos_token_id":1,"pad_token_id":3})"));
-  CHECK(get_file(folder / "out/tokenizer_config.json") == "{}\n");
+  CHECK(read_bytes(folder / "out/tokenizer_config.json") == "{}\n");
   tokenizer->size_ = 8;
   CHECK(error_of([&] { export_huggingface(bundle, options_for(folder / "out2")); }).find("only 7 rows") !=
         std::string::npos);
   export_huggingface(bundle_of("llama"), options_for(folder / "plain"));
-  CHECK(Json::parse(get_file(folder / "plain/generation_config.json")) ==
+  CHECK(Json::parse(read_bytes(folder / "plain/generation_config.json")) ==
         Json::parse(R"({"eos_token_id":2})"));
 }
 
 TEST_CASE("a config of transformers 5 gets the spelling of 4 as well") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   Bundle bundle = bundle_of("llama");
   bundle.config.erase("rope_theta");
   bundle.config.erase("rope_scaling");
   bundle.config["rope_parameters"] =
       Json::parse(R"({"rope_type":"linear","factor":2.0,"rope_theta":5000.0})");
   export_huggingface(bundle, options_for(folder / "out"));
-  const Json config = Json::parse(get_file(folder / "out/config.json"));
+  const Json config = Json::parse(read_bytes(folder / "out/config.json"));
   CHECK(config["rope_theta"] == 5000.0);
   CHECK(config["rope_scaling"] == Json::parse(R"({"rope_type":"linear","factor":2.0})"));
   CHECK(read_bundle(folder / "out").spec.rotary.theta == 5000);
 }
 
 TEST_CASE("what is there is not overwritten") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const Bundle bundle = bundle_of("llama");
   const auto refused = [&](const std::string& name, bool overwrite) {
     ExportOptions options = options_for(folder / name);
@@ -142,24 +142,24 @@ TEST_CASE("what is there is not overwritten") {
     return error_of([&] { export_huggingface(bundle, options); });
   };
   files::create_directory(folder / "mine");
-  put_file(folder / "mine/thesis.txt", "x");
+  write_text(folder / "mine/thesis.txt", "x");
   CHECK(refused("mine", true).find("not an export of this program") != std::string::npos);
-  CHECK(get_file(folder / "mine/thesis.txt") == "x");
-  put_file(folder / "file", "x");
+  CHECK(read_bytes(folder / "mine/thesis.txt") == "x");
+  write_text(folder / "file", "x");
   CHECK(refused("file", true).find("not a folder") != std::string::npos);
   files::create_directory_symlink(folder / "mine", folder / "link");
   CHECK(refused("link", true).find("not a folder") != std::string::npos);
 
   export_huggingface(bundle, options_for(folder / "out"));
   CHECK(refused("out", false).find("ask to overwrite it") != std::string::npos);
-  put_file(folder / "out/notes.txt", "x");
+  write_text(folder / "out/notes.txt", "x");
   CHECK(refused("out", true).find("notes.txt: is not part of the export") != std::string::npos);
   files::remove(folder / "out/notes.txt");
   ExportOptions options = options_for(folder / "out/");
   options.overwrite = true;
   options.card = "# Another\n";
   export_huggingface(bundle, options);
-  CHECK(get_file(folder / "out/README.md") == "# Another\n");
+  CHECK(read_bytes(folder / "out/README.md") == "# Another\n");
   CHECK(std::distance(files::directory_iterator(folder.path()), files::directory_iterator()) == 4);
   files::create_directory(folder / "empty");
   export_huggingface(bundle, options_for(folder / "empty"));
@@ -169,7 +169,7 @@ TEST_CASE("what is there is not overwritten") {
 TEST_CASE("a disk that fails at any call leaves the old export and nothing else") {
   const Bundle bundle = bundle_of("llama");
   for (std::size_t n = 1;; ++n) {
-    ScratchFolder folder;
+    TemporaryFolder folder;
     export_huggingface(bundle, options_for(folder / "out"));
     FaultyFileSystem fs(folder.path());
     fs.fail_at(n, ENOSPC);
@@ -183,7 +183,7 @@ TEST_CASE("a disk that fails at any call leaves the old export and nothing else"
     } catch (const Error&) {
       finished = false;
     }
-    const std::string card = get_file(folder / "out/README.md");
+    const std::string card = read_bytes(folder / "out/README.md");
     REQUIRE((card == "# New\n" || card == "# A model\n"));
     REQUIRE(check_manifest(folder / "out", read_checkpoint_manifest(folder / "out"), ManifestCheck::Hashes).empty());
     if (n > fs.calls()) {
@@ -195,7 +195,7 @@ TEST_CASE("a disk that fails at any call leaves the old export and nothing else"
 }
 
 TEST_CASE("a model that cannot be written leaves no folder") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   Bundle bundle = bundle_of("llama");
   bundle.tensors[3].bytes = []() -> ByteBlock { fail("the disk of the base is gone"); };
   CHECK(error_of([&] { export_huggingface(bundle, options_for(folder / "out")); }) ==

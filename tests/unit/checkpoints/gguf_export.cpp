@@ -99,7 +99,7 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
 TEST_CASE("every family comes back from its own file: spec, tensors, tokenizer") {
   for (const Bundle& bundle : every_family()) {
     INFO(bundle.config.dump());
-    ScratchFolder folder;
+    TemporaryFolder folder;
     export_to(bundle, folder / "out", "f32");
     const Bundle back = read_gguf_bundle(folder / "out/model-F32.gguf");
     REQUIRE(back.tensors.size() == bundle.tensors.size());
@@ -133,7 +133,7 @@ TEST_CASE("in a mix the values are those that gguf_values promises") {
                                             {"head_dim", 64},
                                             {"num_hidden_layers", 8}});
   for (const char* quantize : {"f16", "bf16", "q8_0", "q4_k_m"}) {
-    ScratchFolder folder;
+    TemporaryFolder folder;
     export_to(bundle, folder / "out", quantize);
     const std::string file = gguf_in_folder(folder / "out");
     const Bundle back = read_gguf_bundle(file);
@@ -327,7 +327,7 @@ TEST_CASE("a SentencePiece-like tokenizer has scores, types and its prefix, and 
     CHECK(value("scores")[263] == -1);    // "th"
     CHECK(value("scores")[265] == -2);    // "the": the first of its two
     CHECK(value("scores")[260] < -1000);  // "t": no merge makes it
-    ScratchFolder folder;
+    TemporaryFolder folder;
     export_to(bundle, folder / "out", "f32");
     const auto back = read_gguf_bundle(folder / "out/model-F32.gguf").tokenizer;
     for (const char* text : {"the the", " he thé x", "ththe", ""}) {
@@ -357,7 +357,7 @@ TEST_CASE("what llama.cpp cannot run is refused with the reason") {
       values[3] = 1e6F;
       tensor = floats(tensor.name, tensor.shape, values);
     }
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CHECK(error_of([&] { export_to(broken, folder / "out", "f16"); }).find("use bf16") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(folder / "out"));
   Bundle bare = bundle_of("llama");
@@ -367,11 +367,11 @@ TEST_CASE("what llama.cpp cannot run is refused with the reason") {
 }
 
 TEST_CASE("the folder holds a Modelfile with the stops") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   Bundle bundle = bundle_of("llama");
   bundle.generation_config = {{"eos_token_id", {0, 260}}};
   export_to(bundle, folder / "out", "q8_0");
-  const std::string modelfile = get_file(folder / "out/Modelfile");
+  const std::string modelfile = read_bytes(folder / "out/Modelfile");
   CHECK(modelfile.find("FROM ./model-Q8_0.gguf\n") != std::string::npos);
   CHECK(modelfile.find("PARAMETER stop \"<|end|>\"\n") != std::string::npos);
   CHECK(modelfile.find("PARAMETER stop \"<tool>\"\n") != std::string::npos);

@@ -53,8 +53,8 @@ Bytes small_file() {
 }
 
 GgufFile read(const std::string& content) {
-  ScratchFolder folder;
-  put_file(folder / "x.gguf", content);
+  TemporaryFolder folder;
+  write_text(folder / "x.gguf", content);
   return read_gguf(folder / "x.gguf");
 }
 std::string refusal(const std::string& content) {
@@ -74,7 +74,7 @@ TEST_CASE("a file by hand") {
 }
 
 TEST_CASE("every kind of value comes back as it was written, and the writer's bytes are the hand-made ones") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const Json numbers = Json::array({1, 2});
   const GgufMetadata metadata = {{"u8", {GgufKind::U8, 200}},
                                  {"i8", {GgufKind::I8, -100}},
@@ -121,7 +121,7 @@ TEST_CASE("every kind of value comes back as it was written, and the writer's by
                                         }}};
   write_gguf(folder / "y.gguf",
              {{"a.b", GgufValue::u32(77)}, {"list", GgufValue::array(GgufKind::String, {"x", "yz"})}}, one);
-  CHECK(get_file(folder / "y.gguf") == small_file().pad().str());
+  CHECK(read_bytes(folder / "y.gguf") == small_file().pad().str());
 }
 
 TEST_CASE("a file cut off anywhere is refused, and nothing crashes") {
@@ -195,7 +195,7 @@ TEST_CASE("what cannot be written is an error that names it") {
   CHECK(error_of([&] { write_gguf("/nowhere/at/all.gguf", {}, none); }).find("/nowhere/at/all.gguf") !=
         std::string::npos);
   CHECK(error_of([&] {
-          ScratchFolder folder;
+          TemporaryFolder folder;
           write_gguf(folder / "x.gguf", {}, {{"w", GgmlType::F32, {4}, [] {
                                                 return block_of(std::vector<float>{1, 2});
                                               }}});

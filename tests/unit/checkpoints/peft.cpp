@@ -55,11 +55,11 @@ ExportOptions options_for(const std::string& directory) {
 }
 
 TEST_CASE("an adapter folder has PEFT's names, keys and values") {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const Bundle base = base_of("llama");
   const PeftAdapter adapter = adapter_on(base, on_every_layer(base, "self_attn.q_proj"), "dora");
   export_peft(base, adapter, options_for(folder / "out"));
-  const Json config = Json::parse(get_file(folder / "out/adapter_config.json"));
+  const Json config = Json::parse(read_bytes(folder / "out/adapter_config.json"));
   CHECK(config["peft_type"] == "LORA");
   CHECK(config["task_type"] == "CAUSAL_LM");
   CHECK(config["base_model_name_or_path"] == "org/base");
@@ -103,7 +103,7 @@ std::vector<float> block_of_values(const BundleTensor& tensor, std::int64_t row,
 }
 
 TEST_CASE("GPT-2's queries, keys and values become one adapter of c_attn along the diagonal") {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const Bundle base = base_of("gpt2");
   const std::int64_t width = base.spec.hidden_size;
   std::vector<std::string> modules = on_every_layer(base, "mlp.down_proj");
@@ -112,7 +112,7 @@ TEST_CASE("GPT-2's queries, keys and values become one adapter of c_attn along t
   }
   const PeftAdapter adapter = adapter_on(base, modules);
   export_peft(base, adapter, options_for(folder / "out"));
-  const Json config = Json::parse(get_file(folder / "out/adapter_config.json"));
+  const Json config = Json::parse(read_bytes(folder / "out/adapter_config.json"));
   CHECK(config["fan_in_fan_out"] == true);
   CHECK(config["r"] == 2);
   CHECK(config["rank_pattern"].dump() == R"({"c_attn":6})");
@@ -141,14 +141,14 @@ TEST_CASE("GPT-2's queries, keys and values become one adapter of c_attn along t
 }
 
 TEST_CASE("factors of c_attn that PEFT made give every part the same A; a mixture of ranks is an error") {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const Bundle base = base_of("gpt2");
   const std::int64_t width = base.spec.hidden_size;
   const std::string place = "base_model.model.transformer.h.0.attn.c_attn";
   const auto read = [&](std::int64_t rank, std::int64_t written) {
     PeftAdapter adapter = adapter_on(base, {});
     adapter.rank = rank;
-    put_file(folder / "adapter_config.json", peft_config(adapter).dump());
+    write_text(folder / "adapter_config.json", peft_config(adapter).dump());
     write_safetensors(folder / "adapter_model.safetensors",
                       {counting(place + ".lora_A.weight", {written, width}, 1),
                        counting(place + ".lora_B.weight", {3 * width, written}, 1)}, {});
@@ -167,7 +167,7 @@ TEST_CASE("factors of c_attn that PEFT made give every part the same A; a mixtur
 }
 
 TEST_CASE("DoRA on some parts of c_attn is refused, on all of them written; other places keep our names") {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const Bundle base = base_of("gpt2");
   std::vector<std::string> parts = {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj"};
   const PeftAdapter some = adapter_on(base, parts, "dora");
@@ -186,7 +186,7 @@ TEST_CASE("DoRA on some parts of c_attn is refused, on all of them written; othe
 }
 
 TEST_CASE("what would change the maths and is not supported is an error by name") {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const Json plain = peft_config(adapter_on(base_of("llama"), {}));
   const std::pair<const char*, Json> changes[] = {
       {"bias", "all"}, {"rank_pattern", {{"q_proj", 8}}}, {"alpha_pattern", {{"q_proj", 8}}}, {"lora_bias", true},
@@ -196,21 +196,21 @@ TEST_CASE("what would change the maths and is not supported is an error by name"
   for (const auto& [key, value] : changes) {
     Json config = plain;
     config[key] = value;
-    put_file(folder / "adapter_config.json", config.dump());
+    write_text(folder / "adapter_config.json", config.dump());
     const std::string error = error_of([&] { read_peft_config(folder.path()); });
     INFO(error);
     CHECK(error.find(cat("'", key, "' is ")) != std::string::npos);
     config[key] = nullptr;
-    put_file(folder / "adapter_config.json", config.dump());
+    write_text(folder / "adapter_config.json", config.dump());
     CHECK(read_peft_config(folder.path()).rank == 2);
   }
 }
 
 TEST_CASE("a tensor of another shape, or of a module that is not there, is an error") {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const Bundle base = base_of("llama");
   PeftAdapter adapter = adapter_on(base, {"model.layers.0.mlp.up_proj"});
-  put_file(folder / "adapter_config.json", peft_config(adapter).dump());
+  write_text(folder / "adapter_config.json", peft_config(adapter).dump());
   const auto error_with = [&](const BundleTensor& tensor) {
     write_safetensors(folder / "adapter_model.safetensors", {tensor});
     return error_of([&] { read_peft(folder.path(), *base.family, base.spec); });
@@ -238,14 +238,14 @@ TEST_CASE("the card's commands fit the adapter") {
 }
 
 TEST_CASE("trained rows of tokens have PEFT's names and come back") {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const Bundle base = base_of("llama");
   PeftAdapter adapter = adapter_on(base, on_every_layer(base, "mlp.up_proj"));
   adapter.token_rows = {{"embed_tokens", {4, 5, 6}}, {"lm_head", {4, 5, 6}}};
   adapter.tensors.push_back(counting("model.embed_tokens.trainable_tokens", {3, base.spec.hidden_size}));
   adapter.tensors.push_back(counting("lm_head.trainable_tokens", {3, base.spec.hidden_size}, 9));
   export_peft(base, adapter, options_for(folder / "out"));
-  const Json config = Json::parse(get_file(folder / "out/adapter_config.json"));
+  const Json config = Json::parse(read_bytes(folder / "out/adapter_config.json"));
   CHECK(config["trainable_token_indices"].dump() == R"({"embed_tokens":[4,5,6],"lm_head":[4,5,6]})");
   CHECK(config["target_modules"] == Json::array({"up_proj"}));
   const auto tensors = read_safetensors(folder / "out/adapter_model.safetensors").tensors;
@@ -263,7 +263,7 @@ TEST_CASE("trained rows of tokens have PEFT's names and come back") {
   const auto with = [&](const Json& rows) {
     Json changed = config;
     changed["trainable_token_indices"] = rows;
-    put_file(folder / "out/adapter_config.json", changed.dump());
+    write_text(folder / "out/adapter_config.json", changed.dump());
     return read_peft(folder / "out", *base.family, base.spec);
   };
   CHECK_THROWS_AS(with(Json::array({4, 5, 6})), Error);  // the head's rows have no ids then

@@ -60,7 +60,7 @@ TEST_CASE("a pipeline's files carry diffusers' names") {
 }
 
 TEST_CASE("a checkpoint is a pipeline folder, and comes back from it") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const PictureModel model = tiny::picture_model();
   const std::string path = CheckpointStore(folder.path()).save(3, pipeline_files(model), 1, {});
   CHECK(CheckpointStore::check(path).empty());
@@ -82,7 +82,7 @@ TEST_CASE("a checkpoint is a pipeline folder, and comes back from it") {
 }
 
 TEST_CASE("weights of 16 bits, their table of positions too") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   PictureModel model = tiny::picture_model();
   for (auto* tensors : {&model.transformer_tensors, &model.text_tensors})
     for (BundleTensor& tensor : *tensors) tensor = convert_tensor(tensor, DType::BF16);
@@ -94,11 +94,11 @@ TEST_CASE("weights of 16 bits, their table of positions too") {
 
 // Writes the folder, changes one JSON file and says what reading it answers.
 std::string refusal(const std::string& name, const std::function<void(Json&)>& change) {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   tiny::write_folder(folder.path(), pipeline_files(tiny::picture_model()));
-  Json json = Json::parse(get_file(folder / name));
+  Json json = Json::parse(read_bytes(folder / name));
   change(json);
-  put_file(folder / name, json.dump());
+  write_text(folder / name, json.dump());
   return error_of([&] { read_pipeline(folder.path()); });
 }
 
@@ -145,7 +145,7 @@ TEST_CASE("what a pipeline holds beyond this program is refused by name") {
 TEST_CASE("tensors that are missing, misshapen, left over or of another encoder are named") {
   const auto answer = [](const std::string& file,
                          const std::function<void(std::vector<BundleTensor>&)>& change) {
-    ScratchFolder folder;
+    TemporaryFolder folder;
     auto all = pipeline_files(tiny::picture_model());
     for (CheckpointFile& one : all)
       if (one.name == file) change(one.tensors);

@@ -11,8 +11,8 @@ namespace {
 const std::string kTensor = R"("w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
 
 std::string refusal(const std::string& content) {
-  ScratchFolder folder;
-  put_file(folder / "x.safetensors", content);
+  TemporaryFolder folder;
+  write_text(folder / "x.safetensors", content);
   const std::string text = error_of([&] { read_safetensors(folder / "x.safetensors"); });
   CHECK(text.find("x.safetensors") != std::string::npos);
   return text;
@@ -30,9 +30,9 @@ void check_header_refused(const std::string& header, const std::string& phrase,
 }
 
 TEST_CASE("a file made by hand is read in file order, as views of its bytes") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const std::string data = std::string("\0\0\x80\x3f\0\0\0\x40", 8) + std::string("\x80\x3f\x01\x7f", 4);
-  put_file(
+  write_text(
       folder / "x.safetensors",
       safetensors_bytes(
           R"({"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]},"c":{"shape":[2],"data_offsets":[10,12],"dtype":"U8"},)"
@@ -51,8 +51,8 @@ TEST_CASE("a file made by hand is read in file order, as views of its bytes") {
 }
 
 TEST_CASE("the reader gives aligned bytes even where the file does not, and keeps them alive") {
-  ScratchFolder folder;
-  put_file(
+  TemporaryFolder folder;
+  write_text(
       folder / "x.safetensors",
       safetensors_bytes(
           R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
@@ -69,10 +69,10 @@ TEST_CASE("the reader gives aligned bytes even where the file does not, and keep
 }
 
 TEST_CASE("an empty model and empty tensors are legal") {
-  ScratchFolder folder;
-  put_file(folder / "x.safetensors", safetensors_bytes("{}"));
+  TemporaryFolder folder;
+  write_text(folder / "x.safetensors", safetensors_bytes("{}"));
   CHECK(read_safetensors(folder / "x.safetensors").tensors.empty());
-  put_file(folder / "y.safetensors",
+  write_text(folder / "y.safetensors",
            safetensors_bytes(R"({"a":{"dtype":"F32","shape":[0,9223372036854775807],"data_offsets":[0,0]},)" +
                                  kTensor + "}",
                              "12345678"));
@@ -211,9 +211,9 @@ TEST_CASE("a header of a hundred thousand entries is refused or read quickly") {
 }
 
 TEST_CASE("a file that shrinks while it is mapped is an error, not a crash") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const std::string path = folder / "x.safetensors";
-  put_file(path, safetensors_bytes(R"({"w":{"dtype":"U8","shape":[20000],"data_offsets":[0,20000]}})",
+  write_text(path, safetensors_bytes(R"({"w":{"dtype":"U8","shape":[20000],"data_offsets":[0,20000]}})",
                                    std::string(20000, 'x')));
   const SafetensorsFile file = read_safetensors(path);
   std::filesystem::resize_file(path, 100);
@@ -221,9 +221,9 @@ TEST_CASE("a file that shrinks while it is mapped is an error, not a crash") {
 }
 
 TEST_CASE("a removed file stays readable through its mapping") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const std::string path = folder / "x.safetensors";
-  put_file(path, safetensors_bytes("{" + kTensor + "}", "12345678"));
+  write_text(path, safetensors_bytes("{" + kTensor + "}", "12345678"));
   const SafetensorsFile file = read_safetensors(path);
   std::filesystem::remove(path);
   CHECK(values_of<char>(file.tensors[0]) == std::vector<char>{'1', '2', '3', '4', '5', '6', '7', '8'});

@@ -8,7 +8,7 @@ namespace lathe {
 namespace {
 
 TEST_CASE("the written bytes are the format's, and the hash is the file's") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const std::string sha =
       write_safetensors(folder / "x", {floats("b", {2}, {1, 2}), floats("a\"", {1, 1}, {-2})});
   std::string header =
@@ -16,18 +16,18 @@ TEST_CASE("the written bytes are the format's, and the hash is the file's") {
       R"("a\"":{"dtype":"F32","shape":[1,1],"data_offsets":[8,12]}})";
   while (header.size() % 8 != 0) header += ' ';
   const std::string wanted = safetensors_bytes(header, std::string("\0\0\x80\x3f\0\0\0\x40\0\0\0\xc0", 12));
-  CHECK(get_file(folder / "x") == wanted);
+  CHECK(read_bytes(folder / "x") == wanted);
   CHECK(sha == sha256_hex(wanted));
 }
 
 TEST_CASE("no metadata is no entry, no tensors is an empty object") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   write_safetensors(folder / "x", {}, {});
-  CHECK(get_file(folder / "x") == safetensors_bytes("{}      "));
+  CHECK(read_bytes(folder / "x") == safetensors_bytes("{}      "));
 }
 
 TEST_CASE("wide types come first so that every tensor lies aligned; equal ones keep their order") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   write_safetensors(
       folder / "x",
       {memory_tensor("u", DType::U8, {3}, block_of(std::vector<std::uint8_t>{1, 2, 3})),
@@ -45,7 +45,7 @@ TEST_CASE("wide types come first so that every tensor lies aligned; equal ones k
 }
 
 TEST_CASE("bad input to the writer is refused") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const auto written = [&](std::vector<BundleTensor> tensors) {
     return error_of([&] { write_safetensors(folder / "x", tensors); });
   };
@@ -59,7 +59,7 @@ TEST_CASE("bad input to the writer is refused") {
 }
 
 TEST_CASE("the file is synced before it is closed, and a failing disk is an error") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   FaultyFileSystem fs(folder.path());
   write_safetensors(folder / "x", {floats("a", {1}, {1})}, {}, fs);
   const auto operations = fs.operations();
@@ -67,7 +67,7 @@ TEST_CASE("the file is synced before it is closed, and a failing disk is an erro
   CHECK(operations[operations.size() - 2].kind == FaultyFileSystem::Kind::Sync);
   CHECK(operations.back().kind == FaultyFileSystem::Kind::Close);
   for (std::size_t call = 1; call <= operations.size(); ++call) {
-    ScratchFolder other;
+    TemporaryFolder other;
     FaultyFileSystem failing(other.path());
     failing.fail_at(call, ENOSPC);
     CHECK(error_of([&] {
@@ -81,7 +81,7 @@ std::vector<BundleTensor> three() {
 }
 
 TEST_CASE("a model within the limit is one file") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CHECK(write_sharded(folder.path(), three(), 36) == std::vector<std::string>{"model.safetensors"});
   const auto tensors = read_sharded(folder.path());
   REQUIRE(tensors.size() == 3);
@@ -89,12 +89,12 @@ TEST_CASE("a model within the limit is one file") {
 }
 
 TEST_CASE("shards keep to the limit and the index names every tensor") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const auto names = write_sharded(folder.path(), three(), 24);
   CHECK(names == std::vector<std::string>{"model-00001-of-00002.safetensors",
                                           "model-00002-of-00002.safetensors",
                                           "model.safetensors.index.json"});
-  const Json index = Json::parse(get_file(folder / "model.safetensors.index.json"));
+  const Json index = Json::parse(read_bytes(folder / "model.safetensors.index.json"));
   CHECK(index["metadata"]["total_size"] == 36);
   CHECK(index["weight_map"] == Json({{"a", names[0]}, {"b", names[0]}, {"c", names[1]}}));
   CHECK(read_safetensors(folder / names[0]).metadata.at("format") == "pt");
@@ -105,13 +105,13 @@ TEST_CASE("shards keep to the limit and the index names every tensor") {
 }
 
 TEST_CASE("a tensor above the limit has a shard of its own") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CHECK(write_sharded(folder.path(), three(), 4).size() == 4);
   CHECK(read_sharded(folder.path()).size() == 3);
 }
 
 TEST_CASE("an index cannot reach outside of its folder") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   write_safetensors(folder / "w.safetensors", {floats("a", {1}, {1})});
   std::filesystem::create_directory(folder / "model");
   for (const std::string name : {"../w.safetensors", "/etc/passwd", "..", ".", "", "sub/w.safetensors",
@@ -119,7 +119,7 @@ TEST_CASE("an index cannot reach outside of its folder") {
     INFO(name);
     const bool escape = name.find("\\u") != std::string::npos || name.find("\\n") != std::string::npos;
     const std::string quoted = escape ? "\"" + name + "\"" : Json(name).dump();
-    put_file(folder / "model/model.safetensors.index.json", R"({"weight_map":{"a":)" + quoted + "}}");
+    write_text(folder / "model/model.safetensors.index.json", R"({"weight_map":{"a":)" + quoted + "}}");
     const std::string text = error_of([&] { read_sharded(folder / "model"); });
     INFO(text);
     CHECK(text.find("is not a plain file name") != std::string::npos);
@@ -127,7 +127,7 @@ TEST_CASE("an index cannot reach outside of its folder") {
 }
 
 TEST_CASE("links into a cache of blobs are followed") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   std::filesystem::create_directories(folder / "blobs");
   std::filesystem::create_directories(folder / "snapshot");
   write_safetensors(folder / "blobs/0123", {floats("a", {1}, {5})});
@@ -136,10 +136,10 @@ TEST_CASE("links into a cache of blobs are followed") {
 }
 
 TEST_CASE("an index and its shards must agree") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const std::string index = folder / "model.safetensors.index.json";
   const auto refused = [&](const std::string& text) {
-    put_file(index, text);
+    write_text(index, text);
     return error_of([&] { read_sharded(folder.path()); });
   };
   CHECK(refused("[]").find("'weight_map' must be an object") != std::string::npos);
@@ -158,10 +158,10 @@ TEST_CASE("an index and its shards must agree") {
 }
 
 TEST_CASE("a folder without weights says what it lacks, and that pickles stay shut") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CHECK(error_of([&] { read_sharded(folder.path()); }).find("neither model.safetensors nor") !=
         std::string::npos);
-  put_file(folder / "pytorch_model.bin", "x");
+  write_text(folder / "pytorch_model.bin", "x");
   CHECK(error_of([&] { read_sharded(folder.path()); }).find("pickle") != std::string::npos);
 }
 

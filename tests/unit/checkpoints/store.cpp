@@ -33,28 +33,28 @@ std::optional<CheckpointEntry> newest(const std::string& run, std::vector<std::s
     if (warnings) warnings->push_back(text);
   });
 }
-std::string run_in(const ScratchFolder& folder) {
+std::string run_in(const TemporaryFolder& folder) {
   const std::string run = folder / "run";
   files::create_directory(run);
   return run;
 }
 
 TEST_CASE("a step is written with its manifest and found again") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CheckpointStore store(folder.path());
   CHECK_FALSE(store.newest({}));
   CHECK(store.list().empty());
   const std::string path = store.save(100, content(1), 2, {});
   CHECK(path == folder / "checkpoints/step-00000100");
   CHECK(CheckpointStore::check(path).empty());
-  CHECK(get_file(path + "/state.json") == "{\"value\": 1.000000}\n");
-  const Json manifest = Json::parse(get_file(path + "/MANIFEST.json"));
+  CHECK(read_bytes(path + "/state.json") == "{\"value\": 1.000000}\n");
+  const Json manifest = Json::parse(read_bytes(path + "/MANIFEST.json"));
   CHECK(manifest["format"] == "lathe-checkpoint");
   CHECK(manifest["version"] == 1);
   CHECK(manifest["step"] == 100);
   REQUIRE(manifest["files"].size() == 4);
   CHECK(manifest["files"][3]["name"] == "part/config.json");
-  CHECK(get_file(path + "/part/config.json") == "{}\n");
+  CHECK(read_bytes(path + "/part/config.json") == "{}\n");
   CHECK(manifest["files"][1]["name"] == "state.json");
   CHECK(manifest["files"][1]["size"] == 20);
   // printf '{"value": 1.000000}\n' | sha256sum
@@ -64,7 +64,7 @@ TEST_CASE("a step is written with its manifest and found again") {
 }
 
 TEST_CASE("the last ones and the best one stay") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CheckpointStore store(folder.path());
   for (const std::int64_t step : {10, 20, 30, 40, 50})
     store.save(step, content(static_cast<float>(step)), 2, 20);
@@ -77,7 +77,7 @@ TEST_CASE("the last ones and the best one stay") {
 }
 
 TEST_CASE("damaged steps take nobody's place") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CheckpointStore store(folder.path());
   store.save(10, content(10), 2, {});
   const std::string damaged = store.save(20, content(20), 2, {});
@@ -89,12 +89,12 @@ TEST_CASE("damaged steps take nobody's place") {
 }
 
 TEST_CASE("a whole step is left as it is, a damaged one is replaced") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CheckpointStore store(folder.path());
   const std::string path = store.save(7, content(1), 1, {});
   store.save(7, content(2), 1, {});
   CHECK(value_in(path) == 1);
-  put_file(path + "/state.json", "{\"value\": 1.000001}\n");
+  write_text(path + "/state.json", "{\"value\": 1.000001}\n");
   CHECK_FALSE(CheckpointStore::check(path).empty());
   store.save(7, content(2), 1, {});
   CHECK(value_in(path) == 2);
@@ -102,11 +102,11 @@ TEST_CASE("a whole step is left as it is, a damaged one is replaced") {
 }
 
 TEST_CASE("damage is named and the one before is taken") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CheckpointStore store(folder.path());
   const std::string old = store.save(1, content(1), 9, {}), path = store.save(2, content(2), 9, {});
   const std::string model = path + "/model.safetensors", manifest = path + "/MANIFEST.json";
-  const std::string good_model = get_file(model), good_manifest = get_file(manifest);
+  const std::string good_model = read_bytes(model), good_manifest = read_bytes(manifest);
   const auto damage = [&](const std::string& phrase) {
     std::vector<std::string> warnings;
     const auto found = newest(folder.path(), &warnings);
@@ -116,40 +116,40 @@ TEST_CASE("damage is named and the one before is taken") {
     INFO(warnings[0]);
     CHECK(warnings[0].find("skipping the damaged checkpoint step-00000002") == 0);
     CHECK(warnings[0].find(phrase) != std::string::npos);
-    put_file(model, good_model);
-    put_file(manifest, good_manifest);
+    write_text(model, good_model);
+    write_text(manifest, good_manifest);
     REQUIRE(CheckpointStore::check(path).empty());
   };
-  put_file(model, good_model.substr(0, good_model.size() - 1));
+  write_text(model, good_model.substr(0, good_model.size() - 1));
   damage("MANIFEST.json says");
   std::string flipped = good_model;
   flipped.back() = static_cast<char>(flipped.back() ^ 1);
-  put_file(model, flipped);
+  write_text(model, flipped);
   damage("does not have the SHA-256");
   files::remove(model);
   damage("model.safetensors: No such file");
   files::remove(manifest);
   damage("MANIFEST.json");
-  put_file(manifest, "");
+  write_text(manifest, "");
   damage("MANIFEST.json");
   Json other = Json::parse(good_manifest);
   other["step"] = 3;
-  put_file(manifest, other.dump());
+  write_text(manifest, other.dump());
   damage("is of step 3");
   other = Json::parse(good_manifest);
   other["files"][0]["name"] = "../step-00000001/model.safetensors";
-  put_file(manifest, other.dump());
+  write_text(manifest, other.dump());
   damage("not a plain file name");
   for (const std::string name : {"part/../../step-00000001/state.json", "part/inner/config.json", "/part",
                                  "part/", "./state.json", "part\\config.json"}) {
     other["files"][0]["name"] = name;
-    put_file(manifest, other.dump());
+    write_text(manifest, other.dump());
     damage("not a plain file name");
   }
 }
 
 TEST_CASE("files of a checkpoint lie in one level of folders at most, under plain names") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   for (const std::string name : {"../a", "a/../b", "a/b/c", "/a", "a/", "./a", "a//b", ""}) {
     const std::string text =
         error_of([&] { CheckpointStore(folder.path()).save(1, {{name, {}, "x"}}, 1, {}); });
@@ -159,19 +159,19 @@ TEST_CASE("files of a checkpoint lie in one level of folders at most, under plai
 }
 
 TEST_CASE("a flipped bit in any file is seen") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const std::string path = CheckpointStore(folder.path()).save(2, content(2), 9, {});
   std::size_t unseen = 0;
   for (const std::string name : {"MANIFEST.json", "model.safetensors", "state.json", "part/config.json"}) {
-    const std::string good = get_file(path + "/" + name);
+    const std::string good = read_bytes(path + "/" + name);
     const std::size_t stride = name == "MANIFEST.json" ? 1 : 7;  // the others are hashed whole
     for (std::size_t bit = 0; bit < 8 * good.size(); bit += stride) {
       std::string bad = good;
       bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
-      put_file(path + "/" + name, bad);
+      write_text(path + "/" + name, bad);
       unseen += CheckpointStore::check(path).empty();
     }
-    put_file(path + "/" + name, good);
+    write_text(path + "/" + name, good);
   }
   CHECK(unseen == 0);
   CHECK(CheckpointStore::check(path).empty());
@@ -190,7 +190,7 @@ bool save_second(const std::string& run, FaultyFileSystem& fs) {
 TEST_CASE("a power cut after any call leaves the old checkpoint or the new one, whole") {
   std::size_t cuts = 0, olds = 0, news = 0;
   for (std::size_t n = 1;; ++n) {
-    ScratchFolder folder;
+    TemporaryFolder folder;
     const std::string run = run_in(folder);
     CheckpointStore(run).save(1, content(1), 1, {});
     FaultyFileSystem fs(folder.path());
@@ -199,7 +199,7 @@ TEST_CASE("a power cut after any call leaves the old checkpoint or the new one, 
     using Unsynced = FaultyFileSystem::Unsynced;
     for (const Unsynced bytes : {Unsynced::Drop, Unsynced::Keep, Unsynced::Tear})
       for (const Unsynced names : {Unsynced::Drop, Unsynced::Keep}) {
-        ScratchFolder after;
+        TemporaryFolder after;
         fs.materialise(after / "disk", {.bytes = bytes, .names = names});
         std::vector<std::string> warnings;
         const auto found = newest(after / "disk/run", &warnings);
@@ -222,7 +222,7 @@ TEST_CASE("a power cut after any call leaves the old checkpoint or the new one, 
 TEST_CASE("a full or failing disk at any call leaves a whole checkpoint and a store that works") {
   for (const int error : {ENOSPC, EIO}) {
     for (std::size_t n = 1;; ++n) {
-      ScratchFolder folder;
+      TemporaryFolder folder;
       const std::string run = run_in(folder);
       CheckpointStore(run).save(1, content(1), 1, {});
       FaultyFileSystem fs(folder.path());
@@ -245,7 +245,7 @@ TEST_CASE("a full or failing disk at any call leaves a whole checkpoint and a st
 }
 
 TEST_CASE("a failed save says which disk call failed, and leaves nothing behind") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   const std::string run = run_in(folder);
   FaultyFileSystem fs(folder.path());
   fs.fail_at(6, ENOSPC);
@@ -255,7 +255,7 @@ TEST_CASE("a failed save says which disk call failed, and leaves nothing behind"
 }
 
 TEST_CASE("the first save makes its folder durable too") {
-  ScratchFolder folder, after;
+  TemporaryFolder folder, after;
   const std::string run = run_in(folder);
   FaultyFileSystem fs(folder.path());
   CheckpointStore(run, fs).save(1, content(1), 1, {});
@@ -264,7 +264,7 @@ TEST_CASE("the first save makes its folder durable too") {
 }
 
 TEST_CASE("temporaries of dead processes go, those of living ones and foreign names stay") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CheckpointStore store(folder.path());
   store.save(1, content(1), 1, {});
   char host[256] = {};
@@ -291,7 +291,7 @@ TEST_CASE("temporaries of dead processes go, those of living ones and foreign na
 }
 
 TEST_CASE("bad arguments") {
-  ScratchFolder folder;
+  TemporaryFolder folder;
   CheckpointStore store(folder.path());
   CHECK_FALSE(error_of([&] { store.save(-1, content(1), 1, {}); }).empty());
   CHECK_FALSE(error_of([&] { store.save(1, content(1), 0, {}); }).empty());

@@ -1,7 +1,5 @@
 #pragma once
-// Scratch folders and small tensors for the tests of checkpoints.
-#include <stdlib.h>
-
+// Small tensors for the tests of checkpoints.
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -11,34 +9,9 @@
 
 #include "checkpoints/bundle/bundle.h"
 #include "tests/catch.h"
+#include "tests/temporary_folder.h"
 
 namespace lathe {
-
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lathe_ckpt_XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
-inline void put_file(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-}
-inline std::string get_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 template <class T>
 ByteBlock block_of(const std::vector<T>& values) {

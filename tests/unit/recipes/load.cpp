@@ -11,6 +11,7 @@
 #include "recipes/schema/load.h"
 #include "recipes/schema/yaml.h"
 #include "tests/catch.h"
+#include "tests/temporary_folder.h"
 
 using namespace lathe;
 namespace fs = std::filesystem;
@@ -37,16 +38,6 @@ LoadedRecipe good(const std::string& text, const std::vector<std::string>& overr
   REQUIRE_NOTHROW(throw_problems(loaded));
   return loaded;
 }
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("lathe_recipes_" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path / name, std::ios::binary) << text;
-    return (path / name).string();
-  }
-};
 
 }  // namespace
 
@@ -128,7 +119,7 @@ TEST_CASE("folds and seeds of tuning are read, printed and compared") {
 }
 
 TEST_CASE("default < base < recipe < --set, and each value names its source") {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write(
       "base.yaml",
       kGood +
@@ -147,10 +138,10 @@ TEST_CASE("default < base < recipe < --set, and each value names its source") {
   REQUIRE(r.train.max_steps == 10);
   REQUIRE(r.name == "child");
   REQUIRE(r.directory == (fs::current_path() / "runs/child").string());
-  REQUIRE(r.evaluate.prompts == (folder.path / "p.txt").string());
+  REQUIRE(r.evaluate.prompts == folder / "p.txt");
   REQUIRE(r.data.train.size() == 2);
   REQUIRE(r.data.train[0].path == (fs::current_path() / "d.txt").string());
-  const std::string base = (folder.path / "base.yaml").string();
+  const std::string base = folder / "base.yaml";
   REQUIRE(loaded.source.at("optimizer.eps") == "default");
   REQUIRE(loaded.source.at("optimizer.beta1") == base + ":7");
   REQUIRE(loaded.source.at("optimizer.learning_rate") == file + ":2");

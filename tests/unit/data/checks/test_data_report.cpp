@@ -8,7 +8,7 @@
 #include "data/io/file_system.h"
 #include "data/sources/examples.h"
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
 
 using namespace lathe;
 

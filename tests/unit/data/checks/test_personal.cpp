@@ -1,7 +1,7 @@
 #include "data/checks/personal.h"
 
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 using namespace lathe;
 

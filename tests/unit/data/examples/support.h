@@ -3,7 +3,8 @@
 #include <string>
 
 #include "data/sources/examples.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 namespace lathe {
 

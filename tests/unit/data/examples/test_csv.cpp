@@ -2,7 +2,7 @@
 
 #include "recipes/schema/error.h"
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
 
 using namespace lathe;
 

@@ -3,7 +3,7 @@
 #include "data/io/utf8.h"
 #include "recipes/schema/error.h"
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
 
 using namespace lathe;
 

@@ -1,7 +1,5 @@
 #pragma once
 // Small folders of pictures for the tests of pictures as data.
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -9,40 +7,9 @@
 #include "data/images/picture.h"
 #include "recipes/schema/recipe.h"
 #include "tests/catch.h"
+#include "tests/temporary_folder.h"
 
 namespace lathe::testing {
-
-// Catch2 v3 renamed the matcher.
-#if __has_include(<catch2/catch_all.hpp>)
-inline auto contains_text(const std::string& text) { return Catch::Matchers::ContainsSubstring(text); }
-#else
-inline auto contains_text(const std::string& text) { return Catch::Matchers::Contains(text); }
-#endif
-
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lathe-images-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string operator/(const std::string& name) const { return path + "/" + name; }
-  std::string path;
-};
-
-inline void write_file(const std::string& path, const std::string& bytes) {
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-inline std::string read_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 // Every pixel (r, g, b), 8 bits.
 inline Picture plain_picture(std::int64_t width, std::int64_t height, int r, int g, int b) {
@@ -54,7 +21,7 @@ inline Picture plain_picture(std::int64_t width, std::int64_t height, int r, int
 
 inline void write_plain(const std::string& path, std::int64_t width, std::int64_t height, int r, int g,
                         int b) {
-  write_file(path, encode_png(plain_picture(width, height, r, g, b)));
+  write_text(path, encode_png(plain_picture(width, height, r, g, b)));
 }
 
 inline SourceSection pictures_in(const std::string& path, const std::string& glob = "") {
@@ -73,7 +40,7 @@ inline SourceSection drawn(std::int64_t count, const std::string& name = "") {
 }
 
 // Reads `train`, with shards below `folder`.
-inline Recipe picture_recipe(const TempFolder& folder, const SourceSection& train, std::int64_t side) {
+inline Recipe picture_recipe(const TemporaryFolder& folder, const SourceSection& train, std::int64_t side) {
   Recipe recipe;
   recipe.name = "pictures";
   recipe.directory = folder / "runs/pictures";

@@ -18,7 +18,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> sides(const std::vector<Pictu
 }
 
 // 11 square, 5 wide and 2 tall pictures, each of its own red.
-Recipe shapes_of_paper(const TempFolder& folder) {
+Recipe shapes_of_paper(const TemporaryFolder& folder) {
   const auto write = [&](const std::string& name, int count, std::int64_t width, std::int64_t height) {
     for (int i = 0; i < count; ++i)
       write_plain(folder / "set/" + name + std::to_string(i) + ".png", width, height, 20 * i, 255 - 20 * i,
@@ -72,7 +72,7 @@ TEST_CASE("a picture gets the bucket whose shape is nearest to its own") {
 }
 
 TEST_CASE("no picture of any bucket is left out, groups are of one size, and all are seen equally often") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const PreparedPictures made = prepare_pictures(shapes_of_paper(folder));
   CHECK(made.train.pictures == 18);
   CHECK(made.captions.size() == 18);
@@ -121,7 +121,7 @@ TEST_CASE("no picture of any bucket is left out, groups are of one size, and all
 }
 
 TEST_CASE("a set of one size has the same order under any group") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const PreparedPictures made = prepare_pictures(picture_recipe(folder, drawn(23), 8));
   CHECK(PictureLoader(made.train, 4, true, 1).read(5, 30).ids ==
         PictureLoader(made.train, 4, true, 8).read(5, 30).ids);

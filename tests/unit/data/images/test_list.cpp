@@ -23,14 +23,14 @@ bool noted(const PictureList& list, const std::string& text) {
 }  // namespace
 
 TEST_CASE("captions come from metadata.jsonl, below it from folders of their own") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (const char* name : {"a.png", "b.PNG", "below/c.png", "below/d.png"})
     write_plain(folder / "set/" + name, 2, 2, 1, 2, 3);
-  write_file(folder / "set/metadata.jsonl",
+  write_text(folder / "set/metadata.jsonl",
              "{\"file_name\": \"a.png\", \"text\": \"  a red\\nfrog \"}\n{\"file_name\": \"below/c.png\", "
              "\"text\": \"cafe\xCC\x81\"}\n"
              "{\"file_name\": \"gone.png\", \"text\": \"x\"}\n");
-  write_file(folder / "set/below/metadata.csv", "file_name,text\nd.png,\"a frog, blue\"\n");
+  write_text(folder / "set/below/metadata.csv", "file_name,text\nd.png,\"a frog, blue\"\n");
   const PictureList list = list_pictures({pictures_in(folder / "set")}, 1);
   CHECK(said(list) == std::vector<std::string>{"set/a.png: a red frog",
                                                "set/b.PNG: ", "set/below/c.png: caf\xC3\xA9",
@@ -43,10 +43,10 @@ TEST_CASE("captions come from metadata.jsonl, below it from folders of their own
 }
 
 TEST_CASE("sidecars speak for their picture, the source's caption for the others") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (const char* name : {"a.jpg.png", "b.png", "c.png"}) write_plain(folder / "set/" + name, 2, 2, 1, 2, 3);
-  write_file(folder / "set/a.jpg.txt", "from a text\n");
-  write_file(folder / "set/b.caption", "from kohya's file");
+  write_text(folder / "set/a.jpg.txt", "from a text\n");
+  write_text(folder / "set/b.caption", "from kohya's file");
   SourceSection section = pictures_in(folder / "set");
   CHECK(said(list_pictures({section}, 1)) == std::vector<std::string>{"set/a.jpg.png: from a text",
                                                                       "set/b.png: from kohya's file",
@@ -62,7 +62,7 @@ TEST_CASE("without any of these the names of folders and files are the caption")
   CHECK(caption_of_names("manual1.png", "x") == "manual");
   CHECK(caption_of_names("green frog (2).png", "x") == "green frog");
   CHECK(caption_of_names("03.jpg", "my_dog") == "my dog");
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_plain(folder / "frogs/green/01.png", 2, 2, 1, 2, 3);
   const PictureList list = list_pictures({pictures_in(folder / "frogs")}, 1);
   CHECK(said(list) == std::vector<std::string>{"frogs/green/01.png: green"});
@@ -70,10 +70,10 @@ TEST_CASE("without any of these the names of folders and files are the caption")
 }
 
 TEST_CASE("masks and what is excluded are no pictures, other formats are named") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (const char* name : {"a.png", "a-mask.png", "old/b.png", "lone-mask.png"})
     write_plain(folder / "set/" + name, 2, 2, 1, 2, 3);
-  write_file(folder / "set/c.heic", "x");
+  write_text(folder / "set/c.heic", "x");
   SourceSection section = pictures_in(folder / "set");
   section.exclude = {"old"};
   const PictureList list = list_pictures({section}, 1);
@@ -87,17 +87,17 @@ TEST_CASE("masks and what is excluded are no pictures, other formats are named")
 }
 
 TEST_CASE("what is no folder of pictures is refused with what was found") {
-  const TempFolder folder;
-  write_file(folder / "set/notes.md", "x");
+  const TemporaryFolder folder;
+  write_text(folder / "set/notes.md", "x");
   CHECK_THROWS_WITH(list_pictures({pictures_in(folder / "set")}, 1),
                     contains_text("wanted pictures") && contains_text("notes.md"));
   CHECK_THROWS_WITH(list_pictures({pictures_in(folder / "absent")}, 1),
                     contains_text("wanted a folder of pictures"));
   write_plain(folder / "set/a.png", 2, 2, 1, 2, 3);
-  write_file(folder / "set/metadata.jsonl",
+  write_text(folder / "set/metadata.jsonl",
              "{\"file_name\": \"a.png\", \"text\": \"x\"}\n{\"file_name\": \"a.png\", \"text\": \"y\"}\n");
   CHECK_THROWS_WITH(list_pictures({pictures_in(folder / "set")}, 1), contains_text("has a caption already"));
-  write_file(folder / "set/metadata.jsonl", "{\"image\": \"a.png\"}\n");
+  write_text(folder / "set/metadata.jsonl", "{\"image\": \"a.png\"}\n");
   CHECK_THROWS_WITH(list_pictures({pictures_in(folder / "set")}, 1), contains_text("file_name"));
 }
 

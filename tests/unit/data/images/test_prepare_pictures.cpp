@@ -15,21 +15,21 @@ using namespace lathe::testing;
 namespace {
 
 // Twelve pictures of different reds, two of them the same, one damaged.
-void write_reds(const TempFolder& folder) {
+void write_reds(const TemporaryFolder& folder) {
   for (int i = 0; i < 12; ++i)
     write_plain(folder / "reds/red" + std::string(1, static_cast<char>('a' + i)) + ".png", 4, 4, 20 * i, 0,
                 51);
   write_plain(folder / "reds/redz.png", 4, 4, 20, 0, 51);  // as redb
-  write_file(folder / "reds/broken.png", read_bytes(folder / "reds/reda.png").substr(0, 40));
+  write_text(folder / "reds/broken.png", read_bytes(folder / "reds/reda.png").substr(0, 40));
 }
 
 }  // namespace
 
 TEST_CASE("a folder becomes shards, and what was left out is counted and named") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_reds(folder);
-  write_file(folder / "reds/redb.txt", "the same");
-  write_file(folder / "reds/redz.txt", "the same");
+  write_text(folder / "reds/redb.txt", "the same");
+  write_text(folder / "reds/redz.txt", "the same");
   const Recipe recipe = picture_recipe(folder, pictures_in(folder / "reds"), 4);
   const PreparedPictures made = prepare_pictures(recipe);
   CHECK_FALSE(made.was_ready);
@@ -69,7 +69,7 @@ TEST_CASE("a folder becomes shards, and what was left out is counted and named")
 
 TEST_CASE(
     "the shards' bytes do not depend on threads, and a changed caption or setting gives another folder") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_reds(folder);
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "reds"), 3);
   recipe.data.workers = 1;
@@ -81,7 +81,7 @@ TEST_CASE(
   CHECK(read_bytes(one.train.shards.at(0)) == read_bytes(seven.train.shards.at(0)));
   CHECK(std::filesystem::path(one.directory).filename() == std::filesystem::path(seven.directory).filename());
 
-  write_file(folder / "reds/reda.txt", "another");
+  write_text(folder / "reds/reda.txt", "another");
   const PreparedPictures changed = prepare_pictures(recipe);
   CHECK(changed.directory != seven.directory);
   CHECK(changed.data_sha256 != seven.data_sha256);
@@ -90,13 +90,13 @@ TEST_CASE(
 }
 
 TEST_CASE("an interrupted preparation goes on, a damaged shard is made again") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_reds(folder);
   const Recipe recipe = picture_recipe(folder, pictures_in(folder / "reds"), 4);
   const PreparedPictures made = prepare_pictures(recipe);
   const std::string shard = made.train.shards.at(0), bytes = read_bytes(shard);
   std::filesystem::remove(made.directory + "/prepared.json");
-  write_file(made.directory + "/train-4x4-0.h5.tmp-99", "half");
+  write_text(made.directory + "/train-4x4-0.h5.tmp-99", "half");
   const auto time = std::filesystem::last_write_time(shard);
   const PreparedPictures resumed = prepare_pictures(recipe);
   CHECK_FALSE(resumed.was_ready);
@@ -108,17 +108,17 @@ TEST_CASE("an interrupted preparation goes on, a damaged shard is made again") {
   const auto at = damaged.find(std::string("\x3C\x3C\x00\x00\x33\x33", 6));  // a pixel: 60, 0, 51
   REQUIRE(at != std::string::npos);
   damaged[at] = static_cast<char>(damaged[at] + 1);
-  write_file(shard, damaged);
+  write_text(shard, damaged);
   CHECK_THROWS_WITH(PictureShard(shard, ShardTrust::Own).verify(), contains_text("checksum"));
   prepare_pictures(recipe);
   CHECK(read_bytes(shard) == bytes);
 }
 
 TEST_CASE("a share of the pictures is held out, exactly, with equal pictures on one side") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_reds(folder);
-  write_file(folder / "reds/redb.txt", "one");
-  write_file(folder / "reds/redz.txt", "two");  // the same picture under two captions stays twice
+  write_text(folder / "reds/redb.txt", "one");
+  write_text(folder / "reds/redz.txt", "two");  // the same picture under two captions stays twice
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "reds"), 4);
   for (const double share : {0.1, 0.25, 0.5}) {
     recipe.data.validation.share = share;
@@ -138,7 +138,7 @@ TEST_CASE("a share of the pictures is held out, exactly, with equal pictures on 
 }
 
 TEST_CASE("named validation sets are sets of their own, and drawn ones never repeat the training pictures") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_reds(folder);
   Recipe recipe = picture_recipe(folder, drawn(40), 8);
   recipe.data.validation.sets = {pictures_in(folder / "reds"), drawn(40, "new")};
@@ -156,7 +156,7 @@ TEST_CASE("named validation sets are sets of their own, and drawn ones never rep
 }
 
 TEST_CASE("what the loader gives: every picture once an epoch, the same for any cut of the rows") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const PreparedPictures made = prepare_pictures(picture_recipe(folder, drawn(37), 8));
   const PictureLoader loader(made.train, 5);
   REQUIRE(loader.rows_per_epoch() == 37);
@@ -187,10 +187,10 @@ TEST_CASE("what the loader gives: every picture once an epoch, the same for any 
 }
 
 TEST_CASE("a batch holds planes from -1 to 1") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   Picture picture = plain_picture(2, 1, 0, 255, 51);
   picture.values[3] = 65535;  // the second pixel's red
-  write_file(folder / "one/a.png", encode_png(picture));
+  write_text(folder / "one/a.png", encode_png(picture));
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "one"), 2);
   recipe.data.resolution = {2, 1};
   const PictureBatch batch = PictureLoader(prepare_pictures(recipe).train, 1).read(0, 1);
@@ -223,7 +223,7 @@ TEST_CASE("pictures are scaled until they cover the size and cropped in the midd
 }
 
 TEST_CASE("crops are variants: stored one after the other, one number a picture, ids of their own") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_plain(folder / "set/wide.png", 8, 4, 200, 0, 0);
   write_plain(folder / "set/square.png", 4, 4, 0, 200, 0);
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "set"), 4);
@@ -242,10 +242,10 @@ TEST_CASE("crops are variants: stored one after the other, one number a picture,
 }
 
 TEST_CASE("mirrored pictures and repeats are rows of their own, each variant's visits are counted") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   Picture picture = plain_picture(3, 1, 0, 0, 0);
   picture.values = {0, 0, 0, 32768, 0, 0, 65535, 0, 0};  // red grows to the right
-  write_file(folder / "one/a.png", encode_png(picture));
+  write_text(folder / "one/a.png", encode_png(picture));
   write_plain(folder / "two/b.png", 3, 1, 9, 9, 9);
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "one"), 3);
   recipe.data.train.push_back(pictures_in(folder / "two"));
@@ -277,11 +277,11 @@ TEST_CASE("mirrored pictures and repeats are rows of their own, each variant's v
 }
 
 TEST_CASE("alpha lies over the background, grey and 16 bits are kept") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   Picture clear{.width = 2, .height = 2, .channels = 4, .values = {}};
   for (int i = 0; i < 4; ++i)
     for (const int v : {65535, 0, 0, 0}) clear.values.push_back(static_cast<std::uint16_t>(v));
-  write_file(folder / "set/clear.png", encode_png(clear));
+  write_text(folder / "set/clear.png", encode_png(clear));
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "set"), 2);
   for (const double background : {1.0, 0.0}) {
     recipe.data.background = background;
@@ -299,8 +299,8 @@ TEST_CASE("alpha lies over the background, grey and 16 bits are kept") {
 }
 
 TEST_CASE("what cannot be trained on is one clear error") {
-  const TempFolder folder;
-  write_file(folder / "set/a.png", "no picture");
+  const TemporaryFolder folder;
+  write_text(folder / "set/a.png", "no picture");
   CHECK_THROWS_WITH(prepare_pictures(picture_recipe(folder, pictures_in(folder / "set"), 4)),
                     contains_text("no picture remains") && contains_text("a.png"));
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "set"), 4);

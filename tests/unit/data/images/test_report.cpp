@@ -69,10 +69,10 @@ TEST_CASE("a picture is near to itself scaled, saved again or brightened, and to
 }
 
 TEST_CASE("near-duplicates are named, and a split keeps them on one side") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (std::uint64_t i = 0; i < 10; ++i) {
-    write_file(folder / "set/p" + std::to_string(i) + ".png", encode_png(waves(i, 32, 32)));
-    write_file(folder / "set/p" + std::to_string(i) + "_small.png",
+    write_text(folder / "set/p" + std::to_string(i) + ".png", encode_png(waves(i, 32, 32)));
+    write_text(folder / "set/p" + std::to_string(i) + "_small.png",
                encode_png(resized(waves(i, 32, 32), 24, 24)));
   }
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "set"), 16);
@@ -99,7 +99,7 @@ TEST_CASE("near-duplicates are named, and a split keeps them on one side") {
 }
 
 TEST_CASE("as many pictures are drawn as were asked for, those that are equal by chance too") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const PreparedPictures made = prepare_pictures(picture_recipe(folder, drawn(1000), 8));
   std::set<std::vector<std::uint16_t>> different;
   const PictureShard shard(made.train.shards.at(0), ShardTrust::Own);
@@ -111,7 +111,7 @@ TEST_CASE("as many pictures are drawn as were asked for, those that are equal by
 }
 
 TEST_CASE("small, cropped, turned, clear and masked pictures are named or counted") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_plain(folder / "set/small.png", 5, 5, 200, 0, 0);
   write_plain(folder / "set/wide.png", 40, 8, 0, 200, 0);
   write_plain(folder / "set/wide-mask.png", 40, 8, 255, 255, 255);
@@ -130,13 +130,13 @@ TEST_CASE("small, cropped, turned, clear and masked pictures are named or counte
 }
 
 TEST_CASE("masks from files weigh the loss where they are bright, pictures without one count in full") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_plain(folder / "set/a.png", 4, 2, 10, 20, 30);
   write_plain(folder / "set/b.png", 4, 2, 40, 50, 60);
   Picture half = plain_picture(4, 2, 0, 0, 0);
   for (const std::size_t x : {0u, 1u, 4u, 5u})  // the left half
     for (std::size_t c = 0; c < 3; ++c) half.values[3 * x + c] = 65535;
-  write_file(folder / "set/a-mask.png", encode_png(half));
+  write_text(folder / "set/a-mask.png", encode_png(half));
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "set"), 4);
   recipe.data.resolution = {4, 2};
   recipe.data.masks = "file";
@@ -162,13 +162,13 @@ TEST_CASE("masks from files weigh the loss where they are bright, pictures witho
 }
 
 TEST_CASE("alpha as a mask weighs the loss where the picture is opaque") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   Picture clear;
   clear.width = 2;
   clear.height = 1;
   clear.channels = 4;
   clear.values = {65535, 0, 0, 65535, 0, 65535, 0, 0};
-  write_file(folder / "set/a.png", encode_png(clear));
+  write_text(folder / "set/a.png", encode_png(clear));
   Recipe recipe = picture_recipe(folder, pictures_in(folder / "set"), 2);
   recipe.data.resolution = {2, 1};
   recipe.data.masks = "alpha";
@@ -188,20 +188,20 @@ TEST_CASE(
       for (const std::string& shard : set.shards) bytes += read_bytes(shard);
     return bytes;
   };
-  const auto recipe_in = [](const TempFolder& folder) {
+  const auto recipe_in = [](const TemporaryFolder& folder) {
     Recipe recipe = picture_recipe(folder, drawn(9), 8);
     recipe.data.validation.share = 0.3;
     return recipe;
   };
   {
-    const TempFolder folder;
+    const TemporaryFolder folder;
     expected = bytes_of(prepare_pictures(recipe_in(folder)));
   }
   bool finished = false;
   int failures = 0;
   for (std::size_t n = 1; !finished; ++n) {
-    const TempFolder folder;
-    FaultyFileSystem faulty(folder.path);
+    const TemporaryFolder folder;
+    FaultyFileSystem faulty(folder.path());
     if (n % 2 == 0)
       faulty.fail_at(n, ENOSPC);
     else
@@ -212,9 +212,9 @@ TEST_CASE(
     } catch (const Error&) {
       ++failures;
     }
-    faulty.materialise(folder.path + "-cut");  // the disk after a power cut, seen from the same path
-    std::filesystem::remove_all(folder.path);
-    std::filesystem::rename(folder.path + "-cut", folder.path);
+    faulty.materialise(folder.path() + "-cut");  // the disk after a power cut, seen from the same path
+    std::filesystem::remove_all(folder.path());
+    std::filesystem::rename(folder.path() + "-cut", folder.path());
     CHECK(bytes_of(prepare_pictures(recipe_in(folder))) == expected);
   }
   CHECK(failures > 15);

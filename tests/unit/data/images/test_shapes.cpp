@@ -54,7 +54,7 @@ TEST_CASE("held out are the combinations that scripts/shapes.py holds out") {
 TEST_CASE(
     "the Python judge finds 99.5 % of a thousand drawn pictures right, and none is of a held-out "
     "combination") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   std::string lines, first;
   std::set<std::string> captions;
   const auto held = held_out_shapes();
@@ -62,20 +62,20 @@ TEST_CASE(
     const DrawnShape drawn = draw_shape(17, i);
     CHECK(std::find(held.begin(), held.end(), drawn.what) == held.end());
     const std::string name = std::to_string(i) + ".png";
-    write_file(folder / name, encode_png(render_shape(drawn, 16)));
+    write_text(folder / name, encode_png(render_shape(drawn, 16)));
     lines += Json{{"file_name", name}, {"text", drawn.caption}}.dump() + "\n";
     captions.insert(drawn.caption);
     if (i == 199) first = lines;
   }
-  write_file(folder / "metadata.jsonl", lines);
+  write_text(folder / "metadata.jsonl", lines);
   CHECK(captions.size() > 400);
   const std::string judge =
-      std::string("python3 ") + LATHE_SOURCE_DIR + "/scripts/shapes.py judge " + folder.path;
+      std::string("python3 ") + LATHE_SOURCE_DIR + "/scripts/shapes.py judge " + folder.path();
   const Json right = parse_json(run(judge), "judge");
   CHECK(right.at("pictures") == 1000);
   CHECK(right.at("all").get<double>() >= 0.995);
   CHECK_FALSE(right.contains("held_out"));
-  write_file(folder / "metadata.jsonl", first);
+  write_text(folder / "metadata.jsonl", first);
   const Json shuffled = parse_json(run(judge + " --shuffle"), "judge");
   CHECK(shuffled.at("pictures") == 200);
   CHECK(shuffled.at("all").get<double>() < 0.06);

@@ -2,7 +2,8 @@
 
 #include "data/io/mapped_file.h"
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 using namespace lathe;
 

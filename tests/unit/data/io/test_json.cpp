@@ -4,7 +4,8 @@
 #include <string>
 
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 using namespace lathe;
 

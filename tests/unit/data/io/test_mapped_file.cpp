@@ -6,7 +6,7 @@
 #include <locale>
 
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 using namespace lathe;
 

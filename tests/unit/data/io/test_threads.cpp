@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
 
 using namespace lathe;
 

@@ -7,7 +7,6 @@
 
 using namespace lathe;
 using testing::contains_text;
-using testing::TempFolder;
 
 namespace {
 
@@ -24,7 +23,7 @@ bool equal(const Batch& a, const Batch& b) {
 
 // Two sources of random documents.
 struct Set {
-  TempFolder folder;
+  TemporaryFolder folder;
   PreparedSet prepared;
   std::vector<testing::Documents> sources;
   explicit Set(std::vector<double> weights = {0, 0}, std::uint64_t length = 48) {
@@ -48,7 +47,7 @@ struct Set {
 }  // namespace
 
 TEST_CASE("a batch is laid out as documented") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   // Rows of 4: document 0 gives inputs 10-13 and 14; documents 1 and 2 have two inputs and one.
   testing::write_shard(folder / "a.h5", {{10, 11, 12, 13, 14, 15}, {20, 21, 22}, {30, 31}}, 100,
                        {.sequence_length = 4});
@@ -172,9 +171,9 @@ TEST_CASE("a loader refuses rows that do not fit and damaged data") {
   Loader loader(set.prepared, {.sequence_length = 48});
   CHECK_THROWS_AS(loader.read(0, 0), Error);
 
-  std::string bytes = testing::read_bytes(set.prepared.shards[1]);
+  std::string bytes = read_bytes(set.prepared.shards[1]);
   bytes[4096] = static_cast<char>(bytes[4096] ^ 1);  // inside some array: index or tokens
-  testing::write_text(set.folder / "bad.h5", bytes);
+  write_text(set.folder / "bad.h5", bytes);
   PreparedSet damaged = set.prepared;
   damaged.shards = {set.folder / "bad.h5"};
   const auto use = [&] {
@@ -185,7 +184,7 @@ TEST_CASE("a loader refuses rows that do not fit and damaged data") {
 }
 
 TEST_CASE("what is not supervised is no target, and batches without padding hold tokens only") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   {
     ShardWriter writer(folder / "s.h5", 100);
     const std::vector<std::uint32_t> a{10, 11, 12, 13}, b{20, 21, 22};
@@ -217,7 +216,7 @@ TEST_CASE("what is not supervised is no target, and batches without padding hold
 }
 
 TEST_CASE("22 examples in batches of 4 are each seen once an epoch, and 11 batches are 2 epochs") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   {
     ShardWriter writer(folder / "s.h5", 100);
     for (std::uint32_t i = 0; i < 22; ++i) {

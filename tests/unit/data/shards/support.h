@@ -1,7 +1,5 @@
 #pragma once
-// What the tests of shards and loaders share: a folder that goes away, a tokenizer of bytes, small shards.
-#include <unistd.h>
-
+// What the tests of shards and loaders share: a tokenizer of bytes, small shards.
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -12,40 +10,9 @@
 #include "data/shards/writer.h"
 #include "data/tokenizers/tokenizer.h"
 #include "tests/catch.h"
+#include "tests/temporary_folder.h"
 
 namespace lathe::testing {
-
-// Catch2 v3 renamed the matcher.
-#if __has_include(<catch2/catch_all.hpp>)
-inline auto contains_text(const std::string& text) { return Catch::Matchers::ContainsSubstring(text); }
-#else
-inline auto contains_text(const std::string& text) { return Catch::Matchers::Contains(text); }
-#endif
-
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lathe-shards-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string operator/(const std::string& name) const { return path + "/" + name; }
-  std::string path;
-};
-
-inline void write_text(const std::string& path, const std::string& text) {
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  std::ofstream(path, std::ios::binary) << text;
-}
-
-inline std::string read_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 // Ids are bytes + `shift`; EOS is 256 + shift. `shift` stands for a tokenizer with other ids.
 class ByteTokenizer : public Tokenizer {

@@ -6,13 +6,13 @@
 
 using namespace lathe;
 using lathe::testing::contains_text;
-using lathe::testing::TempFolder;
-using lathe::testing::write_text;
+using lathe::TemporaryFolder;
+using lathe::write_text;
 
 namespace {
 
 struct CodeCorpus {
-  TempFolder folder;
+  TemporaryFolder folder;
   Recipe recipe;
   explicit CodeCorpus(bool markers = true) {
     const auto tokenizer = markers ? test::byte_tokenizer({"<s>", "</s>", "<PRE>", "<SUF>", "<MID>"})

@@ -10,7 +10,6 @@
 
 using namespace lathe;
 using testing::craft_shard;
-using testing::TempFolder;
 
 namespace {
 
@@ -38,7 +37,7 @@ std::string complaint(const std::string& path) {
 }
 
 std::string spoiled(const std::function<void(hid_t)>& spoil) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   craft_shard(folder / "a.h5", spoil);
   return complaint(folder / "a.h5");
 }
@@ -70,12 +69,12 @@ struct Sample {
 };
 
 // The same two documents in both formats of headers: without checksums and with them.
-std::vector<Sample> samples(const TempFolder& folder) {
+std::vector<Sample> samples(const TemporaryFolder& folder) {
   std::vector<Sample> all;
   craft_shard(folder / "first.h5");
   testing::write_shard(folder / "second.h5", {{5, 6, 7}, {8, 9}}, 10, {.sequence_length = 8});
   for (const char* name : {"first.h5", "second.h5"}) {
-    Sample sample{testing::read_bytes(folder / name), {}};
+    Sample sample{read_bytes(folder / name), {}};
     REQUIRE(complaint(folder / name, sample.ids).empty());
     REQUIRE(sample.ids == std::vector<std::int32_t>{5, 6, 7, 8, 9});
     all.push_back(sample);
@@ -84,8 +83,8 @@ std::vector<Sample> samples(const TempFolder& folder) {
 }
 
 // What is accepted after damage must be what was stored.
-bool refused_or_equal(const TempFolder& folder, const std::string& bytes, const Sample& sample, int& refused) {
-  testing::write_text(folder / "damaged.h5", bytes);
+bool refused_or_equal(const TemporaryFolder& folder, const std::string& bytes, const Sample& sample, int& refused) {
+  write_text(folder / "damaged.h5", bytes);
   std::vector<std::int32_t> ids;
   if (!complaint(folder / "damaged.h5", ids).empty()) {
     ++refused;
@@ -175,13 +174,13 @@ TEST_CASE("attributes of another shape are refused by name") {
 }
 
 TEST_CASE("files cut at every 64th byte of their structure are refused, whichever format their headers have") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (const Sample& sample : samples(folder)) {
     int accepted = 0;
     for (std::size_t size = 0; size < sample.bytes.size(); size += 64) {
       const std::string_view next = std::string_view(sample.bytes).substr(size, 64);
       if (size > 0 && next.find_first_not_of('\0') == next.npos) continue;  // holes between arrays
-      testing::write_text(folder / "cut.h5", sample.bytes.substr(0, size));
+      write_text(folder / "cut.h5", sample.bytes.substr(0, size));
       accepted += complaint(folder / "cut.h5").empty();
     }
     CHECK(accepted == 0);
@@ -189,7 +188,7 @@ TEST_CASE("files cut at every 64th byte of their structure are refused, whicheve
 }
 
 TEST_CASE("flipped bits of the structure are refused or change nothing") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (const Sample& sample : samples(folder)) {
     std::vector<std::size_t> stored;
     for (std::size_t at = 0; at < sample.bytes.size(); ++at)
@@ -207,7 +206,7 @@ TEST_CASE("flipped bits of the structure are refused or change nothing") {
 }
 
 TEST_CASE("sizes, offsets and addresses beyond the file are refused in bounded time and memory") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const Sample sample = samples(folder)[0];  // the format without checksums, so that HDF5 believes the numbers
   const std::uint64_t numbers[] = {~std::uint64_t{0}, std::uint64_t{1} << 63, std::uint64_t{1} << 40,
                                    sample.bytes.size() + 8};
@@ -230,7 +229,7 @@ TEST_CASE("sizes, offsets and addresses beyond the file are refused in bounded t
 TEST_CASE("cycles in the structure end in an Error, not in a hang") {
   // Every 8-byte address of the file is made to point at every header in turn: B-trees into themselves, continuations of object
   // headers into their own block, heaps into groups.
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const Sample sample = samples(folder)[0];
   std::vector<std::uint64_t> headers;
   for (const char* name : {"TREE", "SNOD", "HEAP"}) {

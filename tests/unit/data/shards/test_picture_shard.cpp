@@ -12,7 +12,6 @@
 
 using namespace lathe;
 using testing::contains_text;
-using testing::TempFolder;
 
 namespace {
 
@@ -67,7 +66,7 @@ std::string complaint(const std::string& path) {
 
 // A whole shard with one thing changed through HDF5 itself.
 std::string spoiled(const std::function<void(hid_t)>& spoil) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_samples(folder / "a.h5", false);
   const hid_t file = H5Fopen((folder / "a.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
   testing::hdf5_ok(file);
@@ -87,7 +86,7 @@ std::function<void(hid_t)> replaced(const char* name, hid_t type, std::vector<T>
 }  // namespace
 
 TEST_CASE("pictures, masks, captions and names are read back as they were written") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (const bool masks : {false, true}) {
     write_samples(folder / "a.h5", masks);
     CHECK(complaint(folder / "a.h5").empty());
@@ -99,14 +98,14 @@ TEST_CASE("pictures, masks, captions and names are read back as they were writte
     CHECK(own.info().settings.at("width") == 3);
     CHECK_THROWS_WITH(own.pixels(2), contains_text("picture 2 of 2"));
     if (!masks) CHECK_THROWS_WITH(own.mask(0), contains_text("no masks"));
-    const std::string bytes = testing::read_bytes(folder / "a.h5");
+    const std::string bytes = read_bytes(folder / "a.h5");
     write_samples(folder / "again.h5", masks);
-    CHECK(testing::read_bytes(folder / "again.h5") == bytes);
+    CHECK(read_bytes(folder / "again.h5") == bytes);
   }
 }
 
 TEST_CASE("what does not fit a picture shard is refused when it is written") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   {
     PictureShardWriter writer(folder / "a.h5", {3, 2, 1});
     CHECK_THROWS_WITH(writer.finish({}), contains_text("no picture was added"));
@@ -115,7 +114,7 @@ TEST_CASE("what does not fit a picture shard is refused when it is written") {
     CHECK_THROWS_WITH(writer.add({}, kSamples[0].pixels, kSamples[0].mask),
                       contains_text("every picture has a mask or none"));
   }
-  CHECK(std::filesystem::is_empty(folder.path));  // the scratch file went too
+  CHECK(std::filesystem::is_empty(folder.path()));  // the scratch file went too
 }
 
 TEST_CASE("crafted structures of picture shards are refused by name") {
@@ -141,14 +140,14 @@ TEST_CASE("crafted structures of picture shards are refused by name") {
 }
 
 TEST_CASE("cut or flipped bytes of a picture shard are refused or change nothing") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_samples(folder / "a.h5", true);
-  const std::string whole = testing::read_bytes(folder / "a.h5");
+  const std::string whole = read_bytes(folder / "a.h5");
   int accepted = 0;
   for (std::size_t size = 0; size < whole.size(); size += 512) {
     const std::string_view next = std::string_view(whole).substr(size, 512);
     if (size > 0 && next.find_first_not_of('\0') == next.npos) continue;  // holes between arrays
-    testing::write_text(folder / "cut.h5", whole.substr(0, size));
+    write_text(folder / "cut.h5", whole.substr(0, size));
     accepted += complaint(folder / "cut.h5").empty() ? 1 : 0;
   }
   CHECK(accepted == 0);
@@ -159,7 +158,7 @@ TEST_CASE("cut or flipped bytes of a picture shard are refused or change nothing
   for (std::size_t i = 0; i < stored.size(); i += stored.size() / 200 + 1) {
     std::string bytes = whole;
     bytes[stored[i]] = static_cast<char>(bytes[stored[i]] ^ 0x10);
-    testing::write_text(folder / "flip.h5", bytes);
+    write_text(folder / "flip.h5", bytes);
     const std::string text = complaint(folder / "flip.h5");
     wrong += text == "other" ? 1 : 0;
     refused += text.empty() ? 0 : 1;

@@ -10,14 +10,12 @@
 using namespace lathe;
 using testing::contains_text;
 using testing::CountingTools;
-using testing::TempFolder;
-using testing::write_text;
 
 namespace {
 
 // A corpus of two sources: 40 small files, a jsonl with a duplicate and an empty record.
 struct Workplace {
-  TempFolder folder;
+  TemporaryFolder folder;
   Recipe recipe;
   Workplace() {
     for (int i = 0; i < 40; ++i) write_text(folder / ("corpus/" + std::to_string(i) + ".txt"), text(i));
@@ -69,7 +67,7 @@ void check_balance(const TokenLedger& ledger, std::uint64_t sequence_length) {
 std::map<std::string, std::string> shard_bytes(const PreparedData& data) {
   std::map<std::string, std::string> bytes;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(data.directory)) {
-    bytes[entry.path().filename().string()] = testing::read_bytes(entry.path().string());
+    bytes[entry.path().filename().string()] = read_bytes(entry.path().string());
   }
   return bytes;
 }
@@ -176,7 +174,7 @@ TEST_CASE("the held-out files are listed by their names inside the source") {
   std::multiset<std::string> listed;
   std::ifstream list(data.directory + "/held-out.txt");
   for (std::string name; std::getline(list, name);)
-    listed.insert(testing::read_bytes(place.recipe.data.train[0].path + "/../" + name));
+    listed.insert(read_bytes(place.recipe.data.train[0].path + "/../" + name));
   CHECK_FALSE(listed.empty());
   CHECK(listed == texts_of(data.validation[0]));
 }
@@ -321,7 +319,7 @@ TEST_CASE("whichever call fails or is the last, a later run gives the same files
   int failures = 0;
   for (std::size_t n = 1; !finished; n += 1) {
     Workplace place;
-    FaultyFileSystem faulty(place.folder.path);
+    FaultyFileSystem faulty(place.folder.path());
     if (n % 2 == 0) faulty.fail_at(n, ENOSPC);
     else faulty.crash_at(n);
     try {
@@ -331,9 +329,9 @@ TEST_CASE("whichever call fails or is the last, a later run gives the same files
       ++failures;
     }
     // The disk after a power cut, seen from the same path.
-    faulty.materialise(place.folder.path + "-cut", {});
-    std::filesystem::remove_all(place.folder.path);
-    std::filesystem::rename(place.folder.path + "-cut", place.folder.path);
+    faulty.materialise(place.folder.path() + "-cut", {});
+    std::filesystem::remove_all(place.folder.path());
+    std::filesystem::rename(place.folder.path() + "-cut", place.folder.path());
     CHECK(shard_bytes(prepare_data_with(place.recipe, {}, counting.tools())) == expected);
   }
   CHECK(failures > 20);

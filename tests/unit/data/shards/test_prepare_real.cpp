@@ -3,15 +3,14 @@
 #include "tests/unit/data/shards/support.h"
 
 using namespace lathe;
-using testing::TempFolder;
 
 TEST_CASE("a byte-level BPE is trained, used and gives the text back") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   std::string story;
   for (int i = 0; i < 200; ++i) {
     story = "Line " + std::to_string(i) + ": na\xC3\xAFve caf\xC3\xA9, \xE2\x80\x9Cquotes\xE2\x80\x9D\n\tif x:  # " +
             std::to_string(i * i) + "\n";
-    testing::write_text(folder / ("corpus/" + std::to_string(i) + ".py"), story);
+    write_text(folder / ("corpus/" + std::to_string(i) + ".py"), story);
   }
   Recipe recipe;
   recipe.name = "real";
@@ -33,7 +32,7 @@ TEST_CASE("a byte-level BPE is trained, used and gives the text back") {
   shard.read(199, 0, ids);
   CHECK(static_cast<TokenId>(ids.back()) == *eos);
   CHECK(data.tokenizer->decode(std::vector<TokenId>(ids.begin(), ids.end())) ==
-        testing::read_bytes(folder / "corpus/99.py"));
+        read_bytes(folder / "corpus/99.py"));
   CHECK(data.train.ledger.tokens_kept < data.train.bytes * 2 / 3);  // merges were learnt
   const PreparedData again = prepare_data(recipe);
   CHECK(again.was_ready);

@@ -10,7 +10,6 @@
 
 using namespace lathe;
 using testing::contains_text;
-using testing::TempFolder;
 
 namespace {
 
@@ -32,12 +31,12 @@ std::string complaint(const std::string& path, ShardTrust trust) {
   }
 }
 
-void write_raw(const std::string& path, const std::string& bytes) { testing::write_text(path, bytes); }
+void write_raw(const std::string& path, const std::string& bytes) { write_text(path, bytes); }
 
 }  // namespace
 
 TEST_CASE("a shard gives back its documents, rows and attributes") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   const testing::Documents documents = {{1, 2, 3, 4, 5, 6}, {7, 8}, {9, 300, 11}};
   {
@@ -87,7 +86,7 @@ TEST_CASE("a shard gives back its documents, rows and attributes") {
 }
 
 TEST_CASE("HDF5's own reader finds the documented layout") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   testing::write_shard(path, {{5, 6, 7}, {8, 9}}, 10, {.sequence_length = 8});
   const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
@@ -122,7 +121,7 @@ TEST_CASE("HDF5's own reader finds the documented layout") {
 }
 
 TEST_CASE("ids above 65535 are kept, in 32 bits") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   testing::write_shard(path, {{65535, 65536, 130'000}}, 130'001, {.sequence_length = 8});
   CHECK(read_document(TokenShard(path), 0) == std::vector<std::int32_t>{65535, 65536, 130'000});
@@ -133,7 +132,7 @@ TEST_CASE("ids above 65535 are kept, in 32 bits") {
 }
 
 TEST_CASE("the writer refuses what a shard cannot hold") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   ShardWriter writer(folder / "a.h5", 10);
   CHECK_THROWS_WITH(writer.add_document(std::vector<std::uint32_t>{1, 10}, 0), contains_text("id 10"));
   CHECK_THROWS_AS(writer.add_document(std::vector<std::uint32_t>{1}, 0), Error);
@@ -142,23 +141,23 @@ TEST_CASE("the writer refuses what a shard cannot hold") {
 }
 
 TEST_CASE("the same documents give the same bytes at another time and place") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto documents = testing::random_documents(500, 90, 1000, 1);
   testing::write_shard(folder / "a.h5", documents, 1000, {.sequence_length = 64});
   std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5 stores whole seconds, if it stores times
   std::filesystem::create_directory(folder / "deeper");
   testing::write_shard(folder / "deeper/b.h5", documents, 1000, {.sequence_length = 64});
-  CHECK(testing::read_bytes(folder / "a.h5") == testing::read_bytes(folder / "deeper/b.h5"));
+  CHECK(read_bytes(folder / "a.h5") == read_bytes(folder / "deeper/b.h5"));
   int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path)) files += entry.is_regular_file();
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) files += entry.is_regular_file();
   CHECK(files == 1);  // no scratch file is left
 }
 
 TEST_CASE("a damaged token is found when its block is first read") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   testing::write_shard(path, {{5, 6, 7}, {8, 9}}, 10, {.sequence_length = 8});
-  std::string bytes = testing::read_bytes(path);
+  std::string bytes = read_bytes(path);
   bytes[read_layout(path).tokens.offset + 2] ^= 1;
   write_raw(path, bytes);
   const TokenShard shard(path);  // structure and index are fine
@@ -168,7 +167,7 @@ TEST_CASE("a damaged token is found when its block is first read") {
 }
 
 TEST_CASE("a block is hashed once per 64 MiB") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   const std::size_t half = kBlockBytes / 4;  // ids of 2 bytes: two documents a block
   ShardWriter writer(path, 60'000);
@@ -176,7 +175,7 @@ TEST_CASE("a block is hashed once per 64 MiB") {
   ShardInfo info;
   info.settings = Json::object();
   writer.finish(info, {.sequence_length = half});
-  std::string bytes = testing::read_bytes(path);
+  std::string bytes = read_bytes(path);
   const ShardLayout layout = read_layout(path);
   CHECK(layout.block_hashes.count == 2);
   bytes[layout.tokens.offset + kBlockBytes] ^= 1;  // first byte of the second block
@@ -189,11 +188,11 @@ TEST_CASE("a block is hashed once per 64 MiB") {
 }
 
 TEST_CASE("ids at or above the vocabulary are refused even with a good hash") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   testing::write_shard(path, {{5, 6, 7}}, 10, {.sequence_length = 8});
   const ShardLayout layout = read_layout(path);
-  std::string bytes = testing::read_bytes(path);
+  std::string bytes = read_bytes(path);
   const std::uint16_t ids[] = {5, 6, 10};
   std::memcpy(bytes.data() + layout.tokens.offset, ids, sizeof ids);
   const std::uint64_t hash = xxh3(std::as_bytes(std::span(ids)));
@@ -216,10 +215,10 @@ TEST_CASE("ids at or above the vocabulary are refused even with a good hash") {
 }
 
 TEST_CASE("a shard cut short anywhere is an Error, never a crash") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string whole = folder / "a.h5", cut = folder / "b.h5";
   testing::write_shard(whole, testing::random_documents(40, 30, 50, 9), 50, {.sequence_length = 16});
-  const std::string bytes = testing::read_bytes(whole);
+  const std::string bytes = read_bytes(whole);
   CHECK(complaint(whole, ShardTrust::Foreign).empty());
   int accepted = 0;
   for (std::size_t size = 0; size < bytes.size(); size += size < 200 ? 7 : 331) {
@@ -230,10 +229,10 @@ TEST_CASE("a shard cut short anywhere is an Error, never a crash") {
 }
 
 TEST_CASE("flipped bytes give an Error or the same data") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string whole = folder / "a.h5", damaged = folder / "b.h5";
   testing::write_shard(whole, testing::random_documents(40, 30, 50, 9), 50, {.sequence_length = 16});
-  const std::string bytes = testing::read_bytes(whole);
+  const std::string bytes = read_bytes(whole);
   const TokenShard reference(whole);
   std::vector<std::size_t> places;
   for (std::size_t at = 0; at < bytes.size(); ++at) {
@@ -259,7 +258,7 @@ TEST_CASE("flipped bytes give an Error or the same data") {
 }
 
 TEST_CASE("what is not a shard is named so") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   CHECK_THAT(complaint(folder / "none.h5", ShardTrust::Foreign), contains_text("none.h5"));
   write_raw(folder / "text.h5", "not HDF5 at all");
   CHECK_THAT(complaint(folder / "text.h5", ShardTrust::Foreign), contains_text("not a readable HDF5 file"));
@@ -269,7 +268,7 @@ TEST_CASE("what is not a shard is named so") {
 }
 
 TEST_CASE("several threads may read one shard") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   const auto documents = testing::random_documents(200, 50, 500, 4);
   testing::write_shard(path, documents, 500, {.sequence_length = 32});

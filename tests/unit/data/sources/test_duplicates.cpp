@@ -9,7 +9,7 @@
 #include "data/sources/duplicates.h"
 #include "data/sources/near_duplicates.h"
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 using namespace lathe;
 

@@ -1,7 +1,7 @@
 #include "data/sources/glob.h"
 
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
 
 using namespace lathe;
 

@@ -5,7 +5,8 @@
 #include "data/sources/foreign.h"
 #include "recipes/schema/error.h"
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 using namespace lathe;
 using Names = std::vector<std::string>;

@@ -5,7 +5,7 @@
 
 #include "data/io/hash.h"
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
 
 using namespace lathe;
 

@@ -7,7 +7,8 @@
 
 #include "data/tokenizers/load.h"
 #include "tests/catch.h"
-#include "tests/unit/data/io/temporary_folder.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 #include "tests/unit/data/tokenizers/support.h"
 
 namespace lathe {

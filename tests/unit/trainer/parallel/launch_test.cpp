@@ -1,4 +1,5 @@
 #include "tests/catch.h"
+#include "tests/temporary_folder.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -16,19 +17,6 @@ using namespace lathe;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / cat("lathe_launch_", getpid());
-  Folder() {
-    fs::remove_all(path);
-    fs::create_directories(path);
-  }
-  ~Folder() { fs::remove_all(path); }
-  std::string read(const std::string& name) const {
-    std::ifstream file(path / name);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-};
 
 int launch(int processes, const std::string& script) {
   return launch_processes(processes, {"/bin/sh", "-c", script});
@@ -53,15 +41,15 @@ bool appears(const fs::path& path) {
 }  // namespace
 
 TEST_CASE("every process gets its rank, the same port and its share of the threads") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string script = "echo $LATHE_RANK $LATHE_WORLD_SIZE $LATHE_LOCAL_RANK $LATHE_MASTER_ADDRESS > " +
-                             folder.path.string() + "/$LATHE_RANK; echo $LATHE_MASTER_PORT > " +
-                             folder.path.string() + "/port$LATHE_RANK; test \"$OMP_NUM_THREADS\" -ge 1";
+                             folder.path() + "/$LATHE_RANK; echo $LATHE_MASTER_PORT > " +
+                             folder.path() + "/port$LATHE_RANK; test \"$OMP_NUM_THREADS\" -ge 1";
   CHECK(launch(2, script) == 0);
-  CHECK(folder.read("0") == "0 2 0 127.0.0.1\n");
-  CHECK(folder.read("1") == "1 2 1 127.0.0.1\n");
-  CHECK(folder.read("port0") == folder.read("port1"));
-  CHECK(std::stoi(folder.read("port0")) > 0);
+  CHECK(read_bytes(folder / "0") == "0 2 0 127.0.0.1\n");
+  CHECK(read_bytes(folder / "1") == "1 2 1 127.0.0.1\n");
+  CHECK(read_bytes(folder / "port0") == read_bytes(folder / "port1"));
+  CHECK(std::stoi(read_bytes(folder / "port0")) > 0);
 }
 
 TEST_CASE("the first failure decides the code and ends the rest within a second") {
@@ -76,15 +64,15 @@ TEST_CASE("the first failure decides the code and ends the rest within a second"
 }
 
 TEST_CASE("a rank that saved and stopped is no failure: the others may finish") {
-  Folder folder;
-  CHECK(launch(2, "if [ $LATHE_RANK = 1 ]; then exit 130; fi; sleep 1.2; touch " + folder.path.string() +
+  TemporaryFolder folder;
+  CHECK(launch(2, "if [ $LATHE_RANK = 1 ]; then exit 130; fi; sleep 1.2; touch " + folder.path() +
                       "/saved; exit 130") == 130);
-  CHECK(fs::exists(folder.path / "saved"));
+  CHECK(fs::exists(folder / "saved"));
 }
 
 TEST_CASE("an interrupt is passed on once and the ranks have time to save") {
-  Folder folder;
-  const std::string mark = folder.path.string() + "/";
+  TemporaryFolder folder;
+  const std::string mark = folder.path() + "/";
   const pid_t launcher =
       launch_apart(2, "trap 'echo x >> " + mark + "got$LATHE_RANK; sleep 1.2; exit 130' INT; touch " + mark +
                           "up$LATHE_RANK; while :; do sleep 0.05; done");
@@ -94,13 +82,13 @@ TEST_CASE("an interrupt is passed on once and the ranks have time to save") {
   int status = 0;
   waitpid(launcher, &status, 0);
   CHECK(WEXITSTATUS(status) == 130);
-  CHECK(folder.read("got0") == "x\n");
-  CHECK(folder.read("got1") == "x\n");
+  CHECK(read_bytes(folder / "got0") == "x\n");
+  CHECK(read_bytes(folder / "got1") == "x\n");
 }
 
 TEST_CASE("ranks do not outlive a launcher that is killed") {
-  Folder folder;
-  const std::string mark = folder.path.string() + "/";
+  TemporaryFolder folder;
+  const std::string mark = folder.path() + "/";
   const pid_t launcher = launch_apart(
       1, "trap 'touch " + mark + "ended; exit 130' TERM; touch " + mark + "up; while :; do sleep 0.05; done");
   REQUIRE(appears(mark + "up"));

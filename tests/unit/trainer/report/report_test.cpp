@@ -1,4 +1,5 @@
 #include "tests/catch.h"
+#include "tests/temporary_folder.h"
 
 #include <unistd.h>
 
@@ -16,22 +17,6 @@ using namespace lathe;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / cat("lathe_report_", getpid());
-  Folder() {
-    fs::remove_all(path);
-    fs::create_directories(path);
-  }
-  ~Folder() { fs::remove_all(path); }
-  void write(const char* name, const std::string& text) const {
-    std::ofstream(path / name, std::ios::binary) << text;
-  }
-  std::string read(const char* name) const {
-    std::ifstream file(path / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-};
 
 std::string step_line(int step, double loss) {
   return cat(R"({"step":)", step, R"(,"loss":)", loss, R"(,"learning_rate":0.001,"grad_norm":1.5,"tokens":)",
@@ -83,7 +68,7 @@ TEST_CASE("one spike does not flatten the plot") {
 }
 
 TEST_CASE("a log with a roll-back, nulls and a damaged line") {
-  Folder run;
+  TemporaryFolder run;
   run.write("metrics.jsonl", step_line(1, 5) + step_line(2, 4) + step_line(3, 90) +
                                  R"({"step":3,"set":"validation","validation_loss":9,"tokens":7})"
                                  "\n"
@@ -95,7 +80,7 @@ TEST_CASE("a log with a roll-back, nulls and a damaged line") {
                                  R"({"step":4,"loss":null})"
                                  "\n"
                                  R"({"step":5,"lo)");
-  const auto log = read_run_log(run.path / "metrics.jsonl");
+  const auto log = read_run_log(run / "metrics.jsonl");
   REQUIRE(log.steps.size() == 3);
   CHECK(log.steps[1].loss == 3.5);
   CHECK(std::isnan(log.steps[2].loss));
@@ -114,7 +99,7 @@ TEST_CASE("texts are escaped, outlines are readable") {
 }
 
 TEST_CASE("the report stands alone and nothing in it comes from the data unescaped") {
-  Folder run;
+  TemporaryFolder run;
   std::string lines;
   for (int i = 1; i <= 20; ++i) lines += step_line(i, 5.0 / i);
   lines +=
@@ -127,13 +112,13 @@ TEST_CASE("the report stands alone and nothing in it comes from the data unescap
       "\n";
   run.write("metrics.jsonl", lines);
   run.write("run.json", R"({"machine":"<b>box</b>"})");
-  write_report({run.path,
+  write_report({run.path(),
                 "a <run>",
                 {{"steps", 20}},
                 "name: x\nlr: <1>\n",
                 {{"tokens_read", 1000}, {"tokens_kept", 250}},
                 nullptr});
-  const auto page = run.read("report.html");
+  const auto page = read_bytes(run / "report.html");
   CHECK(count(page, "<svg") == 4);
   CHECK(count(page, "<svg") == count(page, "</svg>"));
   for (const char* tag : {"section", "details", "table", "div", "figure", "p", "dl"}) {
@@ -153,7 +138,7 @@ TEST_CASE("the report stands alone and nothing in it comes from the data unescap
 }
 
 TEST_CASE("a run without a single step has a report too") {
-  Folder run;
-  write_report({run.path, "", nullptr, nullptr, nullptr, nullptr});
-  CHECK(run.read("report.html").find("No steps yet.") != std::string::npos);
+  TemporaryFolder run;
+  write_report({run.path(), "", nullptr, nullptr, nullptr, nullptr});
+  CHECK(read_bytes(run / "report.html").find("No steps yet.") != std::string::npos);
 }

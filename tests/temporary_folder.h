@@ -1,13 +1,26 @@
 #pragma once
-// A fresh private folder, removed with its contents at the end of the test.
+// A fresh private folder, removed with its contents at the end of the test; files written and read whole.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace lathe {
+
+// Makes the folders above it too.
+inline void write_text(const std::string& path, std::string_view text) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  if (!folder.empty()) std::filesystem::create_directories(folder);
+  std::ofstream(path, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));
+}
+
+inline std::string read_bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
 
 class TemporaryFolder {
  public:
@@ -26,27 +39,13 @@ class TemporaryFolder {
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   // Writes a file, with the folders above it; returns its path.
   std::string write(const std::string& name, std::string_view content) const {
-    const std::filesystem::path file = std::filesystem::path(path_) / name;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
-    return file.string();
+    const std::string file = *this / name;
+    write_text(file, content);
+    return file;
   }
 
  private:
   std::string path_;
 };
-
-// The text of the lathe::Error (or other exception) that `body` throws; empty when it throws none.
-template <class Body>
-std::string error_of(Body&& body) {
-  try {
-    body();
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-  return {};
-}
-
-inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 }  // namespace lathe
