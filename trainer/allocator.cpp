@@ -11,32 +11,33 @@
 #include <mutex>
 #include <new>
 #include <unordered_map>
-#include <vector>
+
+#include "trainer/free_blocks.h"
 
 namespace lathe {
 
 namespace {
 
-constexpr std::size_t kLarge = std::size_t{64} << 10, kPage = 4096, kHuge = std::size_t{2} << 20, kAlignment = 64;
-constexpr std::size_t kCacheFloor = std::size_t{128} << 20;
+constexpr std::size_t kLarge = std::size_t{64} << 10, kPage = 4096, kHuge = std::size_t{2} << 20,
+                      kAlignment = 64;
 
 class BlockCache {
  public:
   void* take(std::size_t bytes) {
-    const std::size_t size = allocation_class(bytes);
+    std::size_t size = allocation_class(bytes);
     const std::lock_guard lock(mutex_);
     void* block = nullptr;
-    auto& free_blocks = free_[size];
-    if (!free_blocks.empty()) {
-      block = free_blocks.back();
-      free_blocks.pop_back();
-      use_.cached -= size;
+    if (const auto found = free_.take(size)) {
+      size = found->first;
+      block = found->second;
     } else {
+      peak_ = std::max(peak_, in_use_ + size);
+      keep_at_most(peak_ + FreeBlocks<void*>::kSlack - in_use_ - size);
       block = map(size);
     }
     sizes_[block] = size;
-    use_.in_use += size;
-    peak_ = std::max(peak_, use_.in_use);
+    in_use_ += size;
+    peak_ = std::max(peak_, in_use_);
     return block;
   }
 
@@ -47,43 +48,37 @@ class BlockCache {
     if (found == sizes_.end()) return false;
     const std::size_t size = found->second;
     sizes_.erase(found);
-    use_.in_use -= size;
-    use_.cached += size;
-    free_[size].push_back(block);
-    if (use_.in_use + use_.cached > peak_ + kCacheFloor) release();
+    in_use_ -= size;
+    free_.put(size, block);
+    keep_at_most(peak_ + FreeBlocks<void*>::kSlack - in_use_);
     return true;
   }
 
   AllocatorUse use() {
     const std::lock_guard lock(mutex_);
-    return use_;
+    return {in_use_, free_.bytes(), peak_};
   }
 
   std::map<std::size_t, std::size_t> free_counts() {
     const std::lock_guard lock(mutex_);
-    std::map<std::size_t, std::size_t> counts;
-    for (const auto& [size, blocks] : free_) counts[size] = blocks.size();
-    return counts;
+    return free_.counts();
   }
 
   // Unmaps what is free beyond these counts.
   void trim(const std::map<std::size_t, std::size_t>& counts) {
     const std::lock_guard lock(mutex_);
-    for (auto& [size, blocks] : free_) {
-      const auto found = counts.find(size);
-      const std::size_t kept = found == counts.end() ? 0 : found->second;
-      for (; blocks.size() > kept; blocks.pop_back()) {
-        munmap(blocks.back(), size);
-        use_.cached -= size;
-      }
-    }
+    free_.trim(counts, unmap);
   }
 
  private:
+  static void unmap(std::size_t size, void* block) { munmap(block, size); }
+
+  void keep_at_most(std::size_t bytes) { free_.shrink(bytes, unmap); }
+
   void* map(std::size_t size) {
     void* block = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED) {
-      release();   // what other sizes keep may be what is missing
+      keep_at_most(0);  // what other sizes keep may be what is missing
       block = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       if (block == MAP_FAILED) throw std::bad_alloc();
     }
@@ -91,29 +86,19 @@ class BlockCache {
     return block;
   }
 
-  // Sizes that are no longer asked for: everything free goes back to the kernel.
-  void release() {
-    for (auto& [size, blocks] : free_) {
-      for (void* block : blocks) munmap(block, size);
-      use_.cached -= size * blocks.size();
-      blocks.clear();
-    }
-  }
-
   std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> free_;
-  std::unordered_map<void*, std::size_t> sizes_;   // of the blocks in use
-  AllocatorUse use_;
-  std::size_t peak_ = 0;
+  FreeBlocks<void*> free_;
+  std::unordered_map<void*, std::size_t> sizes_;  // of the blocks in use
+  std::size_t in_use_ = 0, peak_ = 0;
 };
 
 BlockCache& cache() {
-  static auto* const blocks = new BlockCache;   // outlives every tensor, static ones too
+  static auto* const blocks = new BlockCache;  // outlives every tensor, static ones too
   return *blocks;
 }
 
-// One deleter for all, because callers of raw_allocate() (oneDNN's scratch) have only the pointer. Large blocks are
-// whole pages; a small one that happens to begin a page is told apart by the cache's table.
+// One deleter for all, because callers of raw_allocate() (oneDNN's scratch) have only the pointer. Large
+// blocks are whole pages; a small one that happens to begin a page is told apart by the cache's table.
 void free_block(void* block) {
   if (block == nullptr) return;
   if (reinterpret_cast<std::uintptr_t>(block) % kPage == 0 && cache().give(block)) return;
@@ -133,7 +118,9 @@ class StepAllocator final : public c10::Allocator {
     return {block, block, &free_block, cpu};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &free_block; }
-  void copy_data(void* to, const void* from, std::size_t count) const override { default_copy_data(to, from, count); }
+  void copy_data(void* to, const void* from, std::size_t count) const override {
+    default_copy_data(to, from, count);
+  }
 };
 
 }  // namespace

@@ -7,8 +7,9 @@
 namespace lathe {
 namespace {
 
-constexpr std::size_t kFlatMultiple = 64;
-
+// Flat batches have so many slots, or kFlatStep more, or twice: blocks of products, never the shapes of full
+// batches for which libraries generate code of their own.
+constexpr std::size_t kFlatLeast = 32, kFlatStep = 64;
 
 // Fills the slots from `at` on with one segment.
 void add_segment(Batch& batch, const TokenShard& shard, const Segment& segment, std::size_t at,
@@ -48,8 +49,7 @@ Batch assemble_batch(const OpenShards& set, std::span<const RowPlace> rows, std:
       for (const Segment& segment : set.shards[row.source].row(row.row)) used += segment.length;
     slots += length == 0 ? used : static_cast<std::size_t>(length);
   }
-  // A length of its own for every batch would be a matrix product of its own each: they are kept few.
-  if (length == 0) slots = (slots + kFlatMultiple - 1) / kFlatMultiple * kFlatMultiple;
+  if (length == 0) slots = (slots + kFlatLeast - 1) / kFlatStep * kFlatStep + kFlatLeast;
   require(slots < (std::size_t{1} << 31), "a batch of ", rows.size(), " rows with ", slots,
           " tokens is too large; lower train.micro_batch_size");
   batch.rows = length == 0 ? 1 : static_cast<std::int64_t>(rows.size());

@@ -1,6 +1,7 @@
 #include "models/adapters/adapter.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 
@@ -10,6 +11,9 @@
 
 namespace lathe {
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
 // kaiming_uniform(a = sqrt(5)) of (r, in): uniform in +-1 / sqrt(in).
 void initialise_factor(const at::Tensor& factor, std::uint64_t seed, std::uint32_t site) {
@@ -30,6 +34,30 @@ at::Tensor merged_norms(const at::Tensor& weight, const at::Tensor& a, const at:
   const at::Tensor low = (at::mm(fb, at::mm(fa, fa.t())) * fb).sum(1);
   return (own + 2 * scaling * cross + scaling * scaling * low).clamp_min(0).sqrt();
 }
+
+// y + s (x A^T) B^T. x (N, in), y (N, out), A (r, in), B (out, r).
+struct LowRankSum : torch::autograd::Function<LowRankSum> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& y,
+                            const at::Tensor& a, const at::Tensor& b, double scaling) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    const at::Tensor low = product(x, a.t());  // (N, r)
+    ctx->save_for_backward({x, a, b, low});
+    ctx->saved_data["scaling"] = scaling;
+    return product(low, b.t(), {scaling, y});
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &a = saved[1], &b = saved[2], &low = saved[3], &gradient = gradients[0];
+    const double scaling = ctx->saved_data["scaling"].toDouble();
+    const at::Tensor narrow = product(gradient, b, {scaling, {}});  // (N, r)
+    variable_list result(5);
+    if (ctx->needs_input_grad(0)) result[0] = product(narrow, a);
+    if (ctx->needs_input_grad(1)) result[1] = gradient;
+    if (ctx->needs_input_grad(2)) result[2] = transposed_product(narrow, x);
+    if (ctx->needs_input_grad(3)) result[3] = transposed_product(gradient, low, scaling);
+    return result;
+  }
+};
 
 }  // namespace
 
@@ -53,13 +81,13 @@ Adapter::Adapter(const AdapterSpec& spec, const at::Tensor& weight, std::uint64_
 at::Tensor Adapter::dropped(const at::Tensor& x) const {
   if (!pass || !pass->training || spec_.dropout <= 0) return x;
   // Sites of adapters stand behind those of the blocks' own dropout.
-  return counter_dropout(x, spec_.dropout, {pass->seed, pass->step, (std::uint32_t{1} << 24) + site_}, pass->stretches);
+  return counter_dropout(x, spec_.dropout, {pass->seed, pass->step, (std::uint32_t{1} << 24) + site_},
+                         pass->stretches);
 }
 
 at::Tensor Adapter::apply(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight,
                           const at::Tensor& bias) const {
-  const at::Tensor low = at::mm(dropped(x), a.t());  // (N, r)
-  at::Tensor sum = at::addmm(y, low, b.t(), 1, spec_.scaling());
+  at::Tensor sum = LowRankSum::apply(dropped(x), y, a, b, spec_.scaling());
   if (magnitude.defined()) {
     at::Tensor norms;
     {
@@ -76,8 +104,8 @@ at::Tensor Adapter::merged(const at::Tensor& weight) const {
   return merge_weight(wide(weight), wide(a), wide(b), wide(magnitude), spec_.scaling());
 }
 
-at::Tensor merge_weight(const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b, const at::Tensor& magnitude,
-                        double scaling) {
+at::Tensor merge_weight(const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b,
+                        const at::Tensor& magnitude, double scaling) {
   const at::NoGradGuard no_grad;
   const at::Tensor sum = at::addmm(weight, b, a, 1, scaling);
   if (!magnitude.defined()) return sum;

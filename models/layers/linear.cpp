@@ -5,6 +5,7 @@
 #include "models/layers/quantised_product.h"
 #include "models/layers/weight_gradient.h"
 #include "models/ops/nf4.h"
+#include "models/ops/ops.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -60,12 +61,12 @@ struct Product : torch::autograd::Function<Product> {
     const at::AutoDispatchBelowADInplaceOrView below;
     ctx->save_for_backward({x, weight});
     ctx->saved_data["with_bias"] = bias.has_value();
-    return bias ? at::addmm(*bias, x, weight.t()) : at::mm(x, weight.t());
+    return product(x, weight.t(), {1, bias ? *bias : at::Tensor()});
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     variable_list result(3);
-    if (ctx->needs_input_grad(0)) result[0] = at::mm(gradients[0], saved[1]);
+    if (ctx->needs_input_grad(0)) result[0] = product(gradients[0], saved[1]);
     if (ctx->needs_input_grad(1)) result[1] = weight_gradient(gradients[0], saved[0]);
     if (ctx->saved_data["with_bias"].toBool() && ctx->needs_input_grad(2)) result[2] = gradients[0].sum(0);
     return result;
@@ -82,7 +83,7 @@ at::Tensor group_product(AutogradContext* ctx, const at::Tensor& x, const at::Te
   ctx->saved_data["sizes"] = sizes;
   ctx->saved_data["with_bias"] = bias.has_value();
   at::Tensor out = spaced_rows(x, x.size(0), out_of(weight));
-  bias ? at::addmm_out(out, *bias, x, weight.t()) : at::mm_out(out, x, weight.t());
+  product_into(out, x, weight.t(), {1, bias ? *bias : at::Tensor()});
   return out;
 }
 
@@ -92,7 +93,7 @@ variable_list group_gradients(AutogradContext* ctx, const at::Tensor& gradient) 
   const auto sizes = ctx->saved_data["sizes"].toIntVector();
   const bool with_bias = ctx->saved_data["with_bias"].toBool();
   variable_list result(3);
-  if (ctx->needs_input_grad(0)) result[0] = at::mm(gradient, weight);
+  if (ctx->needs_input_grad(0)) result[0] = product(gradient, weight);
   const std::size_t weights = with_bias ? sizes.size() / 2 : sizes.size();
   const auto wanted = [&](std::size_t first, std::size_t last) {  // any of these parameters trained?
     const std::size_t before = with_bias ? 3 : 2;                 // edges of x, weight and bias

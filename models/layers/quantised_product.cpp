@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "models/layers/weight_gradient.h"
+#include "models/ops/ops.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -36,14 +37,14 @@ struct QuantisedProduct : torch::autograd::Function<QuantisedProduct> {
     ctx->saved_data["matrices"] = c10::IValue::make_capsule(matrices);
     const at::Tensor weight = dense(*matrices, x.scalar_type());
     at::Tensor out = spaced_rows(x, x.size(0), weight.size(0));
-    at::mm_out(out, x, weight.t());
+    product_into(out, x, weight.t());
     return out;
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const auto matrices =
         c10::static_intrusive_pointer_cast<Matrices>(ctx->saved_data["matrices"].toCapsule());
     const at::Tensor& gradient = gradients[0];
-    return {at::mm(gradient, dense(*matrices, gradient.scalar_type())), at::Tensor()};
+    return {product(gradient, dense(*matrices, gradient.scalar_type())), at::Tensor()};
   }
 };
 

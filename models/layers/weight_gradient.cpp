@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "models/ops/ops.h"
 #include "models/ops/parallel.h"
 
 namespace lathe {
@@ -80,6 +81,7 @@ at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x) {
   if (!x.is_cpu() || x.scalar_type() != at::kBFloat16 || gradient.scalar_type() != at::kBFloat16) {
     return at::mm(gradient.t(), x);
   }
+  if (x.size(0) % kRecurringRows != 0) return transposed_product(gradient, x);
   if (gradient.size(1) <= x.size(1)) return at::mm(transposed(gradient), x);
   const at::Tensor flipped = at::mm(transposed(x), gradient);  // (in, out)
   at::Tensor result = at::empty({gradient.size(1), x.size(1)}, x.options());

@@ -70,11 +70,11 @@ HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at
     const std::int64_t count = std::min(chunk, tokens - begin);
     const at::Tensor part = hidden.narrow(0, begin, count);
     at::Tensor scores = logits.narrow(0, 0, count);
-    at::mm_out(scores, part, transposed);
+    product_into(scores, part, transposed);
     chunk_loss(scores, targets.narrow(0, begin, count), result.losses.narrow(0, begin, count), rule);
     if (want_hidden) {
       at::Tensor out = result.dhidden.narrow(0, begin, count);
-      at::mm_out(out, scores, weight);
+      product_into(out, scores, weight);
     }
     if (rule.rows > 0)
       result.drows.addmm_(scores.narrow(1, rule.first_row, rule.rows).t().to(at::kFloat),

@@ -76,6 +76,20 @@ inline void multiply_block(const Bfloat* a, std::int64_t a_row, const std::uint3
   tile_store<3>(c + 16 * c_row + 16, c_bytes);
 }
 
+// A 32 x 32 block of a bf16 matrix, where it lies or, at the matrix's edge, copied with zeros around.
+struct BlockView {
+  const Bfloat* from;
+  std::int64_t row;
+};
+inline BlockView block_view(const void* matrix, std::int64_t row, std::int64_t rows, std::int64_t columns, Bfloat copy[1024]) {
+  const auto* from = static_cast<const Bfloat*>(matrix);
+  if (rows >= 32 && columns >= 32) return {from, row};
+  std::memset(copy, 0, 1024 * sizeof(Bfloat));
+  for (std::int64_t r = 0; r < rows && r < 32; ++r)
+    std::memcpy(copy + r * 32, from + r * row, static_cast<std::size_t>(columns < 32 ? columns : 32) * sizeof(Bfloat));
+  return {copy, 32};
+}
+
 // The processor's own rounding to bf16 (every processor with AMX has it).
 inline Halves round_bfloat(Floats x) {
   Halves result;

@@ -21,6 +21,7 @@ void add_modulation_kernels(OpKernels& table, bool bfloat16);
 void add_nf4_kernels(OpKernels& table, bool bfloat16);
 void add_attention_kernels(OpKernels& table);
 void add_product_kernels(OpKernels& table);
+void add_matrix_kernels(OpKernels& table);
 }  // namespace avx512
 namespace avx2 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
@@ -50,6 +51,7 @@ OpKernels make_table(bool bfloat16) {
     if (bfloat16 && matrix_tiles()) {
       avx512::add_attention_kernels(table);
       avx512::add_product_kernels(table);
+      avx512::add_matrix_kernels(table);
     }
     return table;
   }

@@ -152,6 +152,21 @@ struct TransposedProduct {
   bool add;                         // onto what is there
 };
 
+// out (rows, columns) = scale * a (rows, depth) b (depth, columns) + addend, bf16 with fp32 sums, rounded once. b's rows run
+// along columns, or along its depth when b_turned (a weight as it is stored).
+struct Product {
+  const void* a;
+  const void* b;
+  const void* addend;               // (rows, columns), addend_row apart (0: one row for all), or null
+  void* out;
+  std::int64_t rows, depth, columns, a_row, b_row, addend_row, out_row;
+  bool b_turned;
+  float scale;
+};
+struct ProductPart {
+  std::int64_t row, rows, column, columns;   // columns a multiple of 32, possibly beyond the last one
+};
+
 // Weights in blocks of 64 to 4-bit codes, two a byte, the first in its high half (arXiv 2305.14314).
 struct Nf4Quantise {
   const void* x;                    // (count)
@@ -196,6 +211,8 @@ struct OpKernels {
   void (*pack_panels)(const TransposedProduct&, std::int64_t begin, std::int64_t end);
   void (*transposed_product)(const TransposedProduct&, std::int64_t begin, std::int64_t end, void* memory);
   std::int64_t (*transposed_product_memory)(std::int64_t blocks, std::int64_t b_columns);
+  void (*product)(const Product&, const ProductPart&, void* memory);   // on AMX only, else null
+  std::int64_t (*product_memory)(std::int64_t depth, std::int64_t rows, std::int64_t columns);
 };
 
 enum class InstructionSet { Baseline, Avx2, Avx512 };

@@ -56,9 +56,19 @@ at::Tensor gelu_quick(const at::Tensor& x);
 // Of new queries (B, H, T, D) over everything so far, keys and values (B, K, S, D), the last T of them new -> (B, H, T, D).
 // No gradient.
 at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values, const AttentionRule& rule);
-// a^T b, rounded once to a's type: the gradient of a weight (O, I) from that of the product a (N, O) and the input
+// scale * a b + addend, rounded once: a (N, I), b (I, O), which may be a transposed weight; addend (N, O) or (O). Rows may be
+// strided. No gradient of its own. In bf16 on AMX the library takes whole multiples of kRecurringRows, batches of one shape,
+// for each of which it generates code (about 14 MB in a model's forward and backward pass); a kernel of our own takes the rest.
+constexpr std::int64_t kRecurringRows = 256;
+struct ProductTerm {
+  double scale = 1;
+  at::Tensor addend;
+};
+at::Tensor product(const at::Tensor& a, const at::Tensor& b, const ProductTerm& term = {});
+at::Tensor& product_into(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const ProductTerm& term = {});
+// scale * a^T b, rounded once to a's type: the gradient of a weight (O, I) from that of the product a (N, O) and the input
 // b (N, I). Rows may be strided. No gradient of its own. On AMX two to three times at::mm(a.t(), b).
-at::Tensor transposed_product(const at::Tensor& a, const at::Tensor& b);
+at::Tensor transposed_product(const at::Tensor& a, const at::Tensor& b, double scale = 1);
 // The same into `sum` (O, I) fp32, onto what is there when `add`.
 void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b, bool add);
 // Inverted dropout whose mask is a function of (seed, step, site, document, position, channel). x (N, C).

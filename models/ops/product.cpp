@@ -51,11 +51,11 @@ void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Ten
   });
 }
 
-at::Tensor transposed_product(const at::Tensor& a, const at::Tensor& b) {
-  if (!tiled(a, b)) return at::mm(a.t(), b);
+at::Tensor transposed_product(const at::Tensor& a, const at::Tensor& b, double scale) {
+  if (!tiled(a, b)) return scale == 1 ? at::mm(a.t(), b) : at::mm(a.t(), b).mul_(scale);
   at::Tensor sum = at::empty({a.size(1), b.size(1)}, at::kFloat);
   transposed_product_into(sum, a, b, false);
-  return sum.to(a.scalar_type());
+  return (scale == 1 ? sum : sum.mul_(scale)).to(a.scalar_type());
 }
 
 }  // namespace lathe

@@ -11,20 +11,6 @@ namespace {
 constexpr std::int64_t kDepth = 512;                // rows of a turned at a time
 constexpr std::int64_t kTurnedRow = kDepth + 32;    // not a power of two: rows would share cache sets
 
-// A 32 x 32 block of a bf16 matrix, where it lies or, at the matrix's edge, copied with zeros around.
-struct BlockView {
-  const Bfloat* from;
-  std::int64_t row;
-};
-BlockView block_view(const void* matrix, std::int64_t row, std::int64_t rows, std::int64_t columns, Bfloat copy[1024]) {
-  const auto* from = static_cast<const Bfloat*>(matrix);
-  if (rows >= 32 && columns >= 32) return {from, row};
-  std::memset(copy, 0, 1024 * sizeof(Bfloat));
-  for (std::int64_t r = 0; r < rows && r < 32; ++r)
-    std::memcpy(copy + r * 32, from + r * row, static_cast<std::size_t>(columns < 32 ? columns : 32) * sizeof(Bfloat));
-  return {copy, 32};
-}
-
 // b (rows, columns) into panels of 32 columns, each (padded rows / 2) x 32 words; blocks of 32 rows.
 void pack_panels(const TransposedProduct& p, std::int64_t begin, std::int64_t end) {
   const auto* b = static_cast<const Bfloat*>(p.b);

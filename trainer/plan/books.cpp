@@ -9,28 +9,32 @@ namespace lathe {
 
 namespace {
 
-// As in trainer/allocator.cpp: smaller blocks are glibc's; so much may be cached beyond the largest use before all of
-// it is given back.
-constexpr std::int64_t kLarge = std::int64_t{64} << 10, kCacheFloor = std::int64_t{128} << 20;
+// As in trainer/allocator.cpp: smaller blocks are glibc's.
+constexpr std::int64_t kLarge = std::int64_t{64} << 10,
+                       kSlack = static_cast<std::int64_t>(FreeBlocks<Use>::kSlack);
 
 }  // namespace
 
-std::int64_t AllocatorBooks::Totals::sum() const { return std::accumulate(mapped.begin(), mapped.end(), outside); }
+std::int64_t AllocatorBooks::Totals::sum() const {
+  return std::accumulate(mapped.begin(), mapped.end(), outside);
+}
 
 AllocatorBooks::Held AllocatorBooks::take(std::int64_t bytes, Use use) {
   const bool large = bytes >= kLarge;
-  const std::int64_t size = large ? static_cast<std::int64_t>(allocation_class(static_cast<std::size_t>(bytes))) : bytes;
-  now_.mapped[static_cast<std::size_t>(use)] += size;
+  std::int64_t size = bytes;
   if (large) {
+    size = static_cast<std::int64_t>(allocation_class(static_cast<std::size_t>(bytes)));
+    if (const auto found = free_.take(static_cast<std::size_t>(size))) {
+      size = static_cast<std::int64_t>(found->first);
+      now_.mapped[static_cast<std::size_t>(found->second)] -= size;
+    } else {
+      largest_in_use_ = std::max(largest_in_use_, in_use_ + size);
+      keep_at_most(largest_in_use_ + kSlack - in_use_ - size);
+    }
     in_use_ += size;
     largest_in_use_ = std::max(largest_in_use_, in_use_);
-    auto& blocks = free_[size];
-    if (!blocks.empty()) {
-      now_.mapped[static_cast<std::size_t>(blocks.back())] -= size;
-      cached_ -= size;
-      blocks.pop_back();
-    }
   }
+  now_.mapped[static_cast<std::size_t>(use)] += size;
   note();
   return {this, [this, size, use, large](void*) { give(size, use, large); }};
 }
@@ -41,13 +45,14 @@ void AllocatorBooks::give(std::int64_t size, Use use, bool large) {
     return;
   }
   in_use_ -= size;
-  cached_ += size;
-  free_[size].push_back(use);
-  if (in_use_ + cached_ <= largest_in_use_ + kCacheFloor) return;
-  for (const auto& [bytes, blocks] : free_)
-    for (const Use last : blocks) now_.mapped[static_cast<std::size_t>(last)] -= bytes;
-  free_.clear();
-  cached_ = 0;
+  free_.put(static_cast<std::size_t>(size), use);
+  keep_at_most(largest_in_use_ + kSlack - in_use_);
+}
+
+void AllocatorBooks::keep_at_most(std::int64_t bytes) {
+  free_.shrink(static_cast<std::size_t>(bytes), [this](std::size_t size, Use last) {
+    now_.mapped[static_cast<std::size_t>(last)] -= static_cast<std::int64_t>(size);
+  });
 }
 
 void AllocatorBooks::set_outside(std::int64_t bytes) {

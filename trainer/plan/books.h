@@ -1,13 +1,13 @@
 #pragma once
-// The allocator's books without the memory: what trainer/allocator.cpp would have mapped after the same takes and gives.
-// Resident memory of a run is mostly this, because freed blocks stay mapped by size class. Not thread-safe; every Held
-// must be gone before its books are.
+// The allocator's books without the memory: what trainer/allocator.cpp would have mapped after the same takes
+// and gives. Resident memory of a run is mostly this, because freed blocks stay mapped by size class. Not
+// thread-safe; every Held must be gone before its books are.
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <vector>
+
+#include "trainer/free_blocks.h"
 
 namespace lathe {
 
@@ -15,7 +15,7 @@ enum class Use { Weights, Gradients, Optimizer, Activations, Loss, CheckpointCop
 
 class AllocatorBooks {
  public:
-  using Held = std::shared_ptr<void>;   // a block's life, shared as tensors share storage
+  using Held = std::shared_ptr<void>;  // a block's life, shared as tensors share storage
   // Mapped bytes by what they hold, or held last when they are free and kept for reuse.
   struct Totals {
     std::array<std::int64_t, static_cast<std::size_t>(Use::Count)> mapped{};
@@ -30,10 +30,11 @@ class AllocatorBooks {
 
  private:
   void give(std::int64_t size, Use use, bool large);
+  void keep_at_most(std::int64_t bytes);
   void note();
   Totals now_, peak_;
-  std::int64_t in_use_ = 0, cached_ = 0, largest_in_use_ = 0;   // of large blocks
-  std::map<std::int64_t, std::vector<Use>> free_;               // size class -> what its blocks held last
+  std::int64_t in_use_ = 0, largest_in_use_ = 0;  // of large blocks
+  FreeBlocks<Use> free_;                          // what they held last
 };
 
 }  // namespace lathe

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "models/ops/ops.h"
+
 namespace lathe {
 
 namespace {
@@ -88,10 +90,16 @@ LayerMemory::Saved LayerMemory::forward_block(Stream& stream) {
   return saved;
 }
 
-// models/layers/weight_gradient.cpp: bf16 products read a transposed copy, and write the wide side transposed first.
+// models/layers/weight_gradient.cpp: the library's bf16 products read a transposed copy and write the wide side transposed
+// first; ours packs one side and sums in fp32.
 void LayerMemory::weight_gradient(std::int64_t out, std::int64_t in, std::vector<std::int64_t> parts,
                                   std::vector<GradientBlock>& gradients) {
   if (adapted_) return;
+  if (settings_.bf16 && settings_.tiled_attention && tokens_ % kRecurringRows != 0) {
+    const Held sum = books_.take(out * in * 4, Use::Activations), panels = activation(in);
+    gradients.push_back({books_.take(out * in * element_, Use::Gradients), std::move(parts)});
+    return;
+  }
   const Held copy = settings_.bf16 ? activation(std::min(out, in)) : Held();
   const Held flipped = settings_.bf16 && out > in ? books_.take(out * in * element_, Use::Activations) : Held();
   gradients.push_back({books_.take(out * in * element_, Use::Gradients), std::move(parts)});
@@ -115,6 +123,7 @@ void LayerMemory::backward_attention(Saved& saved, Held& normed, std::vector<Gra
     saved.qkv = saved.keys = saved.values = saved.attended = saved.attended_wide = saved.statistics = Held();
     turned = spaced(query_ + 2 * key_);
   }
+  const Held joined = adapted_ ? activation(query_ + 2 * key_) : Held();   // parts that were apart, in one product
   normed = product((query_ + 2 * key_) * channels, activation(channels));
   weight_gradient(query_ + 2 * key_, channels, {query_ * channels, kv_parts, kv_parts}, gradients);
   saved.normed.reset();
@@ -130,6 +139,7 @@ void LayerMemory::backward_block(Saved saved, Held& gradient, std::vector<Gradie
     saved.inner.reset();
     const Held gates = spec_.mlp == MlpKind::Gated ? spaced(input_width_) : activation(input_width_);
     saved.gates.reset();
+    const Held joined = adapted_ ? activation(input_width_) : Held();
     normed = product(input_width_ * channels, activation(channels));
     if (spec_.mlp == MlpKind::Gated) weight_gradient(input_width_, channels, {part, part}, gradients);
     else weight_gradient(input_width_, channels, {part}, gradients);

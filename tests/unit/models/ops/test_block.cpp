@@ -1,5 +1,8 @@
 #include <ATen/Parallel.h>
 
+#include <array>
+#include <limits>
+
 #include "models/ops/kernels.h"
 #include "models/ops/ops.h"
 #include "recipes/schema/error.h"
@@ -181,4 +184,39 @@ TEST_CASE("transposed products equal a^T b, any sizes and strides", "[ops]") {
   transposed_product_into(sum, at::zeros({0, 2}), at::zeros({0, 3}), false);
   CHECK(sum.eq(0).all().item<bool>());
   CHECK_THROWS_AS(transposed_product_into(sum, at::zeros({4, 2}), at::zeros({5, 3}), false), Error);
+}
+
+TEST_CASE("products equal a b + addend, any sizes, strides and orders", "[ops]") {
+  at::manual_seed(14);
+  const std::vector<std::array<std::int64_t, 3>> sizes = {{1, 3, 5},      {16, 1, 1},     {17, 33, 31},
+                                                          {31, 16, 64},   {33, 96, 130},  {70, 512, 48},
+                                                          {40, 5000, 70}, {1100, 40, 33}, {64, 1024, 96}};
+  for (const auto& [rows, depth, columns] : sizes) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      INFO(rows << " by " << depth << " by " << columns);
+      const double tolerance = type == at::kFloat ? 1e-5 : 6e-3;
+      const at::Tensor a = at::randn({rows, depth + 7}).to(type).narrow(1, 3, depth);
+      const at::Tensor straight = at::randn({depth, columns + 5}).to(type).narrow(1, 2, columns);
+      const at::Tensor turned = at::randn({columns, depth + 3}).to(type).narrow(1, 1, depth).t();
+      const at::Tensor addend = at::randn({rows, columns}).to(type), bias = at::randn({columns}).to(type);
+      for (const at::Tensor& b : {straight, turned, turned.contiguous().t().contiguous().t()}) {
+        const at::Tensor wanted = at::mm(a.to(at::kDouble), b.to(at::kDouble));
+        CHECK(error(product(a, b), wanted) < tolerance);
+        CHECK(error(product(a, b, {0.5, addend}), wanted * 0.5 + addend.to(at::kDouble)) < tolerance);
+        CHECK(error(product(a, b, {1, bias}), wanted + bias.to(at::kDouble)) < tolerance);
+        const at::Tensor around = at::full({rows, columns + 4}, 7, a.options());
+        at::Tensor out = around.narrow(1, 2, columns);
+        product_into(out, a, b, {2, {}});
+        CHECK(error(out, wanted * 2) < tolerance);
+        CHECK(around.narrow(1, 0, 2).eq(7).all().item<bool>());
+        CHECK(around.narrow(1, columns + 2, 2).eq(7).all().item<bool>());
+      }
+    }
+  }
+  at::Tensor out = at::ones({2, 3});
+  CHECK_THROWS_AS(product_into(out, at::zeros({2, 4}), at::zeros({5, 3})), Error);
+  CHECK_THROWS_AS(product_into(out, at::zeros({3, 4}), at::zeros({4, 3})), Error);
+  const at::Tensor none =
+      at::full({20, 40}, std::numeric_limits<float>::quiet_NaN(), at::kBFloat16).narrow(1, 0, 33);
+  CHECK(product(none.narrow(1, 0, 1).fill_(1), at::ones({1, 4}, at::kBFloat16)).eq(1).all().item<bool>());
 }

@@ -37,7 +37,8 @@ TEST_CASE("blocks are kept for the next request of their class and counted") {
 TEST_CASE("raw pointers of every size can be given back") {
   install_allocator();
   c10::Allocator* allocator = c10::GetCPUAllocator();
-  for (const std::size_t bytes : {std::size_t{1}, std::size_t{4096}, std::size_t{65535}, std::size_t{65536}, std::size_t{5} << 20}) {
+  for (const std::size_t bytes :
+       {std::size_t{1}, std::size_t{4096}, std::size_t{65535}, std::size_t{65536}, std::size_t{5} << 20}) {
     void* block = allocator->raw_allocate(bytes);
     REQUIRE(block != nullptr);
     allocator->raw_deallocate(block);
@@ -52,6 +53,22 @@ TEST_CASE("sizes that are no longer asked for go back to the kernel") {
   for (std::int64_t mega = 16; mega < 200; mega += 3) at::empty({mega << 18});
   const AllocatorUse use = allocator_use();
   CHECK(use.in_use + use.cached < peak);
+}
+
+TEST_CASE("a block up to a quarter larger serves, and little stays free beyond the most that was in use") {
+  install_allocator();
+  release_free_blocks();
+  void* first = nullptr;
+  {
+    const at::Tensor tensor = at::empty({40 << 18});
+    first = tensor.data_ptr();
+  }
+  CHECK(at::empty({32 << 18}).data_ptr() == first);
+  CHECK(at::empty({31 << 18}).data_ptr() != first);
+  release_free_blocks();
+  for (std::int64_t size = 1 << 20; size < (400 << 20); size += size / 3) at::empty({size}, at::kByte);
+  const AllocatorUse use = allocator_use();
+  CHECK(use.in_use + use.cached <= use.most_in_use + (std::size_t{32} << 20));
 }
 
 TEST_CASE("a scope gives back what it left free and keeps what was free before") {

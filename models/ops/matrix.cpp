@@ -1,0 +1,84 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "models/ops/launch.h"
+#include "models/ops/ops.h"
+
+namespace lathe {
+namespace {
+
+// Below so many rows packing the other matrix costs more than the product: generated tokens are the
+// library's.
+constexpr std::int64_t kFewRows = 16;
+constexpr std::int64_t kStripBytes = 768 << 10;  // of the second-level cache, for the packed strip
+constexpr std::int64_t kGroupRows = 1024;
+
+bool tiled(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == at::kBFloat16 && b.scalar_type() == at::kBFloat16 && a.device().is_cpu() &&
+         a.size(0) >= kFewRows && a.size(0) % kRecurringRows != 0 &&
+         kernels::op_kernels(true).product != nullptr && a.size(1) > 0 && b.size(1) > 0;
+}
+
+at::Tensor rows_dense(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
+
+void tiled_product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {
+  const kernels::OpKernels& table = kernels::op_kernels(true);
+  const bool turned = b.stride(0) == 1 && b.stride(1) >= b.size(0);
+  const at::Tensor left = rows_dense(a), right = turned ? b : rows_dense(b);
+  const at::Tensor addend =
+      term.addend.defined() && term.addend.dim() == 2 ? rows_dense(term.addend) : term.addend;
+  const kernels::Product args{.a = left.const_data_ptr(),
+                              .b = right.const_data_ptr(),
+                              .addend = addend.defined() ? addend.const_data_ptr() : nullptr,
+                              .out = out.data_ptr(),
+                              .rows = a.size(0),
+                              .depth = a.size(1),
+                              .columns = b.size(1),
+                              .a_row = left.stride(0),
+                              .b_row = turned ? right.stride(1) : right.stride(0),
+                              .addend_row = addend.defined() && addend.dim() == 2 ? addend.stride(0) : 0,
+                              .out_row = out.stride(0),
+                              .b_turned = turned,
+                              .scale = static_cast<float>(term.scale)};
+  const std::int64_t panels = (args.columns + 31) / 32,
+                     depth = std::min<std::int64_t>((args.depth + 31) / 32 * 32, 4096);
+  const std::int64_t groups = (args.rows + kGroupRows - 1) / kGroupRows, threads = at::get_num_threads();
+  const std::int64_t fitting = std::max<std::int64_t>(1, kStripBytes / (depth * 64));
+  const std::int64_t strip = std::min(fitting, std::max<std::int64_t>(1, panels * groups / threads)),
+                     strips = (panels + strip - 1) / strip;
+  parallel_tasks(groups * strips, [&](std::int64_t task) {
+    const std::int64_t row = task / strips * kGroupRows, panel = task % strips * strip;
+    const kernels::ProductPart part{.row = row,
+                                    .rows = std::min(kGroupRows, args.rows - row),
+                                    .column = panel * 32,
+                                    .columns = std::min(strip, panels - panel) * 32};
+    table.product(args, part, thread_memory(table.product_memory(args.depth, part.rows, part.columns)));
+  });
+}
+
+}  // namespace
+
+at::Tensor& product_into(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {
+  require(a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0),
+          "product: matrices (N, I) and (I, O) are wanted, found ", a.sizes(), " and ", b.sizes());
+  require_shape(out, {a.size(0), b.size(1)}, "product", "out");
+  if (tiled(a, b) && out.stride(1) == 1) {
+    tiled_product(out, a, b, term);
+    return out;
+  }
+  if (!term.addend.defined()) {
+    at::mm_out(out, a, b);
+    return term.scale == 1 ? out : out.mul_(term.scale);
+  }
+  return at::addmm_out(out, term.addend, a, b, 1, term.scale);
+}
+
+at::Tensor product(const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {
+  at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
+  product_into(out, a, b, term);
+  return out;
+}
+
+}  // namespace lathe
