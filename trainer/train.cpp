@@ -210,6 +210,7 @@ class TrainingLoop {
   void finish() {
     const bool stopped_short = outcome_.reason == StopReason::Interrupted || outcome_.reason == StopReason::StopAfter;
     if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
+    release_free_blocks();  // the copy that is saved needs room, the next step none
     save();
     if (s_.writer) s_.writer->wait();
     progress_.done();

@@ -24,6 +24,7 @@ class AllocatorBooks {
   };
 
   Held take(std::int64_t bytes, Use use);
+  void release_free() { keep_at_most(0); }
   // Memory beside the allocator's, such as a mapped file, that comes and goes.
   void set_outside(std::int64_t bytes);
   const Totals& at_peak() const { return peak_; }

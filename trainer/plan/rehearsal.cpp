@@ -57,6 +57,7 @@ class Rehearsal {
     step();
     step();
     for (std::size_t batch = 2; batch < settings_.batch_tokens.size(); ++batch) step();   // batches of many sizes
+    if (!settings_.saves_between) books_.release_free();   // trainer/train.cpp, finish()
     const std::vector<Held> copy = checkpoint_copy();
     if (settings_.saves_between) step();   // the copy is written while training goes on
     return books_.at_peak();
