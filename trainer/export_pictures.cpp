@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -16,17 +17,18 @@ namespace {
 constexpr std::int64_t kSteps = 10, kMostValues = 16384, kMostPrompts = 64;
 
 // A picture of the reference: as trained, or as large as kMostValues numbers allow.
-std::int64_t reference_side(const JointTransformerSpec& spec) {
-  std::int64_t side = spec.sample_size;
-  while (side > spec.patch_size && spec.in_channels * side * side > kMostValues) side -= spec.patch_size;
+std::int64_t reference_side(const TextToPicture& model) {
+  std::int64_t side = model.sample_size();
+  const std::int64_t step = model.side_step();
+  while (side > step && model.channels() * side * side > kMostValues) side -= step;
   return side;
 }
 
-DrawOptions reference_draw(const JointTransformerSpec& spec, bool flow) {
+DrawOptions reference_draw(const TextToPicture& model) {
   DrawOptions options;
-  options.height = options.width = reference_side(spec);
+  options.height = options.width = reference_side(model);
   options.steps = kSteps;
-  options.sampler = flow ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+  options.sampler = model.schedule.is_flow() ? SamplerKind::FlowEuler : SamplerKind::Ddim;
   return options;
 }
 
@@ -39,30 +41,28 @@ Json rounded(const at::Tensor& values) {
   return list;
 }
 
-Json ids_json(const at::Tensor& row) {
-  Json list = Json::array();
-  for (std::int64_t i = 0; i < row.numel(); ++i) list.push_back(row[i].item<std::int64_t>());
-  return list;
+// Without guidance, and with it where the model can be guided.
+std::vector<double> guidances(const TextToPicture& model, double guidance) {
+  if (!model.guidable()) return {1.0};
+  return {1.0, guidance};
 }
 
 Json make_reference(const TextToPicture& model, const PictureExportRequest& request, DType dtype) {
-  const JointTransformerSpec& spec = model.transformer->spec();
-  DrawOptions options = reference_draw(spec, model.schedule.is_flow());
+  DrawOptions options = reference_draw(model);
   Json reference{{"format", "lathe-reference"}, {"version", 1},
                  {"kind", "pictures"},          {"dtype", dtype_name(dtype)},
-                 {"computed_in", "F32"},        {"channels", spec.in_channels},
+                 {"computed_in", "F32"},        {"channels", model.channels()},
                  {"height", options.height},    {"width", options.width},
                  {"steps", options.steps},      {"sampler", to_name(options.sampler)},
                  {"seed", options.seed},        {"guidance", request.guidance},
                  {"prompts", Json::array()}};
-  const at::Tensor ids = token_rows(*model.tokenizer, model.text_encoder->spec(), request.prompts);
   for (std::size_t i = 0; i < request.prompts.size(); ++i) {
     Json entry{{"text", request.prompts[i]},
-               {"ids", ids_json(ids[static_cast<std::int64_t>(i)])},
+               {"ids", condition_ids(model, request.prompts[i])},
                {"noise",
-                rounded(starting_noise(options.seed, i, {spec.in_channels, options.height, options.width}))},
+                rounded(starting_noise(options.seed, i, {model.channels(), options.height, options.width}))},
                {"draws", Json::array()}};
-    for (const double guidance : {1.0, request.guidance}) {
+    for (const double guidance : guidances(model, request.guidance)) {
       options.guidance = guidance;
       const at::Tensor latents = draw_pictures(model, {request.prompts[i]}, {i}, options);
       entry["draws"].push_back({{"guidance", guidance}, {"latents", rounded(latents)}});
@@ -74,7 +74,7 @@ Json make_reference(const TextToPicture& model, const PictureExportRequest& requ
 
 double largest_change(const TextToPicture& before, const TextToPicture& after,
                       const std::vector<std::string>& prompts) {
-  const DrawOptions options = reference_draw(before.transformer->spec(), before.schedule.is_flow());
+  const DrawOptions options = reference_draw(before);
   double largest = 0;
   for (std::size_t i = 0; i < prompts.size(); ++i)
     largest = std::max(largest, (draw_pictures(before, {prompts[i]}, {i}, options) -
@@ -100,8 +100,7 @@ double difference(const at::Tensor& found, const Json& wanted) {
 }
 
 DrawOptions read_draw(const Json& reference, const TextToPicture& model, const std::string& where) {
-  const JointTransformerSpec& spec = model.transformer->spec();
-  DrawOptions options = reference_draw(spec, model.schedule.is_flow());
+  DrawOptions options = reference_draw(model);
   const auto steps = json_get<std::int64_t>(reference, "steps", where);
   require(steps == options.steps && json_get<std::int64_t>(reference, "height", where) == options.height &&
               json_get<std::int64_t>(reference, "width", where) == options.width &&
@@ -115,10 +114,9 @@ void compare_entry(const Json& entry, std::uint64_t number, const TextToPicture&
                    PictureVerification& verification) {
   const std::string where = cat("reference.json: prompt ", number);
   const auto text = json_get<std::string>(entry, "text", where);
-  const at::Tensor ids = token_rows(*model.tokenizer, model.text_encoder->spec(), {text});
-  if (json_get<Json>(entry, "ids", where) != ids_json(ids[0])) verification.same_ids = false;
-  const at::Tensor noise = starting_noise(
-      options.seed, number, {model.transformer->spec().in_channels, options.height, options.width});
+  if (json_get<Json>(entry, "ids", where) != Json(condition_ids(model, text))) verification.same_ids = false;
+  const at::Tensor noise =
+      starting_noise(options.seed, number, {model.channels(), options.height, options.width});
   verification.max_error =
       std::max(verification.max_error, difference(noise, json_get<Json>(entry, "noise", where)));
   const Json draws = json_get<Json>(entry, "draws", where);
@@ -130,6 +128,40 @@ void compare_entry(const Json& entry, std::uint64_t number, const TextToPicture&
     verification.max_error =
         std::max(verification.max_error, difference(latents, json_get<Json>(draw, "latents", where)));
   }
+}
+
+const char* kSavePicture =
+    "values = ((x[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)\n"
+    "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n"
+    "print(\"picture.png\", tuple(values.shape))\n```\n\n";
+
+// The steps of diffusers' DDPMPipeline, which cannot be told a class.
+std::string unet_commands(const PictureModel& model, const std::string& prompt, double guidance) {
+  const auto found = std::find(model.classes.begin(), model.classes.end(), prompt);
+  const bool classes = found != model.classes.end();
+  const bool guided =
+      classes && model.unet->num_class_embeds > static_cast<std::int64_t>(model.classes.size());
+  const std::string scheduler = scheduler_class(model.noise());
+  const std::int64_t side = model.unet->sample_size;
+  std::string text =
+      cat("diffusers (`DDPMPipeline` takes no class, so its steps are written out):\n\n",
+          "```python\nimport torch\nfrom diffusers import UNet2DModel, ", scheduler,
+          "\nfrom PIL import Image\n\nunet = UNet2DModel.from_pretrained(\".\", subfolder=\"unet\")\n",
+          "scheduler = ", scheduler, ".from_pretrained(\".\", subfolder=\"scheduler\")\n",
+          "scheduler.set_timesteps(20)\n", "x = torch.randn(1, ", model.unet->in_channels, ", ", side, ", ",
+          side, ")\nwith torch.no_grad():\n    for t in scheduler.timesteps:\n");
+  if (classes)
+    text += cat("        said = unet(x, t, class_labels=torch.tensor([", found - model.classes.begin(),
+                "])).sample  # class ", Json(prompt).dump(), ": row of classes.json\n");
+  else
+    text += "        said = unet(x, t).sample\n";
+  if (guided)
+    text += cat("        free = unet(x, t, class_labels=torch.tensor([", model.classes.size(),
+                "])).sample  # no class\n        said = free + ", guidance, " * (said - free)\n");
+  text += cat("        x = scheduler.step(said, t, x).prev_sample  # -1 .. 1 in the end\n", kSavePicture,
+              "lathe itself:\n\n```\nlathe sample .", classes ? cat(" --class ", Json(prompt).dump()) : "",
+              guided ? cat(" --guidance ", guidance) : "", " --output pictures\nlathe verify .\n```\n");
+  return text;
 }
 
 DType dtype_of_name(const std::string& name) {
@@ -151,7 +183,8 @@ Json PictureVerification::to_json() const {
   return json;
 }
 
-std::string picture_commands(const std::string& prompt, double guidance) {
+std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance) {
+  if (model.unet) return unet_commands(model, prompt, guidance);
   const std::string text = Json(prompt).dump();
   return cat(
       "diffusers (there is no VAE: its latents are the pictures, and no T5: `max_sequence_length=0`):\n\n",
@@ -168,18 +201,26 @@ std::string picture_commands(const std::string& prompt, double guidance) {
       "lathe verify .\n```\n");
 }
 
+std::vector<std::string> reference_prompts(const PictureModel& model) {
+  if (!model.unet) return {"a red circle on the left", "a photo of a dog", ""};
+  if (model.classes.empty()) return {""};
+  std::vector<std::string> prompts = model.classes;
+  if (prompts.size() > 3) prompts.resize(3);
+  return prompts;
+}
+
 PictureVerification export_pictures(const ModelSource& source, const PictureExportRequest& request,
                                     ExportOptions options) {
   require(!request.prompts.empty() && static_cast<std::int64_t>(request.prompts.size()) <= kMostPrompts,
           "an export of pictures wants 1 to ", kMostPrompts, " prompts for its reference");
   options.dtype = dtype_of_name(request.dtype);
-  options.card = request.heading + picture_commands(request.prompts.front(), request.guidance);
   const PictureModel model = read_pipeline(source.folder);
+  options.card = request.heading + picture_commands(model, request.prompts.front(), request.guidance);
   std::optional<double> rounding;
   {
     PictureModel exact = model;
-    for (auto* tensors : {&exact.transformer_tensors, &exact.text_tensors})
-      for (BundleTensor& tensor : *tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
+    for (const PictureModel::Part& part : exact.parts())
+      for (BundleTensor& tensor : *part.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
     const TextToPicture exported = build_picture_model(exact, at::kFloat);
     options.reference = make_reference(exported, request, options.dtype);
     if (options.dtype != DType::F32)

@@ -1,11 +1,12 @@
 #pragma once
-// Export of a text-to-picture model and its proof, as export.h has it for texts: reference.json holds
+// Export of a model that draws pictures and its proof, as export.h has it for texts: reference.json holds
 // prompts, their ids, the noise and the latents after ten steps that the exported tensors gave in fp32;
 // verify builds everything from the exported files alone and draws again.
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/exporters/exporter.h"
 #include "trainer/model_source.h"
 
@@ -24,16 +25,18 @@ struct PictureVerification {
 
 struct PictureExportRequest {
   std::string dtype = "auto";        // bf16, fp16, fp32; auto: fp32
-  std::vector<std::string> prompts;  // texts of the reference; the first is the card's example
+  std::vector<std::string> prompts;  // texts or classes of the reference; the first is the card's example
   std::string heading;               // the card up to its part on use
   double guidance = 3;               // of the card's example, and of half of the reference
 };
 
+// Texts that a reference asks for when nobody names any: captions, some of the classes, or nothing.
+std::vector<std::string> reference_prompts(const PictureModel& model);
 // Writes the pipeline to options.directory with its card and reference, then reads it back and verifies it.
 PictureVerification export_pictures(const ModelSource& source, const PictureExportRequest& request,
                                     ExportOptions options);
 PictureVerification verify_pictures(const std::string& directory);
 // The card's part on use: exact commands for diffusers and lathe.
-std::string picture_commands(const std::string& prompt, double guidance);
+std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance);
 
 }  // namespace lathe

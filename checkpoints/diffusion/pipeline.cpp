@@ -9,6 +9,7 @@
 
 #include "checkpoints/bundle/config_reader.h"
 #include "checkpoints/diffusion/pipeline_names.h"
+#include "checkpoints/diffusion/pipeline_parts.h"
 #include "checkpoints/formats/safetensors.h"
 
 namespace lathe {
@@ -27,23 +28,16 @@ void refuse_part(const Json& index, const std::string& part, const std::string& 
           "): ", why);
 }
 
-void check_index(const std::string& where) {
-  const Json index = read_json(where, {.max_bytes = std::size_t{1} << 20, .max_depth = 8});
+void check_index(const Json& index, const std::string& where) {
   const auto name = json_get<std::string>(index, "_class_name", where);
-  require(name == kPipelineClass, where, ": _class_name is ", name, ", wanted ", kPipelineClass);
+  require(name == kPipelineClass, where, ": _class_name is ", name, ", wanted ", kPipelineClass,
+          ", DDPMPipeline or DDIMPipeline");
   refuse_part(index, "vae", "only pipelines that draw pictures themselves are supported, without a VAE",
               where);
   refuse_part(index, "text_encoder_3", "T5 is not supported", where);
   refuse_part(index, "image_encoder", "pictures as conditions are not supported", where);
   for (const char* part : {"transformer", "text_encoder", "text_encoder_2", "tokenizer", "scheduler"})
     require(index.contains(part), where, ": key '", part, "' is missing");
-}
-
-std::vector<BundleTensor> read_tensors(const std::string& folder, const char* name) {
-  const std::string path = folder + "/" + name;
-  require(files::exists(path), path, ": is not there",
-          files::exists(path + ".index.json") ? "; weights in several files are not supported" : "");
-  return read_safetensors(path).tensors;
 }
 
 BundleTensor take(std::vector<BundleTensor>& tensors, const std::string& name, const std::string& where) {
@@ -74,28 +68,8 @@ void check_positions(const BundleTensor& table, const JointTransformerSpec& spec
   }
 }
 
-// Parameters in order, nothing left over.
-std::vector<BundleTensor> in_order(std::vector<BundleTensor> tensors,
-                                   const std::vector<ParameterInfo>& parameters, const std::string& where) {
-  std::map<std::string, BundleTensor> by_name;
-  for (BundleTensor& tensor : tensors) {
-    std::string name = tensor.name;
-    by_name.emplace(std::move(name), std::move(tensor));
-  }
-  std::vector<BundleTensor> all;
-  for (const ParameterInfo& info : parameters) {
-    const auto found = by_name.find(info.name);
-    require(found != by_name.end(), where, ": tensor '", info.name, "' is missing");
-    all.push_back(std::move(found->second));
-    by_name.erase(found);
-  }
-  require(by_name.empty(), where, ": tensor '", by_name.empty() ? "" : by_name.begin()->first,
-          "' is none of the network's");
-  return all;
-}
-
 std::vector<BundleTensor> read_text_tensors(const std::string& folder, const ClipTextSpec& spec) {
-  std::vector<BundleTensor> tensors = read_tensors(folder, kTextWeights);
+  std::vector<BundleTensor> tensors = read_part(folder, kTextWeights);
   // A buffer that transformers stored up to 4.30: 0, 1, 2 ...
   std::erase_if(tensors,
                 [](const BundleTensor& t) { return t.name == "text_model.embeddings.position_ids"; });
@@ -132,6 +106,34 @@ void check_text_length(const std::string& folder, std::int64_t positions) {
           positions, ", the positions of text_encoder");
 }
 
+}  // namespace
+
+std::vector<BundleTensor> read_part(const std::string& folder, const char* name) {
+  const std::string path = folder + "/" + name;
+  require(files::exists(path), path, ": is not there",
+          files::exists(path + ".index.json") ? "; weights in several files are not supported" : "");
+  return read_safetensors(path).tensors;
+}
+
+std::vector<BundleTensor> in_order(std::vector<BundleTensor> tensors,
+                                   const std::vector<ParameterInfo>& parameters, const std::string& where) {
+  std::map<std::string, BundleTensor> by_name;
+  for (BundleTensor& tensor : tensors) {
+    std::string name = tensor.name;
+    by_name.emplace(std::move(name), std::move(tensor));
+  }
+  std::vector<BundleTensor> all;
+  for (const ParameterInfo& info : parameters) {
+    const auto found = by_name.find(info.name);
+    require(found != by_name.end(), where, ": tensor '", info.name, "' is missing");
+    all.push_back(std::move(found->second));
+    by_name.erase(found);
+  }
+  require(by_name.empty(), where, ": tensor '", by_name.empty() ? "" : by_name.begin()->first,
+          "' is none of the network's");
+  return all;
+}
+
 void check_tensors(const std::vector<BundleTensor>& tensors, const std::vector<ParameterInfo>& parameters,
                    const std::string& where) {
   require(tensors.size() == parameters.size(), where, ": ", tensors.size(), " tensors, wanted ",
@@ -147,11 +149,16 @@ void check_tensors(const std::vector<BundleTensor>& tensors, const std::vector<P
   }
 }
 
-}  // namespace
+std::vector<PictureModel::Part> PictureModel::parts() {
+  if (unet) return {{"unet.", unet_2d_parameters(*unet), &unet_tensors}};
+  return {{"transformer.", joint_transformer_parameters(transformer), &transformer_tensors},
+          {"text_encoder.", clip_text_parameters(text_encoder), &text_tensors}};
+}
 
 bool is_pipeline(const std::string& folder) { return files::exists(folder + "/" + kModelIndex); }
 
 void check_picture_model(const PictureModel& model, const std::string& where) {
+  if (model.unet) return check_unet_model(model, where);
   const ClipTextSpec& text = model.text_encoder;
   require(text.projection_dim > 0, where, "/text_encoder: wanted CLIPTextModelWithProjection");
   require(model.transformer.pooled_projection_dim == 2 * text.projection_dim, where,
@@ -177,7 +184,10 @@ void check_picture_model(const PictureModel& model, const std::string& where) {
 
 PictureModel read_pipeline(const std::string& folder) {
   require(is_pipeline(folder), folder, ": wanted a diffusers pipeline, ", kModelIndex, " is not there");
-  check_index(folder + "/" + kModelIndex);
+  const std::string index_at = folder + "/" + kModelIndex;
+  const Json index = read_json(index_at, {.max_bytes = std::size_t{1} << 20, .max_depth = 8});
+  if (is_unet_pipeline(index)) return read_unet_pipeline(folder, index);
+  check_index(index, index_at);
   const auto config = [&](const char* part, const char* name) {
     const std::string where = folder + "/" + part + "/" + name;
     return std::pair(read_json(where), where);
@@ -193,7 +203,7 @@ PictureModel read_pipeline(const std::string& folder) {
   model.prediction = noise.prediction;
 
   const std::string weights = folder + "/transformer/" + kTransformerWeights;
-  std::vector<BundleTensor> tensors = read_tensors(folder + "/transformer", kTransformerWeights);
+  std::vector<BundleTensor> tensors = read_part(folder + "/transformer", kTransformerWeights);
   check_positions(take(tensors, kPositionTable, weights), model.transformer, weights);
   model.transformer_tensors =
       in_order(std::move(tensors), joint_transformer_parameters(model.transformer), weights);

@@ -1,14 +1,11 @@
 // Writing a pipeline folder.
 #include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/diffusion/pipeline_names.h"
+#include "checkpoints/diffusion/pipeline_parts.h"
 
 namespace lathe {
 
 namespace {
-
-CheckpointFile text_file(std::string name, const Json& json) {
-  return {std::move(name), {}, json.dump(2) + "\n"};
-}
 
 BundleTensor position_table(const JointTransformerSpec& spec, DType dtype) {
   const auto table = std::make_shared<const std::vector<float>>(sincos_positions(spec));
@@ -58,14 +55,19 @@ Json model_index(const PictureModel& model, const std::string& tokenizer_class) 
 
 }  // namespace
 
+CheckpointFile json_file(std::string name, const Json& json) {
+  return {std::move(name), {}, json.dump(2) + "\n"};
+}
+
 std::vector<CheckpointFile> pipeline_files(const PictureModel& model) {
   check_picture_model(model, "pipeline");
+  if (model.unet) return unet_pipeline_files(model);
   std::string tokenizer_class;
   const std::vector<TokenizerFile> tokenizer = tokenizer_files(model, tokenizer_class);
   std::vector<CheckpointFile> files;
-  files.push_back(text_file(kModelIndex, model_index(model, tokenizer_class)));
-  files.push_back(text_file("scheduler/scheduler_config.json", scheduler_config(model.noise())));
-  files.push_back(text_file("transformer/config.json", joint_transformer_config(model.transformer)));
+  files.push_back(json_file(kModelIndex, model_index(model, tokenizer_class)));
+  files.push_back(json_file("scheduler/scheduler_config.json", scheduler_config(model.noise())));
+  files.push_back(json_file("transformer/config.json", joint_transformer_config(model.transformer)));
   std::vector<BundleTensor> network = model.transformer_tensors;
   network.push_back(position_table(model.transformer, network.front().dtype));
   files.push_back({std::string("transformer/") + kTransformerWeights, std::move(network), ""});
@@ -75,7 +77,7 @@ std::vector<CheckpointFile> pipeline_files(const PictureModel& model) {
   if (special.bos) encoder["bos_token_id"] = *special.bos;
   if (special.pad) encoder["pad_token_id"] = *special.pad;
   for (const std::string place : {"", "_2"}) {
-    files.push_back(text_file("text_encoder" + place + "/config.json", encoder));
+    files.push_back(json_file("text_encoder" + place + "/config.json", encoder));
     files.push_back({"text_encoder" + place + "/" + kTextWeights, model.text_tensors, ""});
     for (const TokenizerFile& file : tokenizer)
       files.push_back({"tokenizer" + place + "/" + file.name, {}, file.content});

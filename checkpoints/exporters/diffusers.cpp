@@ -28,15 +28,15 @@ void check_exportable(const PictureModel& model) {
     fail_usage(
         "format diffusers: there is no scheduler for this prediction on this schedule; train with "
         "prediction flow on schedule flow, or with epsilon, sample or velocity on another");
-  check_tokenizer(*model.tokenizer);
+  if (model.tokenizer) check_tokenizer(*model.tokenizer);
 }
 
 }  // namespace
 
 void export_diffusers(PictureModel model, const ExportOptions& options) {
   check_exportable(model);
-  for (auto* tensors : {&model.transformer_tensors, &model.text_tensors})
-    for (BundleTensor& tensor : *tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
+  for (const PictureModel::Part& part : model.parts())
+    for (BundleTensor& tensor : *part.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
   FileSystem& fs = options.file_system ? *options.file_system : real_file_system();
   ExportFolder folder(options.directory, options.overwrite, fs);
   for (const CheckpointFile& file : pipeline_files(model)) {

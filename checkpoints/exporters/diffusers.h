@@ -1,5 +1,5 @@
 #pragma once
-// A text-to-picture model as a folder for diffusers' StableDiffusion3Pipeline.
+// A model that draws pictures as a folder for diffusers: StableDiffusion3Pipeline, or DDPMPipeline for a UNet.
 #include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/exporters/exporter.h"
 

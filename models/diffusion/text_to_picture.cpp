@@ -41,9 +41,27 @@ at::Tensor normal(const RandomKey& key, at::IntArrayRef shape) {
   return values;
 }
 
-TextCondition condition_of(const TextToPicture& model, const std::vector<std::string>& texts) {
-  const at::Tensor ids = token_rows(*model.tokenizer, model.text_encoder->spec(), texts);
-  return text_condition(model.text_encoder->forward(ids), model.transformer->spec());
+// The first of `one` for every row of `many`, then `many`.
+at::Tensor before_each(const at::Tensor& one, const at::Tensor& many) {
+  if (!many.defined()) return {};
+  return at::cat({one.expand_as(many), many});
+}
+
+// The row of a class by name; "" is the row behind the named ones.
+std::int64_t class_row(const TextToPicture& model, const std::string& text) {
+  const auto rows = model.unet->spec().num_class_embeds;
+  const auto names = static_cast<std::int64_t>(model.classes.size());
+  if (text.empty()) {
+    if (rows <= names)
+      fail_usage("this network has no row for pictures of no class: draw by class, with --guidance 1");
+    return names;
+  }
+  const auto found = std::find(model.classes.begin(), model.classes.end(), text);
+  if (found != model.classes.end()) return found - model.classes.begin();
+  std::string known;
+  for (std::size_t i = 0; i < std::min<std::size_t>(model.classes.size(), 12); ++i)
+    known += (i ? ", " : "") + model.classes[i];
+  fail_usage("'", text, "' is none of the ", names, " classes: ", known, names > 12 ? " ..." : "");
 }
 
 // What a batch is drawn by: its texts, and no text for the guided stretch.
@@ -51,22 +69,21 @@ class GuidedNetwork {
  public:
   GuidedNetwork(const TextToPicture& model, const std::vector<std::string>& prompts,
                 const DrawOptions& options)
-      : model_(model), options_(options), text_(condition_of(model, prompts)) {
-    if (options.guidance == 1) return;
-    const TextCondition empty = condition_of(model, {""});
-    const auto count = static_cast<std::int64_t>(prompts.size());
-    both_.tokens = at::cat({empty.tokens.expand({count, -1, -1}), text_.tokens});
-    both_.pooled = at::cat({empty.pooled.expand({count, -1}), text_.pooled});
+      : model_(model), options_(options), asked_(model.condition(prompts)) {
+    guided_ = options.guidance != 1 && (!model.unet || asked_.classes.defined());
+    if (!guided_) return;
+    const PictureCondition empty = model.condition({""});
+    both_.text.tokens = before_each(empty.text.tokens, asked_.text.tokens);
+    both_.text.pooled = before_each(empty.text.pooled, asked_.text.pooled);
+    both_.classes = before_each(empty.classes, asked_.classes);
   }
 
   // What the network says of x (B, c, H, W) at `time`, `share` of the way to the picture; fp32.
   at::Tensor predict(const at::Tensor& x, double time, double share) const {
-    const bool guided =
-        both_.tokens.defined() && share >= options_.guidance_from && share < options_.guidance_until;
+    const bool guided = guided_ && share >= options_.guidance_from && share < options_.guidance_until;
     const at::Tensor input = guided ? at::cat({x, x}) : x;
     const at::Tensor times = at::full({input.size(0)}, time, at::kFloat);
-    const at::Tensor output =
-        model_.transformer->forward(input, times, guided ? both_ : text_).to(at::kFloat);
+    const at::Tensor output = model_.predict(input, times, guided ? both_ : asked_).to(at::kFloat);
     if (!guided) return output;
     const auto halves = output.chunk(2);  // without the text, with it
     return halves[0] + options_.guidance * (halves[1] - halves[0]);
@@ -75,15 +92,15 @@ class GuidedNetwork {
  private:
   const TextToPicture& model_;
   const DrawOptions& options_;
-  TextCondition text_, both_;
+  PictureCondition asked_, both_;
+  bool guided_ = false;
 };
 
 at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>& prompts,
                       std::span<const std::uint64_t> numbers, const DrawOptions& options) {
-  const JointTransformerSpec& spec = model.transformer->spec();
-  const std::vector<std::int64_t> shape{spec.in_channels,
-                                        options.height > 0 ? options.height : spec.sample_size,
-                                        options.width > 0 ? options.width : spec.sample_size};
+  const std::vector<std::int64_t> shape{model.channels(),
+                                        options.height > 0 ? options.height : model.sample_size(),
+                                        options.width > 0 ? options.width : model.sample_size()};
   Sampler sampler(model.schedule, model.prediction, {.kind = options.sampler, .steps = options.steps});
   const auto noise = [&](std::uint32_t site, std::uint64_t visit) {
     std::vector<at::Tensor> rows;
@@ -104,13 +121,80 @@ at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>
 
 }  // namespace
 
+std::int64_t TextToPicture::channels() const {
+  return unet ? unet->spec().in_channels : transformer->spec().in_channels;
+}
+std::int64_t TextToPicture::sample_size() const {
+  return unet ? unet->spec().sample_size : transformer->spec().sample_size;
+}
+std::int64_t TextToPicture::side_step() const {
+  return unet ? unet->spec().smallest_side() : transformer->spec().patch_size;
+}
+
+bool TextToPicture::guidable() const {
+  return !unet || unet->spec().num_class_embeds > static_cast<std::int64_t>(classes.size());
+}
+
+std::vector<std::pair<std::string, torch::nn::Module*>> TextToPicture::modules() const {
+  if (unet) return {{"unet.", unet.get()}};
+  return {{"transformer.", transformer.get()}, {"text_encoder.", text_encoder.get()}};
+}
+
+PictureCondition TextToPicture::condition(const std::vector<std::string>& texts) const {
+  PictureCondition by;
+  if (!unet) {
+    const at::Tensor ids = token_rows(*tokenizer, text_encoder->spec(), texts);
+    by.text = text_condition(text_encoder->forward(ids), transformer->spec());
+  } else if (unet->spec().num_class_embeds > 0) {
+    std::vector<std::int64_t> rows;
+    for (const std::string& text : texts) rows.push_back(class_row(*this, text));
+    by.classes = at::tensor(rows);
+  }
+  return by;
+}
+
+at::Tensor TextToPicture::predict(const at::Tensor& pictures, const at::Tensor& times,
+                                  const PictureCondition& by) const {
+  return unet ? unet->forward(pictures, times, by.classes) : transformer->forward(pictures, times, by.text);
+}
+
+TextToPicture empty_picture_model(const PictureModel& model, at::ScalarType dtype) {
+  TextToPicture result;
+  result.schedule = NoiseSchedule(model.schedule);
+  result.prediction = model.prediction;
+  if (model.unet) {
+    result.unet = std::make_shared<UNet2D>(*model.unet, dtype);
+    result.classes = model.classes;
+    return result;
+  }
+  result.transformer = std::make_shared<JointTransformer>(model.transformer, dtype);
+  result.text_encoder = std::make_shared<ClipText>(model.text_encoder, dtype);
+  result.tokenizer = model.tokenizer;
+  return result;
+}
+
+void initialise(TextToPicture& model, std::uint64_t seed) {
+  if (model.unet) return model.unet->initialise(seed);
+  model.transformer->initialise(seed);
+  model.text_encoder->initialise(seed);
+}
+
 TextToPicture build_picture_model(const PictureModel& model, at::ScalarType dtype) {
-  TextToPicture result{std::make_shared<JointTransformer>(model.transformer, dtype),
-                       std::make_shared<ClipText>(model.text_encoder, dtype), model.tokenizer,
-                       NoiseSchedule(model.schedule), model.prediction};
+  TextToPicture result = empty_picture_model(model, dtype);
+  if (model.unet) {
+    load(*result.unet, model.unet_tensors);
+    return result;
+  }
   load(*result.transformer, model.transformer_tensors);
   load(*result.text_encoder, model.text_tensors);
   return result;
+}
+
+std::vector<std::int64_t> condition_ids(const TextToPicture& model, const std::string& text) {
+  if (model.unet && model.unet->spec().num_class_embeds == 0) return {};
+  if (model.unet) return {class_row(model, text)};
+  const at::Tensor row = token_rows(*model.tokenizer, model.text_encoder->spec(), {text});
+  return {row.const_data_ptr<std::int64_t>(), row.const_data_ptr<std::int64_t>() + row.numel()};
 }
 
 at::Tensor token_rows(const Tokenizer& tokenizer, const ClipTextSpec& spec,

@@ -104,7 +104,7 @@ class Validator {
     if (t.train == "clip_bpe" && t.vocab_size < kClipSmallest)
       wrong(place("tokenizer.vocab_size"), cat("'clip_bpe' needs 'vocab_size' of at least ", kClipSmallest, ", found ",
                                                t.vocab_size));
-    if (m.path.empty() && !m.family.empty() && t.path.empty() && t.train.empty()) {
+    if (m.path.empty() && !m.family.empty() && m.family != "unet2d" && t.path.empty() && t.train.empty()) {
       wrong(place({"tokenizer", "model"}),
             "a model from scratch wants a tokenizer: 'tokenizer.train: byte_bpe', or 'tokenizer.path'");
     }
@@ -291,8 +291,10 @@ class Validator {
                                                    : "'diffusers' is for pictures (task: diffusion)");
     }
     if (!pictures) return;
-    if (sound({"model"}) && r_.model.path.empty() && !r_.model.family.empty() && r_.model.family != "sd3")
-      wrong(place({"model.family"}), cat("'model.family' of 'task: diffusion' wants sd3, found '", r_.model.family, "'"));
+    if (sound({"model"}) && r_.model.path.empty() && !r_.model.family.empty() && r_.model.family != "sd3" && r_.model.family != "unet2d")
+      wrong(place({"model.family"}), cat("'model.family' of 'task: diffusion' wants sd3 or unet2d, found '", r_.model.family, "'"));
+    if (sound({"model", "tokenizer"}) && r_.model.family == "unet2d" && !(r_.tokenizer.train.empty() && r_.tokenizer.path.empty()))
+      wrong(place({"tokenizer"}), "'tokenizer' has no place beside unet2d, which reads classes, not texts");
     if (sound({"model"}) && !r_.model.size.empty())
       wrong(place({"model.size"}), "'model.size' is for text models; give num_layers, num_attention_heads, attention_head_dim");
     if (sound({"adapter"}) && !r_.adapter.kind.empty())

@@ -47,7 +47,7 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
   options.directory = arguments.output;
   PictureExportRequest request;
   request.dtype = arguments.dtype;
-  request.prompts = {"a red circle on the left", "a photo of a dog", ""};
+  request.prompts = reference_prompts(read_pipeline(source.folder));
   request.heading = cat("# Export of ", source.description, "\n\n## Use\n\n");
   const PictureVerification verification = export_pictures(source, request, options);
   context.say(cat("exported ", source.description, " to ", arguments.output));

@@ -132,8 +132,21 @@ std::size_t value_count(const std::vector<BundleTensor>& tensors) {
   return count;
 }
 
+void inspect_unet(Context& context, const PictureModel& model) {
+  const std::size_t parameters = value_count(model.unet_tensors);
+  context.result["unet"] = unet_2d_config(*model.unet);
+  context.result["scheduler"] = scheduler_config(model.noise());
+  context.result["classes"] = model.classes;
+  context.result["parameters"] = Json{{"unet", parameters}};
+  context.say(cat("pipeline folder: pictures of ", model.sample_size(), " points a side and ", model.channels(),
+                  " channels; UNet ", parameters, " parameters, ",
+                  model.classes.empty() ? std::string("no classes") : cat(model.classes.size(), " classes: ", Json(model.classes).dump()),
+                  ", ", scheduler_class(model.noise())));
+}
+
 void inspect_pipeline(Context& context, const std::string& path) {
   const PictureModel model = read_pipeline(path);
+  if (model.unet) return inspect_unet(context, model);
   const JointTransformerSpec& network = model.transformer;
   const std::size_t pictures = value_count(model.transformer_tensors), texts = value_count(model.text_tensors);
   context.result["transformer"] = joint_transformer_config(network);

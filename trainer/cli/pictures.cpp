@@ -3,6 +3,7 @@
 #include "data/images/picture_loader.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/picture_plan.h"
+#include "trainer/pictures/unet_plan.h"
 #include "trainer/report/format.h"
 #include "trainer/report/metrics.h"
 #include "trainer/session.h"
@@ -14,7 +15,7 @@ namespace {
 PictureModel model_of(const Recipe& recipe) {
   std::vector<RecipeProblem> problems;   // told by checked_recipe
   PictureModel model = plan_picture_model(recipe, problems);
-  if (recipe.model.path.empty()) model.text_encoder.vocab_size = recipe.tokenizer.vocab_size;
+  if (recipe.model.path.empty() && !model.unet) model.text_encoder.vocab_size = recipe.tokenizer.vocab_size;
   return model;
 }
 
@@ -22,10 +23,26 @@ void say_notes(const Context& context, const PreparedPictures& data) {
   for (const std::string& note : data.notes) context.say("note: " + note);
 }
 
+void check_unet(Context& context, const Recipe& recipe, const PictureModel& model) {
+  const std::int64_t parameters = count_parameters(model).transformer;
+  context.result["config"] = unet_2d_config(*model.unet);
+  context.result["parameters"] = parameters;
+  const bool scratch = recipe.model.path.empty();
+  context.say(cat("# model: unet2d, ", parameters, " parameters", scratch ? cat(", and ", model.unet->time_channels(),
+                  " more for every class of data.train and one for none") : "", "; unet/config.json:\n# ",
+                  unet_2d_config(*model.unet).dump()));
+  const std::size_t tensors = unet_2d_parameters(*model.unet).size();
+  for (const ExportSection& target : recipe.exports)
+    context.say(cat("# export ", target.format, ": ", tensors, " of ", tensors,
+                    " tensors in the names of diffusers' UNet2DModel; DDPMPipeline runs the folder of a network without classes, "
+                    "with them the loop on its card does; stable-diffusion.cpp and ComfyUI do not"));
+}
+
 }  // namespace
 
 void check_pictures(Context& context, const Recipe& recipe) {
   const PictureModel model = model_of(recipe);
+  if (model.unet) return check_unet(context, recipe, model);
   const auto [network, text] = count_parameters(model);
   context.result["config"] = joint_transformer_config(model.transformer);
   context.result["text_encoder_config"] = clip_text_config(model.text_encoder);
@@ -42,7 +59,8 @@ void check_pictures(Context& context, const Recipe& recipe) {
 
 ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
   const PreparedPictures data = prepare_pictures(recipe);
-  const PictureModel model = model_of(recipe);
+  PictureModel model = model_of(recipe);
+  if (model.unet) fit_classes(model, recipe, data.captions);
   const PictureParameters count = count_parameters(model);
   const std::int64_t parameters = count.transformer + count.text_encoder;
   const PictureLoader loader(data.train, 0);

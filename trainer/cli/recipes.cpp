@@ -8,6 +8,7 @@
 #include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
 #include "trainer/pictures/picture_plan.h"
+#include "trainer/pictures/unet_plan.h"
 #include "trainer/cli/recipes_new.h"
 
 namespace lathe {
@@ -90,6 +91,7 @@ ExitCode reference(Context& context, bool schema) {
   if (!schema) {
     for (const Family* family : families()) text += cat("\n## model: {family: ", family->name, "}\n\n", family->reference());
     text += cat("\n## model: {family: sd3}, task: diffusion\n\n", picture_network_reference());
+    text += cat("\n## model: {family: unet2d}, task: diffusion\n\n", unet_reference());
   }
   if (schema && context.json) context.result = parse_json(text, "schema");
   else context.result["reference"] = text;

@@ -1,6 +1,9 @@
-// lathe sample MODEL --prompt TEXT --output DIR: draws pictures, a contact sheet and metadata.jsonl beside.
+// lathe sample MODEL [--prompt TEXT | --class NAME] --output DIR: draws pictures, a contact sheet and
+// metadata.jsonl beside.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -26,7 +29,7 @@ constexpr std::size_t kBatch = 64;
 constexpr std::int64_t kSheetPictures = 256, kSheetPoints = std::int64_t{1} << 25;
 
 struct Arguments {
-  std::string model, prompt, prompts_file, output;
+  std::string model, prompt, prompts_file, class_name, output;
   std::int64_t count = 1;
   DrawOptions draw;  // seed and size
   std::optional<std::string> sampler;
@@ -34,10 +37,27 @@ struct Arguments {
   std::optional<double> guidance;
 };
 
-std::vector<std::string> prompts_of(const Arguments& arguments) {
+// A class by its name, or by its row.
+std::string class_of(const std::string& asked, const TextToPicture& model) {
+  if (!model.unet || model.classes.empty())
+    fail_usage("--class: this model knows no classes; use ", model.unet ? "--count alone" : "--prompt");
+  const auto& names = model.classes;
+  if (std::find(names.begin(), names.end(), asked) != names.end()) return asked;
+  std::size_t row = 0;
+  const auto [end, error] = std::from_chars(asked.data(), asked.data() + asked.size(), row);
+  const bool number = error == std::errc() && end == asked.data() + asked.size();
+  return number && row < names.size() ? names[row] : asked;
+}
+
+std::vector<std::string> prompts_of(const Arguments& arguments, const TextToPicture& model) {
   std::vector<std::string> prompts;
-  if (arguments.prompts_file.empty()) {
+  if (!arguments.class_name.empty()) {
+    prompts.push_back(class_of(arguments.class_name, model));
+  } else if (!arguments.prompt.empty()) {
     prompts.push_back(arguments.prompt);
+  } else if (arguments.prompts_file.empty()) {  // every class, or nothing that is asked for
+    prompts = model.classes;
+    if (prompts.empty()) prompts.emplace_back();
   } else {
     LineReader lines(arguments.prompts_file);
     while (const auto line = lines.next())
@@ -68,7 +88,7 @@ DrawOptions draw_options(const Arguments& arguments, const std::string& folder, 
   const SamplingSection usual = usual_sampling(folder);
   DrawOptions options = arguments.draw;
   options.steps = arguments.steps.value_or(usual.steps);
-  options.guidance = arguments.guidance.value_or(usual.guidance);
+  options.guidance = arguments.guidance.value_or(model.guidable() ? usual.guidance : 1);
   const std::string name = arguments.sampler.value_or(usual.sampler);
   if (!name.empty())
     options.sampler = from_name<SamplerKind>(name, "--sampler");
@@ -138,15 +158,17 @@ double draw_all(const Context& context, const TextToPicture& model, const std::v
 }
 
 ExitCode sample(Context& context, const Arguments& arguments) {
-  if (arguments.prompt.empty() == arguments.prompts_file.empty())
-    fail_usage("give one of --prompt TEXT and --prompts FILE");
+  const int asked =
+      !arguments.prompt.empty() + !arguments.prompts_file.empty() + !arguments.class_name.empty();
+  if (asked > 1) fail_usage("give one of --prompt TEXT, --prompts FILE and --class NAME");
   require_new(arguments.output);
   set_compute_threads(resolve_threads(0));
-  const std::vector<std::string> prompts = prompts_of(arguments);
   const ModelSource source = resolve_model(arguments.model);
-  require(is_pipeline(source.folder), source.description, " is no text-to-picture model: ", source.folder,
-          " has no ", kModelIndex);
+  require(is_pipeline(source.folder), source.description, " draws no pictures: ", source.folder, " has no ",
+          kModelIndex);
   const TextToPicture model = build_picture_model(read_pipeline(source.folder), at::kFloat);
+  if (asked == 0 && !model.unet) fail_usage("give one of --prompt TEXT and --prompts FILE");
+  const std::vector<std::string> prompts = prompts_of(arguments, model);
   const DrawOptions options = draw_options(arguments, source.folder, model);
   context.log(source.description);
   Gallery gallery(arguments.output);
@@ -164,11 +186,14 @@ ExitCode sample(Context& context, const Arguments& arguments) {
 }  // namespace
 
 void add_sample(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("sample", "draw pictures by text");
+  auto* command = app.add_subcommand("sample", "draw pictures by text or by class");
   auto arguments = std::make_shared<Arguments>();
   DrawOptions& draw = arguments->draw;
   command->add_option("MODEL", arguments->model, "a run, an export or a diffusers folder")->required();
   command->add_option("--prompt", arguments->prompt, "what to draw");
+  command->add_option(
+      "--class,--label", arguments->class_name,
+      "which class of a UNet, by name or number; without: all in turn, or pictures of no class");
   command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
       ->check(CLI::ExistingFile);
   command->add_option("--count", arguments->count, "pictures a prompt")->check(CLI::PositiveNumber);

@@ -11,8 +11,10 @@ namespace {
 
 std::string card_heading(const Session& session, const PictureTask& task, const ModelSource& source) {
   const Recipe& recipe = session.recipe();
-  std::string card = cat("---\nlibrary_name: diffusers\npipeline_tag: text-to-image\n---\n# ", recipe.name,
-                         "\n\nA text-to-picture model (SD3's layout without a VAE) of ", task.parameters(),
+  const bool unet = task.plan.unet.has_value();
+  std::string card = cat("---\nlibrary_name: diffusers\npipeline_tag: ", unet ? "unconditional-image-generation" : "text-to-image",
+                         "\n---\n# ", recipe.name, unet ? "\n\nA model that draws pictures (a UNet2DModel, DDPM's layout) of "
+                                                       : "\n\nA text-to-picture model (SD3's layout without a VAE) of ", task.parameters(),
                          " parameters, trained with lathe; ", source.description, ".\n\n");
   card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
               " (its licence holds for this model)\n- data: ", task.data.train.pictures, " pictures of ", task.data.width, " x ",
@@ -20,8 +22,10 @@ std::string card_heading(const Session& session, const PictureTask& task, const 
               session.state.tokens, "\n");
   if (recipe.ema.decay > 0) card += cat("- weights: moving averages, decay ", recipe.ema.decay, "\n");
   if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
-  return card + "\n## Limits\n\nIt draws what its captions named, in their words; other prompts give anything. It may repeat "
-                "pictures that it was trained on.\n\n## Use\n\n";
+  if (!task.plan.classes.empty()) card += cat("- classes: ", Json(task.plan.classes).dump(), "\n");
+  return card + cat("\n## Limits\n\nIt draws what its ", unet ? "pictures showed" : "captions named, in their words; other prompts give anything",
+                    ". It may repeat "
+                "pictures that it was trained on.\n\n## Use\n\n");
 }
 
 }  // namespace
@@ -35,7 +39,7 @@ Json PictureTask::export_run(const Session& session, const Say& say) {
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
-    std::vector<std::string> prompts = sample_prompts(session.recipe(), data);
+    std::vector<std::string> prompts = sample_prompts(session.recipe(), data, plan.classes);
     if (prompts.size() > 4) prompts.resize(4);
     const PictureVerification verification =
         export_pictures(source, {.dtype = target.dtype, .prompts = prompts, .heading = card_heading(session, *this, source),

@@ -9,6 +9,7 @@
 #include "recipes/schema/describe.h"
 #include "recipes/schema/reader.h"
 #include "trainer/model_source.h"
+#include "trainer/pictures/unet_plan.h"
 
 namespace lathe {
 
@@ -36,16 +37,28 @@ std::int64_t count_of(const std::vector<ParameterInfo>& infos) {
   return count;
 }
 
+void set_noise(PictureModel& model, const DiffusionSection& d) {
+  model.schedule.kind = from_name<NoiseKind>(d.schedule, "diffusion.schedule");
+  model.schedule.shift = d.shift;
+  model.schedule.zero_terminal_snr = d.zero_terminal_snr;
+  model.prediction = from_name<Prediction>(d.prediction, "diffusion.prediction");
+}
+
 }  // namespace
 
 PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems) {
   if (!recipe.model.path.empty()) return read_pipeline(resolve_model(recipe.model.path).folder);
+  const std::int64_t side = *std::max_element(recipe.data.resolution.begin(), recipe.data.resolution.end());
+  if (recipe.model.family == "unet2d") {
+    PictureModel model = plan_unet(recipe, side, problems);
+    set_noise(model, recipe.diffusion);
+    return model;
+  }
   PictureNetworkSection network;
   decode_section(recipe.model.config, network, problems);
   const Place place = recipe.model.config.entries.empty() ? Place{} : recipe.model.config.entries.front().key_place;
   check_network(network, recipe, place, problems);
   const TextEncoderSection& text = recipe.diffusion.text_encoder;
-  const std::int64_t side = *std::max_element(recipe.data.resolution.begin(), recipe.data.resolution.end());
   std::int64_t largest = side;   // of all buckets
   if (recipe.data.bucket_step == 0 || recipe.data.bucket_step % network.patch_size == 0)
     for (const PictureSize& size : bucket_sizes(nominal_size(recipe.data), recipe.data.bucket_step))
@@ -66,11 +79,7 @@ PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>
   model.text_encoder.num_layers = text.num_hidden_layers;
   model.text_encoder.num_heads = text.num_attention_heads;
   model.text_encoder.max_positions = text.max_length;
-  const DiffusionSection& d = recipe.diffusion;
-  model.schedule.kind = from_name<NoiseKind>(d.schedule, "diffusion.schedule");
-  model.schedule.shift = d.shift;
-  model.schedule.zero_terminal_snr = d.zero_terminal_snr;
-  model.prediction = from_name<Prediction>(d.prediction, "diffusion.prediction");
+  set_noise(model, recipe.diffusion);
   return model;
 }
 
@@ -82,6 +91,7 @@ void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokeniz
 }
 
 PictureParameters count_parameters(const PictureModel& model) {
+  if (model.unet) return {count_of(unet_2d_parameters(*model.unet)), 0};
   return {count_of(joint_transformer_parameters(model.transformer)), count_of(clip_text_parameters(model.text_encoder))};
 }
 

@@ -11,7 +11,7 @@
 
 namespace lathe {
 
-// Keys of `model:` beside family: diffusers' own names.
+// Keys of `model:` beside family sd3: diffusers' own names. Those of unet2d: unet_plan.h.
 struct PictureNetworkSection {
   std::int64_t num_layers = 6, num_attention_heads = 6, attention_head_dim = 32, patch_size = 4;
   bool qk_norm = true;
@@ -28,7 +28,7 @@ struct PictureNetworkSection {
 PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems);
 void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokenizer);
 
-struct PictureParameters { std::int64_t transformer = 0, text_encoder = 0; };
+struct PictureParameters { std::int64_t transformer = 0, text_encoder = 0; };   // a UNet counts as the first
 PictureParameters count_parameters(const PictureModel& model);
 
 // The objective of a recipe for a model's noise process.

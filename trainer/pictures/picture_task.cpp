@@ -12,6 +12,7 @@
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/sample_grid.h"
+#include "trainer/pictures/unet_plan.h"
 #include "trainer/report/format.h"
 #include "trainer/session.h"
 
@@ -19,7 +20,6 @@ namespace lathe {
 
 namespace {
 
-const std::string kTransformer = "transformer.", kTextEncoder = "text_encoder.";
 constexpr int kBands = 4;   // of noise, in which validation is told apart
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -73,6 +73,7 @@ NamedTensors trained_of(const NamedTensors& all, const std::vector<std::string>&
 
 // Captions that the text encoder does not read to their end.
 std::size_t captions_cut(const PictureModel& model, const std::vector<std::string>& captions) {
+  if (!model.tokenizer) return 0;   // classes
   const auto length = static_cast<std::size_t>(model.text_encoder.max_positions);
   return static_cast<std::size_t>(std::count_if(captions.begin(), captions.end(), [&](const std::string& caption) {
     return prompt_ids(*model.tokenizer, caption, length).wanted > length;
@@ -86,9 +87,10 @@ void PictureTask::prepare(Session& session, const Say& say) {
   data = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) { return prepare_pictures(recipe, progress); });
   std::vector<RecipeProblem> problems;
   plan = plan_picture_model(recipe, problems);
-  if (recipe.model.path.empty()) fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
-  require(data.channels == plan.transformer.in_channels, "the pictures have ", data.channels, " channels and the base ",
-          plan.transformer.in_channels, "; set data.channels");
+  if (plan.unet) fit_classes(plan, recipe, data.captions);
+  else if (recipe.model.path.empty()) fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
+  require(data.channels == plan.channels(), "the pictures have ", data.channels, " channels and the base ", plan.channels(),
+          "; set data.channels");
   if (const std::size_t cut = captions_cut(plan, data.captions); cut > 0)
     data.notes.push_back(cat(cut, " of ", data.captions.size(), " captions are longer than the ", plan.text_encoder.max_positions,
                              " tokens that the text encoder reads; the rest of each is not seen",
@@ -108,31 +110,22 @@ void PictureTask::build(Session& session) {
   const auto seed = static_cast<std::uint64_t>(recipe.train.seed);
   TextToPicture full;
   if (recipe.model.path.empty()) {
-    full.transformer = std::make_shared<JointTransformer>(plan.transformer, at::kFloat);
-    full.text_encoder = std::make_shared<ClipText>(plan.text_encoder, at::kFloat);
-    full.transformer->initialise(seed);
-    full.text_encoder->initialise(seed);
-    full.tokenizer = plan.tokenizer;
-    full.schedule = NoiseSchedule(plan.schedule);
-    full.prediction = plan.prediction;
+    full = empty_picture_model(plan, at::kFloat);
+    initialise(full, seed);
   } else {
     full = build_picture_model(plan, at::kFloat);
   }
-  model = full;
   const bool bf16 = session.precision == "bf16";
-  if (bf16) {
-    model.transformer = std::make_shared<JointTransformer>(plan.transformer, at::kBFloat16);
-    model.text_encoder = std::make_shared<ClipText>(plan.text_encoder, at::kBFloat16);
-    round_into(*model.transformer, *full.transformer);
-    round_into(*model.text_encoder, *full.text_encoder);
-  }
+  model = bf16 ? empty_picture_model(plan, at::kBFloat16) : full;
+  const auto exact = full.modules(), used = model.modules();
   NamedTensors named;
-  add_parameters(*model.transformer, kTransformer, named);
-  add_parameters(*model.text_encoder, kTextEncoder, named);
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (bf16) round_into(*used[i].second, *exact[i].second);
+    add_parameters(*used[i].second, used[i].first, named);
+  }
   session.parameters = make_parameters(trained_of(named, recipe.model.freeze));
   if (!bf16) return;
-  keep_masters(session.parameters, *full.transformer, kTransformer);
-  keep_masters(session.parameters, *full.text_encoder, kTextEncoder);
+  for (const auto& [prefix, module] : exact) keep_masters(session.parameters, *module, prefix);
 }
 
 at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped) {
@@ -150,11 +143,18 @@ at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions, cons
   return ids;
 }
 
+PictureCondition PictureTask::condition(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped) {
+  if (!model.unet)
+    return {text_condition(model.text_encoder->forward(token_ids(captions, dropped)), plan.transformer), {}};
+  std::vector<std::string> classes = captions;
+  for (std::size_t i = 0; i < classes.size(); ++i)
+    if (dropped[i]) classes[i].clear();
+  return model.condition(classes);
+}
+
 ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options) {
   const NoisyPictures asked = add_noise(to_tensor(batch), batch.ids, batch.visits, options);
-  const ClipTextOutput text = model.text_encoder->forward(token_ids(batch.captions, asked.dropped));
-  const at::Tensor output =
-      model.transformer->forward(asked.noisy, asked.times, text_condition(text, plan.transformer));
+  const at::Tensor output = model.predict(asked.noisy, asked.times, condition(batch.captions, asked.dropped));
   return denoising_loss(output, asked, mask_of(batch));
 }
 
@@ -221,33 +221,28 @@ std::vector<CheckpointFile> PictureTask::model_files(std::vector<BundleTensor> w
   PictureModel kept = plan;
   std::map<std::string, BundleTensor> trained;
   for (BundleTensor& tensor : weights) trained.emplace(tensor.name, std::move(tensor));
-  const auto fill = [&](const std::vector<ParameterInfo>& infos, const std::string& prefix, std::vector<BundleTensor>& tensors) {
+  for (const PictureModel::Part& part : kept.parts()) {
     std::map<std::string, BundleTensor> base;   // of what is frozen
-    for (BundleTensor& tensor : tensors) base.emplace(tensor.name, std::move(tensor));
-    tensors.clear();
-    for (const ParameterInfo& info : infos) {
-      const auto found = trained.find(prefix + info.name);
+    for (BundleTensor& tensor : *part.tensors) base.emplace(tensor.name, std::move(tensor));
+    part.tensors->clear();
+    for (const ParameterInfo& info : part.parameters) {
+      const auto found = trained.find(part.prefix + info.name);
       BundleTensor tensor = found != trained.end() ? found->second : convert_tensor(base.at(info.name), DType::F32);
       tensor.name = info.name;
-      tensors.push_back(std::move(tensor));
+      part.tensors->push_back(std::move(tensor));
     }
-  };
-  fill(joint_transformer_parameters(kept.transformer), kTransformer, kept.transformer_tensors);
-  fill(clip_text_parameters(kept.text_encoder), kTextEncoder, kept.text_tensors);
+  }
   return pipeline_files(kept);
 }
 
 std::map<std::string, BundleTensor> PictureTask::read_weights(const std::string& checkpoint) const {
   PictureModel kept = read_pipeline(checkpoint);
   std::map<std::string, BundleTensor> weights;
-  const auto take = [&](std::vector<BundleTensor>& tensors, const std::string& prefix) {
-    for (BundleTensor& tensor : tensors) {
-      tensor.name = prefix + tensor.name;
+  for (const PictureModel::Part& part : kept.parts())
+    for (BundleTensor& tensor : *part.tensors) {
+      tensor.name = part.prefix + tensor.name;
       weights.emplace(tensor.name, std::move(tensor));
     }
-  };
-  take(kept.transformer_tensors, kTransformer);
-  take(kept.text_tensors, kTextEncoder);
   return weights;
 }
 
@@ -261,7 +256,9 @@ std::vector<std::string> PictureTask::opening_lines(const Session&) const {
   for (const PictureSet& set : data.validation) held += set.pictures;
   return {cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ", data.channels, ", ", held,
               " held out"),
-          cat("model: sd3, ", format_count(static_cast<double>(parameters())), " parameters, of them ",
+          plan.unet ? cat("model: unet2d, ", format_count(static_cast<double>(parameters())), " parameters, ",
+                          plan.classes.empty() ? std::string("no") : std::to_string(plan.classes.size()), " classes")
+                    : cat("model: sd3, ", format_count(static_cast<double>(parameters())), " parameters, of them ",
               format_count(static_cast<double>(count_parameters(plan).text_encoder)), " in the text encoder, ",
               plan.tokenizer->vocab_size(), " tokens")};
 }
@@ -274,7 +271,7 @@ Json PictureTask::evaluated(const EvaluationMetrics& metrics) const { return met
 
 Json PictureTask::identity(const Session& session) const {
   return Json{{"data_sha256", data.data_sha256},
-              {"tokenizer_sha256", plan.tokenizer->fingerprint()},
+              {plan.unet ? "classes" : "tokenizer_sha256", plan.unet ? Json(plan.classes) : Json(plan.tokenizer->fingerprint())},
               {"base", session.recipe().model.path}};
 }
 
@@ -289,6 +286,7 @@ void PictureTask::before_first_step(Session&, const Say&) {}
 Json PictureTask::report(Session&, const std::vector<PartResult>&, const Say&) { return nullptr; }
 
 std::string PictureTask::next_commands(const Session& session) const {
+  if (plan.unet) return cat("lathe sample ", session.run.path, plan.classes.empty() ? " --count 16" : " --count 8", " --output pictures");
   return cat("lathe sample ", session.run.path, " --prompt ",
              Json(data.captions.empty() ? "a picture" : data.captions.front()).dump(), " --count 4 --output pictures");
 }

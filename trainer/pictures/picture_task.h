@@ -1,7 +1,7 @@
 #pragma once
-// Task of pictures: a text-to-picture model learns to denoise (models/objectives/denoising.h). What is kept in a
-// checkpoint, and so in a run, is a diffusers pipeline folder. Names of the records: transformer.<diffusers' name>,
-// text_encoder.<transformers' name>.
+// Task of pictures: a model that draws by text or by class learns to denoise (models/objectives/denoising.h). What is
+// kept in a checkpoint, and so in a run, is a diffusers pipeline folder. Names of the records:
+// transformer.<diffusers' name>, text_encoder.<transformers' name>; unet.<diffusers' name>.
 #include <unordered_map>
 
 #include "data/images/picture_loader.h"
@@ -47,6 +47,7 @@ class PictureTask final : public Task {
 
  private:
   ObjectiveValue denoise(const PictureBatch& batch, const DenoisingOptions& options);
+  PictureCondition condition(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
   at::Tensor token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
 
   std::unique_ptr<PictureLoader> loader_;

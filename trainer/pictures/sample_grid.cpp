@@ -14,13 +14,18 @@
 
 namespace lathe {
 
-std::vector<std::string> sample_prompts(const Recipe& recipe, const PreparedPictures& data) {
+std::vector<std::string> sample_prompts(const Recipe& recipe, const PreparedPictures& data,
+                                        const std::vector<std::string>& classes) {
   const auto count = static_cast<std::size_t>(recipe.diffusion.sampling.count);
   std::vector<std::string> prompts;
   if (!recipe.evaluate.prompts.empty()) {
     LineReader lines(recipe.evaluate.prompts);
     while (const auto line = lines.next())
       if (!line->empty() && prompts.size() < count) prompts.emplace_back(*line);
+    return prompts;
+  }
+  if (!classes.empty()) {   // each in its turn
+    for (std::size_t i = 0; i < count; ++i) prompts.push_back(classes[i % classes.size()]);
     return prompts;
   }
   if (!data.validation.empty()) {
@@ -34,7 +39,7 @@ std::vector<std::string> sample_prompts(const Recipe& recipe, const PreparedPict
 std::string write_sample_grid(const Session& session, const PictureTask& task) {
   const at::NoGradGuard no_grad;
   const Recipe& recipe = session.recipe();
-  const std::vector<std::string> prompts = sample_prompts(recipe, task.data);
+  const std::vector<std::string> prompts = sample_prompts(recipe, task.data, task.plan.classes);
   std::vector<std::uint64_t> numbers(prompts.size());
   std::iota(numbers.begin(), numbers.end(), std::uint64_t{0});
   DrawOptions options;

@@ -1,0 +1,86 @@
+// The folder of diffusers' DDPMPipeline and DDIMPipeline: model_index.json, unet/, scheduler/. Of a network
+// with classes it holds their names too, in classes.json, a file of ours that diffusers does not look at.
+#include <filesystem>
+#include <set>
+
+#include "checkpoints/diffusion/pipeline_names.h"
+#include "checkpoints/diffusion/pipeline_parts.h"
+
+namespace lathe {
+
+namespace {
+
+constexpr const char* kClasses = "classes.json";
+constexpr const char* kPipeline = "DDPMPipeline";
+
+std::vector<std::string> read_classes(const std::string& folder, std::int64_t rows) {
+  std::vector<std::string> names;
+  const std::string path = folder + "/" + kClasses;
+  if (!std::filesystem::exists(path)) {  // not ours: numbers are their names
+    for (std::int64_t i = 0; i < rows; ++i) names.push_back(std::to_string(i));
+    return names;
+  }
+  const Json list = read_json(path);
+  require(list.is_array(), path, ": wanted a list of names");
+  for (const Json& name : list) {
+    require(name.is_string(), path, ": wanted names, found ",
+            name.dump(-1, ' ', false, Json::error_handler_t::replace));
+    names.push_back(name.get<std::string>());
+  }
+  return names;
+}
+
+}  // namespace
+
+bool is_unet_pipeline(const Json& index) {
+  return index.is_object() && index.contains("_class_name") &&
+         (index["_class_name"] == kPipeline || index["_class_name"] == "DDIMPipeline");
+}
+
+void check_unet_model(const PictureModel& model, const std::string& where) {
+  const UNet2DSpec& spec = *model.unet;
+  check_unet_2d(spec, where + "/unet");
+  require(spec.in_channels == spec.out_channels, where, "/unet: out_channels is ", spec.out_channels,
+          ", wanted in_channels, ", spec.in_channels);
+  const auto names = static_cast<std::int64_t>(model.classes.size());
+  require(std::set(model.classes.begin(), model.classes.end()).size() == model.classes.size(), where, "/",
+          kClasses, ": names a class twice");
+  require(names == spec.num_class_embeds || (names > 0 && names + 1 == spec.num_class_embeds), where, "/",
+          kClasses, ": has ", names, " names where unet/config.json has ", spec.num_class_embeds,
+          " rows; as many are wanted, or one less when the last row stands for no class");
+  check_tensors(model.unet_tensors, unet_2d_parameters(spec), where + "/unet");
+}
+
+PictureModel read_unet_pipeline(const std::string& folder, const Json& index) {
+  for (const char* part : {"unet", "scheduler"})
+    require(index.contains(part), folder, "/", kModelIndex, ": key '", part, "' is missing");
+  PictureModel model;
+  const std::string config = folder + "/unet/config.json";
+  model.unet = read_unet_2d(read_json(config), config);
+  model.classes = read_classes(folder, model.unet->num_class_embeds);
+  const std::string scheduler = folder + "/scheduler/scheduler_config.json";
+  const NoiseProcess noise = read_scheduler_config(read_json(scheduler), scheduler);
+  model.schedule = noise.schedule;
+  model.prediction = noise.prediction;
+  model.unet_tensors = in_order(read_part(folder + "/unet", kTransformerWeights),
+                                unet_2d_parameters(*model.unet), folder + "/unet/" + kTransformerWeights);
+  check_unet_model(model, folder);
+  return model;
+}
+
+std::vector<CheckpointFile> unet_pipeline_files(const PictureModel& model) {
+  Json index = Json::object();
+  index["_class_name"] = kPipeline;
+  index["_diffusers_version"] = "0.31.0";
+  index["scheduler"] = Json::array({"diffusers", scheduler_class(model.noise())});
+  index["unet"] = Json::array({"diffusers", "UNet2DModel"});
+  std::vector<CheckpointFile> files{
+      json_file(kModelIndex, index),
+      json_file("scheduler/scheduler_config.json", scheduler_config(model.noise())),
+      json_file("unet/config.json", unet_2d_config(*model.unet))};
+  files.push_back({std::string("unet/") + kTransformerWeights, model.unet_tensors, ""});
+  if (!model.classes.empty()) files.push_back(json_file(kClasses, Json(model.classes)));
+  return files;
+}
+
+}  // namespace lathe
