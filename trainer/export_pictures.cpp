@@ -7,8 +7,10 @@
 #include <filesystem>
 
 #include "checkpoints/exporters/diffusers.h"
+#include "checkpoints/exporters/picture_lora.h"
 #include "models/diffusion/names.h"
 #include "models/diffusion/text_to_picture.h"
+#include "trainer/pictures/picture_source.h"
 
 namespace lathe {
 
@@ -214,7 +216,7 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
   require(!request.prompts.empty() && static_cast<std::int64_t>(request.prompts.size()) <= kMostPrompts,
           "an export of pictures wants 1 to ", kMostPrompts, " prompts for its reference");
   options.dtype = dtype_of_name(request.dtype);
-  const PictureModel model = read_pipeline(source.folder);
+  const PictureModel model = load_picture_model(source);
   options.card = request.heading + picture_commands(model, request.prompts.front(), request.guidance);
   std::optional<double> rounding;
   {
@@ -233,6 +235,24 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
   require(verification.passed(), "export '", options.directory,
           "' was written but does not draw what the model draws: ", verification.to_json().dump());
   return verification;
+}
+
+Json export_adapter_of_pictures(const ModelSource& source, const std::string& format, const PictureExportRequest& request,
+                                ExportOptions options) {
+  const LoraSpelling spelling = lora_spelling(format);
+  AdaptedPictureModel model = load_adapted_pictures(source);
+  const ModelSource base = resolve_model(model.adapter.base);
+  if (is_picture_adapter(base.folder))
+    fail_usage("format ", format, ": the base '", model.adapter.base, "' is an adapter on a base of its own; export that one merged first "
+               "(format: diffusers) and train on the result");
+  model.adapter.base = std::filesystem::absolute(base.folder).lexically_normal().string();
+  options.dtype = dtype_of_name(request.dtype);
+  options.card = request.heading + picture_lora_commands(model.adapter, spelling, request.prompts.front(), request.guidance);
+  const double error = export_picture_lora(model.adapter, model.base.transformer, spelling, source.description, options);
+  const double tolerance = options.dtype == DType::BF16 ? 0x1p-7 : options.dtype == DType::F16 ? 0x1p-10 : 1e-6;
+  require(error <= tolerance, "export '", options.directory, "' was written but its weights change by ", error,
+          " of the largest otherwise than they were trained to; wanted at most ", tolerance);
+  return Json{{"passed", true}, {"max_error", error}, {"tolerance", tolerance}};
 }
 
 PictureVerification verify_pictures(const std::string& directory) {

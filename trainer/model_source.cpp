@@ -6,7 +6,7 @@
 
 #include "checkpoints/bundle/gguf_bundle.h"
 #include "checkpoints/bundle/grow.h"
-#include "checkpoints/diffusion/pipeline.h"
+#include "checkpoints/diffusion/adapter_folder.h"
 #include "checkpoints/store/store.h"
 #include "models/adapters/attach.h"
 
@@ -155,7 +155,7 @@ std::string portable_base(const std::string& base) {
 }
 
 Bundle load_model(const ModelSource& source) {
-  require(!is_pipeline(source.folder), source.description, " draws pictures and has no text model; use lathe sample");
+  require(!is_pipeline(source.folder) && !is_picture_adapter(source.folder), source.description, " draws pictures and has no text model; use lathe sample");
   if (source.folder.ends_with(".gguf")) return read_gguf_bundle(source.folder);
   const bool whole = fs::exists(fs::path(source.folder) / "config.json") || is_adapter_folder(source.folder);
   if (const std::string file = whole ? "" : gguf_in_folder(source.folder); !file.empty()) return read_gguf_bundle(file);

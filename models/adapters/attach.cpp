@@ -15,6 +15,14 @@ namespace {
 
 std::string last_part(const std::string& name) { return name.substr(name.rfind('.') + 1); }
 
+// As people name it: to_q, but to_out.0 and net.2, where a number alone says nothing.
+std::string short_name(const std::string& name) {
+  const std::string last = last_part(name);
+  if (last.find_first_not_of("0123456789") != std::string::npos || last.size() == name.size()) return last;
+  const std::string rest = name.substr(0, name.size() - last.size() - 1);
+  return short_name(rest) + "." + last;
+}
+
 // A target is a module's own name, or the end of its full one.
 bool matches(const std::string& name, const std::string& target) {
   return target == "all-linear" || last_part(name) == target || name == target || name.ends_with("." + target);
@@ -73,39 +81,59 @@ bool merge_token_rows(Bundle& merged, const std::shared_ptr<const PeftAdapter>& 
 
 }  // namespace
 
-std::vector<std::string> attach_adapters(Decoder& decoder, const AdapterSpec& spec, std::uint64_t seed) {
-  std::vector<std::string> adapted, all;
-  std::set<std::string> used;
-  const auto pass = std::make_shared<AdapterPass>();
-  for (auto& item : decoder.named_parameters()) item.value().set_requires_grad(false);
+std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places, const AdapterSpec& spec, std::uint64_t seed,
+                                         const std::shared_ptr<const AdapterPass>& pass) {
+  std::vector<std::string> adapted;
+  std::set<std::string> used, names;
   const bool dora = spec.kind == AdapterKind::Dora;
   std::uint32_t site = 0;
-  for (const auto& item : decoder.named_modules("", false)) {
-    const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
-    if (!linear || item.key().find("layers.") == std::string::npos) continue;
-    const std::uint32_t place = site++;  // the same whatever is targeted
-    all.push_back(last_part(item.key()));
-    bool wanted = false;
-    for (const std::string& target : spec.targets) {
-      if (!matches(item.key(), target)) continue;
-      wanted = true;
-      used.insert(target);
+  for (const auto& [root, prefix, blocks] : places) {
+    for (auto& item : root.named_parameters()) item.value().set_requires_grad(false);
+    for (const auto& item : root.named_modules("", false)) {
+      const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
+      if (!linear || item.key().find(blocks) == std::string::npos) continue;
+      const std::uint32_t number = site++;  // the same whatever is targeted
+      const std::string name = prefix + item.key();
+      names.insert(short_name(name));
+      bool wanted = false;
+      for (const std::string& target : spec.targets) {
+        if (!matches(name, target)) continue;
+        wanted = true;
+        used.insert(target);
+      }
+      if (!wanted) continue;
+      const auto adapter = std::make_shared<Adapter>(spec, dora ? linear->dense_weight() : linear->weight, seed, number);
+      adapter->pass = pass;
+      linear->adapt(adapter);
+      adapted.push_back(name);
     }
-    if (!wanted) continue;
-    const auto adapter = std::make_shared<Adapter>(spec, dora ? linear->dense_weight() : linear->weight, seed, place);
-    adapter->pass = pass;
-    linear->adapt(adapter);
-    adapted.push_back(item.key());
   }
   for (const std::string& target : spec.targets) {
     if (used.count(target)) continue;
-    const std::set<std::string> names(all.begin(), all.end());
     std::string list;
     for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
     fail_usage("adapter.targets: '", target, "' is no linear layer of this model; it has ", list, " (or all-linear)");
   }
+  return adapted;
+}
+
+std::vector<std::string> attach_adapters(Decoder& decoder, const AdapterSpec& spec, std::uint64_t seed) {
+  const auto pass = std::make_shared<AdapterPass>();
+  std::vector<std::string> adapted = attach_adapters({{decoder, "", "layers."}}, spec, seed, pass);
   decoder.set_adapter_pass(pass);
   return adapted;
+}
+
+PeftAdapter adapter_settings(const AdapterSection& section, const std::string& base) {
+  PeftAdapter adapter;
+  adapter.kind = section.kind == "dora" ? "dora" : "lora";
+  adapter.rank = section.rank;
+  adapter.alpha = section.alpha;
+  adapter.dropout = section.dropout;
+  adapter.rank_stabilised = section.kind == "rslora";
+  adapter.targets = section.targets;
+  adapter.base = base;
+  return adapter;
 }
 
 AdapterSpec adapter_spec(const AdapterSection& section) {
@@ -129,31 +157,35 @@ AdapterSpec adapter_spec(const PeftAdapter& adapter) {
   return spec;
 }
 
-Bundle merge_adapter(const Bundle& base, const PeftAdapter& adapter) {
-  const auto held = std::make_shared<const PeftAdapter>(adapter);  // tensors below point into it
-  const auto factors = factors_of(*held);
-  const double scaling = adapter_spec(adapter).scaling();
+bool merge_matrices(const std::vector<MergePart>& parts, const std::shared_ptr<const PeftAdapter>& adapter) {
+  const auto factors = factors_of(*adapter);
+  const double scaling = adapter_spec(*adapter).scaling();
   bool changes = false;
   for (const auto& [name, entry] : factors) changes = changes || at::any(wide(entry.b) != 0).item<bool>();
-  Bundle merged = base;
-  changes = merge_token_rows(merged, held) || changes;
   std::size_t found = 0;
-  for (BundleTensor& tensor : merged.tensors) {
-    const std::string end = ".weight";
-    if (!tensor.name.ends_with(end)) continue;
-    const auto at = factors.find(tensor.name.substr(0, tensor.name.size() - end.size()));
-    if (at == factors.end()) continue;
-    ++found;
-    const BundleTensor original = tensor;
-    const Factors entry = at->second;
-    const auto value = [original, entry, held, scaling] {
-      return merge_weight(to_tensor(original).to(at::kFloat), wide(entry.a), wide(entry.b), wide(entry.magnitude), scaling);
-    };
-    if (!changes && entry.magnitude) changes = !at::allclose(value(), to_tensor(original).to(at::kFloat), 1e-6, 0);
-    tensor.dtype = DType::F32;
-    tensor.bytes = [value, name = tensor.name] { return from_tensor(name, value()).bytes(); };
-  }
+  for (const auto& [tensors, prefix] : parts)
+    for (BundleTensor& tensor : tensors) {
+      const std::string end = ".weight";
+      if (!tensor.name.ends_with(end)) continue;
+      const auto at = factors.find(prefix + tensor.name.substr(0, tensor.name.size() - end.size()));
+      if (at == factors.end()) continue;
+      ++found;
+      const auto value = [original = tensor, entry = at->second, adapter, scaling] {
+        return merge_weight(to_tensor(original).to(at::kFloat), wide(entry.a), wide(entry.b), wide(entry.magnitude), scaling);
+      };
+      if (!changes && at->second.magnitude) changes = !at::allclose(value(), to_tensor(tensor).to(at::kFloat), 1e-6, 0);
+      tensor.dtype = DType::F32;
+      tensor.bytes = [value, name = tensor.name] { return from_tensor(name, value()).bytes(); };
+    }
   require(found == factors.size(), "the adapter has ", factors.size(), " modules and the base only ", found, " of them");
+  return changes;
+}
+
+Bundle merge_adapter(const Bundle& base, const PeftAdapter& adapter) {
+  const auto held = std::make_shared<const PeftAdapter>(adapter);  // tensors below point into it
+  Bundle merged = base;
+  const bool rows_change = merge_token_rows(merged, held);
+  const bool changes = merge_matrices({{merged.tensors, ""}}, held) || rows_change;
   require(changes, "the adapter changes nothing: merged weights equal the base's; was it trained?");
   return merged;
 }

@@ -56,6 +56,7 @@ void resolve_inputs(Yaml& document, const std::string& folder) {
   one(section("tokenizer"), "path");
   one(section("evaluate"), "prompts");
   one(section("evaluate"), "probe");
+  one(section("prior"), "prompts");
   if (Yaml* data = section("data")) {
     if (YamlEntry* train = data->find("train")) resolve_sources(train->value, folder);
     YamlEntry* validation = data->find("validation");

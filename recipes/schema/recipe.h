@@ -212,13 +212,15 @@ struct AdapterSection {
   std::int64_t rank = 16;
   double alpha = 32, dropout = 0;
   std::vector<std::string> targets = {"all-linear"};
+  bool text_encoder = false;  // pictures: its layers too
   static void fields(auto& f, auto& c) {
     f("kind", c.kind, "lora, rslora (alpha / sqrt(rank)) or dora; absent trains all weights",
       choice({"", "lora", "rslora", "dora"}));
     f("rank", c.rank, "of the two factors", range(1, 4096));
     f("alpha", c.alpha, "the product of the factors counts alpha / rank times", range(0.0, 1e6));
     f("dropout", c.dropout, "on the adapters' input", range(0.0, 0.99));
-    f("targets", c.targets, "names of linear layers (q_proj, v_proj ...), or all-linear: every one of the blocks");
+    f("targets", c.targets, "names of linear layers (q_proj, v_proj, attn.to_out.0 ...), or all-linear: every one of the blocks");
+    f("text_encoder", c.text_encoder, "pictures: adapters on the text encoder's layers too");
   }
 };
 
@@ -298,6 +300,22 @@ struct EmaSection {
   static void fields(auto& f, auto& c) {
     f("decay", c.decay, "of the moving average, reached as min(decay, (1 + step) / (10 + step)); 0 for none",
       range(0.0, 0.999999));
+  }
+};
+
+// Tuning of pictures: the frozen base says what prompts of the old world must still give (prior preservation without class
+// pictures; the base's own output is the target, as in distillation). Weight 0: none.
+struct PriorSection {
+  double weight = 0;
+  std::string prompts;           // a text file, one a line
+  std::int64_t pictures = 256;   // drawn by the base at the start, from the prompts in turn
+  std::int64_t per_picture = 1;
+  static void fields(auto& f, auto& c) {
+    f("weight", c.weight, "of the difference between the tuned model and the frozen base on old prompts, beside the loss of "
+      "the pictures; 0 for none", range(0.0, 1e4));
+    f("prompts", c.prompts, "file of prompts, one a line, whose pictures must stay as they are");
+    f("pictures", c.pictures, "how many the base draws of them before the first step", range(1, 1 << 20));
+    f("per_picture", c.per_picture, "of them seen beside each training picture", range(1, 64));
   }
 };
 
@@ -401,14 +419,15 @@ struct CheckpointSection {
 };
 
 struct ExportSection {
-  std::string format;        // huggingface | peft | gguf
+  std::string format;        // huggingface | peft | gguf | diffusers | kohya | comfyui
   std::string dtype = "auto";  // auto | bf16 | fp32 | fp16
   std::string quantize;        // gguf: f32 | f16 | bf16 | q8_0 | q4_k_m; empty: dtype's
   std::string directory;     // default <run>/export/<format>
   std::int64_t max_shard_bytes = 5'000'000'000;
   static void fields(auto& f, auto& c) {
-    f("format", c.format, "huggingface or gguf (an adapter is merged), peft: the adapter alone; diffusers for pictures",
-      choice({"huggingface", "peft", "gguf", "diffusers"}));
+    f("format", c.format, "huggingface or gguf (an adapter is merged), peft: the adapter alone; pictures: diffusers (merged), and an "
+      "adapter alone as peft (what diffusers loads), kohya or comfyui",
+      choice({"huggingface", "peft", "gguf", "diffusers", "kohya", "comfyui"}));
     f("dtype", c.dtype, "of the exported tensors; auto: bf16, and fp32 for an adapter alone",
       choice({"auto", "bf16", "fp32", "fp16"}));
     f("quantize", c.quantize, "gguf: the type of the file; default dtype's",
@@ -447,6 +466,7 @@ struct Recipe {
   ScheduleSection schedule;
   TrainSection train;
   EmaSection ema;
+  PriorSection prior;
   DiffusionSection diffusion;
   EarlyStoppingSection early_stopping;
   EvaluateSection evaluate;
@@ -468,6 +488,7 @@ struct Recipe {
     f("schedule", c.schedule, "the learning rate over the steps");
     f("train", c.train, "how long, how large, how precise");
     f("ema", c.ema, "moving averages of the weights");
+    f("prior", c.prior, "tuning of pictures: the frozen base keeps what the tuned model must not forget");
     f("diffusion", c.diffusion, "task diffusion: what the network learns and how samples are drawn");
     f("early_stopping", c.early_stopping, "when to give up");
     f("evaluate", c.evaluate, "held-out loss and samples");

@@ -230,12 +230,12 @@ class Validator {
       const ExportSection& e = r_.exports[i];
       const std::string key = cat("export[", i, "]");
       if (!sound({key.c_str()})) continue;
-      if (e.format == "peft" && r_.adapter.kind.empty()) {
-        wrong(place(cat(key, ".format")), "'peft' exports an adapter, and this recipe trains none (adapter.kind)");
+      if ((e.format == "peft" || e.format == "kohya" || e.format == "comfyui") && r_.adapter.kind.empty()) {
+        wrong(place(cat(key, ".format")), cat("'", e.format, "' exports an adapter, and this recipe trains none (adapter.kind)"));
       }
       if (!e.quantize.empty() && e.format != "gguf")
         wrong(place(cat(key, ".quantize")), cat("'", key, ".quantize' goes with format gguf"));
-      if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface, peft, gguf or diffusers)"));
+      if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface, peft, gguf, diffusers, kohya or comfyui)"));
       const std::string target = e.directory.empty() ? e.format : e.directory;
       if (!targets.insert(target).second) {
         wrong(place(cat(key, ".format")),
@@ -286,9 +286,14 @@ class Validator {
     for (std::size_t i = 0; i < r_.exports.size(); ++i) {
       const std::string key = cat("export[", i, "]");
       if (!sound({key.c_str()}) || r_.exports[i].format.empty()) continue;
-      if (pictures != (r_.exports[i].format == "diffusers"))
-        wrong(place(cat(key, ".format")), pictures ? "a diffusion model is exported as 'diffusers'"
-                                                   : "'diffusers' is for pictures (task: diffusion)");
+      const std::string& format = r_.exports[i].format;
+      if (!pictures && (format == "diffusers" || format == "kohya" || format == "comfyui"))
+        wrong(place(cat(key, ".format")), cat("'", format, "' is for pictures (task: diffusion)"));
+      const bool adapter_alone = format == "peft" || format == "kohya" || format == "comfyui";
+      if (pictures && !adapter_alone && format != "diffusers")
+        wrong(place(cat(key, ".format")), "a diffusion model is exported as 'diffusers', its adapter as 'peft', 'kohya' or 'comfyui'");
+      if (pictures && (format == "kohya" || format == "comfyui") && r_.adapter.kind == "dora")
+        wrong(place(cat(key, ".format")), cat("'", format, "' has no DoRA here; export 'peft', or 'diffusers' with the adapter merged"));
     }
     if (!pictures) return;
     if (sound({"model"}) && r_.model.path.empty() && !r_.model.family.empty() && r_.model.family != "sd3" && r_.model.family != "unet2d")
@@ -297,8 +302,11 @@ class Validator {
       wrong(place({"tokenizer"}), "'tokenizer' has no place beside unet2d, which reads classes, not texts");
     if (sound({"model"}) && !r_.model.size.empty())
       wrong(place({"model.size"}), "'model.size' is for text models; give num_layers, num_attention_heads, attention_head_dim");
-    if (sound({"adapter"}) && !r_.adapter.kind.empty())
-      wrong(place({"adapter"}), "'adapter' is for text models yet; a diffusion model is tuned whole, or in part with 'model.freeze'");
+    if (sound({"adapter"}) && r_.adapter.dropout > 0)
+      wrong(place({"adapter.dropout"}), "'adapter.dropout' is for text models; 'task: diffusion' has no dropout");
+    if (sound({"model"}) && !r_.model.quantization.kind.empty())
+      wrong(place("model.quantization"), "'model.quantization' is for text models; the base of a diffusion model stays in the run's precision");
+    prior();
     if (sound({"train"}) && (r_.train.activation_checkpointing || r_.train.dropout > 0))
       wrong(place({r_.train.dropout > 0 ? "train.dropout" : "train.activation_checkpointing"}),
             "'task: diffusion' has neither dropout nor activation checkpointing");
@@ -318,6 +326,15 @@ class Validator {
     if (!sampler.empty() && flow != (sampler == "flow_euler"))
       wrong(place({"diffusion.sampling.sampler"}),
             cat("'diffusion.sampling.sampler' ", sampler, " does not go with the schedule '", d.schedule, "'"));
+  }
+
+  void prior() {
+    const PriorSection& p = r_.prior;
+    if (!sound({"prior", "model"})) return;
+    if (p.weight > 0 && r_.model.path.empty())
+      wrong(place({"prior.weight"}), "'prior' wants 'model.path': it keeps what a base can do");
+    if (p.weight > 0 && p.prompts.empty())
+      wrong(place({"prior.weight"}), "'prior' wants 'prompts': a file of texts, one a line, that the base draws well");
   }
 
   void quantization() {
@@ -352,7 +369,7 @@ class Validator {
                             "diffusion.condition_dropout", "diffusion.min_snr_gamma"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     for (const char* key : {"data.resolution", "data.channels", "data.background", "data.flip", "data.crops",
-                            "data.bucket_step", "data.masks", "data.trigger"})
+                            "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder", "prior.weight"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;

@@ -6,7 +6,7 @@
 #include "trainer/export.h"
 #include "trainer/export_pictures.h"
 #include "trainer/machine.h"
-#include "trainer/model_source.h"
+#include "trainer/pictures/picture_source.h"
 
 namespace lathe {
 
@@ -40,8 +40,11 @@ void tell(Context& context, const PictureVerification& verification) {
 }
 
 ExitCode export_picture_model(Context& context, const Arguments& arguments, const ModelSource& source) {
-  if (!arguments.format.empty() && arguments.format != "diffusers")
-    fail_usage("--format ", arguments.format, ": ", source.description, " draws pictures; use --format diffusers");
+  const std::string& format = arguments.format;
+  const bool adapter_alone = format == "peft" || format == "kohya" || format == "comfyui";
+  if (!format.empty() && format != "diffusers" && !adapter_alone)
+    fail_usage("--format ", format, ": ", source.description, " draws pictures; use --format diffusers, or peft, kohya or comfyui for "
+               "its adapter alone");
   if (!arguments.quantize.empty()) fail_usage("--quantize goes with --format gguf");
   ExportOptions options;
   options.directory = arguments.output;
@@ -49,6 +52,13 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
   request.dtype = arguments.dtype;
   request.prompts = reference_prompts(read_pipeline(source.folder));
   request.heading = cat("# Export of ", source.description, "\n\n## Use\n\n");
+  if (adapter_alone) {
+    context.result = export_adapter_of_pictures(source, format, request, options);
+    context.result["directory"] = arguments.output;
+    context.say(cat("exported the adapter of ", source.description, " to ", arguments.output, "; largest error of a weight's change ",
+                    context.result["max_error"].get<double>()));
+    return ExitCode::Done;
+  }
   const PictureVerification verification = export_pictures(source, request, options);
   context.say(cat("exported ", source.description, " to ", arguments.output));
   context.result["directory"] = arguments.output;
@@ -59,9 +69,9 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
 ExitCode export_command(Context& context, const Arguments& arguments) {
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
-  if (is_pipeline(source.folder)) return export_picture_model(context, arguments, source);
-  if (arguments.format == "diffusers")
-    fail_usage("--format diffusers: ", source.description, " is no text-to-picture model");
+  if (draws_pictures(source)) return export_picture_model(context, arguments, source);
+  if (arguments.format == "diffusers" || arguments.format == "kohya" || arguments.format == "comfyui")
+    fail_usage("--format ", arguments.format, ": ", source.description, " is no text-to-picture model");
   ExportOptions options;
   options.directory = arguments.output;
   options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
@@ -99,8 +109,8 @@ void add_export(CLI::App& app, Run& run) {
   auto arguments = std::make_shared<Arguments>();
   command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")->required();
   command->add_option("--format", arguments->format, "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
-                      "diffusers: pictures")
-      ->check(CLI::IsMember({"huggingface", "peft", "gguf", "diffusers"}));
+                      "pictures: diffusers, and kohya or comfyui: the adapter alone")
+      ->check(CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "kohya", "comfyui"}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
   command->add_option("--dtype", arguments->dtype, "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")
       ->check(CLI::IsMember({"auto", "bf16", "fp16", "fp32"}));

@@ -52,9 +52,13 @@ void check_pictures(Context& context, const Recipe& recipe) {
   const std::size_t tensors = joint_transformer_parameters(model.transformer).size() + 1 +
                               2 * clip_text_parameters(model.text_encoder).size();
   for (const ExportSection& target : recipe.exports)
-    context.say(cat("# export ", target.format, ": ", tensors, " of ", tensors,
+    if (target.format == "diffusers")
+      context.say(cat("# export ", target.format, ": ", tensors, " of ", tensors,
                     " tensors in the names of diffusers' StableDiffusion3Pipeline, which runs the folder without a VAE; "
                     "engines with SD3's own sizes built in (stable-diffusion.cpp, ComfyUI) do not"));
+    else
+      context.say(cat("# export ", target.format, ": every factor of the adapter, in the names of ",
+                      target.format == "peft" ? "diffusers' load_lora_weights" : "SD3's own layout, for a base that the program runs"));
 }
 
 ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {

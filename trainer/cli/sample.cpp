@@ -17,7 +17,7 @@
 #include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
 #include "trainer/machine.h"
-#include "trainer/model_source.h"
+#include "trainer/pictures/picture_source.h"
 
 namespace lathe {
 
@@ -164,9 +164,9 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   require_new(arguments.output);
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
-  require(is_pipeline(source.folder), source.description, " draws no pictures: ", source.folder, " has no ",
-          kModelIndex);
-  const TextToPicture model = build_picture_model(read_pipeline(source.folder), at::kFloat);
+  require(draws_pictures(source), source.description, " draws no pictures: ", source.folder, " has neither ",
+          kModelIndex, " nor ", kPictureLora);
+  const TextToPicture model = build_picture_model(load_picture_model(source), at::kFloat);
   if (asked == 0 && !model.unet) fail_usage("give one of --prompt TEXT and --prompts FILE");
   const std::vector<std::string> prompts = prompts_of(arguments, model);
   const DrawOptions options = draw_options(arguments, source.folder, model);

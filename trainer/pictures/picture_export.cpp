@@ -41,12 +41,11 @@ Json PictureTask::export_run(const Session& session, const Say& say) {
     say(cat("export: ", target.format, " from ", source.description));
     std::vector<std::string> prompts = sample_prompts(session.recipe(), data, plan.classes);
     if (prompts.size() > 4) prompts.resize(4);
-    const PictureVerification verification =
-        export_pictures(source, {.dtype = target.dtype, .prompts = prompts, .heading = card_heading(session, *this, source),
-                                 .guidance = session.recipe().diffusion.sampling.guidance},
-                        options);
+    const PictureExportRequest request{.dtype = target.dtype, .prompts = prompts, .heading = card_heading(session, *this, source),
+                                       .guidance = session.recipe().diffusion.sampling.guidance};
     Json entry = Json{{"format", target.format}, {"directory", options.directory}};
-    entry.update(verification.to_json());
+    entry.update(target.format == "diffusers" ? export_pictures(source, request, options).to_json()
+                                              : export_adapter_of_pictures(source, target.format, request, options));
     results.push_back(entry);
   }
   return results;

@@ -8,7 +8,7 @@
 #include "models/diffusion/names.h"
 #include "recipes/schema/describe.h"
 #include "recipes/schema/reader.h"
-#include "trainer/model_source.h"
+#include "trainer/pictures/picture_source.h"
 #include "trainer/pictures/unet_plan.h"
 
 namespace lathe {
@@ -47,7 +47,7 @@ void set_noise(PictureModel& model, const DiffusionSection& d) {
 }  // namespace
 
 PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems) {
-  if (!recipe.model.path.empty()) return read_pipeline(resolve_model(recipe.model.path).folder);
+  if (!recipe.model.path.empty()) return load_picture_model(resolve_model(recipe.model.path));
   const std::int64_t side = *std::max_element(recipe.data.resolution.begin(), recipe.data.resolution.end());
   if (recipe.model.family == "unet2d") {
     PictureModel model = plan_unet(recipe, side, problems);
@@ -110,10 +110,15 @@ DenoisingOptions denoising_options(const Recipe& recipe, const PictureModel& mod
   return options;
 }
 
-SamplerKind sampler_of(const Recipe& recipe, const PictureModel& model) {
-  const std::string& name = recipe.diffusion.sampling.sampler;
-  if (!name.empty()) return from_name<SamplerKind>(name, "diffusion.sampling.sampler");
-  return model.schedule.kind == NoiseKind::Flow ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+DrawOptions draw_options(const Recipe& recipe, const PictureModel& model) {
+  const SamplingSection& sampling = recipe.diffusion.sampling;
+  DrawOptions options;
+  options.steps = sampling.steps;
+  options.guidance = sampling.guidance;
+  options.seed = static_cast<std::uint64_t>(recipe.train.seed);
+  options.sampler = model.schedule.kind == NoiseKind::Flow ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+  if (!sampling.sampler.empty()) options.sampler = from_name<SamplerKind>(sampling.sampler, "diffusion.sampling.sampler");
+  return options;
 }
 
 std::string picture_network_reference() {

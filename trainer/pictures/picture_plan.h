@@ -5,7 +5,7 @@
 
 #include "checkpoints/diffusion/pipeline.h"
 #include "data/images/prepare_pictures.h"
-#include "models/diffusion/sampler.h"
+#include "models/diffusion/text_to_picture.h"
 #include "models/objectives/denoising.h"
 #include "recipes/schema/recipe.h"
 
@@ -34,8 +34,9 @@ PictureParameters count_parameters(const PictureModel& model);
 // The objective of a recipe for a model's noise process.
 DenoisingOptions denoising_options(const Recipe& recipe, const PictureModel& model);
 
-// The sampler of a recipe, or the usual one of its schedule.
-SamplerKind sampler_of(const Recipe& recipe, const PictureModel& model);
+// How a recipe's samples are drawn (its sampler, or the usual one of the model's schedule), seed of the run; sizes are left
+// to the model.
+DrawOptions draw_options(const Recipe& recipe, const PictureModel& model);
 
 // Reference text of the keys, for `lathe recipes reference`.
 std::string picture_network_reference();

@@ -7,10 +7,12 @@
 #include <set>
 
 #include "data/tokenizers/clip.h"
+#include "models/adapters/attach.h"
+#include "models/adapters/pictures.h"
 #include "models/decoder/weights.h"
 #include "trainer/masters.h"
-#include "trainer/model_source.h"
 #include "trainer/pictures/picture_plan.h"
+#include "trainer/pictures/picture_report.h"
 #include "trainer/pictures/sample_grid.h"
 #include "trainer/pictures/unet_plan.h"
 #include "trainer/report/format.h"
@@ -24,11 +26,6 @@ constexpr int kBands = 4;   // of noise, in which validation is told apart
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-at::Tensor to_tensor(const PictureBatch& batch) {   // (B, c, H, W), its own memory
-  const at::Tensor all = at::tensor(at::ArrayRef<float>(batch.pixels));
-  return all.view({batch.count, batch.channels, batch.height, batch.width});
 }
 
 at::Tensor mask_of(const PictureBatch& batch) {   // (B, 1, H, W); undefined when everything counts
@@ -82,6 +79,11 @@ std::size_t captions_cut(const PictureModel& model, const std::vector<std::strin
 
 }  // namespace
 
+at::Tensor to_tensor(const PictureBatch& batch) {
+  const at::Tensor all = at::tensor(at::ArrayRef<float>(batch.pixels));
+  return all.view({batch.count, batch.channels, batch.height, batch.width});
+}
+
 void PictureTask::prepare(Session& session, const Say& say) {
   const Recipe& recipe = session.recipe();
   data = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) { return prepare_pictures(recipe, progress); });
@@ -118,14 +120,34 @@ void PictureTask::build(Session& session) {
   const bool bf16 = session.precision == "bf16";
   model = bf16 ? empty_picture_model(plan, at::kBFloat16) : full;
   const auto exact = full.modules(), used = model.modules();
-  NamedTensors named;
-  for (std::size_t i = 0; i < used.size(); ++i) {
-    if (bf16) round_into(*used[i].second, *exact[i].second);
-    add_parameters(*used[i].second, used[i].first, named);
+  if (bf16)
+    for (std::size_t i = 0; i < used.size(); ++i) round_into(*used[i].second, *exact[i].second);
+  make_prior(session);
+  if (!recipe.adapter.kind.empty()) {
+    adapter = adapter_settings(recipe.adapter, recipe.model.path);
+    adapter->targets = attach_adapters(model, adapter_spec(recipe.adapter), recipe.adapter.text_encoder, seed);
   }
+  NamedTensors named;
+  for (const auto& [prefix, module] : used) add_parameters(*module, prefix, named);
+  if (adapter) std::erase_if(named, [](const auto& item) { return !item.second.requires_grad(); });
   session.parameters = make_parameters(trained_of(named, recipe.model.freeze));
-  if (!bf16) return;
+  if (!bf16 || adapter) return;
   for (const auto& [prefix, module] : exact) keep_masters(session.parameters, *module, prefix);
+}
+
+// A second copy of the base, in the run's precision, that stays as it is.
+void PictureTask::make_prior(const Session& session) {
+  const Recipe& recipe = session.recipe();
+  if (recipe.prior.weight <= 0) return;
+  const auto type = session.precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  DrawOptions draw = draw_options(recipe, plan);
+  draw.height = data.height;
+  draw.width = data.width;
+  prior_ = std::make_unique<FrozenPrior>(build_picture_model(plan, type), recipe.prior, draw);
+}
+
+at::Tensor PictureTask::predict(const NoisyPictures& asked, const std::vector<std::string>& captions) {
+  return model.predict(asked.noisy, asked.times, condition(captions, asked.dropped));
 }
 
 at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped) {
@@ -154,12 +176,18 @@ PictureCondition PictureTask::condition(const std::vector<std::string>& captions
 
 ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options) {
   const NoisyPictures asked = add_noise(to_tensor(batch), batch.ids, batch.visits, options);
-  const at::Tensor output = model.predict(asked.noisy, asked.times, condition(batch.captions, asked.dropped));
-  return denoising_loss(output, asked, mask_of(batch));
+  return denoising_loss(predict(asked, batch.captions), asked, mask_of(batch));
 }
 
 MicroBatchLoss PictureTask::loss(const Session&, std::uint64_t first, std::int64_t count) {
-  return {denoise(loader_->read(first, count), options_), count};
+  MicroBatchLoss loss{denoise(loader_->read(first, count), options_), count};
+  if (!prior_) return loss;
+  // As a mean over the old pictures beside the mean over the new: the trainer divides by the count of the new.
+  const PriorBatch old = prior_->rows(first, count, options_);
+  const ObjectiveValue kept = denoising_loss(predict(old.asked, old.captions), old.asked);
+  const double share = static_cast<double>(loss.value.count) / static_cast<double>(kept.count);
+  loss.value.sum = loss.value.sum + kept.sum * (prior_->weight() * share);
+  return loss;
 }
 
 // Fixed noise and times for each picture, a share of them in each band of noise; the same at every step.
@@ -218,6 +246,11 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
 std::int64_t PictureTask::usual_evaluation(const Session&) const { return 0; }
 
 std::vector<CheckpointFile> PictureTask::model_files(std::vector<BundleTensor> weights) const {
+  if (adapter) {
+    PeftAdapter trained = *adapter;
+    trained.tensors = std::move(weights);
+    return picture_adapter_files(trained);
+  }
   PictureModel kept = plan;
   std::map<std::string, BundleTensor> trained;
   for (BundleTensor& tensor : weights) trained.emplace(tensor.name, std::move(tensor));
@@ -236,8 +269,12 @@ std::vector<CheckpointFile> PictureTask::model_files(std::vector<BundleTensor> w
 }
 
 std::map<std::string, BundleTensor> PictureTask::read_weights(const std::string& checkpoint) const {
-  PictureModel kept = read_pipeline(checkpoint);
   std::map<std::string, BundleTensor> weights;
+  if (adapter) {
+    for (BundleTensor& tensor : read_picture_adapter(checkpoint, plan).tensors) weights.emplace(tensor.name, std::move(tensor));
+    return weights;
+  }
+  PictureModel kept = read_pipeline(checkpoint);
   for (const PictureModel::Part& part : kept.parts())
     for (BundleTensor& tensor : *part.tensors) {
       tensor.name = part.prefix + tensor.name;
@@ -251,16 +288,27 @@ void PictureTask::say_data(const Session&, bool strict, const Say& say) const {
   if (strict && !data.notes.empty()) fail("the pictures were not all in order (--strict); nothing was trained");
 }
 
-std::vector<std::string> PictureTask::opening_lines(const Session&) const {
+std::vector<std::string> PictureTask::opening_lines(const Session& session) const {
   std::uint64_t held = 0;
   for (const PictureSet& set : data.validation) held += set.pictures;
-  return {cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ", data.channels, ", ", held,
+  std::vector<std::string> lines{
+          cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ", data.channels, ", ", held,
               " held out"),
           plan.unet ? cat("model: unet2d, ", format_count(static_cast<double>(parameters())), " parameters, ",
                           plan.classes.empty() ? std::string("no") : std::to_string(plan.classes.size()), " classes")
                     : cat("model: sd3, ", format_count(static_cast<double>(parameters())), " parameters, of them ",
               format_count(static_cast<double>(count_parameters(plan).text_encoder)), " in the text encoder, ",
               plan.tokenizer->vocab_size(), " tokens")};
+  if (adapter) {
+    std::int64_t trained = 0;
+    for (const Parameter& parameter : session.parameters) trained += parameter.weight.numel();
+    lines.push_back(cat("adapter: ", session.recipe().adapter.kind, " of rank ", adapter->rank, " on ", adapter->targets.size(),
+                        " linear layers, ", format_count(static_cast<double>(trained)), " parameters trained"));
+  }
+  if (prior_)
+    lines.push_back(cat("prior: ", prior_->prompts().size(), " pictures drawn by the base stay as it predicts them, weight ",
+                        prior_->weight()));
+  return lines;
 }
 
 std::string PictureTask::one_line(const EvaluationMetrics& metrics) const {
@@ -283,7 +331,9 @@ std::int64_t PictureTask::parameters() const {
 Json PictureTask::ledger() const { return data.ledger; }
 std::int64_t PictureTask::peak_memory(const Session&) const { return 0; }   // not planned yet
 void PictureTask::before_first_step(Session&, const Say&) {}
-Json PictureTask::report(Session&, const std::vector<PartResult>&, const Say&) { return nullptr; }
+Json PictureTask::report(Session& session, const std::vector<PartResult>&, const Say& say) {
+  return make_picture_report(session, *this, say);
+}
 
 std::string PictureTask::next_commands(const Session& session) const {
   if (plan.unet) return cat("lathe sample ", session.run.path, plan.classes.empty() ? " --count 16" : " --count 8", " --output pictures");

@@ -1,21 +1,27 @@
 #pragma once
 // Task of pictures: a model that draws by text or by class learns to denoise (models/objectives/denoising.h). What is
 // kept in a checkpoint, and so in a run, is a diffusers pipeline folder. Names of the records:
-// transformer.<diffusers' name>, text_encoder.<transformers' name>; unet.<diffusers' name>.
+// transformer.<diffusers' name>, text_encoder.<transformers' name>; unet.<diffusers' name>. With an adapter those are its
+// factors, and a checkpoint is its folder (checkpoints/diffusion/adapter_folder.h), which names the base.
 #include <unordered_map>
 
 #include "data/images/picture_loader.h"
 #include "models/diffusion/text_to_picture.h"
 #include "models/objectives/denoising.h"
+#include "trainer/pictures/picture_source.h"
+#include "trainer/pictures/prior.h"
 #include "trainer/task.h"
 
 namespace lathe {
+
+at::Tensor to_tensor(const PictureBatch& batch);   // (B, c, H, W) fp32, its own memory
 
 class PictureTask final : public Task {
  public:
   PreparedPictures data;
   PictureModel plan;                // its tensors: the base's, empty from scratch
   TextToPicture model;              // in the run's precision
+  std::optional<PeftAdapter> adapter;   // its settings, without tensors; then the base is frozen
 
   void prepare(Session& session, const Say& say) override;
   std::uint64_t rows_per_epoch() const override;
@@ -45,13 +51,18 @@ class PictureTask final : public Task {
   Json export_run(const Session& session, const Say& say) override;
   std::string next_commands(const Session& session) const override;
 
+  // What the network says of noisy pictures (B, c, H, W), without the captions that were dropped.
+  at::Tensor predict(const NoisyPictures& asked, const std::vector<std::string>& captions);
+
  private:
   ObjectiveValue denoise(const PictureBatch& batch, const DenoisingOptions& options);
   PictureCondition condition(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
+  void make_prior(const Session& session);
   at::Tensor token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
 
   std::unique_ptr<PictureLoader> loader_;
   DenoisingOptions options_;
+  std::unique_ptr<FrozenPrior> prior_;   // where the recipe asks for it
   std::unordered_map<std::string, std::vector<std::int64_t>> rows_;   // token ids of the captions seen so far
 };
 

@@ -42,13 +42,9 @@ std::string write_sample_grid(const Session& session, const PictureTask& task) {
   const std::vector<std::string> prompts = sample_prompts(recipe, task.data, task.plan.classes);
   std::vector<std::uint64_t> numbers(prompts.size());
   std::iota(numbers.begin(), numbers.end(), std::uint64_t{0});
-  DrawOptions options;
+  DrawOptions options = draw_options(recipe, task.plan);
   options.height = task.data.height;
   options.width = task.data.width;
-  options.steps = recipe.diffusion.sampling.steps;
-  options.guidance = recipe.diffusion.sampling.guidance;
-  options.seed = static_cast<std::uint64_t>(recipe.train.seed);
-  options.sampler = sampler_of(recipe, task.plan);
   const at::Tensor drawn = draw_pictures(task.model, prompts, numbers, options);
   std::vector<Picture> pictures;
   for (std::int64_t i = 0; i < drawn.size(0); ++i) pictures.push_back(to_picture(drawn[i]));

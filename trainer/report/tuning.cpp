@@ -4,6 +4,7 @@
 
 #include "trainer/report/format.h"
 #include "trainer/report/html.h"
+#include "trainer/report/picture_tuning.h"
 
 namespace lathe {
 namespace {
@@ -115,6 +116,7 @@ std::vector<std::string> tuning_looks(const Json& report) {
 
 std::string tuning_section(const Json& report) {
   if (report.is_null()) return "";
+  if (is_picture_report(report)) return picture_section(report);
   std::string out = "<p><strong>" + escape_html(report.at("verdict").get<std::string>()) + "</strong><br>" +
                     escape_html(report.at("verdict_few_shot").get<std::string>()) + "</p>\n" + metrics_table(report) +
                     spread_section(report);
@@ -127,6 +129,7 @@ std::string tuning_section(const Json& report) {
 }
 
 std::string tuning_summary(const Json& report) {
+  if (is_picture_report(report)) return picture_summary(report);
   std::string out;
   for (const System& system : kSystems) {
     std::string line = system.name;

@@ -70,17 +70,9 @@ std::vector<BundleTensor> frozen_tensors(const Bundle& base, const std::vector<s
   return frozen;
 }
 
-// An adapter's settings as its folder says them.
-PeftAdapter adapter_settings(const Recipe& recipe, const ModelPlan& plan) {
-  const AdapterSection& section = recipe.adapter;
-  PeftAdapter adapter;
-  adapter.kind = section.kind == "dora" ? "dora" : "lora";
-  adapter.rank = section.rank;
-  adapter.alpha = section.alpha;
-  adapter.dropout = section.dropout;
-  adapter.rank_stabilised = section.kind == "rslora";
-  adapter.targets = section.targets;
-  adapter.base = recipe.model.path;
+// The recipe's adapter, with the rows of the tokens that it adds.
+PeftAdapter text_adapter(const Recipe& recipe, const ModelPlan& plan) {
+  PeftAdapter adapter = adapter_settings(recipe.adapter, recipe.model.path);
   if (plan.added > 0) {
     std::vector<std::int64_t>& ids = adapter.token_rows["embed_tokens"];
     for (std::int64_t i = 0; i < plan.added; ++i) ids.push_back(plan.first_added + i);
@@ -95,7 +87,7 @@ PeftAdapter adapter_settings(const Recipe& recipe, const ModelPlan& plan) {
 void TextTask::build(Session& session) {
   const Recipe& recipe = session.recipe();
   if (!recipe.adapter.kind.empty()) {
-    adapter = adapter_settings(recipe, plan);
+    adapter = text_adapter(recipe, plan);
     return make_adapted_model(session, *this);
   }
   auto full = std::make_shared<Decoder>(plan.spec, at::kFloat);

@@ -97,6 +97,10 @@ const std::string kPictures =
     "  text_encoder: {hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 4, max_length: 20},\n"
     "  sampling: {sampler: ddim, steps: 7, count: 4, guidance: 2.5}}\n";
 
+const std::string kSubject =
+    "task: diffusion\nmodel: {path: base}\nadapter: {kind: lora, text_encoder: true}\ndata: {train: pictures}\n"
+    "train: {epochs: 2}\nprior: {weight: 2, prompts: old.txt, pictures: 20, per_picture: 3}\n";
+
 LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {}) {
   LoadedRecipe loaded = load_recipe_text(text, "/somewhere/x.yaml", overrides);
   std::string all;
@@ -121,7 +125,7 @@ std::string shell(const std::string& command, int& status) {
 TEST_CASE("a printed recipe reads back to the same values") {
   std::set<std::string> keys;  // the text above must leave no key at its default, or this test proves little
   const Recipe defaults;
-  for (const std::string& text : {kFull, kTuned, kTemplate, kPictures}) {
+  for (const std::string& text : {kFull, kTuned, kTemplate, kPictures, kSubject}) {
     const LoadedRecipe before = good(text);
     for (const auto& difference : compare_recipes(defaults, before.recipe)) keys.insert(difference.key);
     const LoadedRecipe after = load_recipe_text(print_recipe(before), "/elsewhere/other.yaml");

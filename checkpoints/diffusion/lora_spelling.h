@@ -1,0 +1,43 @@
+#pragma once
+// A trained adapter of a text-to-picture model in the spellings of the programs that read one:
+//   Diffusers  transformer.<diffusers' module>.lora_A.weight / .lora_B.weight; the file has no slot for alpha, so the scale is
+//              folded into B and the header (lora_adapter_metadata) says alpha = r
+//   Kohya      lora_unet_<SD3's own module with _>.lora_down.weight / .lora_up.weight / .alpha, lora_te1_ and lora_te2_
+//   ComfyUi    diffusion_model.<SD3's own module>.lora_A.weight / .lora_B.weight / .alpha, text_encoders.clip_l. and clip_g.
+// In SD3's own names queries, keys and values of a block are one matrix: their adapters become one of the sum of the ranks,
+// block-diagonal in B, the same product. Sources: huggingface.co/docs/diffusers "LoRA"; kohya-ss/sd-scripts docs; Stability's
+// sd3 layout (joint_blocks). Torch-free.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "checkpoints/diffusion/adapter_folder.h"
+
+namespace lathe {
+
+enum class LoraSpelling { Diffusers, Kohya, ComfyUi };
+// "peft", "kohya", "comfyui", as recipes name them; usage Error for another.
+LoraSpelling lora_spelling(const std::string& format);
+
+// What the product of the factors counts: alpha / r, or alpha / sqrt(r) when rank-stabilised.
+double lora_scale(const PeftAdapter& adapter);
+
+// The adapter with its scale folded into B, alpha = r: what Diffusers' file means.
+PeftAdapter folded(PeftAdapter adapter);
+
+struct LoraFile {
+  std::vector<BundleTensor> tensors;   // F32
+  std::map<std::string, std::string> metadata;
+};
+// `transformer` says which block is the last, whose text is only listened to. Usage Error: DoRA in another spelling than
+// Diffusers'.
+LoraFile spell_lora(const PeftAdapter& adapter, const JointTransformerSpec& transformer, LoraSpelling spelling,
+                    const std::string& title);
+
+// From a written file alone: the largest difference of a weight's change (scale * B A) between what the file says, alpha
+// absent meaning scale 1, and what the adapter says, relative to the largest change. Error when a tensor of the adapter is
+// not in the file, or the file has more.
+double spelling_error(const std::string& path, const PeftAdapter& adapter, const JointTransformerSpec& transformer,
+                      LoraSpelling spelling);
+
+}  // namespace lathe
