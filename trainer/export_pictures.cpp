@@ -30,7 +30,7 @@ DrawOptions reference_draw(const TextToPicture& model) {
   DrawOptions options;
   options.height = options.width = reference_side(model);
   options.steps = kSteps;
-  options.sampler = model.schedule.is_flow() ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+  options.sampler = usual_sampler(model.schedule.is_flow());
   return options;
 }
 

@@ -19,6 +19,9 @@
 namespace lathe {
 
 enum class SamplerKind { Ddpm, Ddim, Euler, Heun, DpmPlusPlus2M, FlowEuler };
+// What a model is drawn with when nothing else is asked for.
+inline SamplerKind usual_sampler(bool flow) { return flow ? SamplerKind::FlowEuler : SamplerKind::Ddim; }
+
 enum class TimestepSpacing { Leading, Linspace, Trailing };
 
 struct SamplerOptions {

@@ -93,7 +93,7 @@ DrawOptions draw_options(const Arguments& arguments, const std::string& folder, 
   if (!name.empty())
     options.sampler = from_name<SamplerKind>(name, "--sampler");
   else
-    options.sampler = model.schedule.is_flow() ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+    options.sampler = usual_sampler(model.schedule.is_flow());
   return options;
 }
 

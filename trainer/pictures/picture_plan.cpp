@@ -116,7 +116,7 @@ DrawOptions draw_options(const Recipe& recipe, const PictureModel& model) {
   options.steps = sampling.steps;
   options.guidance = sampling.guidance;
   options.seed = static_cast<std::uint64_t>(recipe.train.seed);
-  options.sampler = model.schedule.kind == NoiseKind::Flow ? SamplerKind::FlowEuler : SamplerKind::Ddim;
+  options.sampler = usual_sampler(model.schedule.kind == NoiseKind::Flow);
   if (!sampling.sampler.empty()) options.sampler = from_name<SamplerKind>(sampling.sampler, "diffusion.sampling.sampler");
   return options;
 }

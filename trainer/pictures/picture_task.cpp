@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <set>
 
 #include "data/tokenizers/clip.h"
 #include "models/adapters/attach.h"
 #include "models/adapters/pictures.h"
 #include "models/decoder/weights.h"
+#include "trainer/freeze.h"
 #include "trainer/masters.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/picture_report.h"
@@ -48,23 +48,16 @@ void add_parameters(torch::nn::Module& module, const std::string& prefix, NamedT
   for (auto& item : module.named_parameters()) named.emplace_back(prefix + item.key(), item.value());
 }
 
-// What a recipe does not freeze; a pattern is one or more whole parts of a name, as in transformer_blocks.0.
-NamedTensors trained_of(const NamedTensors& all, const std::vector<std::string>& frozen) {
+// What a recipe does not freeze.
+NamedTensors trained_of(const NamedTensors& all, const std::vector<std::string>& patterns) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : all) names.push_back(name);
+  check_freeze(names, patterns);
   NamedTensors trained;
-  std::set<std::string> used;
   for (const auto& [name, tensor] : all) {
-    bool stays = false;
-    for (const std::string& pattern : frozen) {
-      if (("." + name + ".").find("." + pattern + ".") == std::string::npos) continue;
-      used.insert(pattern);
-      stays = true;
-    }
-    if (stays) at::Tensor(tensor).set_requires_grad(false);
+    if (is_frozen(name, patterns)) at::Tensor(tensor).set_requires_grad(false);
     else trained.emplace_back(name, tensor);
   }
-  for (const std::string& pattern : frozen)
-    if (!used.count(pattern)) fail_usage("model.freeze: no parameter has '", pattern, "' in its name, such as ", all.back().first);
-  if (trained.empty()) fail_usage("model.freeze names every parameter: nothing would be trained");
   return trained;
 }
 

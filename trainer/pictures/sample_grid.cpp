@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <numeric>
@@ -48,7 +47,7 @@ std::string write_sample_grid(const Session& session, const PictureTask& task) {
   const at::Tensor drawn = draw_pictures(task.model, prompts, numbers, options);
   std::vector<Picture> pictures;
   for (std::int64_t i = 0; i < drawn.size(0); ++i) pictures.push_back(to_picture(drawn[i]));
-  const auto columns = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(pictures.size()))));
+  const std::int64_t columns = sheet_columns(drawn.size(0));
   char name[64];
   std::snprintf(name, sizeof name, "samples/step-%08lld.png", static_cast<long long>(session.state.step));
   std::filesystem::create_directories(session.run.path + "/samples");

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "trainer/freeze.h"
 #include "trainer/plan/layer_memory.h"
 
 namespace lathe {
@@ -24,20 +25,13 @@ bool adapts(const PlanSettings& settings, const std::string& parameter) {
   });
 }
 
-// As trainer/session.cpp reads model.freeze.
-bool is_frozen(const PlanSettings& settings, const std::string& parameter) {
-  return std::ranges::any_of(settings.frozen, [&](const std::string& pattern) {
-    return ("." + parameter + ".").find("." + pattern + ".") != std::string::npos;
-  });
-}
-
 std::vector<Matrix> matrices(const DecoderSpec& spec, const PlanSettings& settings) {
   std::vector<Matrix> result;
   for (const ParameterInfo& info : decoder_parameters(spec)) {
     const Matrix matrix{info.shape[0], info.shape.size() > 1 ? info.shape[1] : 1,
                         info.shape.size() > 1 && info.name.find("layers.") != std::string::npos};
     if (settings.adapter_rank == 0) {
-      if (!is_frozen(settings, info.name)) result.push_back(matrix);
+      if (!is_frozen(info.name, settings.frozen)) result.push_back(matrix);
     } else if (matrix.block && adapts(settings, info.name)) {
       result.push_back({settings.adapter_rank, matrix.columns, true});
       result.push_back({matrix.rows, settings.adapter_rank, true});

@@ -1,12 +1,10 @@
 // What a text task trains: a whole decoder, parts of a base, or adapters on a frozen one.
 #include <ATen/ATen.h>
 
-#include <algorithm>
-#include <set>
-
 #include "checkpoints/bundle/grow.h"
 #include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
+#include "trainer/freeze.h"
 #include "trainer/masters.h"
 #include "trainer/model_source.h"
 #include "trainer/session.h"
@@ -51,22 +49,14 @@ void make_adapted_model(Session& session, TextTask& task) {
   refuse_what_peft_cannot_say(session, task);
 }
 
-// The base's tensors that `freeze` names: a pattern is one or more whole parts of a name, as in layers.0 or embed_tokens.
+// The base's tensors that `freeze` names.
 std::vector<BundleTensor> frozen_tensors(const Bundle& base, const std::vector<std::string>& patterns) {
+  std::vector<std::string> names;
+  for (const BundleTensor& tensor : base.tensors) names.push_back(tensor.name);
+  check_freeze(names, patterns);
   std::vector<BundleTensor> frozen;
-  std::set<std::string> used;
-  for (const BundleTensor& tensor : base.tensors) {
-    bool matches = false;
-    for (const std::string& pattern : patterns) {
-      if (("." + tensor.name + ".").find("." + pattern + ".") == std::string::npos) continue;
-      used.insert(pattern);
-      matches = true;
-    }
-    if (matches) frozen.push_back(tensor);
-  }
-  for (const std::string& pattern : patterns)
-    if (!used.count(pattern)) fail_usage("model.freeze: no parameter has '", pattern, "' in its name, such as ", base.tensors.back().name);
-  if (frozen.size() == base.tensors.size()) fail_usage("model.freeze names every parameter: nothing would be trained");
+  for (const BundleTensor& tensor : base.tensors)
+    if (is_frozen(tensor.name, patterns)) frozen.push_back(tensor);
   return frozen;
 }
 
@@ -101,12 +91,9 @@ void TextTask::build(Session& session) {
   const bool bf16 = session.precision == "bf16";
   model = bf16 ? std::make_shared<Decoder>(plan.spec, at::kBFloat16) : full;
   if (bf16) round_into(*model, *full);
-  const auto is_frozen = [&](const std::string& name) {
-    return std::any_of(frozen.begin(), frozen.end(), [&](const BundleTensor& t) { return t.name == name; });
-  };
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : model->named_parameters()) {
-    if (is_frozen(item.key())) item.value().set_requires_grad(false);
+    if (!frozen.empty() && is_frozen(item.key(), recipe.model.freeze)) item.value().set_requires_grad(false);
     else named.emplace_back(item.key(), item.value());
   }
   session.parameters = make_parameters(named);
