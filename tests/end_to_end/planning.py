@@ -51,6 +51,47 @@ def draw(rng, vocabularies, most_parameters, most_work):
             return config
 
 
+TUNING = """\
+name: {name}
+directory: {directory}
+task: sft
+model: {{path: {base}{quantization}}}
+{adapter}data: {{train: {data}, sequence_length: 1024, cache: {cache}}}
+train: {{max_steps: 40, global_batch_size: {rows}, micro_batch_size: {micro}, precision: {precision}, threads: 1}}
+checkpoint: {{every: 0, keep_best: false}}
+"""
+
+
+def draw_tuning(rng):
+    """How a base is tuned: a method, a precision, batches, and examples of drawn lengths."""
+    micro = rng.choice([1, 2, 4])
+    return {"method": rng.choice(["full", "lora", "dora", "qlora"]), "precision": rng.choice(["bf16", "bf16", "fp32"]),
+            "rank": rng.choice([4, 16, 64]), "micro": micro, "accumulate": rng.choice([1, 2]),
+            "words": rng.choice([(10, 40), (60, 200), (150, 400)]), "seed": rng.randrange(1000)}
+
+
+def tuning_recipe(t, name, folder, base):
+    """Writes recipe and examples into the folder; returns the recipe's path."""
+    draw = random.Random(t["seed"])
+    data = Path(folder) / f"{name}.jsonl"
+    letters = [chr(97 + draw.randrange(26)) + chr(97 + draw.randrange(26)) for _ in range(90)]
+    text = lambda: " ".join(draw.choice(letters) for _ in range(draw.randint(*t["words"])))
+    data.write_text("".join(json.dumps({"prompt": text() + "\n", "completion": text()}) + "\n" for _ in range(32)), encoding="utf-8")
+    adapter = "" if t["method"] == "full" else f"adapter: {{kind: {'dora' if t['method'] == 'dora' else 'lora'}, rank: {t['rank']}}}\n"
+    quoted = {key: json.dumps(str(value)) for key, value in {"directory": Path(folder) / name, "base": base, "data": data,
+                                                             "cache": Path(folder) / f"{name}.cache"}.items()}
+    path = Path(folder) / f"{name}.yaml"
+    path.write_text(TUNING.format(name=name, adapter=adapter, rows=t["micro"] * t["accumulate"], micro=t["micro"], precision=t["precision"],
+                                  quantization=", quantization: {kind: nf4}" if t["method"] == "qlora" else "", **quoted),
+                    encoding="utf-8")
+    return path
+
+
+def describe_tuning(t):
+    return (f"{t['method']}{'' if t['method'] == 'full' else ' of rank ' + str(t['rank'])} {t['precision']}, {t['micro']} x{t['accumulate']} examples "
+            f"of {t['words'][0]} to {t['words'][1]} words")
+
+
 def describe(c):
     return (f"{c['family']} {c['layers']}x{c['hidden']}/{c['inner']} heads {c['heads']}:{c['kv']} V {c['vocabulary']}"
             f"{' tied' if c['tie'] else ''} {c['micro']}x{c['length']} x{c['accumulate']} {c['precision']} {c['optimizer']}"

@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from planning import TOLERANCE, describe, recipe_text, run
+from planning import TOLERANCE, describe, describe_tuning, recipe_text, run, tuning_recipe
 from program import LATHE, RECIPE, Case
 
 SHAPE = {"family": "llama", "hidden": 128, "heads": 4, "kv": 2, "layers": 4, "inner": 384, "tie": True, "vocabulary": 512,
@@ -51,6 +51,18 @@ class Plan(unittest.TestCase):
                 self.assertLess(abs(ratio - 1), TOLERANCE, f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
                 self.assertEqual(sum(plan["parts"].values()), plan["peak_memory"])
                 self.assertEqual(plan["parameters"], result["parameters"])
+
+    def test_memory_of_tuning(self):
+        run("train", self.write(SHAPE, "base"), "--stop-after", 1, cwd=self.folder)
+        tuning = {"micro": 2, "accumulate": 2, "words": (40, 160), "seed": 3, "rank": 16, "precision": "bf16"}
+        for method in ("full", "lora", "qlora"):
+            how = {**tuning, "method": method}
+            with self.subTest(describe_tuning(how)):
+                recipe = tuning_recipe(how, method, self.folder, self.folder / "base")
+                plan = run("plan", recipe, cwd=self.folder)
+                result = run("train", recipe, "--stop-after", 8, cwd=self.folder)
+                ratio = plan["peak_memory"] / result["peak_memory"]
+                self.assertLess(abs(ratio - 1), TOLERANCE, f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
 
     def test_time_and_cost(self):
         recipe = self.write(SHAPE, "timed")
