@@ -209,8 +209,8 @@ class TrainingLoop {
   // An interrupted run saves at once; a finished one is evaluated first, so that the best step can be its last.
   void finish() {
     const bool stopped_short = outcome_.reason == StopReason::Interrupted || outcome_.reason == StopReason::StopAfter;
-    if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
     release_free_blocks();  // the copy that is saved needs room, the next step none
+    if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
     save();
     if (s_.writer) s_.writer->wait();
     progress_.done();
