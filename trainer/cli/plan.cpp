@@ -33,7 +33,7 @@ struct Work {
 
 Work work_of(const Recipe& recipe, const Loader& loader) {
   TrainSection train = recipe.train;
-  if (recipe.task == "sft") choose_tuning_length(train, loader.rows_per_epoch());
+  if (recipe.task == "sft") choose_tuning_length(train, loader.rows_per_epoch(), !recipe.adapter.kind.empty());
   Work work;
   work.length = run_length(train, loader.rows_per_epoch(), loader.tokens_per_epoch());
   work.epochs = static_cast<double>(work.length.rows) / static_cast<double>(loader.rows_per_epoch());

@@ -36,10 +36,10 @@ RunOptions run_options(const Session& session) {
 
 }  // namespace
 
-void choose_tuning_length(TrainSection& train, std::uint64_t rows) {
+void choose_tuning_length(TrainSection& train, std::uint64_t rows, bool adapter) {
   if (train.max_steps || train.epochs || train.max_tokens || train.max_minutes) return;
-  const double updates = 100, per_epoch = static_cast<double>(rows) / static_cast<double>(train.global_batch_size);
-  train.epochs = std::clamp(std::round(updates / per_epoch), 3.0, 15.0);
+  const double twice = adapter ? 1 : 2, per_epoch = static_cast<double>(rows) / static_cast<double>(train.global_batch_size);
+  train.epochs = std::clamp(std::round(twice * 100 / per_epoch), 3.0, twice * 15);
 }
 
 LoaderOptions loader_options(const Recipe& recipe) {
@@ -55,7 +55,8 @@ void TextTask::prepare(Session& session, const Say& say) {
   data = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) { return prepare_for(recipe, progress); });
   plan = plan_model(recipe, *data.tokenizer);
   loader_ = std::make_unique<Loader>(data.train, loader_options(recipe));
-  if (recipe.task == "sft") choose_tuning_length(session.loaded.recipe.train, loader_->rows_per_epoch());
+  if (recipe.task == "sft")
+    choose_tuning_length(session.loaded.recipe.train, loader_->rows_per_epoch(), !recipe.adapter.kind.empty());
 }
 
 std::uint64_t TextTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }

@@ -55,7 +55,8 @@ class TextTask final : public Task {
 // How a recipe's training rows are read.
 LoaderOptions loader_options(const Recipe& recipe);
 
-// Tuning without an end of its own: about 100 optimizer updates, at least 3 and at most 15 epochs.
-void choose_tuning_length(TrainSection& train, std::uint64_t rows);
+// Tuning without an end of its own: about 100 optimizer updates, at least 3 and at most 15 epochs; of all weights, at their
+// lower rate, twice as many.
+void choose_tuning_length(TrainSection& train, std::uint64_t rows, bool adapter);
 
 }  // namespace lathe
