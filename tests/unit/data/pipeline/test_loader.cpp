@@ -201,7 +201,7 @@ TEST_CASE("what is not supervised is no target, and batches without padding hold
   CHECK(loader.tokens_per_epoch() == 3);
   const Batch batch = loader.read(0, 2);
   CHECK(batch.rows == 1);
-  CHECK(batch.length == 64);
+  CHECK(batch.length == 32);
   CHECK(batch.token_count == 5);
   constexpr std::int32_t none = kIgnoreTarget;
   const auto first = [](const std::vector<std::int32_t>& all) { return std::vector<std::int32_t>(all.begin(), all.begin() + 6); };
