@@ -50,7 +50,7 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
   options.directory = arguments.output;
   PictureExportRequest request;
   request.dtype = arguments.dtype;
-  request.prompts = reference_prompts(read_pipeline(source.folder));
+  request.prompts = reference_prompts(load_picture_model(source));
   request.heading = cat("# Export of ", source.description, "\n\n## Use\n\n");
   if (adapter_alone) {
     context.result = export_adapter_of_pictures(source, format, request, options);
