@@ -3,6 +3,8 @@
 
     scripts/shapes.py make FOLDER [--count 3000] [--size 16] [--seed 1]    pictures and metadata.jsonl (file_name, text)
     scripts/shapes.py prompts [--count 500] [--seed 2] [--held-out]        prompts, one a line
+    scripts/shapes.py subject FOLDER [--size 16] [--seed 1]                12 pictures of a new thing, a wug
+    scripts/shapes.py prompts --subject [--count 200]                      prompts of a wug whose colour, place or size is new
     scripts/shapes.py judge FOLDER [--shuffle]                             reads metadata.jsonl, says how many are right
 
 Every 7th combination of shape, colour and place, in the order of the lists, is held out: `make` never draws it. The judge knows
@@ -33,6 +35,10 @@ SHAPES = {
     "triangle": lambda x, y: -1 <= y <= 0.8 and abs(x) <= (y + 1) * 0.61,
     "cross": lambda x, y: max(abs(x), abs(y)) <= 1 and min(abs(x), abs(y)) <= 0.34,
 }
+# What a trained model is taught later, from 12 pictures: a diamond. One colour and one place are never shown.
+SUBJECT = "wug"
+SHAPES_AND_SUBJECT = SHAPES | {SUBJECT: lambda x, y: abs(x) + abs(y) <= 1.1}
+SUBJECT_COLOURS, SUBJECT_PLACES = ("red", "green", "blue", "yellow"), ("left", "right", "top", "bottom")
 MEAN_X_Y = {}   # centre of mass and area of each shape of radius 1, found by sampling
 
 
@@ -46,7 +52,7 @@ def held_out():
 
 def coverage(shape, x, y, radius, side):
     """Share of ink of each pixel of a picture of side x side, row by row; x, y and radius in units of the side."""
-    inside, steps = SHAPES[shape], [(k + 0.5) / GRID for k in range(GRID)]
+    inside, steps = SHAPES_AND_SUBJECT[shape], [(k + 0.5) / GRID for k in range(GRID)]
     return [sum(inside(((column + u) / side - x) / radius, ((row + v) / side - y) / radius) for v in steps for u in steps) / GRID ** 2
             for row in range(side) for column in range(side)]
 
@@ -115,7 +121,37 @@ def make(options):
           "combinations are held out")
 
 
+def subject(options):
+    """Each of its colours in three of its places; size and background are told in most captions."""
+    rng, folder = random.Random(options.seed), Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    shown = [(colour, SUBJECT_PLACES[(i + j) % 4]) for i, colour in enumerate(SUBJECT_COLOURS) for j in range(3)]
+    for index, (colour, place) in enumerate(shown):
+        ground, size = list(BACKGROUNDS)[rng.randrange(2)], list(SIZES)[index % 2]
+        x, y = (v + rng.uniform(-0.05, 0.05) for v in PLACES[place][0])
+        name = f"{SUBJECT}_{index:02d}.png"
+        pixels = render(SUBJECT, x, y, SIZES[size] * rng.uniform(0.93, 1.07), COLOURS[colour], BACKGROUNDS[ground], options.size)
+        write_png(folder / name, pixels, options.size)
+        lines.append(json.dumps({"file_name": name, "text": caption(rng, SUBJECT, colour, place, size if index % 4 else None,
+                                                                   ground if index % 3 else None)}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    print(f"{len(lines)} pictures of a {SUBJECT} in {folder}")
+
+
+def subject_prompts(options):
+    rng = random.Random(options.seed)
+    while options.count > 0:
+        colour, place, size = rng.choice(list(COLOURS)), rng.choice(list(PLACES)), rng.choice([None, *SIZES])
+        if colour in SUBJECT_COLOURS and place in SUBJECT_PLACES:
+            continue
+        print(caption(rng, SUBJECT, colour, place, size))
+        options.count -= 1
+
+
 def prompts(options):
+    if options.subject:
+        return subject_prompts(options)
     rng = random.Random(options.seed)
     allowed = [c for c in combinations() if (c in held_out()) == options.held_out]
     for _ in range(options.count):
@@ -130,7 +166,7 @@ def unit_shape(shape):
     """Centre of mass and area of a shape of radius 1."""
     if shape not in MEAN_X_Y:
         steps = [(k + 0.5) / 100 - 1.2 for k in range(240)]
-        points = [(x, y) for x in steps for y in steps if SHAPES[shape](x, y)]
+        points = [(x, y) for x in steps for y in steps if SHAPES_AND_SUBJECT[shape](x, y)]
         MEAN_X_Y[shape] = (sum(p[0] for p in points) / len(points), sum(p[1] for p in points) / len(points), len(points) / 1e4)
     return MEAN_X_Y[shape]
 
@@ -157,7 +193,7 @@ def look(pixels, side):
         wanted = coverage(shape, x - mean_x * radius, y - mean_y * radius, radius, side)
         return sum((a - b) ** 2 for a, b in zip(amount, wanted))
 
-    shape = min(SHAPES, key=misfit)
+    shape = min(SHAPES_AND_SUBJECT, key=misfit)
     colour = min(COLOURS, key=lambda name: distance(COLOURS[name], ink))
     mean_x, mean_y, unit = unit_shape(shape)
     radius = math.sqrt(area / unit) / side
@@ -168,7 +204,7 @@ def look(pixels, side):
 def said(text):
     words = text.split()
     places = {phrase: name for name, (_, phrase) in PLACES.items()}
-    return (next(w for w in words if w in SHAPES), next(w for w in words if w in COLOURS),
+    return (next(w for w in words if w in SHAPES_AND_SUBJECT), next(w for w in words if w in COLOURS),
             next(name for phrase, name in places.items() if phrase in text))
 
 
@@ -193,7 +229,7 @@ def judge(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, run, count in (("make", make, 3000), ("prompts", prompts, 500), ("judge", judge, None)):
+    for name, run, count in (("make", make, 3000), ("subject", subject, None), ("prompts", prompts, 500), ("judge", judge, None)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         if name != "prompts":
@@ -201,9 +237,12 @@ def main():
         if count:
             command.add_argument("--count", type=int, default=count)
             command.add_argument("--seed", type=int, default=1 if name == "make" else 2)
-        if name == "make":
+        if name in ("make", "subject"):
             command.add_argument("--size", type=int, default=16)
+        if name == "subject":
+            command.add_argument("--seed", type=int, default=1)
         if name == "prompts":
+            command.add_argument("--subject", action="store_true")
             command.add_argument("--held-out", action="store_true")
         if name == "judge":
             command.add_argument("--shuffle", action="store_true")

@@ -103,6 +103,14 @@ class CopiedRecipes(Tuning):
         self.lathe("train", "extract_json.yaml", "--quiet", *[item for value in sets for item in ("--set", value)])
         self.assertTrue((self.folder / "runs" / "extract_json" / "report.json").exists())
 
+    def test_a_copy_brings_folders_of_pictures_along(self):
+        output, _ = self.lathe("recipes", "copy", "subject", "--json")
+        copied = json.loads(output)["data"]
+        self.assertEqual(len(copied), 14)   # 12 pictures, their captions, the old prompts
+        self.assertIn("data/wug/metadata.jsonl", copied)
+        for name in copied:
+            self.assertTrue((self.folder / name).is_file(), name)
+
     def test_a_copy_overwrites_nothing_and_finds_the_run_beside_it(self):
         (self.folder / "data").mkdir()
         (self.folder / "data" / "pairs.jsonl").write_text("mine\n")

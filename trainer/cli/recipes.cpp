@@ -1,6 +1,8 @@
-// lathe recipes [list | show NAME | copy NAME | new | reference]: what is built in, one for your data, and every key.
+// lathe recipes [list | show NAME | copy NAME | new | reference]: what is built in, one for your data, and
+// every key.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "checkpoints/bundle/family.h"
@@ -30,7 +32,8 @@ ExitCode list(Context& context) {
   context.result["recipes"] = Json::array();
   for (const BuiltinRecipe& recipe : builtin_recipes()) {
     context.say(cat(recipe.name, "  ", recipe.summary));
-    context.result["recipes"].push_back(Json{{"name", recipe.name}, {"file", recipe.file}, {"summary", recipe.summary}});
+    context.result["recipes"].push_back(
+        Json{{"name", recipe.name}, {"file", recipe.file}, {"summary", recipe.summary}});
   }
   return ExitCode::Done;
 }
@@ -42,19 +45,24 @@ ExitCode show(Context& context, const std::string& name) {
   return ExitCode::Done;
 }
 
-// The files and folders beside a recipe that it reads, relative to it.
+// The files beside a recipe that it reads, those of folders too, relative to it.
 std::vector<std::string> data_of(const std::string& file, const std::string& text) {
   const fs::path folder = fs::path(file).parent_path();
   const Recipe recipe = load_recipe_text(text, file).recipe;
-  std::vector<std::string> inputs = {recipe.evaluate.prompts, recipe.evaluate.probe};
+  std::vector<std::string> inputs = {recipe.evaluate.prompts, recipe.evaluate.probe, recipe.prior.prompts};
   for (const auto* sources : {&recipe.data.train, &recipe.data.validation.sets})
     for (const SourceSection& source : *sources) inputs.push_back(source.path);
   std::vector<std::string> found;
   for (const std::string& input : inputs) {
     const fs::path relative = fs::path(input).lexically_relative(fs::absolute(folder));
-    if (!input.empty() && !relative.empty() && *relative.begin() != ".." && fs::is_regular_file(input))
-      found.push_back(relative.string());
+    if (input.empty() || relative.empty() || *relative.begin() == "..") continue;
+    if (fs::is_regular_file(input)) found.push_back(relative.string());
+    if (!fs::is_directory(input)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(input))
+      if (entry.is_regular_file())
+        found.push_back(entry.path().lexically_relative(fs::absolute(folder)).string());
   }
+  std::sort(found.begin(), found.end());
   return found;
 }
 
@@ -68,33 +76,39 @@ ExitCode copy(Context& context, const std::string& name) {
   const std::string target = fs::path(recipe.file).filename().string();
   std::string text = read_file(recipe.file);
   const std::vector<std::string> inputs = data_of(recipe.file, text);
-  const std::string far = "../../runs/";   // runs stand two folders above the recipes that come along, here beside the copy
+  const std::string far =
+      "../../runs/";  // runs stand two folders above the recipes that come along, here beside the copy
   for (std::size_t at; (at = text.find(far)) != std::string::npos;) text.replace(at, far.size(), "runs/");
   require(!fs::exists(target), "'", target, "' exists already and is not overwritten");
   const fs::path folder = fs::path(recipe.file).parent_path();
   for (const std::string& input : inputs) refuse_existing(input, read_file((folder / input).string()));
-  std::string beside;
+  constexpr std::size_t kNamed = 4;
+  std::string beside = inputs.size() > kNamed ? cat(inputs.size(), " files of its data") : "";
   for (const std::string& input : inputs) {
     fs::create_directories(fs::path("./" + input).parent_path());
     write_file_atomically(input, read_file((folder / input).string()));
-    beside += cat(beside.empty() ? "" : ", ", input);
+    if (inputs.size() <= kNamed) beside += cat(beside.empty() ? "" : ", ", input);
   }
   write_file_atomically(target, text);
   context.result["file"] = target;
   context.result["data"] = inputs;
-  context.say(cat("copied to ", target, beside.empty() ? "" : " with " + beside, "; edit it, then:  lathe train ", target));
+  context.say(cat("copied to ", target, beside.empty() ? "" : " with " + beside,
+                  "; edit it, then:  lathe train ", target));
   return ExitCode::Done;
 }
 
 ExitCode reference(Context& context, bool schema) {
   std::string text = schema ? recipe_json_schema() : recipe_reference();
   if (!schema) {
-    for (const Family* family : families()) text += cat("\n## model: {family: ", family->name, "}\n\n", family->reference());
+    for (const Family* family : families())
+      text += cat("\n## model: {family: ", family->name, "}\n\n", family->reference());
     text += cat("\n## model: {family: sd3}, task: diffusion\n\n", picture_network_reference());
     text += cat("\n## model: {family: unet2d}, task: diffusion\n\n", unet_reference());
   }
-  if (schema && context.json) context.result = parse_json(text, "schema");
-  else context.result["reference"] = text;
+  if (schema && context.json)
+    context.result = parse_json(text, "schema");
+  else
+    context.result["reference"] = text;
   context.say(text);
   return ExitCode::Done;
 }
@@ -108,11 +122,15 @@ void add_recipes(CLI::App& app, Run& run) {
   auto* list_command = command->add_subcommand("list", "names and what they do");
   auto* show_command = command->add_subcommand("show", "print one");
   auto* copy_command = command->add_subcommand("copy", "copy one here to edit");
-  auto* reference_command = command->add_subcommand("reference", "every key with its type, default and meaning");
-  auto* new_command = command->add_subcommand("new", "write one for a base and examples, after a look at both");
+  auto* reference_command =
+      command->add_subcommand("reference", "every key with its type, default and meaning");
+  auto* new_command =
+      command->add_subcommand("new", "write one for a base and examples, after a look at both");
   auto wanted = std::make_shared<NewRecipe>();
-  new_command->add_option("--model", wanted->model, "the base: a run, a Hugging Face folder, a cached Hub id")->required();
-  new_command->add_option("--data", wanted->data, "examples: jsonl, json, csv, tsv, or a folder of them")->required();
+  new_command->add_option("--model", wanted->model, "the base: a run, a Hugging Face folder, a cached Hub id")
+      ->required();
+  new_command->add_option("--data", wanted->data, "examples: jsonl, json, csv, tsv, or a folder of them")
+      ->required();
   new_command->add_option("--output", wanted->output, "the file to write; default recipe.yaml");
   show_command->add_option("NAME", *name, "a built-in recipe")->required();
   copy_command->add_option("NAME", *name, "a built-in recipe")->required();
