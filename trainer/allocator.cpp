@@ -32,7 +32,7 @@ class BlockCache {
       block = found->second;
     } else {
       peak_ = std::max(peak_, in_use_ + size);
-      keep_at_most(peak_ + FreeBlocks<void*>::kSlack - in_use_ - size);
+      keep_at_most(FreeBlocks<void*>::limit(peak_) - in_use_ - size);
       block = map(size);
     }
     sizes_[block] = size;
@@ -50,7 +50,7 @@ class BlockCache {
     sizes_.erase(found);
     in_use_ -= size;
     free_.put(size, block);
-    keep_at_most(peak_ + FreeBlocks<void*>::kSlack - in_use_);
+    keep_at_most(FreeBlocks<void*>::limit(peak_) - in_use_);
     return true;
   }
 

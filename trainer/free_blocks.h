@@ -2,6 +2,7 @@
 // Blocks that are free and kept for reuse, by size: the rule that trainer/allocator.cpp follows and that the
 // books of `lathe plan` repeat. A request takes the block given back last among those of its size, or up to a
 // quarter larger (batches of tuning differ in length); too many are given up oldest first. Not thread-safe.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -14,8 +15,11 @@ namespace lathe {
 template <class Block>
 class FreeBlocks {
  public:
-  // So much may be free beyond the most that was ever in use.
-  static constexpr std::size_t kSlack = std::size_t{32} << 20;
+  // So much may be in use and free together: a quarter more than was ever in use, 32 MB more at least. With less, steps of
+  // pretraining map and clear the same pages again and again (5 % of a step); with more, tuning holds what it never needs.
+  static constexpr std::size_t limit(std::size_t most_in_use) {
+    return most_in_use + std::max(std::size_t{32} << 20, most_in_use / 4);
+  }
 
   std::size_t bytes() const { return bytes_; }
   const std::map<std::size_t, std::size_t>& counts() const { return counts_; }

@@ -10,8 +10,11 @@ namespace lathe {
 namespace {
 
 // As in trainer/allocator.cpp: smaller blocks are glibc's.
-constexpr std::int64_t kLarge = std::int64_t{64} << 10,
-                       kSlack = static_cast<std::int64_t>(FreeBlocks<Use>::kSlack);
+constexpr std::int64_t kLarge = std::int64_t{64} << 10;
+
+std::int64_t most_held(std::int64_t most_in_use) {
+  return static_cast<std::int64_t>(FreeBlocks<Use>::limit(static_cast<std::size_t>(most_in_use)));
+}
 
 }  // namespace
 
@@ -29,7 +32,7 @@ AllocatorBooks::Held AllocatorBooks::take(std::int64_t bytes, Use use) {
       now_.mapped[static_cast<std::size_t>(found->second)] -= size;
     } else {
       largest_in_use_ = std::max(largest_in_use_, in_use_ + size);
-      keep_at_most(largest_in_use_ + kSlack - in_use_ - size);
+      keep_at_most(most_held(largest_in_use_) - in_use_ - size);
     }
     in_use_ += size;
     largest_in_use_ = std::max(largest_in_use_, in_use_);
@@ -46,7 +49,7 @@ void AllocatorBooks::give(std::int64_t size, Use use, bool large) {
   }
   in_use_ -= size;
   free_.put(static_cast<std::size_t>(size), use);
-  keep_at_most(largest_in_use_ + kSlack - in_use_);
+  keep_at_most(most_held(largest_in_use_) - in_use_);
 }
 
 void AllocatorBooks::keep_at_most(std::int64_t bytes) {
