@@ -1,8 +1,10 @@
 #pragma once
-// Matrix tiles of Intel AMX for kernels compiled with AVX-512: 32 x 32 blocks of fp32 sums over bf16 products. Assembly
-// rather than intrinsics: compilers need no flag for it, and GCC 12's intrinsics do not tell it that memory is read.
+// Matrix tiles of Intel AMX for kernels compiled with AVX-512: 32 x 32 blocks of fp32 sums over bf16
+// products. Assembly rather than intrinsics: compilers need no flag for it, and GCC 12's intrinsics do not
+// tell it that memory is read.
 //
-// A is row-major bf16. B is "paired": row k / 2, column n holds the elements (k, n) and (k + 1, n) in one 32-bit word.
+// A is row-major bf16. B is "paired": row k / 2, column n holds the elements (k, n) and (k + 1, n) in one
+// 32-bit word.
 #include "models/ops/simd.h"
 
 #if defined(__AVX512F__)
@@ -81,12 +83,14 @@ struct BlockView {
   const Bfloat* from;
   std::int64_t row;
 };
-inline BlockView block_view(const void* matrix, std::int64_t row, std::int64_t rows, std::int64_t columns, Bfloat copy[1024]) {
+inline BlockView block_view(const void* matrix, std::int64_t row, std::int64_t rows, std::int64_t columns,
+                            Bfloat copy[1024]) {
   const auto* from = static_cast<const Bfloat*>(matrix);
   if (rows >= 32 && columns >= 32) return {from, row};
   std::memset(copy, 0, 1024 * sizeof(Bfloat));
   for (std::int64_t r = 0; r < rows && r < 32; ++r)
-    std::memcpy(copy + r * 32, from + r * row, static_cast<std::size_t>(columns < 32 ? columns : 32) * sizeof(Bfloat));
+    std::memcpy(copy + r * 32, from + r * row,
+                static_cast<std::size_t>(columns < 32 ? columns : 32) * sizeof(Bfloat));
   return {copy, 32};
 }
 
@@ -117,8 +121,22 @@ inline Words pair(Halves low, Halves high) {
   return __builtin_convertvector(low, Words) | (__builtin_convertvector(high, Words) << 16);
 }
 
+// A 32 x 32 block of B as multiply_block wants it, paired: 16 rows of 32 words.
+inline void pack_block(BlockView view, std::uint32_t* to) {
+  for (std::int64_t r = 0; r < 32; r += 2) {
+    for (std::int64_t half = 0; half < 32; half += 16) {
+      Halves low, high;
+      std::memcpy(&low, view.from + r * view.row + half, sizeof low);
+      std::memcpy(&high, view.from + (r + 1) * view.row + half, sizeof high);
+      const Words words = pair(low, high);
+      std::memcpy(to + r * 16 + half, &words, sizeof words);
+    }
+  }
+}
+
 // 16 x 16 words, rows to columns.
-inline void transpose_words(const std::uint32_t* from, std::int64_t from_row, std::uint32_t* to, std::int64_t to_row) {
+inline void transpose_words(const std::uint32_t* from, std::int64_t from_row, std::uint32_t* to,
+                            std::int64_t to_row) {
   __m512i r[16], t[16];
   for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * from_row);
   for (int i = 0; i < 16; i += 2) {
@@ -132,8 +150,10 @@ inline void transpose_words(const std::uint32_t* from, std::int64_t from_row, st
     r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
   }
   for (int c = 0; c < 4; ++c) {
-    const __m512i low01 = _mm512_shuffle_i32x4(r[c], r[c + 4], 0x88), low23 = _mm512_shuffle_i32x4(r[c + 8], r[c + 12], 0x88);
-    const __m512i high01 = _mm512_shuffle_i32x4(r[c], r[c + 4], 0xdd), high23 = _mm512_shuffle_i32x4(r[c + 8], r[c + 12], 0xdd);
+    const __m512i low01 = _mm512_shuffle_i32x4(r[c], r[c + 4], 0x88),
+                  low23 = _mm512_shuffle_i32x4(r[c + 8], r[c + 12], 0x88);
+    const __m512i high01 = _mm512_shuffle_i32x4(r[c], r[c + 4], 0xdd),
+                  high23 = _mm512_shuffle_i32x4(r[c + 8], r[c + 12], 0xdd);
     _mm512_storeu_si512(to + c * to_row, _mm512_shuffle_i32x4(low01, low23, 0x88));
     _mm512_storeu_si512(to + (c + 8) * to_row, _mm512_shuffle_i32x4(low01, low23, 0xdd));
     _mm512_storeu_si512(to + (c + 4) * to_row, _mm512_shuffle_i32x4(high01, high23, 0x88));
@@ -142,8 +162,8 @@ inline void transpose_words(const std::uint32_t* from, std::int64_t from_row, st
 }
 
 // rows x columns words to columns x rows; multiples of 16.
-inline void transpose_matrix(const std::uint32_t* from, std::int64_t from_row, std::int64_t rows, std::int64_t columns,
-                             std::uint32_t* to, std::int64_t to_row) {
+inline void transpose_matrix(const std::uint32_t* from, std::int64_t from_row, std::int64_t rows,
+                             std::int64_t columns, std::uint32_t* to, std::int64_t to_row) {
   for (std::int64_t i = 0; i < rows; i += 16)
     for (std::int64_t j = 0; j < columns; j += 16)
       transpose_words(from + i * from_row + j, from_row, to + j * to_row + i, to_row);

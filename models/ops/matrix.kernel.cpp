@@ -26,18 +26,6 @@ void pack_turned(BlockView view, std::uint32_t* to) {
   transpose_words(words + 8 * view.row, view.row / 2, to + 16, 32);
 }
 
-void pack_straight(BlockView view, std::uint32_t* to) {
-  for (std::int64_t r = 0; r < 32; r += 2) {
-    for (std::int64_t half = 0; half < 32; half += 16) {
-      Halves low, high;
-      std::memcpy(&low, view.from + r * view.row + half, sizeof low);
-      std::memcpy(&high, view.from + (r + 1) * view.row + half, sizeof high);
-      const Words words = pair(low, high);
-      std::memcpy(to + r * 16 + half, &words, sizeof words);
-    }
-  }
-}
-
 // Panels of 32 columns, each depth / 2 rows of 32 words, of columns [column, column + columns).
 void pack_strip(const Product& p, const ProductPart& part, std::int64_t first, std::int64_t depth,
                 std::uint32_t* to) {
@@ -48,7 +36,7 @@ void pack_strip(const Product& p, const ProductPart& part, std::int64_t first, s
       if (p.b_turned)
         pack_turned(block_view(b + c * p.b_row + k, p.b_row, p.columns - c, p.depth - k, copy), to);
       else
-        pack_straight(block_view(b + k * p.b_row + c, p.b_row, p.depth - k, p.columns - c, copy), to);
+        pack_block(block_view(b + k * p.b_row + c, p.b_row, p.depth - k, p.columns - c, copy), to);
     }
   }
 }
@@ -74,16 +62,17 @@ void store_block(const Product& p, std::int64_t row, std::int64_t column, const 
   const Floats scale = splat(p.scale);
   for (std::int64_t r = 0; r < rows; ++r, sums += 32) {
     auto* out = static_cast<Bfloat*>(p.out) + (row + r) * p.out_row + column;
-    const auto* addend = static_cast<const Bfloat*>(p.addend) + (row + r) * p.addend_row + column;
+    const auto* addend =
+        p.addend ? static_cast<const Bfloat*>(p.addend) + (row + r) * p.addend_row + column : nullptr;
     for (std::int64_t c = 0; c < columns; c += 16) {
       Floats value;
       std::memcpy(&value, sums + c, sizeof value);
       if (columns - c >= 16) {
-        store_bfloat(out + c, p.addend ? fma(value, scale, load(addend + c, Full{})) : value * scale);
+        store_bfloat(out + c, addend ? fma(value, scale, load(addend + c, Full{})) : value * scale);
         continue;
       }
       const Part tail{static_cast<int>(columns - c)};
-      store(out + c, p.addend ? fma(value, scale, load(addend + c, tail)) : value * scale, tail);
+      store(out + c, addend ? fma(value, scale, load(addend + c, tail)) : value * scale, tail);
     }
   }
 }

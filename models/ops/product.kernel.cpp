@@ -1,5 +1,5 @@
-// a^T b of two tall bf16 matrices on AMX tiles with fp32 sums: a weight's gradient. Library products are slow when the
-// inner dimension is the rows of both, so a is turned block by block on the way.
+// a^T b of two tall bf16 matrices on AMX tiles with fp32 sums: a weight's gradient. Library products are slow
+// when the inner dimension is the rows of both, so a is turned block by block on the way.
 #include "models/ops/amx.h"
 #include "models/ops/kernels.h"
 
@@ -8,8 +8,8 @@ namespace {
 
 #if defined(__AVX512F__)
 
-constexpr std::int64_t kDepth = 512;                // rows of a turned at a time
-constexpr std::int64_t kTurnedRow = kDepth + 32;    // not a power of two: rows would share cache sets
+constexpr std::int64_t kDepth = 512;              // rows of a turned at a time
+constexpr std::int64_t kTurnedRow = kDepth + 32;  // not a power of two: rows would share cache sets
 
 // b (rows, columns) into panels of 32 columns, each (padded rows / 2) x 32 words; blocks of 32 rows.
 void pack_panels(const TransposedProduct& p, std::int64_t begin, std::int64_t end) {
@@ -19,22 +19,13 @@ void pack_panels(const TransposedProduct& p, std::int64_t begin, std::int64_t en
   for (std::int64_t k = begin * 32; k < end * 32; k += 32) {
     for (std::int64_t c = 0; c < p.b_columns; c += 32) {
       const BlockView view = block_view(b + k * p.b_row + c, p.b_row, p.rows - k, p.b_columns - c, copy);
-      std::uint32_t* to = p.panels + c / 32 * panel_size + k / 2 * 32;
-      for (std::int64_t r = 0; r < 32; r += 2) {
-        for (std::int64_t half = 0; half < 32; half += 16) {
-          Halves low, high;
-          std::memcpy(&low, view.from + r * view.row + half, sizeof low);
-          std::memcpy(&high, view.from + (r + 1) * view.row + half, sizeof high);
-          const Words words = pair(low, high);
-          std::memcpy(to + r * 16 + half, &words, sizeof words);
-        }
-      }
+      pack_block(view, p.panels + c / 32 * panel_size + k / 2 * 32);
     }
   }
 }
 
-// A 32 x 32 block, transposed. Interleaving two rows leaves columns 0 to 3, 8 to 11, 16 to 19, 24 to 27 in one vector and
-// the others in the second; the transposed rows go to where they belong.
+// A 32 x 32 block, transposed. Interleaving two rows leaves columns 0 to 3, 8 to 11, 16 to 19, 24 to 27 in
+// one vector and the others in the second; the transposed rows go to where they belong.
 void turn_square(BlockView view, Bfloat* to) {
   alignas(64) std::uint32_t words[2][16 * 16];
   for (std::int64_t r = 0; r < 32; r += 2) {
@@ -54,12 +45,14 @@ void turn_square(BlockView view, Bfloat* to) {
 }
 
 // Columns [column, column + 32) of rows [first, first + depth) of a as 32 rows of bf16.
-void turn_block(const TransposedProduct& p, std::int64_t column, std::int64_t first, std::int64_t depth, Bfloat* to) {
+void turn_block(const TransposedProduct& p, std::int64_t column, std::int64_t first, std::int64_t depth,
+                Bfloat* to) {
   const auto* a = static_cast<const Bfloat*>(p.a);
   Bfloat copy[1024];
   for (std::int64_t k = 0; k < depth; k += 32) {
     const std::int64_t row = first + k;
-    turn_square(block_view(a + row * p.a_row + column, p.a_row, p.rows - row, p.a_columns - column, copy), to + k);
+    turn_square(block_view(a + row * p.a_row + column, p.a_row, p.rows - row, p.a_columns - column, copy),
+                to + k);
   }
 }
 
@@ -93,7 +86,8 @@ void transposed_product(const TransposedProduct& p, std::int64_t begin, std::int
                        tiles + ((block - begin) * panels + panel) * 1024, 32, k > 0);
     }
   }
-  for (std::int64_t block = begin; block < end; ++block) store_tiles(p, block * 32, tiles + (block - begin) * panels * 1024);
+  for (std::int64_t block = begin; block < end; ++block)
+    store_tiles(p, block * 32, tiles + (block - begin) * panels * 1024);
 }
 
 std::int64_t transposed_product_memory(std::int64_t blocks, std::int64_t b_columns) {
