@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/shards/picture_shard.h"
-#include "recipes/schema/recipe.h"
+#include "recipes/schema/data_sections.h"
 
 namespace lathe {
 

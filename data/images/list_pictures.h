@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "data/sources/documents.h"
-#include "recipes/schema/recipe.h"
+#include "recipes/schema/data_sections.h"
 
 namespace lathe {
 

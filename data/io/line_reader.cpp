@@ -38,8 +38,8 @@ struct ByteReader::State {
   // Reads more of the file behind what is still unread; false at its end.
   bool fill() {
     if (begin > 0) {
-      std::copy(input.begin() + static_cast<std::ptrdiff_t>(begin), input.begin() + static_cast<std::ptrdiff_t>(end),
-                input.begin());
+      std::copy(input.begin() + static_cast<std::ptrdiff_t>(begin),
+                input.begin() + static_cast<std::ptrdiff_t>(end), input.begin());
       end -= begin;
       begin = 0;
     }
@@ -55,7 +55,8 @@ struct ByteReader::State {
     struct stat info {};
     if (::fstat(fd, &info) != 0) fail(path, ": cannot read its size: ", std::strerror(errno));
     if (!S_ISREG(info.st_mode)) {
-      fail(path, ": wanted a regular file, found ", S_ISDIR(info.st_mode) ? "a folder" : "a pipe or a device");
+      fail(path, ": wanted a regular file, found ",
+           S_ISDIR(info.st_mode) ? "a folder" : "a pipe or a device");
     }
     while (end < 2 && fill()) {
     }
@@ -83,7 +84,8 @@ struct ByteReader::State {
     }
     do {
       for (; begin < end; ++begin) {
-        if (input[begin] != 0) fail(path, ": gzip: bytes after the end of the compressed data; the file is damaged");
+        if (input[begin] != 0)
+          fail(path, ": gzip: bytes after the end of the compressed data; the file is damaged");
       }
     } while (fill());
     at_end = true;
@@ -96,7 +98,8 @@ struct ByteReader::State {
     const uInt wanted = stream.avail_out;
     while (stream.avail_out == wanted && !at_end) {
       if (!in_member && !next_member()) break;
-      if (begin == end && !fill()) fail(path, ": gzip: the file is truncated (", stream.total_out, " bytes came out)");
+      if (begin == end && !fill())
+        fail(path, ": gzip: the file is truncated (", stream.total_out, " bytes came out)");
       stream.next_in = input.data() + begin;
       stream.avail_in = static_cast<uInt>(end - begin);
       const int result = ::inflate(&stream, Z_NO_FLUSH);
@@ -131,7 +134,8 @@ std::optional<std::string_view> LineReader::next() {
   std::size_t scanned = 0;  // bytes of the line known to hold no newline
   for (;;) {
     const char* line = buffer_.data() + begin_;
-    const auto* newline = static_cast<const char*>(std::memchr(line + scanned, '\n', end_ - begin_ - scanned));
+    const auto* newline =
+        static_cast<const char*>(std::memchr(line + scanned, '\n', end_ - begin_ - scanned));
     if (newline || (finished_ && begin_ < end_)) {
       const std::size_t length = newline ? static_cast<std::size_t>(newline - line) : end_ - begin_;
       if (length > max_line_bytes_) too_long();
@@ -150,6 +154,14 @@ std::optional<std::string_view> LineReader::next() {
     end_ += got;
     finished_ = got == 0;
   }
+}
+
+std::vector<std::string> filled_lines(const std::string& path) {
+  std::vector<std::string> filled;
+  LineReader lines(path);
+  while (const auto line = lines.next())
+    if (!line->empty()) filled.emplace_back(*line);
+  return filled;
 }
 
 }  // namespace lathe

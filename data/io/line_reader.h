@@ -5,11 +5,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lathe {
 
-// Reads path; gzip is recognised by its magic bytes. Concatenated members are read through; a truncated or damaged
-// stream is an Error naming the file.
+// Reads path; gzip is recognised by its magic bytes. Concatenated members are read through; a truncated or
+// damaged stream is an Error naming the file.
 class ByteReader {
  public:
   explicit ByteReader(const std::string& path);
@@ -23,11 +24,12 @@ class ByteReader {
   std::unique_ptr<State> state_;
 };
 
-// Lines without their '\n' (a final line without one counts). A line above max_line_bytes is an Error with its number.
+// Lines without their '\n' (a final line without one counts). A line above max_line_bytes is an Error with
+// its number.
 class LineReader {
  public:
   explicit LineReader(const std::string& path, std::size_t max_line_bytes = std::size_t{64} << 20);
-  std::optional<std::string_view> next();  // valid until the next call
+  std::optional<std::string_view> next();                   // valid until the next call
   std::size_t line_number() const { return line_number_; }  // of the last line returned, from 1
 
  private:
@@ -37,5 +39,8 @@ class LineReader {
   bool finished_ = false;
   std::string buffer_;
 };
+
+// All lines of a file but the empty ones: prompts, one a line.
+std::vector<std::string> filled_lines(const std::string& path);
 
 }  // namespace lathe

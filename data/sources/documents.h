@@ -1,43 +1,45 @@
 #pragma once
-// Files -> documents, streaming. Order is deterministic: sources in the recipe's order, files sorted by their path's
-// bytes, records in file order. Text is kept as it is; invalid UTF-8 follows `encoding`.
+// Files -> documents, streaming. Order is deterministic: sources in the recipe's order, files sorted by their
+// path's bytes, records in file order. Text is kept as it is; invalid UTF-8 follows `encoding`.
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "recipes/schema/recipe.h"
+#include "recipes/schema/data_sections.h"
 
 namespace lathe {
 
 struct Document {
   std::string text;
-  std::string origin;          // "folder/file.py" or "file.jsonl:17"
-  std::uint32_t source = 0;    // index of its source
+  std::string origin;        // "folder/file.py" or "file.jsonl:17"
+  std::uint32_t source = 0;  // index of its source
 };
 
 struct SourceFile {
-  std::string path;            // absolute
-  std::string origin;          // relative, shown
+  std::string path;    // absolute
+  std::string origin;  // relative, shown
   std::uint64_t bytes = 0;
   std::int64_t modified_ns = 0;
   std::uint32_t source = 0;
 };
 
-// The files of the sources; s3://, .parquet, .xlsx and the like are an Error with the command that converts them. An empty
-// result is an Error that says what was looked for. Folders of links that loop are entered once.
+// The files of the sources; s3://, .parquet, .xlsx and the like are an Error with the command that converts
+// them. An empty result is an Error that says what was looked for. Folders of links that loop are entered
+// once.
 std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources);
 
-// documents and bytes (of their text) are those visited; the second line counts documents too. `duplicates` is for who
-// filters them (data/sources/duplicates.h).
+// documents and bytes (of their text) are those visited; the second line counts documents too. `duplicates`
+// is for who filters them (data/sources/duplicates.h).
 struct SourceCounts {
   std::uint64_t files = 0, documents = 0, bytes = 0;
   std::uint64_t empty = 0, invalid_skipped = 0, invalid_replaced = 0, duplicates = 0;
 };
 
-// Calls visit(document) for each document of one file. A .jsonl(.gz) file has one a line (key `field`), others are one.
-// Empty ones are counted, not visited; nothing is trimmed (a byte order mark, NUL and \r stay). More than 1 GiB in one
-// document is an Error. Safe to call for different files from several threads, each with its own counts.
+// Calls visit(document) for each document of one file. A .jsonl(.gz) file has one a line (key `field`),
+// others are one. Empty ones are counted, not visited; nothing is trimmed (a byte order mark, NUL and \r
+// stay). More than 1 GiB in one document is an Error. Safe to call for different files from several threads,
+// each with its own counts.
 void read_documents(const SourceFile& file, const SourceSection& source, const std::string& encoding,
                     SourceCounts& counts, const std::function<void(Document&&)>& visit);
 

@@ -82,8 +82,9 @@ class Validator {
     }
     for (const RawSection::Entry& entry : m.config.entries) {  // the family's keys: a base brings its own
       if (!m.path.empty())
-        wrong(entry.key_place, cat("'", entry.key, "' has no meaning beside 'model.path': the base brings its own config",
-                                   did_you_mean(entry.key, {"path", "freeze", "quantization"})));
+        wrong(entry.key_place,
+              cat("'", entry.key, "' has no meaning beside 'model.path': the base brings its own config",
+                  did_you_mean(entry.key, {"path", "freeze", "quantization"})));
     }
     const TokenizerSection& t = r_.tokenizer;
     if (!sound({"tokenizer", "model"})) return;
@@ -97,13 +98,14 @@ class Validator {
     }
     if (t.train == "clip_bpe" && sound({"task"}) && (r_.task == "pretrain" || r_.task == "sft")) {
       wrong(place("tokenizer.train"),
-            "'clip_bpe' loses capitals and white space: it is for the text encoder of pictures, not for a model that "
+            "'clip_bpe' loses capitals and white space: it is for the text encoder of pictures, not for a "
+            "model that "
             "writes text; take byte_bpe");
     }
     constexpr int kClipSmallest = 514;  // two alphabets of bytes, begin and end of text
     if (t.train == "clip_bpe" && t.vocab_size < kClipSmallest)
-      wrong(place("tokenizer.vocab_size"), cat("'clip_bpe' needs 'vocab_size' of at least ", kClipSmallest, ", found ",
-                                               t.vocab_size));
+      wrong(place("tokenizer.vocab_size"),
+            cat("'clip_bpe' needs 'vocab_size' of at least ", kClipSmallest, ", found ", t.vocab_size));
     if (m.path.empty() && !m.family.empty() && m.family != "unet2d" && t.path.empty() && t.train.empty()) {
       wrong(place({"tokenizer", "model"}),
             "a model from scratch wants a tokenizer: 'tokenizer.train: byte_bpe', or 'tokenizer.path'");
@@ -230,12 +232,15 @@ class Validator {
       const ExportSection& e = r_.exports[i];
       const std::string key = cat("export[", i, "]");
       if (!sound({key.c_str()})) continue;
-      if ((e.format == "peft" || e.format == "kohya" || e.format == "comfyui") && r_.adapter.kind.empty()) {
-        wrong(place(cat(key, ".format")), cat("'", e.format, "' exports an adapter, and this recipe trains none (adapter.kind)"));
+      if (is_adapter_format(e.format) && r_.adapter.kind.empty()) {
+        wrong(place(cat(key, ".format")),
+              cat("'", e.format, "' exports an adapter, and this recipe trains none (adapter.kind)"));
       }
       if (!e.quantize.empty() && e.format != "gguf")
         wrong(place(cat(key, ".quantize")), cat("'", key, ".quantize' goes with format gguf"));
-      if (e.format.empty()) wrong(place({"export"}), cat("'", key, "' wants 'format' (huggingface, peft, gguf, diffusers, kohya or comfyui)"));
+      if (e.format.empty())
+        wrong(place({"export"}),
+              cat("'", key, "' wants 'format' (huggingface, peft, gguf, diffusers, kohya or comfyui)"));
       const std::string target = e.directory.empty() ? e.format : e.directory;
       if (!targets.insert(target).second) {
         wrong(place(cat(key, ".format")),
@@ -248,22 +253,26 @@ class Validator {
     const AdapterSection& a = r_.adapter;
     if (sound({"adapter", "model"})) {
       const AdapterSection untouched;
-      const bool meant = a.rank != untouched.rank || a.alpha != untouched.alpha || a.dropout != untouched.dropout ||
-                         a.targets != untouched.targets;
+      const bool meant = a.rank != untouched.rank || a.alpha != untouched.alpha ||
+                         a.dropout != untouched.dropout || a.targets != untouched.targets;
       if (meant && a.kind.empty()) {
         wrong(place("adapter"), "'adapter' wants 'kind': lora, rslora or dora");
       } else if (!a.kind.empty() && r_.model.path.empty()) {
         wrong(place("adapter"), "'adapter' wants 'model.path': it adapts a base that stays as it is");
       }
       if (!a.kind.empty() && a.targets.empty())
-        wrong(place({"adapter.targets", "adapter"}), "'adapter.targets' is empty; leave it out for all-linear");
+        wrong(place({"adapter.targets", "adapter"}),
+              "'adapter.targets' is empty; leave it out for all-linear");
       if (!a.kind.empty() && sound({"optimizer.name"}) && r_.optimizer.name == "muon")
         wrong(place({"optimizer.name"}), "'muon' is for whole matrices; adapters are trained with adamw");
     }
     if (sound({"model", "adapter"}) && !r_.model.freeze.empty()) {
       if (r_.model.path.empty())
-        wrong(place("model.freeze"), "'model.freeze' wants 'model.path': random weights that never learn help nobody");
-      if (!a.kind.empty()) wrong(place("model.freeze"), "'model.freeze' has no place beside an adapter, which freezes the whole base");
+        wrong(place("model.freeze"),
+              "'model.freeze' wants 'model.path': random weights that never learn help nobody");
+      if (!a.kind.empty())
+        wrong(place("model.freeze"),
+              "'model.freeze' has no place beside an adapter, which freezes the whole base");
     }
     if (r_.task != "sft" && sound({"task", "data.validation"}) && r_.data.validation.folds.folds > 0)
       wrong(place("data.validation"), "'folds' are for tuning (task: sft); hold out a share of a corpus");
@@ -289,23 +298,31 @@ class Validator {
       const std::string& format = r_.exports[i].format;
       if (!pictures && (format == "diffusers" || format == "kohya" || format == "comfyui"))
         wrong(place(cat(key, ".format")), cat("'", format, "' is for pictures (task: diffusion)"));
-      const bool adapter_alone = format == "peft" || format == "kohya" || format == "comfyui";
-      if (pictures && !adapter_alone && format != "diffusers")
-        wrong(place(cat(key, ".format")), "a diffusion model is exported as 'diffusers', its adapter as 'peft', 'kohya' or 'comfyui'");
+      if (pictures && !is_adapter_format(format) && format != "diffusers")
+        wrong(place(cat(key, ".format")),
+              "a diffusion model is exported as 'diffusers', its adapter as 'peft', 'kohya' or 'comfyui'");
       if (pictures && (format == "kohya" || format == "comfyui") && r_.adapter.kind == "dora")
-        wrong(place(cat(key, ".format")), cat("'", format, "' has no DoRA here; export 'peft', or 'diffusers' with the adapter merged"));
+        wrong(place(cat(key, ".format")),
+              cat("'", format, "' has no DoRA here; export 'peft', or 'diffusers' with the adapter merged"));
     }
     if (!pictures) return;
-    if (sound({"model"}) && r_.model.path.empty() && !r_.model.family.empty() && r_.model.family != "sd3" && r_.model.family != "unet2d")
-      wrong(place({"model.family"}), cat("'model.family' of 'task: diffusion' wants sd3 or unet2d, found '", r_.model.family, "'"));
-    if (sound({"model", "tokenizer"}) && r_.model.family == "unet2d" && !(r_.tokenizer.train.empty() && r_.tokenizer.path.empty()))
+    if (sound({"model"}) && r_.model.path.empty() && !r_.model.family.empty() && r_.model.family != "sd3" &&
+        r_.model.family != "unet2d")
+      wrong(place({"model.family"}),
+            cat("'model.family' of 'task: diffusion' wants sd3 or unet2d, found '", r_.model.family, "'"));
+    if (sound({"model", "tokenizer"}) && r_.model.family == "unet2d" &&
+        !(r_.tokenizer.train.empty() && r_.tokenizer.path.empty()))
       wrong(place({"tokenizer"}), "'tokenizer' has no place beside unet2d, which reads classes, not texts");
     if (sound({"model"}) && !r_.model.size.empty())
-      wrong(place({"model.size"}), "'model.size' is for text models; give num_layers, num_attention_heads, attention_head_dim");
+      wrong(place({"model.size"}),
+            "'model.size' is for text models; give num_layers, num_attention_heads, attention_head_dim");
     if (sound({"adapter"}) && r_.adapter.dropout > 0)
-      wrong(place({"adapter.dropout"}), "'adapter.dropout' is for text models; 'task: diffusion' has no dropout");
+      wrong(place({"adapter.dropout"}),
+            "'adapter.dropout' is for text models; 'task: diffusion' has no dropout");
     if (sound({"model"}) && !r_.model.quantization.kind.empty())
-      wrong(place("model.quantization"), "'model.quantization' is for text models; the base of a diffusion model stays in the run's precision");
+      wrong(place("model.quantization"),
+            "'model.quantization' is for text models; the base of a diffusion model stays in the run's "
+            "precision");
     prior();
     if (sound({"train"}) && (r_.train.activation_checkpointing || r_.train.dropout > 0))
       wrong(place({r_.train.dropout > 0 ? "train.dropout" : "train.activation_checkpointing"}),
@@ -319,13 +336,15 @@ class Validator {
                 "': flow goes with flow, epsilon, sample and velocity with the others"));
     if (d.zero_terminal_snr && (flow || d.prediction == "epsilon"))
       wrong(place({"diffusion.zero_terminal_snr"}),
-            flow ? "'diffusion.zero_terminal_snr' is for linear, scaled_linear and cosine; flow ends in noise anyway"
-                 : "'diffusion.zero_terminal_snr' does not go with epsilon, which says nothing of a picture that is all noise; "
+            flow ? "'diffusion.zero_terminal_snr' is for linear, scaled_linear and cosine; flow ends in "
+                   "noise anyway"
+                 : "'diffusion.zero_terminal_snr' does not go with epsilon, which says nothing of a picture "
+                   "that is all noise; "
                    "use velocity or sample");
     const std::string& sampler = d.sampling.sampler;
     if (!sampler.empty() && flow != (sampler == "flow_euler"))
-      wrong(place({"diffusion.sampling.sampler"}),
-            cat("'diffusion.sampling.sampler' ", sampler, " does not go with the schedule '", d.schedule, "'"));
+      wrong(place({"diffusion.sampling.sampler"}), cat("'diffusion.sampling.sampler' ", sampler,
+                                                       " does not go with the schedule '", d.schedule, "'"));
   }
 
   void prior() {
@@ -334,7 +353,8 @@ class Validator {
     if (p.weight > 0 && r_.model.path.empty())
       wrong(place({"prior.weight"}), "'prior' wants 'model.path': it keeps what a base can do");
     if (p.weight > 0 && p.prompts.empty())
-      wrong(place({"prior.weight"}), "'prior' wants 'prompts': a file of texts, one a line, that the base draws well");
+      wrong(place({"prior.weight"}),
+            "'prior' wants 'prompts': a file of texts, one a line, that the base draws well");
   }
 
   void quantization() {
@@ -342,7 +362,8 @@ class Validator {
     if (q.kind.empty()) {
       if (!q.double_) wrong(place({"model.quantization"}), "'model.quantization' wants 'kind': nf4");
     } else if (r_.adapter.kind.empty()) {
-      wrong(place("model.quantization"), "'model.quantization' wants 'adapter': weights of 4 bits are not trained, an adapter on them is");
+      wrong(place("model.quantization"),
+            "'model.quantization' wants 'adapter': weights of 4 bits are not trained, an adapter on them is");
     }
   }
 
@@ -365,11 +386,12 @@ class Validator {
               "without 'name: wsd'");
     no_effect(s.name == "constant" && s.min_lr_ratio != usual.min_lr_ratio, "schedule.min_lr_ratio",
               "with 'constant'");
-    for (const char* key : {"diffusion.prediction", "diffusion.schedule", "diffusion.timesteps", "diffusion.shift",
-                            "diffusion.condition_dropout", "diffusion.min_snr_gamma"})
+    for (const char* key : {"diffusion.prediction", "diffusion.schedule", "diffusion.timesteps",
+                            "diffusion.shift", "diffusion.condition_dropout", "diffusion.min_snr_gamma"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
-    for (const char* key : {"data.resolution", "data.channels", "data.background", "data.flip", "data.crops",
-                            "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder", "prior.weight"})
+    for (const char* key :
+         {"data.resolution", "data.channels", "data.background", "data.flip", "data.crops",
+          "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder", "prior.weight"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;

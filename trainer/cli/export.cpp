@@ -19,21 +19,23 @@ struct Arguments {
 
 void tell(Context& context, const Verification& verification) {
   context.result.update(verification.to_json());
-  context.say(cat(verification.passed() ? "verified" : "NOT EQUAL", ": largest error of a logit ", verification.max_error,
-                  " (largest logit ", verification.largest_logit, "), ids ", verification.same_ids ? "equal" : "differ",
-                  ", greedy tokens ", verification.same_tokens ? "equal" : "differ"));
+  context.say(cat(verification.passed() ? "verified" : "NOT EQUAL", ": largest error of a logit ",
+                  verification.max_error, " (largest logit ", verification.largest_logit, "), ids ",
+                  verification.same_ids ? "equal" : "differ", ", greedy tokens ",
+                  verification.same_tokens ? "equal" : "differ"));
   if (!verification.damaged.empty()) context.say(verification.damaged);
   if (verification.rounding_error)
     context.say(cat("rounding the weights changes a logit by at most ", *verification.rounding_error));
   if (verification.quantization_error)
-    context.say(cat("on the original base instead of its 4 bits a logit changes by at most ", *verification.quantization_error));
+    context.say(cat("on the original base instead of its 4 bits a logit changes by at most ",
+                    *verification.quantization_error));
 }
 
 void tell(Context& context, const PictureVerification& verification) {
   context.result.update(verification.to_json());
-  context.say(cat(verification.passed() ? "verified" : "NOT EQUAL", ": largest error of a latent after 10 steps ",
-                  verification.max_error, " (largest value ", verification.largest_value, "), ids ",
-                  verification.same_ids ? "equal" : "differ"));
+  context.say(cat(verification.passed() ? "verified" : "NOT EQUAL",
+                  ": largest error of a latent after 10 steps ", verification.max_error, " (largest value ",
+                  verification.largest_value, "), ids ", verification.same_ids ? "equal" : "differ"));
   if (!verification.damaged.empty()) context.say(verification.damaged);
   if (verification.rounding_error)
     context.say(cat("rounding the weights changes a latent by at most ", *verification.rounding_error));
@@ -41,9 +43,10 @@ void tell(Context& context, const PictureVerification& verification) {
 
 ExitCode export_picture_model(Context& context, const Arguments& arguments, const ModelSource& source) {
   const std::string& format = arguments.format;
-  const bool adapter_alone = format == "peft" || format == "kohya" || format == "comfyui";
+  const bool adapter_alone = is_adapter_format(format);
   if (!format.empty() && format != "diffusers" && !adapter_alone)
-    fail_usage("--format ", format, ": ", source.description, " draws pictures; use --format diffusers, or peft, kohya or comfyui for "
+    fail_usage("--format ", format, ": ", source.description,
+               " draws pictures; use --format diffusers, or peft, kohya or comfyui for "
                "its adapter alone");
   if (!arguments.quantize.empty()) fail_usage("--quantize goes with --format gguf");
   ExportOptions options;
@@ -55,8 +58,8 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
   if (adapter_alone) {
     context.result = export_adapter_of_pictures(source, format, request, options);
     context.result["directory"] = arguments.output;
-    context.say(cat("exported the adapter of ", source.description, " to ", arguments.output, "; largest error of a weight's change ",
-                    context.result["max_error"].get<double>()));
+    context.say(cat("exported the adapter of ", source.description, " to ", arguments.output,
+                    "; largest error of a weight's change ", context.result["max_error"].get<double>()));
     return ExitCode::Done;
   }
   const PictureVerification verification = export_pictures(source, request, options);
@@ -75,7 +78,8 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   ExportOptions options;
   options.directory = arguments.output;
   options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
-  if (!arguments.quantize.empty() && arguments.format != "gguf") fail_usage("--quantize goes with --format gguf");
+  if (!arguments.quantize.empty() && arguments.format != "gguf")
+    fail_usage("--quantize goes with --format gguf");
   ExportRequest request;
   request.format = arguments.format.empty() ? "huggingface" : arguments.format;
   request.dtype = arguments.dtype;
@@ -107,24 +111,34 @@ ExitCode verify_command(Context& context, const std::string& directory) {
 void add_export(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("export", "write a model for the engines that serve it");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")->required();
-  command->add_option("--format", arguments->format, "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
-                      "pictures: diffusers, and kohya or comfyui: the adapter alone")
+  command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")
+      ->required();
+  command
+      ->add_option(
+          "--format", arguments->format,
+          "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
+          "pictures: diffusers, and kohya or comfyui: the adapter alone")
       ->check(CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "kohya", "comfyui"}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
-  command->add_option("--dtype", arguments->dtype, "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")
+  command
+      ->add_option("--dtype", arguments->dtype,
+                   "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")
       ->check(CLI::IsMember({"auto", "bf16", "fp16", "fp32"}));
   command->add_option("--quantize", arguments->quantize, "gguf: the type of the file; default --dtype's")
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_k_m"}));
-  command->add_option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")->check(CLI::PositiveNumber);
-  command->callback([=, &run] { run = [=](Context& context) { return export_command(context, *arguments); }; });
+  command->add_option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")
+      ->check(CLI::PositiveNumber);
+  command->callback(
+      [=, &run] { run = [=](Context& context) { return export_command(context, *arguments); }; });
 }
 
 void add_verify(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("verify", "read an export back and compare it with what it was made from");
+  auto* command =
+      app.add_subcommand("verify", "read an export back and compare it with what it was made from");
   auto directory = std::make_shared<std::string>();
   command->add_option("DIR", *directory, "an export of lathe")->required();
-  command->callback([=, &run] { run = [=](Context& context) { return verify_command(context, *directory); }; });
+  command->callback(
+      [=, &run] { run = [=](Context& context) { return verify_command(context, *directory); }; });
 }
 
 }  // namespace lathe

@@ -21,19 +21,18 @@ struct Arguments {
 
 std::vector<std::string> prompts_of(const Arguments& arguments) {
   if (arguments.prompts_file.empty()) return {arguments.prompt};
-  std::vector<std::string> prompts;
-  LineReader lines(arguments.prompts_file);
-  while (const auto line = lines.next())
-    if (!line->empty()) prompts.emplace_back(*line);
+  std::vector<std::string> prompts = filled_lines(arguments.prompts_file);
   require(!prompts.empty(), arguments.prompts_file, ": no prompt in it; one a line is wanted");
   return prompts;
 }
 
 // Through the model's own template when it has one; --raw completes the text as it is, --suffix fills in
 // before another.
-std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& prompt, const Arguments& arguments) {
+std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& prompt,
+                                const Arguments& arguments) {
   const bool templated = responder.format.chat_template.has_value() && !arguments.raw;
-  if (!arguments.system.empty() && !templated) fail_usage("--system wants a model with a chat template, and not --raw");
+  if (!arguments.system.empty() && !templated)
+    fail_usage("--system wants a model with a chat template, and not --raw");
   if (!arguments.suffix.empty()) {
     const Tokenizer& tokenizer = *responder.bundle.tokenizer;
     const auto tokens = find_fim_tokens(tokenizer);
@@ -50,7 +49,8 @@ std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& p
 }
 
 ExitCode generate(Context& context, const Arguments& arguments) {
-  if (arguments.prompt.empty() == arguments.prompts_file.empty()) fail_usage("give one of --prompt TEXT and --prompts FILE");
+  if (arguments.prompt.empty() == arguments.prompts_file.empty())
+    fail_usage("give one of --prompt TEXT and --prompts FILE");
   const Responder responder = load_responder(arguments.model);
   const bool templated =
       responder.format.chat_template.has_value() && !arguments.raw && arguments.suffix.empty();
@@ -61,7 +61,10 @@ ExitCode generate(Context& context, const Arguments& arguments) {
     const std::vector<TokenId> ids = prompt_ids(responder, prompt, arguments);
     for (std::int64_t n = 0; n < arguments.count; ++n) {
       const Response response = respond(responder, ids, arguments.response, sample++);
-      results.push_back({{"prompt", prompt}, {"text", response.text}, {"tokens", response.tokens}, {"stopped", response.stopped}});
+      results.push_back({{"prompt", prompt},
+                         {"text", response.text},
+                         {"tokens", response.tokens},
+                         {"stopped", response.stopped}});
       if (arguments.output.empty()) context.say((templated ? "" : prompt) + response.text + arguments.suffix);
     }
   }
@@ -82,9 +85,13 @@ ExitCode generate(Context& context, const Arguments& arguments) {
 void add_generate(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("generate", "complete or answer a prompt");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "a run, an export, an adapter, a Hugging Face folder or a cached Hub id")->required();
+  command
+      ->add_option("MODEL", arguments->model,
+                   "a run, an export, an adapter, a Hugging Face folder or a cached Hub id")
+      ->required();
   command->add_option("--prompt", arguments->prompt, "the text to go on from, or the question");
-  command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")->check(CLI::ExistingFile);
+  command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
+      ->check(CLI::ExistingFile);
   command->add_option("--system", arguments->system, "the system message of a model with a chat template");
   command->add_option("--suffix", arguments->suffix, "what follows: a code model fills in the middle");
   command->add_flag("--raw", arguments->raw, "no chat template: the text is completed as it is");

@@ -59,9 +59,7 @@ std::vector<std::string> prompts_of(const Arguments& arguments, const TextToPict
     prompts = model.classes;
     if (prompts.empty()) prompts.emplace_back();
   } else {
-    LineReader lines(arguments.prompts_file);
-    while (const auto line = lines.next())
-      if (!line->empty()) prompts.emplace_back(*line);
+    prompts = filled_lines(arguments.prompts_file);
     require(!prompts.empty(), arguments.prompts_file, ": no prompt in it; one a line is wanted");
   }
   for (const std::string& prompt : prompts)

@@ -29,21 +29,26 @@ struct Arguments {
 
 const char* reason_text(StopReason reason) {
   switch (reason) {
-    case StopReason::Finished: return "finished";
-    case StopReason::StopAfter: return "stop_after";
-    case StopReason::Interrupted: return "interrupted";
-    case StopReason::TimeUp: return "max_minutes";
-    case StopReason::EarlyStopping: return "early_stopping";
+    case StopReason::Finished:
+      return "finished";
+    case StopReason::StopAfter:
+      return "stop_after";
+    case StopReason::Interrupted:
+      return "interrupted";
+    case StopReason::TimeUp:
+      return "max_minutes";
+    case StopReason::EarlyStopping:
+      return "early_stopping";
   }
   return "";
 }
 
 // What a run is among several (parts.h).
 struct Role {
-  bool part = false;                 // one of them; else the run itself
-  bool examples_told = false;        // the data report was printed for another
+  bool part = false;           // one of them; else the run itself
+  bool examples_told = false;  // the data report was printed for another
   TrainOptions options;
-  std::vector<PartResult> results;   // of the parts, judged with the run's own
+  std::vector<PartResult> results;  // of the parts, judged with the run's own
 };
 
 void say_before_start(const Context& context, const Session& session) {
@@ -52,12 +57,14 @@ void say_before_start(const Context& context, const Session& session) {
   lines.back() += cat(", ", session.precision, ", ", session.threads, " threads, ", instruction_set());
   for (const std::string& line : lines) context.log(line);
   const std::int64_t peak = session.task->peak_memory(session);
-  const std::string memory = peak == 0 ? "" : cat("; memory about ", format_bytes(static_cast<double>(peak)), " of ",
-                                                  format_bytes(static_cast<double>(memory_limit())));
-  context.log(cat("batch: ", recipe.train.global_batch_size, " rows = ", session.ranks->info().world_size, " ranks x ",
-                  session.micro_batch_size, " rows x ",
-                  recipe.train.global_batch_size / session.ranks->info().world_size / session.micro_batch_size,
-                  " accumulated; ", session.last_step, " steps", memory));
+  const std::string memory = peak == 0 ? ""
+                                       : cat("; memory about ", format_bytes(static_cast<double>(peak)),
+                                             " of ", format_bytes(static_cast<double>(memory_limit())));
+  context.log(
+      cat("batch: ", recipe.train.global_batch_size, " rows = ", session.ranks->info().world_size,
+          " ranks x ", session.micro_batch_size, " rows x ",
+          recipe.train.global_batch_size / session.ranks->info().world_size / session.micro_batch_size,
+          " accumulated; ", session.last_step, " steps", memory));
   for (const std::string& warning : session.warnings) context.log("warning: " + warning);
 }
 
@@ -69,7 +76,7 @@ EvaluationMetrics best_evaluation_of(const Session& session, const TrainOutcome&
   return best ? *best : last;
 }
 
-Json result_json(const Session& session, const TrainOutcome& outcome) {
+Json result_json(const Session& session, const TrainOutcome& outcome, const EvaluationMetrics& best) {
   Json json = Json::object();
   const bool finished = outcome.reason == StopReason::Finished || outcome.reason == StopReason::EarlyStopping;
   json["finished"] = finished;
@@ -79,12 +86,12 @@ Json result_json(const Session& session, const TrainOutcome& outcome) {
   const std::string unit = session.task->unit();
   json[unit] = session.state.tokens;
   json["seconds"] = session.state.seconds;
-  json[unit + "_per_second"] = session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
+  json[unit + "_per_second"] =
+      session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
   json["seconds_to_first_step"] = outcome.seconds_to_first_step;
   json["best_step"] = session.state.best_step;
   json["skipped_steps"] = session.state.skipped_steps;
   if (!outcome.last_evaluation.set.empty()) {
-    const EvaluationMetrics best = best_evaluation_of(session, outcome);
     json["first_validation_loss"] = outcome.first_evaluation.loss;
     json["validation_loss"] = best.loss;
     json["last_validation_loss"] = outcome.last_evaluation.loss;
@@ -111,15 +118,17 @@ void write_reports(const Session& session, const Json& result, const Json& tunin
 
 // What a run that went on too long is told.
 std::string worse_since(const Session& session, const TrainOutcome& outcome) {
-  if (session.state.best_step < 0 || outcome.last_evaluation.loss <= 1.02 * session.state.best_loss) return "";
+  if (session.state.best_step < 0 || outcome.last_evaluation.loss <= 1.02 * session.state.best_loss)
+    return "";
   return cat("; at step ", session.state.step, " it was ", outcome.last_evaluation.loss,
              ": more data, fewer steps or more weight decay would serve");
 }
 
-void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome, const Json& result) {
+void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome,
+                const EvaluationMetrics& best, const Json& result) {
   const std::string& path = session.run.path;
   if (!outcome.last_evaluation.set.empty())
-    context.say(cat(session.task->one_line(best_evaluation_of(session, outcome)), " at step ", session.state.best_step,
+    context.say(cat(session.task->one_line(best), " at step ", session.state.best_step,
                     ", the lowest of those evaluated", worse_since(session, outcome)));
   context.say(cat("run: ", path, "   report: ", path, "/report.html"));
   for (const Json& folder : result.value("exports", Json::array()))
@@ -128,7 +137,8 @@ void say_at_end(const Context& context, const Session& session, const TrainOutco
   context.say("next: " + session.task->next_commands(session));
 }
 
-ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRecipe& loaded, const Role& role = {}) {
+ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRecipe& loaded,
+                    const Role& role = {}) {
   TrainOptions options = role.options;
   options.fresh = arguments.fresh;
   options.quiet = context.quiet;
@@ -141,13 +151,16 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   };
   Session session = open_session(loaded, options, say);
   if (session.run.finished && (session.state.step >= session.last_step)) {
-    if (speaks) context.say(cat("'", session.run.path, "' is finished (", session.state.step, " steps); nothing to do. Raise "
-                    "train.max_steps to go on, or start over with --fresh."));
+    if (speaks)
+      context.say(cat("'", session.run.path, "' is finished (", session.state.step,
+                      " steps); nothing to do. Raise "
+                      "train.max_steps to go on, or start over with --fresh."));
     context.result = read_json(session.run.path + "/result.json");
     return ExitCode::Done;
   }
   if (session.leader()) {
-    if (!role.examples_told) session.task->say_data(session, arguments.strict, [&](const std::string& line) { context.log(line); });
+    if (!role.examples_told)
+      session.task->say_data(session, arguments.strict, [&](const std::string& line) { context.log(line); });
     say_before_start(context, session);
   }
   if (session.state.step == 0) {
@@ -157,18 +170,22 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   const TrainOutcome outcome = train(session, say);
   release_free_blocks();
   session.ranks->leader_alone("reporting and exporting", [&] {
-    Json result = result_json(session, outcome);
+    const EvaluationMetrics best = best_evaluation_of(session, outcome);
+    Json result = result_json(session, outcome, best);
     const bool ended = result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp;
     const Json tuning = ended ? session.task->report(session, role.results, say) : Json();
     if (!tuning.is_null()) result["verdict"] = tuning.at("verdict");
     if (ended) result["exports"] = session.task->export_run(session, say);
     write_reports(session, result, tuning);
-    if (!tuning.is_null()) (role.part ? context.log(tuning_summary(tuning)) : context.say(tuning_summary(tuning)));
-    if (!role.part) say_at_end(context, session, outcome, result);
+    if (!tuning.is_null())
+      (role.part ? context.log(tuning_summary(tuning)) : context.say(tuning_summary(tuning)));
+    if (!role.part) say_at_end(context, session, outcome, best, result);
     context.result = result;
   });
   if (outcome.reason == StopReason::Interrupted) {
-    if (speaks) context.say(cat("interrupted at step ", session.state.step, " and saved; the same command goes on from there"));
+    if (speaks)
+      context.say(
+          cat("interrupted at step ", session.state.step, " and saved; the same command goes on from there"));
     return ExitCode::Interrupted;
   }
   return ExitCode::Done;
@@ -178,7 +195,8 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
 ExitCode train_parts(Context& context, Arguments arguments, const LoadedRecipe& loaded) {
   if (rank_from_environment().world_size > 1)
     fail_usage("folds and several seeds run one after another on one rank; leave --processes out");
-  const RunDirectory whole = open_run(loaded, arguments.fresh);   // a changed recipe is refused before any part runs
+  const RunDirectory whole =
+      open_run(loaded, arguments.fresh);  // a changed recipe is refused before any part runs
   arguments.fresh = false;
   LoadedRecipe own = loaded;
   own.recipe.checkpoint.resume = "auto";
@@ -202,8 +220,8 @@ ExitCode train_parts(Context& context, Arguments arguments, const LoadedRecipe& 
   role.results = read_parts(parts);
   if (parts.front().fold > 0 && loaded.recipe.data.validation.folds.fold == 0) {
     role.options.share = best_share(role.results);
-    context.log(cat("--- all examples, for ", format_fixed(100 * role.options.share, 0), " % of the schedule: where the median of ",
-                    parts.size(), " runs was best"));
+    context.log(cat("--- all examples, for ", format_fixed(100 * role.options.share, 0),
+                    " % of the schedule: where the median of ", parts.size(), " runs was best"));
   } else {
     role.options.base_answers = parts.front().base_answers;
     context.log(cat("--- seed ", loaded.recipe.train.seed));
@@ -216,9 +234,10 @@ ExitCode train_command(Context& context, const Arguments& arguments) {
   if (arguments.processes > 1 && rank_from_environment().launcher == "single") {
     if (has_parts(loaded.recipe))
       fail_usage("folds and several seeds run one after another on one rank; leave --processes out");
-    choose_micro_batch(loaded.recipe, arguments.processes);   // a wrong batch is told before any process starts
+    choose_micro_batch(loaded.recipe,
+                       arguments.processes);  // a wrong batch is told before any process starts
     const int code = launch_processes(arguments.processes, context.argv);
-    context.json = false;   // rank 0 has printed the object
+    context.json = false;  // rank 0 has printed the object
     return static_cast<ExitCode>(code);
   }
   for (const std::string& note : loaded.notes) context.log(note);
@@ -229,16 +248,24 @@ ExitCode train_command(Context& context, const Arguments& arguments) {
 }  // namespace
 
 void add_train(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("train", "train a recipe: prepares what is missing, resumes what is there");
+  auto* command =
+      app.add_subcommand("train", "train a recipe: prepares what is missing, resumes what is there");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
-  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
+  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")
+      ->take_all()
+      ->expected(1);
   command->add_flag("--fresh", arguments->fresh, "start over; the old run is kept as <directory>.1");
-  command->add_flag("--strict", arguments->strict, "tuning: train only when the data report finds nothing to object");
-  command->add_option("--processes", arguments->processes, "ranks on this machine")->check(CLI::Range(1, 1024));
-  command->add_option("--stop-after", arguments->stop_after, "stop and save once so many steps are done; the schedule stays")
+  command->add_flag("--strict", arguments->strict,
+                    "tuning: train only when the data report finds nothing to object");
+  command->add_option("--processes", arguments->processes, "ranks on this machine")
+      ->check(CLI::Range(1, 1024));
+  command
+      ->add_option("--stop-after", arguments->stop_after,
+                   "stop and save once so many steps are done; the schedule stays")
       ->check(CLI::PositiveNumber);
-  command->callback([=, &run] { run = [=](Context& context) { return train_command(context, *arguments); }; });
+  command->callback(
+      [=, &run] { run = [=](Context& context) { return train_command(context, *arguments); }; });
 }
 
 }  // namespace lathe

@@ -19,15 +19,18 @@ void check_network(const PictureNetworkSection& network, const Recipe& recipe, c
                    std::vector<RecipeProblem>& problems) {
   for (const std::int64_t side : recipe.data.resolution)
     if (side % network.patch_size != 0)
-      problems.push_back({place, cat("'model.patch_size' ", network.patch_size, " does not divide data.resolution ", side)});
+      problems.push_back(
+          {place, cat("'model.patch_size' ", network.patch_size, " does not divide data.resolution ", side)});
   if (recipe.data.bucket_step % network.patch_size != 0)
-    problems.push_back({place, cat("'model.patch_size' ", network.patch_size, " does not divide data.bucket_step ", recipe.data.bucket_step)});
+    problems.push_back({place, cat("'model.patch_size' ", network.patch_size,
+                                   " does not divide data.bucket_step ", recipe.data.bucket_step)});
   if (network.attention_head_dim * network.num_attention_heads % 4 != 0)
-    problems.push_back({place, "'model.num_attention_heads' x attention_head_dim wants to be a multiple of 4 (positions)"});
+    problems.push_back(
+        {place, "'model.num_attention_heads' x attention_head_dim wants to be a multiple of 4 (positions)"});
   const TextEncoderSection& text = recipe.diffusion.text_encoder;
   if (text.hidden_size % text.num_attention_heads != 0)
-    problems.push_back({place, cat("'diffusion.text_encoder.hidden_size' ", text.hidden_size, " is not a multiple of its ",
-                                   text.num_attention_heads, " heads")});
+    problems.push_back({place, cat("'diffusion.text_encoder.hidden_size' ", text.hidden_size,
+                                   " is not a multiple of its ", text.num_attention_heads, " heads")});
 }
 
 std::int64_t count_of(const std::vector<ParameterInfo>& infos) {
@@ -56,10 +59,11 @@ PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>
   }
   PictureNetworkSection network;
   decode_section(recipe.model.config, network, problems);
-  const Place place = recipe.model.config.entries.empty() ? Place{} : recipe.model.config.entries.front().key_place;
+  const Place place =
+      recipe.model.config.entries.empty() ? Place{} : recipe.model.config.entries.front().key_place;
   check_network(network, recipe, place, problems);
   const TextEncoderSection& text = recipe.diffusion.text_encoder;
-  std::int64_t largest = side;   // of all buckets
+  std::int64_t largest = side;  // of all buckets
   if (recipe.data.bucket_step == 0 || recipe.data.bucket_step % network.patch_size == 0)
     for (const PictureSize& size : bucket_sizes(nominal_size(recipe.data), recipe.data.bucket_step))
       largest = std::max({largest, size.width, size.height});
@@ -73,7 +77,8 @@ PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>
   model.transformer.qk_norm = network.qk_norm;
   model.transformer.pos_embed_max_size = std::max<std::int64_t>(1, largest / network.patch_size);
   model.transformer.joint_attention_dim = text.hidden_size;
-  model.transformer.pooled_projection_dim = 2 * text.hidden_size;   // the encoder stands in both of the pipeline's places
+  model.transformer.pooled_projection_dim =
+      2 * text.hidden_size;  // the encoder stands in both of the pipeline's places
   model.text_encoder.hidden_size = model.text_encoder.projection_dim = text.hidden_size;
   model.text_encoder.intermediate_size = 4 * text.hidden_size;
   model.text_encoder.num_layers = text.num_hidden_layers;
@@ -84,7 +89,8 @@ PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>
 }
 
 void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokenizer) {
-  require(tokenizer->special().eos.has_value(), "the tokenizer names no end of text, which the text encoder reads");
+  require(tokenizer->special().eos.has_value(),
+          "the tokenizer names no end of text, which the text encoder reads");
   model.text_encoder.vocab_size = static_cast<std::int64_t>(tokenizer->vocab_size());
   model.text_encoder.eos_token_id = static_cast<std::int64_t>(*tokenizer->special().eos);
   model.tokenizer = std::move(tokenizer);
@@ -92,7 +98,8 @@ void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokeniz
 
 PictureParameters count_parameters(const PictureModel& model) {
   if (model.unet) return {count_of(unet_2d_parameters(*model.unet)), 0};
-  return {count_of(joint_transformer_parameters(model.transformer)), count_of(clip_text_parameters(model.text_encoder))};
+  return {count_of(joint_transformer_parameters(model.transformer)),
+          count_of(clip_text_parameters(model.text_encoder))};
 }
 
 DenoisingOptions denoising_options(const Recipe& recipe, const PictureModel& model) {
@@ -110,14 +117,17 @@ DenoisingOptions denoising_options(const Recipe& recipe, const PictureModel& mod
   return options;
 }
 
-DrawOptions draw_options(const Recipe& recipe, const PictureModel& model) {
+DrawOptions draw_options(const Recipe& recipe, const PictureModel& model, const PreparedPictures& data) {
   const SamplingSection& sampling = recipe.diffusion.sampling;
   DrawOptions options;
+  options.height = data.height;
+  options.width = data.width;
   options.steps = sampling.steps;
   options.guidance = sampling.guidance;
   options.seed = static_cast<std::uint64_t>(recipe.train.seed);
   options.sampler = usual_sampler(model.schedule.kind == NoiseKind::Flow);
-  if (!sampling.sampler.empty()) options.sampler = from_name<SamplerKind>(sampling.sampler, "diffusion.sampling.sampler");
+  if (!sampling.sampler.empty())
+    options.sampler = from_name<SamplerKind>(sampling.sampler, "diffusion.sampling.sampler");
   return options;
 }
 

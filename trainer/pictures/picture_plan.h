@@ -1,5 +1,6 @@
 #pragma once
-// What a diffusion recipe trains, from its sections `model` and `diffusion` or from the base that it names. Torch-free.
+// What a diffusion recipe trains, from its sections `model` and `diffusion` or from the base that it names.
+// Torch-free.
 #include <cstdint>
 #include <vector>
 
@@ -18,7 +19,8 @@ struct PictureNetworkSection {
   static void fields(auto& f, auto& c) {
     f("num_layers", c.num_layers, "joint blocks", range(1, 256));
     f("num_attention_heads", c.num_attention_heads, "heads", range(1, 256));
-    f("attention_head_dim", c.attention_head_dim, "channels of a head; heads x this is the width", range(4, 512));
+    f("attention_head_dim", c.attention_head_dim, "channels of a head; heads x this is the width",
+      range(4, 512));
     f("patch_size", c.patch_size, "pixels a side of the squares that the network sees", range(1, 64));
     f("qk_norm", c.qk_norm, "queries and keys of unit size: steadier at high learning rates");
   }
@@ -28,15 +30,17 @@ struct PictureNetworkSection {
 PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems);
 void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokenizer);
 
-struct PictureParameters { std::int64_t transformer = 0, text_encoder = 0; };   // a UNet counts as the first
+struct PictureParameters {
+  std::int64_t transformer = 0, text_encoder = 0;
+};  // a UNet counts as the first
 PictureParameters count_parameters(const PictureModel& model);
 
 // The objective of a recipe for a model's noise process.
 DenoisingOptions denoising_options(const Recipe& recipe, const PictureModel& model);
 
-// How a recipe's samples are drawn (its sampler, or the usual one of the model's schedule), seed of the run; sizes are left
-// to the model.
-DrawOptions draw_options(const Recipe& recipe, const PictureModel& model);
+// How a recipe's samples are drawn (its sampler, or the usual one of the model's schedule), seed of the run;
+// sizes are left to the model.
+DrawOptions draw_options(const Recipe& recipe, const PictureModel& model, const PreparedPictures& data);
 
 // Reference text of the keys, for `lathe recipes reference`.
 std::string picture_network_reference();

@@ -22,18 +22,19 @@ namespace lathe {
 
 namespace {
 
-constexpr int kBands = 4;   // of noise, in which validation is told apart
+constexpr int kBands = 4;  // of noise, in which validation is told apart
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-at::Tensor mask_of(const PictureBatch& batch) {   // (B, 1, H, W); undefined when everything counts
+at::Tensor mask_of(const PictureBatch& batch) {  // (B, 1, H, W); undefined when everything counts
   if (batch.masks.empty()) return {};
   return at::tensor(at::ArrayRef<float>(batch.masks)).view({batch.count, 1, batch.height, batch.width});
 }
 
-std::shared_ptr<const Tokenizer> tokenizer_for(const Recipe& recipe, const std::vector<std::string>& captions) {
+std::shared_ptr<const Tokenizer> tokenizer_for(const Recipe& recipe,
+                                               const std::vector<std::string>& captions) {
   const TokenizerSection& section = recipe.tokenizer;
   if (!section.path.empty()) return load_tokenizer(section.path);
   TokenizerTraining training;
@@ -55,19 +56,22 @@ NamedTensors trained_of(const NamedTensors& all, const std::vector<std::string>&
   check_freeze(names, patterns);
   NamedTensors trained;
   for (const auto& [name, tensor] : all) {
-    if (is_frozen(name, patterns)) at::Tensor(tensor).set_requires_grad(false);
-    else trained.emplace_back(name, tensor);
+    if (is_frozen(name, patterns))
+      at::Tensor(tensor).set_requires_grad(false);
+    else
+      trained.emplace_back(name, tensor);
   }
   return trained;
 }
 
 // Captions that the text encoder does not read to their end.
 std::size_t captions_cut(const PictureModel& model, const std::vector<std::string>& captions) {
-  if (!model.tokenizer) return 0;   // classes
+  if (!model.tokenizer) return 0;  // classes
   const auto length = static_cast<std::size_t>(model.text_encoder.max_positions);
-  return static_cast<std::size_t>(std::count_if(captions.begin(), captions.end(), [&](const std::string& caption) {
-    return prompt_ids(*model.tokenizer, caption, length).wanted > length;
-  }));
+  return static_cast<std::size_t>(
+      std::count_if(captions.begin(), captions.end(), [&](const std::string& caption) {
+        return prompt_ids(*model.tokenizer, caption, length).wanted > length;
+      }));
 }
 
 }  // namespace
@@ -79,25 +83,30 @@ at::Tensor to_tensor(const PictureBatch& batch) {
 
 void PictureTask::prepare(Session& session, const Say& say) {
   const Recipe& recipe = session.recipe();
-  data = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) { return prepare_pictures(recipe, progress); });
+  data = prepare_on_all_ranks(
+      session, say, [&](const PrepareProgress& progress) { return prepare_pictures(recipe, progress); });
   std::vector<RecipeProblem> problems;
   plan = plan_picture_model(recipe, problems);
-  if (plan.unet) fit_classes(plan, recipe, data.captions);
-  else if (recipe.model.path.empty()) fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
-  require(data.channels == plan.channels(), "the pictures have ", data.channels, " channels and the base ", plan.channels(),
-          "; set data.channels");
+  if (plan.unet)
+    fit_classes(plan, recipe, data.captions);
+  else if (recipe.model.path.empty())
+    fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
+  require(data.channels == plan.channels(), "the pictures have ", data.channels, " channels and the base ",
+          plan.channels(), "; set data.channels");
   if (const std::size_t cut = captions_cut(plan, data.captions); cut > 0)
-    data.notes.push_back(cat(cut, " of ", data.captions.size(), " captions are longer than the ", plan.text_encoder.max_positions,
+    data.notes.push_back(cat(cut, " of ", data.captions.size(), " captions are longer than the ",
+                             plan.text_encoder.max_positions,
                              " tokens that the text encoder reads; the rest of each is not seen",
                              recipe.model.path.empty() ? " (diffusion.text_encoder.max_length)" : ""));
   options_ = denoising_options(recipe, plan);
-  loader_ = std::make_unique<PictureLoader>(data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
-                                            recipe.train.global_batch_size);   // a step's pictures are of one size
+  loader_ = std::make_unique<PictureLoader>(
+      data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
+      recipe.train.global_batch_size);  // a step's pictures are of one size
 }
 
 std::uint64_t PictureTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
 std::uint64_t PictureTask::units_per_epoch() const { return loader_->rows_per_epoch(); }
-std::string PictureTask::objection(Session&, std::int64_t) { return ""; }   // its memory is not planned yet
+std::string PictureTask::objection(Session&, std::int64_t) { return ""; }  // its memory is not planned yet
 
 // In the training precision; masters hold the unrounded fp32 initial values.
 void PictureTask::build(Session& session) {
@@ -118,7 +127,8 @@ void PictureTask::build(Session& session) {
   make_prior(session);
   if (!recipe.adapter.kind.empty()) {
     adapter = adapter_settings(recipe.adapter, recipe.model.path);
-    adapter->targets = attach_adapters(model, adapter_spec(recipe.adapter), recipe.adapter.text_encoder, seed);
+    adapter->targets =
+        attach_adapters(model, adapter_spec(recipe.adapter), recipe.adapter.text_encoder, seed);
   }
   NamedTensors named;
   for (const auto& [prefix, module] : used) add_parameters(*module, prefix, named);
@@ -133,17 +143,16 @@ void PictureTask::make_prior(const Session& session) {
   const Recipe& recipe = session.recipe();
   if (recipe.prior.weight <= 0) return;
   const auto type = session.precision == "bf16" ? at::kBFloat16 : at::kFloat;
-  DrawOptions draw = draw_options(recipe, plan);
-  draw.height = data.height;
-  draw.width = data.width;
-  prior_ = std::make_unique<FrozenPrior>(build_picture_model(plan, type), recipe.prior, draw);
+  prior_ = std::make_unique<FrozenPrior>(build_picture_model(plan, type), recipe.prior,
+                                         draw_options(recipe, plan, data));
 }
 
 at::Tensor PictureTask::predict(const NoisyPictures& asked, const std::vector<std::string>& captions) {
   return model.predict(asked.noisy, asked.times, condition(captions, asked.dropped));
 }
 
-at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped) {
+at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions,
+                                  const std::vector<std::uint8_t>& dropped) {
   const std::int64_t length = plan.text_encoder.max_positions;
   at::Tensor ids = at::empty({static_cast<std::int64_t>(captions.size()), length}, at::kLong);
   for (std::size_t i = 0; i < captions.size(); ++i) {
@@ -158,7 +167,8 @@ at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions, cons
   return ids;
 }
 
-PictureCondition PictureTask::condition(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped) {
+PictureCondition PictureTask::condition(const std::vector<std::string>& captions,
+                                        const std::vector<std::uint8_t>& dropped) {
   if (!model.unet)
     return {text_condition(model.text_encoder->forward(token_ids(captions, dropped)), plan.transformer), {}};
   std::vector<std::string> classes = captions;
@@ -175,7 +185,8 @@ ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOp
 MicroBatchLoss PictureTask::loss(const Session&, std::uint64_t first, std::int64_t count) {
   MicroBatchLoss loss{denoise(loader_->read(first, count), options_), count};
   if (!prior_) return loss;
-  // As a mean over the old pictures beside the mean over the new: the trainer divides by the count of the new.
+  // As a mean over the old pictures beside the mean over the new: the trainer divides by the count of the
+  // new.
   const PriorBatch old = prior_->rows(first, count, options_);
   const ObjectiveValue kept = denoising_loss(predict(old.asked, old.captions), old.asked);
   const double share = static_cast<double>(loss.value.count) / static_cast<double>(kept.count);
@@ -193,7 +204,8 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
   for (const PictureSet& set : data.validation) {
     const PictureLoader loader(set, 0, /*shuffle=*/false);
     std::uint64_t rows = loader.rows_per_epoch();
-    if (const auto most = session.recipe().evaluate.max_rows; most > 0) rows = std::min(rows, static_cast<std::uint64_t>(most));
+    if (const auto most = session.recipe().evaluate.max_rows; most > 0)
+      rows = std::min(rows, static_cast<std::uint64_t>(most));
     std::vector<double> sums(2 * kBands);
     const auto judge = [&](const PictureBatch& batch) {
       for (int band = 0; band < kBands; ++band) {
@@ -208,9 +220,10 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
         sums[static_cast<std::size_t>(2 * band + 1)] += static_cast<double>(value.count);
       }
     };
-    for (std::uint64_t first = static_cast<std::uint64_t>(session.ranks->info().rank) * micro; first < rows; first += world * micro) {
+    for (std::uint64_t first = static_cast<std::uint64_t>(session.ranks->info().rank) * micro; first < rows;
+         first += world * micro) {
       const std::uint64_t end = std::min(rows, first + micro);
-      for (std::uint64_t at = first; at < end;) {   // of several sizes: one after the other
+      for (std::uint64_t at = first; at < end;) {  // of several sizes: one after the other
         const std::int64_t part = loader.rows_of_one_size(at, static_cast<std::int64_t>(end - at));
         judge(loader.read(at, part));
         at += static_cast<std::uint64_t>(part);
@@ -232,7 +245,8 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
     metrics.seconds = seconds_since(start);
     results.push_back(metrics);
   }
-  if (session.leader() && !results.empty() && session.state.step > 0) results.front().grid = write_sample_grid(session, *this);
+  if (session.leader() && !results.empty() && session.state.step > 0)
+    results.front().grid = write_sample_grid(session, *this);
   return results;
 }
 
@@ -248,12 +262,13 @@ std::vector<CheckpointFile> PictureTask::model_files(std::vector<BundleTensor> w
   std::map<std::string, BundleTensor> trained;
   for (BundleTensor& tensor : weights) trained.emplace(tensor.name, std::move(tensor));
   for (const PictureModel::Part& part : kept.parts()) {
-    std::map<std::string, BundleTensor> base;   // of what is frozen
+    std::map<std::string, BundleTensor> base;  // of what is frozen
     for (BundleTensor& tensor : *part.tensors) base.emplace(tensor.name, std::move(tensor));
     part.tensors->clear();
     for (const ParameterInfo& info : part.parameters) {
       const auto found = trained.find(part.prefix + info.name);
-      BundleTensor tensor = found != trained.end() ? found->second : convert_tensor(base.at(info.name), DType::F32);
+      BundleTensor tensor =
+          found != trained.end() ? found->second : convert_tensor(base.at(info.name), DType::F32);
       tensor.name = info.name;
       part.tensors->push_back(std::move(tensor));
     }
@@ -264,7 +279,8 @@ std::vector<CheckpointFile> PictureTask::model_files(std::vector<BundleTensor> w
 std::map<std::string, BundleTensor> PictureTask::read_weights(const std::string& checkpoint) const {
   std::map<std::string, BundleTensor> weights;
   if (adapter) {
-    for (BundleTensor& tensor : read_picture_adapter(checkpoint, plan).tensors) weights.emplace(tensor.name, std::move(tensor));
+    for (BundleTensor& tensor : read_picture_adapter(checkpoint, plan).tensors)
+      weights.emplace(tensor.name, std::move(tensor));
     return weights;
   }
   PictureModel kept = read_pipeline(checkpoint);
@@ -278,29 +294,32 @@ std::map<std::string, BundleTensor> PictureTask::read_weights(const std::string&
 
 void PictureTask::say_data(const Session&, bool strict, const Say& say) const {
   for (const std::string& note : data.notes) say("note: " + note);
-  if (strict && !data.notes.empty()) fail("the pictures were not all in order (--strict); nothing was trained");
+  if (strict && !data.notes.empty())
+    fail("the pictures were not all in order (--strict); nothing was trained");
 }
 
 std::vector<std::string> PictureTask::opening_lines(const Session& session) const {
   std::uint64_t held = 0;
   for (const PictureSet& set : data.validation) held += set.pictures;
   std::vector<std::string> lines{
-          cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ", data.channels, ", ", held,
-              " held out"),
-          plan.unet ? cat("model: unet2d, ", format_count(static_cast<double>(parameters())), " parameters, ",
-                          plan.classes.empty() ? std::string("no") : std::to_string(plan.classes.size()), " classes")
-                    : cat("model: sd3, ", format_count(static_cast<double>(parameters())), " parameters, of them ",
-              format_count(static_cast<double>(count_parameters(plan).text_encoder)), " in the text encoder, ",
-              plan.tokenizer->vocab_size(), " tokens")};
+      cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ",
+          data.channels, ", ", held, " held out"),
+      plan.unet
+          ? cat("model: unet2d, ", format_count(static_cast<double>(parameters())), " parameters, ",
+                plan.classes.empty() ? std::string("no") : std::to_string(plan.classes.size()), " classes")
+          : cat("model: sd3, ", format_count(static_cast<double>(parameters())), " parameters, of them ",
+                format_count(static_cast<double>(count_parameters(plan).text_encoder)),
+                " in the text encoder, ", plan.tokenizer->vocab_size(), " tokens")};
   if (adapter) {
     std::int64_t trained = 0;
     for (const Parameter& parameter : session.parameters) trained += parameter.weight.numel();
-    lines.push_back(cat("adapter: ", session.recipe().adapter.kind, " of rank ", adapter->rank, " on ", adapter->targets.size(),
-                        " linear layers, ", format_count(static_cast<double>(trained)), " parameters trained"));
+    lines.push_back(cat("adapter: ", session.recipe().adapter.kind, " of rank ", adapter->rank, " on ",
+                        adapter->targets.size(), " linear layers, ",
+                        format_count(static_cast<double>(trained)), " parameters trained"));
   }
   if (prior_)
-    lines.push_back(cat("prior: ", prior_->prompts().size(), " pictures drawn by the base stay as it predicts them, weight ",
-                        prior_->weight()));
+    lines.push_back(cat("prior: ", prior_->pictures(),
+                        " pictures drawn by the base stay as it predicts them, weight ", prior_->weight()));
   return lines;
 }
 
@@ -312,7 +331,8 @@ Json PictureTask::evaluated(const EvaluationMetrics& metrics) const { return met
 
 Json PictureTask::identity(const Session& session) const {
   return Json{{"data_sha256", data.data_sha256},
-              {plan.unet ? "classes" : "tokenizer_sha256", plan.unet ? Json(plan.classes) : Json(plan.tokenizer->fingerprint())},
+              {plan.unet ? "classes" : "tokenizer_sha256",
+               plan.unet ? Json(plan.classes) : Json(plan.tokenizer->fingerprint())},
               {"base", session.recipe().model.path}};
 }
 
@@ -322,16 +342,19 @@ std::int64_t PictureTask::parameters() const {
 }
 
 Json PictureTask::ledger() const { return data.ledger; }
-std::int64_t PictureTask::peak_memory(const Session&) const { return 0; }   // not planned yet
+std::int64_t PictureTask::peak_memory(const Session&) const { return 0; }  // not planned yet
 void PictureTask::before_first_step(Session&, const Say&) {}
 Json PictureTask::report(Session& session, const std::vector<PartResult>&, const Say& say) {
   return make_picture_report(session, *this, say);
 }
 
 std::string PictureTask::next_commands(const Session& session) const {
-  if (plan.unet) return cat("lathe sample ", session.run.path, plan.classes.empty() ? " --count 16" : " --count 8", " --output pictures");
+  if (plan.unet)
+    return cat("lathe sample ", session.run.path, plan.classes.empty() ? " --count 16" : " --count 8",
+               " --output pictures");
   return cat("lathe sample ", session.run.path, " --prompt ",
-             Json(data.captions.empty() ? "a picture" : data.captions.front()).dump(), " --count 4 --output pictures");
+             Json(data.captions.empty() ? "a picture" : data.captions.front()).dump(),
+             " --count 4 --output pictures");
 }
 
 }  // namespace lathe

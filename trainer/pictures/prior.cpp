@@ -16,19 +16,12 @@ constexpr std::uint64_t kPriorIds = std::uint64_t{1} << 63;
 
 }  // namespace
 
-std::vector<std::string> prompts_of_file(const std::string& path) {
-  std::vector<std::string> prompts;
-  LineReader lines(path);
-  while (const auto line = lines.next())
-    if (!line->empty()) prompts.emplace_back(*line);
-  if (prompts.empty()) fail_usage(path, ": has no prompts; wanted one a line");
-  return prompts;
-}
-
 FrozenPrior::FrozenPrior(TextToPicture base, const PriorSection& section, const DrawOptions& draw)
     : base_(std::move(base)), section_(section) {
-  const std::vector<std::string> lines = prompts_of_file(section.prompts);
-  for (std::int64_t i = 0; i < section.pictures; ++i) prompts_.push_back(lines[static_cast<std::size_t>(i) % lines.size()]);
+  const std::vector<std::string> lines = filled_lines(section.prompts);
+  if (lines.empty()) fail_usage(section.prompts, ": has no prompts; wanted one a line");
+  for (std::int64_t i = 0; i < section.pictures; ++i)
+    prompts_.push_back(lines[static_cast<std::size_t>(i) % lines.size()]);
   std::vector<std::uint64_t> numbers(prompts_.size());
   std::iota(numbers.begin(), numbers.end(), kPriorIds);
   pictures_ = draw_pictures(base_, prompts_, numbers, draw).clamp(-1, 1);
@@ -36,7 +29,8 @@ FrozenPrior::FrozenPrior(TextToPicture base, const PriorSection& section, const 
 
 PriorBatch FrozenPrior::rows(std::uint64_t first, std::int64_t count, const DenoisingOptions& options) const {
   const at::NoGradGuard no_grad;
-  const auto each = static_cast<std::uint64_t>(section_.per_picture), all = static_cast<std::uint64_t>(prompts_.size());
+  const auto each = static_cast<std::uint64_t>(section_.per_picture),
+             all = static_cast<std::uint64_t>(prompts_.size());
   std::vector<std::uint64_t> ids, visits;
   std::vector<std::int64_t> which;
   PriorBatch batch;
@@ -49,7 +43,8 @@ PriorBatch FrozenPrior::rows(std::uint64_t first, std::int64_t count, const Deno
   batch.asked = add_noise(pictures_.index_select(0, at::tensor(which, at::kLong)), ids, visits, options);
   for (std::size_t i = 0; i < batch.captions.size(); ++i)
     if (batch.asked.dropped[i]) batch.captions[i].clear();
-  batch.asked.target = base_.predict(batch.asked.noisy, batch.asked.times, base_.condition(batch.captions)).to(at::kFloat);
+  batch.asked.target =
+      base_.predict(batch.asked.noisy, batch.asked.times, base_.condition(batch.captions)).to(at::kFloat);
   return batch;
 }
 

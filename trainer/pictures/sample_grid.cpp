@@ -18,18 +18,18 @@ std::vector<std::string> sample_prompts(const Recipe& recipe, const PreparedPict
   const auto count = static_cast<std::size_t>(recipe.diffusion.sampling.count);
   std::vector<std::string> prompts;
   if (!recipe.evaluate.prompts.empty()) {
-    LineReader lines(recipe.evaluate.prompts);
-    while (const auto line = lines.next())
-      if (!line->empty() && prompts.size() < count) prompts.emplace_back(*line);
+    prompts = filled_lines(recipe.evaluate.prompts);
+    if (prompts.size() > count) prompts.resize(count);
     return prompts;
   }
-  if (!classes.empty()) {   // each in its turn
+  if (!classes.empty()) {  // each in its turn
     for (std::size_t i = 0; i < count; ++i) prompts.push_back(classes[i % classes.size()]);
     return prompts;
   }
   if (!data.validation.empty()) {
     const PictureLoader held(data.validation.front(), 0, /*shuffle=*/false);
-    return held.read(0, static_cast<std::int64_t>(std::min<std::uint64_t>(count, held.rows_per_epoch()))).captions;
+    return held.read(0, static_cast<std::int64_t>(std::min<std::uint64_t>(count, held.rows_per_epoch())))
+        .captions;
   }
   for (std::size_t i = 0; i < std::min(count, data.captions.size()); ++i) prompts.push_back(data.captions[i]);
   return prompts;
@@ -41,9 +41,7 @@ std::string write_sample_grid(const Session& session, const PictureTask& task) {
   const std::vector<std::string> prompts = sample_prompts(recipe, task.data, task.plan.classes);
   std::vector<std::uint64_t> numbers(prompts.size());
   std::iota(numbers.begin(), numbers.end(), std::uint64_t{0});
-  DrawOptions options = draw_options(recipe, task.plan);
-  options.height = task.data.height;
-  options.width = task.data.width;
+  const DrawOptions options = draw_options(recipe, task.plan, task.data);
   const at::Tensor drawn = draw_pictures(task.model, prompts, numbers, options);
   std::vector<Picture> pictures;
   for (std::int64_t i = 0; i < drawn.size(0); ++i) pictures.push_back(to_picture(drawn[i]));

@@ -16,9 +16,7 @@ constexpr std::uint64_t kPromptTokens = 48;
 std::vector<std::vector<TokenId>> prompts_of(const Session& session, const TextTask& task) {
   std::vector<std::vector<TokenId>> prompts;
   if (const std::string& path = session.recipe().evaluate.prompts; !path.empty()) {
-    LineReader lines(path);
-    while (const auto line = lines.next())
-      if (!line->empty()) prompts.push_back(task.data.tokenizer->ids(*line));
+    for (const std::string& line : filled_lines(path)) prompts.push_back(task.data.tokenizer->ids(line));
     return prompts;
   }
   if (task.data.validation.empty()) return prompts;
