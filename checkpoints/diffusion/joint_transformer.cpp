@@ -1,9 +1,8 @@
 #include "checkpoints/diffusion/joint_transformer.h"
 
-#include <cmath>
-
 #include "checkpoints/bundle/config_reader.h"
 #include "checkpoints/diffusion/parameter_list.h"
+#include "checkpoints/diffusion/positions.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -105,25 +104,8 @@ std::vector<ParameterInfo> joint_transformer_parameters(const JointTransformerSp
 }
 
 std::vector<float> sincos_positions(const JointTransformerSpec& spec) {
-  const std::int64_t side = spec.pos_embed_max_size, channels = spec.hidden_size(), quarter = channels / 4;
-  const double base = static_cast<double>(spec.sample_size / spec.patch_size);
-  const double scale = base / static_cast<double>(side);  // a picture of sample_size spans 0 .. base
-  std::vector<float> table(static_cast<std::size_t>(side * side * channels));
-  float* out = table.data();
-  for (std::int64_t row = 0; row < side; ++row) {
-    for (std::int64_t column = 0; column < side; ++column) {
-      for (const std::int64_t place : {column, row}) {
-        // diffusers counts places in fp32 and angles in fp64.
-        const double at = static_cast<float>(static_cast<double>(place) * scale);
-        for (std::int64_t k = 0; k < 2 * quarter; ++k) {
-          const double angle =
-              at / std::pow(10000.0, static_cast<double>(k % quarter) / static_cast<double>(quarter));
-          *out++ = static_cast<float>(k < quarter ? std::sin(angle) : std::cos(angle));
-        }
-      }
-    }
-  }
-  return table;
+  return sincos_positions(
+      PositionGrid{spec.pos_embed_max_size, spec.hidden_size(), spec.sample_size / spec.patch_size});
 }
 
 }  // namespace lathe

@@ -31,8 +31,8 @@ Json joint_transformer_config(const JointTransformerSpec& spec);
 // In the order of the network, the table of positions (a buffer that diffusers stores) left out.
 std::vector<ParameterInfo> joint_transformer_parameters(const JointTransformerSpec& spec);
 
-// The table of positions, (pos_embed_max_size ^ 2, hidden_size) row by row: half of the channels say the
-// column, half the row, each as sines then cosines of frequencies 10000^(-k / (C / 4)).
+// The table of positions, (pos_embed_max_size ^ 2, hidden_size) row by row
+// (checkpoints/diffusion/positions.h); a picture of sample_size spans it all, whatever the table's size.
 std::vector<float> sincos_positions(const JointTransformerSpec& spec);
 
 }  // namespace lathe

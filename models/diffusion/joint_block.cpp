@@ -8,13 +8,13 @@
 
 namespace lathe {
 
-at::Tensor JointStream::modulated(const at::Tensor& shift, const at::Tensor& scale) {
+at::Tensor JointStream::modulated(const Modulation& by) {
   at::Tensor y;
   if (branch.defined()) {
-    std::tie(rows, y) = add_modulated_norm(rows, branch, gate, shift, scale);
+    std::tie(rows, y) = add_modulated_norm(rows, branch, gate, by);
     branch = gate = at::Tensor();
   } else {
-    y = modulated_norm(rows, shift, scale);
+    y = modulated_norm(rows, by);
   }
   return y.flatten(0, 1);
 }
@@ -67,7 +67,7 @@ HeadParts JointBlock::project(const Side& side, const at::Tensor& x) const {
 JointStream JointBlock::finish(const Side& side, const JointStream& stream, const at::Tensor& attended,
                                const std::vector<at::Tensor>& modulation) const {
   JointStream result{stream.rows, on_channels(*side.output, attended), modulation[2]};
-  const at::Tensor wide = side.wide->forward(result.modulated(modulation[3], modulation[4]));
+  const at::Tensor wide = side.wide->forward(result.modulated({modulation[3], modulation[4]}));
   result.branch = side.narrow->forward(gelu_tanh(wide)).view(stream.rows.sizes());
   result.gate = modulation[5];
   return result;
@@ -76,10 +76,10 @@ JointStream JointBlock::finish(const Side& side, const JointStream& stream, cons
 JointStreams JointBlock::forward(JointStreams streams, const at::Tensor& condition) const {
   const auto picture = picture_.modulation->forward(condition).chunk(6, 1);
   const auto text = text_.modulation->forward(condition).chunk(last_ ? 2 : 6, 1);
-  const HeadParts ours = project(picture_, streams.picture.modulated(picture[0], picture[1]));
+  const HeadParts ours = project(picture_, streams.picture.modulated({picture[0], picture[1]}));
   // The last block's text is only listened to: diffusers names its two scale first, then shift.
   const HeadParts theirs = project(
-      text_, last_ ? streams.text.modulated(text[1], text[0]) : streams.text.modulated(text[0], text[1]));
+      text_, last_ ? streams.text.modulated({text[1], text[0]}) : streams.text.modulated({text[0], text[1]}));
   const auto joined = join_heads({ours, theirs}, condition.size(0), heads_);
   const auto attended = full_attention(joined[0], joined[1], joined[2])
                             .flatten(2)  // (B, T + L, C)

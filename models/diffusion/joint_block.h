@@ -18,9 +18,8 @@ namespace lathe {
 // C): whoever reads them next adds it, so that the sum and its norm are one pass over memory.
 struct JointStream {
   at::Tensor rows, branch, gate;  // branch and gate undefined: nothing to add
-  // LayerNorm without weights (eps 1e-6) of the sum, then * (1 + scale) + shift, (B * T, C); rows become the
-  // sum. shift and scale (B, C).
-  at::Tensor modulated(const at::Tensor& shift, const at::Tensor& scale);
+  // The modulated norm of the sum (models/ops/ops.h), (B * T, C); rows become the sum.
+  at::Tensor modulated(const Modulation& by);
 };
 struct JointStreams {
   JointStream picture, text;  // text without rows behind the last block

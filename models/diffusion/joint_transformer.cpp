@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "models/diffusion/initialise.h"
+#include "models/diffusion/patches.h"
 #include "models/diffusion/timestep.h"
 #include "models/layers/module_path.h"
 #include "recipes/schema/error.h"
@@ -46,25 +47,20 @@ JointTransformer::JointTransformer(const JointTransformerSpec& spec, at::ScalarT
 
 // Positions are the middle of the table: a picture smaller than the largest keeps its centre.
 at::Tensor JointTransformer::patches(const at::Tensor& pictures) const {
-  const std::int64_t p = spec_.patch_size, side = spec_.pos_embed_max_size;
-  const std::int64_t high = pictures.size(2) / p, wide = pictures.size(3) / p;
-  require(pictures.size(2) % p == 0 && pictures.size(3) % p == 0, "a picture of ", pictures.size(2), " x ",
-          pictures.size(3), " is no whole number of patches of ", p);
-  require(high <= side && wide <= side, "a picture of ", high, " x ", wide,
+  const std::int64_t side = spec_.pos_embed_max_size;
+  const PatchGrid grid = patch_grid(pictures, spec_.patch_size);
+  require(grid.high <= side && grid.wide <= side, "a picture of ", grid.high, " x ", grid.wide,
           " patches does not fit the table of ", side, " x ", side, " positions");
-  const at::Tensor cut = pictures.unflatten(3, {wide, p})
-                             .unflatten(2, {high, p})      // (B, c, high, P, wide, P)
-                             .permute({0, 2, 4, 1, 3, 5})  // (B, high, wide, c, P, P)
-                             .reshape({-1, spec_.in_channels * p * p});
-  const at::Tensor places = positions_.narrow(0, (side - high) / 2, high).narrow(1, (side - wide) / 2, wide);
-  const at::Tensor x = at::addmm(patch_bias_, cut, patch_weight_.flatten(1).t());
-  return x.view({pictures.size(0), high * wide, -1}) + places.reshape({1, high * wide, -1});
+  const at::Tensor places =
+      positions_.narrow(0, (side - grid.high) / 2, grid.high).narrow(1, (side - grid.wide) / 2, grid.wide);
+  const at::Tensor x = at::addmm(patch_bias_, cut_patches(pictures, grid), patch_weight_.flatten(1).t());
+  return x.view({pictures.size(0), grid.high * grid.wide, -1}) +
+         places.reshape({1, grid.high * grid.wide, -1});
 }
 
 at::Tensor JointTransformer::forward(const at::Tensor& pictures, const at::Tensor& times,
                                      const TextCondition& text) const {
   const auto dtype = patch_weight_.scalar_type();
-  const std::int64_t p = spec_.patch_size, high = pictures.size(2) / p, wide = pictures.size(3) / p;
   const at::Tensor clock = time_second_->forward(
       at::silu(time_first_->forward(timestep_embedding(times, kTimeChannels).to(dtype))));
   const at::Tensor whole = text_second_->forward(at::silu(text_first_->forward(text.pooled.to(dtype))));
@@ -73,10 +69,8 @@ at::Tensor JointTransformer::forward(const at::Tensor& pictures, const at::Tenso
                        {on_channels(*context_, text.tokens.to(dtype)), {}, {}}};
   for (const auto& block : blocks_) streams = block->forward(streams, condition);
   const auto last = modulation_->forward(condition).chunk(2, 1);  // scale, shift
-  const at::Tensor values = output_->forward(streams.picture.modulated(last[1], last[0]));
-  return values.view({-1, high, wide, p, p, spec_.out_channels})
-      .permute({0, 5, 1, 3, 2, 4})  // (B, c, high, P, wide, P)
-      .reshape({pictures.size(0), spec_.out_channels, high * p, wide * p});
+  const at::Tensor values = output_->forward(streams.picture.modulated({last[1], last[0]}));
+  return join_patches(values, patch_grid(pictures, spec_.patch_size), spec_.out_channels);
 }
 
 void JointTransformer::initialise(std::uint64_t seed) {

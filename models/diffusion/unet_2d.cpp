@@ -125,7 +125,7 @@ at::Tensor UNet2D::forward(const at::Tensor& pictures, const at::Tensor& times,
     }
     if (level.twice) x = level.twice->forward(x);
   }
-  return output_->forward(at::silu(output_norm_->forward(x)));
+  return output_->forward(output_norm_->forward(x, true));
 }
 
 void UNet2D::initialise(std::uint64_t seed) {

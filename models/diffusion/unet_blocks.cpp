@@ -36,9 +36,9 @@ ResnetBlock::ResnetBlock(std::int64_t in, std::int64_t out, const UNetBlockOptio
 }
 
 at::Tensor ResnetBlock::forward(const at::Tensor& x, const at::Tensor& time) const {
-  at::Tensor y = first_->forward(at::silu(first_norm_->forward(x)));
+  at::Tensor y = first_->forward(first_norm_->forward(x, true));
   if (time_) y = y + time_->forward(time).unsqueeze(2).unsqueeze(3);  // (B, out, 1, 1)
-  y = second_->forward(at::silu(second_norm_->forward(y)));
+  y = second_->forward(second_norm_->forward(y, true));
   return scaled((shortcut_ ? shortcut_->forward(x) : x) + y, output_scale_);
 }
 

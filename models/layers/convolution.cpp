@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "models/ops/ops.h"
+
 namespace lathe {
 
 Convolution::Convolution(const Shape& shape, at::ScalarType dtype)
@@ -20,8 +22,8 @@ GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps, at:
   bias = register_parameter("bias", at::zeros({channels}, dtype));
 }
 
-at::Tensor GroupNorm::forward(const at::Tensor& x) const {
-  return at::group_norm(x, groups_, weight, bias, eps_);
+at::Tensor GroupNorm::forward(const at::Tensor& x, bool silu) const {
+  return group_norm(x, weight, bias, {groups_, eps_, silu});
 }
 
 }  // namespace lathe

@@ -27,7 +27,8 @@ class Convolution : public torch::nn::Module {
 class GroupNorm : public torch::nn::Module {
  public:
   GroupNorm(std::int64_t groups, std::int64_t channels, double eps, at::ScalarType dtype);
-  at::Tensor forward(const at::Tensor& x) const;
+  // With SiLU behind it when asked for.
+  at::Tensor forward(const at::Tensor& x, bool silu = false) const;
 
   at::Tensor weight, bias;  // (C)
 

@@ -18,6 +18,7 @@ namespace avx512 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
 void add_modulation_kernels(OpKernels& table, bool bfloat16);
+void add_group_norm_kernels(OpKernels& table, bool bfloat16);
 void add_nf4_kernels(OpKernels& table, bool bfloat16);
 void add_attention_kernels(OpKernels& table);
 void add_product_kernels(OpKernels& table);
@@ -27,6 +28,7 @@ namespace avx2 {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
 void add_modulation_kernels(OpKernels& table, bool bfloat16);
+void add_group_norm_kernels(OpKernels& table, bool bfloat16);
 void add_nf4_kernels(OpKernels& table, bool bfloat16);
 }  // namespace avx2
 #endif
@@ -34,6 +36,7 @@ namespace baseline {
 void add_block_kernels(OpKernels& table, bool bfloat16);
 void add_loss_kernels(OpKernels& table, bool bfloat16);
 void add_modulation_kernels(OpKernels& table, bool bfloat16);
+void add_group_norm_kernels(OpKernels& table, bool bfloat16);
 void add_nf4_kernels(OpKernels& table, bool bfloat16);
 }  // namespace baseline
 
@@ -47,6 +50,7 @@ OpKernels make_table(bool bfloat16) {
     avx512::add_block_kernels(table, bfloat16);
     avx512::add_loss_kernels(table, bfloat16);
     avx512::add_modulation_kernels(table, bfloat16);
+    avx512::add_group_norm_kernels(table, bfloat16);
     avx512::add_nf4_kernels(table, bfloat16);
     if (bfloat16 && matrix_tiles()) {
       avx512::add_attention_kernels(table);
@@ -60,6 +64,7 @@ OpKernels make_table(bool bfloat16) {
     avx2::add_block_kernels(table, bfloat16);
     avx2::add_loss_kernels(table, bfloat16);
     avx2::add_modulation_kernels(table, bfloat16);
+    avx2::add_group_norm_kernels(table, bfloat16);
     avx2::add_nf4_kernels(table, bfloat16);
     return table;
   }
@@ -68,6 +73,7 @@ OpKernels make_table(bool bfloat16) {
   baseline::add_block_kernels(table, bfloat16);
   baseline::add_loss_kernels(table, bfloat16);
   baseline::add_modulation_kernels(table, bfloat16);
+  baseline::add_group_norm_kernels(table, bfloat16);
   baseline::add_nf4_kernels(table, bfloat16);
   return table;
 }

@@ -94,6 +94,27 @@ struct ModulatedNormBackward {
   float* sums;                      // (B, 3, C) working memory
 };
 
+// Pictures normed over their places and a group of channels, channels side by side in memory.
+struct GroupNorm {
+  const void* x;                    // (B, places, C)
+  const void* weight;               // (C)
+  const void* bias;                 // (C)
+  void* y;                          // forward
+  float* mean;                      // (B, groups); forward writes, backward reads
+  float* inverse;                   // (B, groups) 1 / deviation
+  float* tables;                    // (B, 4, C) working memory
+  std::int64_t places, channels, groups;
+  float eps;
+  bool silu;                        // y * sigmoid(y)
+};
+struct GroupNormBackward {
+  GroupNorm forward;                // its y is not looked at
+  const void* dy;
+  void* dx;
+  float* dweight;                   // (B, C) of each picture, as the next
+  float* dbias;
+};
+
 // RMSNorm of each head's channels: rows of heads * size elements, *_row elements apart. Without weight a copy.
 struct HeadNorm {
   const void* x;
@@ -195,6 +216,8 @@ struct OpKernels {
   void (*sum_groups)(const SumGroups&, std::int64_t begin, std::int64_t end);
   void (*modulated_norm_forward)(const ModulatedNorm&, std::int64_t begin, std::int64_t end);           // pictures
   void (*modulated_norm_backward)(const ModulatedNormBackward&, std::int64_t begin, std::int64_t end);  // pictures
+  void (*group_norm_forward)(const GroupNorm&, std::int64_t begin, std::int64_t end);                   // pictures
+  void (*group_norm_backward)(const GroupNormBackward&, std::int64_t begin, std::int64_t end);          // pictures
   void (*head_norm_forward)(const HeadNorm&, std::int64_t begin, std::int64_t end);
   void (*head_norm_backward)(const HeadNorm&, std::int64_t begin, std::int64_t end);
   void (*gelu_forward)(const Gelu&, std::int64_t begin, std::int64_t end);

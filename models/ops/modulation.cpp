@@ -10,11 +10,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr double kEps = 1e-6;
-
 // Of x (B, T, C); branch and gate may be undefined. Tensors: x, branch, gate, shift, scale, total, y, mean,
 // inverse.
-kernels::ModulatedNorm arguments(const variable_list& t) {
+kernels::ModulatedNorm arguments(const variable_list& t, double eps) {
   kernels::ModulatedNorm args{};
   const bool gated = t[1].defined();
   args.x = t[0].const_data_ptr();
@@ -33,7 +31,7 @@ kernels::ModulatedNorm arguments(const variable_list& t) {
   args.inverse = t[8].data_ptr<float>();
   args.tokens = t[0].size(1);
   args.channels = t[0].size(2);
-  args.eps = static_cast<float>(kEps);
+  args.eps = static_cast<float>(eps);
   return args;
 }
 
@@ -44,7 +42,7 @@ at::Tensor rows_dense(const at::Tensor& row, const at::Tensor& x, const char* na
   return alike_x.stride(1) == 1 ? alike_x : alike_x.contiguous();
 }
 
-variable_list forward(AutogradContext* ctx, const variable_list& inputs) {
+variable_list forward(AutogradContext* ctx, const variable_list& inputs, double eps) {
   const at::AutoDispatchBelowADInplaceOrView below;
   const at::Tensor x = inputs[0].contiguous();
   const bool gated = inputs[1].defined();
@@ -58,10 +56,11 @@ variable_list forward(AutogradContext* ctx, const variable_list& inputs) {
                   at::empty_like(x),
                   at::empty({x.size(0), x.size(1)}, at::kFloat),
                   at::empty({x.size(0), x.size(1)}, at::kFloat)};
-  const kernels::ModulatedNorm args = arguments(t);
+  const kernels::ModulatedNorm args = arguments(t, eps);
   parallel_ranges(x.size(0), row_grain(x.size(1) * x.size(2)), [&](std::int64_t begin, std::int64_t end) {
     table.modulated_norm_forward(args, begin, end);
   });
+  ctx->saved_data["eps"] = eps;
   ctx->save_for_backward({gated ? t[5] : x, t[1], t[2], t[4], t[7], t[8]});
   return t;
 }
@@ -80,7 +79,8 @@ variable_list backward(AutogradContext* ctx, const at::Tensor& dy, const at::Ten
   const kernels::OpKernels& table = kernels_for(x, "modulated_norm");
   const auto memory = [](const at::Tensor& t) { return t.defined() ? t.mutable_data_ptr() : nullptr; };
   const kernels::ModulatedNormBackward args{
-      .forward = arguments({x, saved[1], saved[2], saved[3], saved[3], x, {}, saved[4], saved[5]}),
+      .forward = arguments({x, saved[1], saved[2], saved[3], saved[3], x, {}, saved[4], saved[5]},
+                           ctx->saved_data["eps"].toDouble()),
       .dy = dense_dy.const_data_ptr(),
       .dtotal = memory(dense_dtotal),
       .dx = memory(result[0]),
@@ -97,42 +97,44 @@ variable_list backward(AutogradContext* ctx, const at::Tensor& dy, const at::Ten
 
 struct ModulatedNorm : torch::autograd::Function<ModulatedNorm> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& shift,
-                            const at::Tensor& scale) {
-    return lathe::forward(ctx, {x, {}, {}, shift, scale})[6];
+                            const at::Tensor& scale, double eps) {
+    return lathe::forward(ctx, {x, {}, {}, shift, scale}, eps)[6];
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list all = lathe::backward(ctx, gradients[0], {});
-    return {all[0], all[3], all[4]};
+    return {all[0], all[3], all[4], at::Tensor()};
   }
 };
 
 struct AddModulatedNorm : torch::autograd::Function<AddModulatedNorm> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& branch,
-                               const at::Tensor& gate, const at::Tensor& shift, const at::Tensor& scale) {
-    const variable_list all = lathe::forward(ctx, {x, branch, gate, shift, scale});
+                               const at::Tensor& gate, const at::Tensor& shift, const at::Tensor& scale,
+                               double eps) {
+    const variable_list all = lathe::forward(ctx, {x, branch, gate, shift, scale}, eps);
     ctx->set_materialize_grads(false);
     return {all[5], all[6]};
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const at::Tensor& dtotal = gradients[0];
     const at::Tensor dy = gradients[1].defined() ? gradients[1] : at::zeros_like(dtotal);
-    return lathe::backward(ctx, dy, dtotal);
+    variable_list all = lathe::backward(ctx, dy, dtotal);
+    all.emplace_back();  // eps
+    return all;
   }
 };
 
 }  // namespace
 
-at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
+at::Tensor modulated_norm(const at::Tensor& x, const Modulation& by) {
   require(x.dim() == 3, "modulated_norm: x should have shape (B, T, C), found ", x.sizes());
-  return ModulatedNorm::apply(x, shift, scale);
+  return ModulatedNorm::apply(x, by.shift, by.scale, by.eps);
 }
 
 std::pair<at::Tensor, at::Tensor> add_modulated_norm(const at::Tensor& x, const at::Tensor& branch,
-                                                     const at::Tensor& gate, const at::Tensor& shift,
-                                                     const at::Tensor& scale) {
+                                                     const at::Tensor& gate, const Modulation& by) {
   require(x.dim() == 3, "modulated_norm: x should have shape (B, T, C), found ", x.sizes());
   require_shape(branch, x.sizes(), "modulated_norm", "branch");
-  const variable_list out = AddModulatedNorm::apply(x, branch, gate, shift, scale);
+  const variable_list out = AddModulatedNorm::apply(x, branch, gate, by.shift, by.scale, by.eps);
   return {out[0], out[1]};
 }
 

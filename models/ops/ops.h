@@ -44,12 +44,24 @@ struct HeadParts {
 };
 // q, k and v (B, sum of T, H, D) for full_attention: queries and keys normed, the sides' tokens one behind the other.
 std::array<at::Tensor, 3> join_heads(const std::vector<HeadParts>& sides, std::int64_t batch, std::int64_t heads);
-// LayerNorm without weights (eps 1e-6), then x * (1 + scale) + shift (arXiv 2212.09748). x (B, T, C), shift and scale (B, C),
-// rows possibly apart.
-at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
+// What a modulated norm does to every row of a picture: shift and scale (B, C), rows possibly apart.
+struct Modulation {
+  at::Tensor shift, scale;
+  double eps = 1e-6;
+};
+// LayerNorm without weights, then x * (1 + scale) + shift (arXiv 2212.09748). x (B, T, C).
+at::Tensor modulated_norm(const at::Tensor& x, const Modulation& by);
 // (x + gate * branch, modulated_norm of it) in one pass over memory. branch as x, gate (B, C).
 std::pair<at::Tensor, at::Tensor> add_modulated_norm(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& gate,
-                                                     const at::Tensor& shift, const at::Tensor& scale);
+                                                     const Modulation& by);
+// Norm over the places and the channels of each group (arXiv 1803.08494), then * weight + bias, then SiLU when asked for, in
+// one pass. x (B, C, H, W), weight and bias (C) -> the same, channels last in memory.
+struct GroupNormRule {
+  std::int64_t groups = 1;
+  double eps = 1e-5;
+  bool silu = false;
+};
+at::Tensor group_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const GroupNormRule& rule);
 // GELU by tanh (arXiv 1606.08415), and x * sigmoid(1.702 x). Any shape.
 at::Tensor gelu_tanh(const at::Tensor& x);
 at::Tensor gelu_quick(const at::Tensor& x);

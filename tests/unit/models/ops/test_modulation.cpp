@@ -7,9 +7,10 @@ using namespace lathe::test;
 
 namespace {
 
-at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
+at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
+                      double eps = 1e-6) {
   const at::Tensor apart = x - x.mean(-1, true);
-  return apart * (apart.pow(2).mean(-1, true) + 1e-6).rsqrt() * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1);
+  return apart * (apart.pow(2).mean(-1, true) + eps).rsqrt() * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1);
 }
 
 at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
@@ -29,14 +30,17 @@ TEST_CASE("a norm that a condition shifts and scales equals its formula", "[ops]
   for (const auto& [batch, tokens, channels] :
        {std::array<std::int64_t, 3>{3, 5, 64}, {1, 1, 16}, {2, 7, 45}}) {
     compare_both_types(
-        "modulated_norm", [](const Tensors& t) { return Tensors{modulated_norm(t[0], t[1], t[2])}; },
+        "modulated_norm",
+        [](const Tensors& t) {
+          return Tensors{modulated_norm(t[0], {t[1], t[2]})};
+        },
         [](const Tensors& t) { return Tensors{plain_norm(t[0], t[1], t[2])}; },
         {at::randn({batch, tokens, channels}) * 2 + 3, at::randn({batch, channels}),
          at::randn({batch, channels})});
     compare_both_types(
         "add_modulated_norm",
         [](const Tensors& t) {
-          const auto [total, y] = add_modulated_norm(t[0], t[1], t[2], t[3], t[4]);
+          const auto [total, y] = add_modulated_norm(t[0], t[1], t[2], {t[3], t[4]});
           return Tensors{total, y};
         },
         [](const Tensors& t) {
@@ -48,13 +52,29 @@ TEST_CASE("a norm that a condition shifts and scales equals its formula", "[ops]
   }
 }
 
+TEST_CASE("the small number of a modulated norm is heard, forward and backward", "[ops]") {
+  at::manual_seed(15);
+  compare_both_types(
+      "eps 0.5",
+      [](const Tensors& t) {
+        const auto [total, y] = add_modulated_norm(t[0], t[1], t[2], {t[3], t[4], 0.5});
+        return Tensors{total, y, modulated_norm(t[0], {t[3], t[4], 0.5})};
+      },
+      [](const Tensors& t) {
+        const at::Tensor total = t[0] + t[2].unsqueeze(1) * t[1];
+        return Tensors{total, plain_norm(total, t[3], t[4], 0.5), plain_norm(t[0], t[3], t[4], 0.5)};
+      },
+      {at::randn({2, 5, 16}), at::randn({2, 5, 16}), at::randn({2, 16}), at::randn({2, 16}),
+       at::randn({2, 16})});
+}
+
 TEST_CASE("shift, scale and gate may be slices of one projection", "[ops]") {
   at::manual_seed(12);
   compare_both_types(
       "chunks",
       [](const Tensors& t) {
         const auto parts = t[1].chunk(3, 1);
-        const auto [total, y] = add_modulated_norm(t[0], t[0] * 2, parts[2], parts[0], parts[1]);
+        const auto [total, y] = add_modulated_norm(t[0], t[0] * 2, parts[2], {parts[0], parts[1]});
         return Tensors{y};  // what the sum becomes nobody asks for
       },
       [](const Tensors& t) {
@@ -62,7 +82,7 @@ TEST_CASE("shift, scale and gate may be slices of one projection", "[ops]") {
         return Tensors{plain_norm(t[0] + parts[2].unsqueeze(1) * t[0] * 2, parts[0], parts[1])};
       },
       {at::randn({4, 6, 32}), at::randn({4, 96})});
-  CHECK_THROWS_AS(modulated_norm(at::randn({2, 3, 16}), at::randn({2, 8}), at::randn({2, 16})), Error);
+  CHECK_THROWS_AS(modulated_norm(at::randn({2, 3, 16}), {at::randn({2, 8}), at::randn({2, 16})}), Error);
 }
 
 TEST_CASE("attention of every token to every other equals softmax over all pairs", "[ops]") {
