@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
-from diffusers import SD3Transformer2DModel, UNet2DModel
+from diffusers import DiTTransformer2DModel, SD3Transformer2DModel, UNet2DModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
@@ -71,6 +71,23 @@ def unet(folder, generator, **changes):
     save(folder, model, saved, inputs, {"sample": output}, generator)
 
 
+def dit(folder, generator, **changes):
+    """The row of no class is asked for too; eval(): in training diffusers drops classes by chance."""
+    config = dict(num_attention_heads=2, attention_head_dim=6, in_channels=3, out_channels=2, num_layers=2, sample_size=8, patch_size=2,
+                  num_embeds_ada_norm=5, norm_eps=1e-5, attention_bias=True) | changes
+    model = DiTTransformer2DModel(**config).eval()
+    randomise(model, generator)
+    side = changes.get("sample_size", 8)
+    inputs = {"pictures": torch.randn(2, config["in_channels"], side, side, generator=generator),
+              "times": torch.tensor([3.0, 731.25]), "classes": torch.tensor([1, config["num_embeds_ada_norm"]])}
+    output = model(inputs["pictures"], inputs["times"], class_labels=inputs["classes"]).sample
+    with torch.no_grad():   # of another size: positions are stretched
+        larger = torch.randn(2, config["in_channels"], side + config["patch_size"], side + config["patch_size"], generator=generator)
+        inputs |= {"larger": larger, "wanted.larger": model(larger, inputs["times"], class_labels=inputs["classes"]).sample}
+    saved = {k: v for k, v in model.config.items() if not k.startswith("_")} | {"_class_name": "DiTTransformer2DModel"}
+    save(folder, model, saved, inputs, {"sample": output}, generator)
+
+
 def clip_text(folder, generator, **changes):
     config = CLIPTextConfig(**dict(vocab_size=40, hidden_size=8, intermediate_size=12, num_hidden_layers=2,
                                    num_attention_heads=2, max_position_embeddings=7, projection_dim=5, eos_token_id=39,
@@ -97,6 +114,9 @@ def main():
          center_input_sample=True, mid_block_scale_factor=1.5)
     unet(root / "unet_plain", generator, add_attention=False, block_out_channels=(6,), norm_num_groups=3,
          down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",))
+    dit(root / "dit", generator)
+    dit(root / "dit_bare", generator, in_channels=1, out_channels=1, patch_size=1, sample_size=4, num_layers=3, num_attention_heads=3,
+        attention_head_dim=4, attention_bias=False, norm_eps=0.1, num_embeds_ada_norm=1)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "checkpoints/bundle/config_reader.h"
 #include "checkpoints/diffusion/pipeline_names.h"
@@ -18,22 +19,11 @@ namespace {
 
 namespace files = std::filesystem;
 
-// [null, null] or absent; anything else is a part that this program would leave out.
-void refuse_part(const Json& index, const std::string& part, const std::string& why,
-                 const std::string& where) {
-  if (!index.contains(part)) return;
-  const Json& value = index[part];
-  const bool none = value.is_null() || (value.is_array() && !value.empty() && value[0].is_null());
-  require(none, where, ": has a '", part, "' (", value.dump(-1, ' ', false, Json::error_handler_t::replace),
-          "): ", why);
-}
-
 void check_index(const Json& index, const std::string& where) {
   const auto name = json_get<std::string>(index, "_class_name", where);
   require(name == kPipelineClass, where, ": _class_name is ", name, ", wanted ", kPipelineClass,
-          ", DDPMPipeline or DDIMPipeline");
-  refuse_part(index, "vae", "only pipelines that draw pictures themselves are supported, without a VAE",
-              where);
+          ", DiTPipeline, DDPMPipeline or DDIMPipeline");
+  refuse_vae(index, where);
   refuse_part(index, "text_encoder_3", "T5 is not supported", where);
   refuse_part(index, "image_encoder", "pictures as conditions are not supported", where);
   for (const char* part : {"transformer", "text_encoder", "text_encoder_2", "tokenizer", "scheduler"})
@@ -108,6 +98,24 @@ void check_text_length(const std::string& folder, std::int64_t positions) {
 
 }  // namespace
 
+void refuse_part(const Json& index, const std::string& part, const std::string& why,
+                 const std::string& where) {
+  if (!index.contains(part)) return;
+  const Json& value = index[part];
+  const bool none = value.is_null() || (value.is_array() && !value.empty() && value[0].is_null());
+  require(none, where, ": has a '", part, "' (", value.dump(-1, ' ', false, Json::error_handler_t::replace),
+          "): ", why);
+}
+
+void refuse_vae(const Json& index, const std::string& where) {
+  refuse_part(index, "vae", "only pipelines that draw pictures themselves are supported, without a VAE",
+              where);
+}
+
+void check_classes(const std::vector<std::string>& classes, const std::string& where) {
+  require(std::set(classes.begin(), classes.end()).size() == classes.size(), where, ": names a class twice");
+}
+
 std::vector<BundleTensor> read_part(const std::string& folder, const char* name) {
   const std::string path = folder + "/" + name;
   require(files::exists(path), path, ": is not there",
@@ -151,6 +159,7 @@ void check_tensors(const std::vector<BundleTensor>& tensors, const std::vector<P
 
 std::vector<PictureModel::Part> PictureModel::parts() {
   if (unet) return {{"unet.", unet_2d_parameters(*unet), &unet_tensors}};
+  if (dit) return {{"transformer.", dit_parameters(*dit), &transformer_tensors}};
   return {{"transformer.", joint_transformer_parameters(transformer), &transformer_tensors},
           {"text_encoder.", clip_text_parameters(text_encoder), &text_tensors}};
 }
@@ -159,6 +168,7 @@ bool is_pipeline(const std::string& folder) { return files::exists(folder + "/" 
 
 void check_picture_model(const PictureModel& model, const std::string& where) {
   if (model.unet) return check_unet_model(model, where);
+  if (model.dit) return check_dit_model(model, where);
   const ClipTextSpec& text = model.text_encoder;
   require(text.projection_dim > 0, where, "/text_encoder: wanted CLIPTextModelWithProjection");
   require(model.transformer.pooled_projection_dim == 2 * text.projection_dim, where,
@@ -187,6 +197,7 @@ PictureModel read_pipeline(const std::string& folder) {
   const std::string index_at = folder + "/" + kModelIndex;
   const Json index = read_json(index_at, {.max_bytes = std::size_t{1} << 20, .max_depth = 8});
   if (is_unet_pipeline(index)) return read_unet_pipeline(folder, index);
+  if (is_dit_pipeline(index)) return read_dit_pipeline(folder, index);
   check_index(index, index_at);
   const auto config = [&](const char* part, const char* name) {
     const std::string where = folder + "/" + part + "/" + name;

@@ -2,8 +2,8 @@
 // A model that draws pictures as plain data, and the folder that holds it. By text: diffusers'
 // StableDiffusion3Pipeline (model_index.json; transformer/, text_encoder/, tokenizer/, scheduler/) without a
 // VAE, so that its latents are the pictures. The pipeline has two CLIP encoders; ours is in both places,
-// written twice, and a third (T5) is left out. By class, or by nothing: DDPMPipeline (unet/, scheduler/).
-// Values only, thread-safe.
+// written twice, and a third (T5) is left out. By class, or by nothing: DDPMPipeline (unet/, scheduler/); by
+// class: DiTPipeline (transformer/, scheduler/), its VAE left out too. Values only, thread-safe.
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +11,7 @@
 
 #include "checkpoints/bundle/tensor.h"
 #include "checkpoints/diffusion/clip_text.h"
+#include "checkpoints/diffusion/dit.h"
 #include "checkpoints/diffusion/joint_transformer.h"
 #include "checkpoints/diffusion/scheduler_config.h"
 #include "checkpoints/diffusion/unet_2d.h"
@@ -26,18 +27,28 @@ struct PictureModel {
   ClipTextSpec text_encoder;  // with a projection; pooled_projection_dim of the transformer is twice its size
   NoiseScheduleSpec schedule;
   Prediction prediction = Prediction::Flow;
-  std::vector<BundleTensor> transformer_tensors;  // diffusers' names, order of joint_transformer_parameters
+  std::vector<BundleTensor> transformer_tensors;  // diffusers' names, in the order of its parameters
   std::vector<BundleTensor> text_tensors;         // transformers' names, order of clip_text_parameters
   std::shared_ptr<const Tokenizer> tokenizer;     // model_max_length becomes text_encoder.max_positions
   // A UNet stands instead of transformer, text encoder and tokenizer.
   std::optional<UNet2DSpec> unet;
   std::vector<BundleTensor> unet_tensors;  // diffusers' names, order of unet_2d_parameters
+  // A DiT stands instead of transformer (transformer_tensors are its own), text encoder and tokenizer.
+  std::optional<DiTSpec> dit;
   // Names of the first rows of its table of classes; one more row, if there is one, stands for no class.
   std::vector<std::string> classes;
 
   NoiseProcess noise() const { return {schedule, prediction}; }
-  std::int64_t channels() const { return unet ? unet->in_channels : transformer.in_channels; }
-  std::int64_t sample_size() const { return unet ? unet->sample_size : transformer.sample_size; }
+  bool by_text() const { return !unet && !dit; }
+  std::int64_t class_rows() const {  // of the table of classes; 0: without
+    return unet ? unet->num_class_embeds : dit ? dit->class_rows() : 0;
+  }
+  std::int64_t channels() const {
+    return unet ? unet->in_channels : dit ? dit->in_channels : transformer.in_channels;
+  }
+  std::int64_t sample_size() const {
+    return unet ? unet->sample_size : dit ? dit->sample_size : transformer.sample_size;
+  }
   // The networks that are trained: what stands before their parameters' names in records, and their tensors.
   struct Part {
     std::string prefix;
@@ -53,7 +64,7 @@ std::vector<CheckpointFile> pipeline_files(const PictureModel& model);
 
 // Reads such a folder; untrusted. Errors name file and field: another pipeline, a VAE, a T5 or two different
 // text encoders, a table of positions that is not the one of config.json. Tensors stay in the mapped files.
-// Classes of a UNet that is not ours are named by their numbers.
+// Classes without names are named by their numbers.
 PictureModel read_pipeline(const std::string& folder);
 bool is_pipeline(const std::string& folder);  // has model_index.json
 

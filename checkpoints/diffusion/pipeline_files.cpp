@@ -62,6 +62,7 @@ CheckpointFile json_file(std::string name, const Json& json) {
 std::vector<CheckpointFile> pipeline_files(const PictureModel& model) {
   check_picture_model(model, "pipeline");
   if (model.unet) return unet_pipeline_files(model);
+  if (model.dit) return dit_pipeline_files(model);
   std::string tokenizer_class;
   const std::vector<TokenizerFile> tokenizer = tokenizer_files(model, tokenizer_class);
   std::vector<CheckpointFile> files;

@@ -18,10 +18,23 @@ std::vector<BundleTensor> in_order(std::vector<BundleTensor> tensors,
 void check_tensors(const std::vector<BundleTensor>& tensors, const std::vector<ParameterInfo>& parameters,
                    const std::string& where);
 
+// Error unless `part` is absent or [null, null]: a part that this program would leave out.
+void refuse_part(const Json& index, const std::string& part, const std::string& why,
+                 const std::string& where);
+void refuse_vae(const Json& index, const std::string& where);
+// Error when two classes have one name.
+void check_classes(const std::vector<std::string>& classes, const std::string& where);
+
 // unet_pipeline.cpp: DDPMPipeline's folders.
 bool is_unet_pipeline(const Json& index);
 PictureModel read_unet_pipeline(const std::string& folder, const Json& index);
 std::vector<CheckpointFile> unet_pipeline_files(const PictureModel& model);
 void check_unet_model(const PictureModel& model, const std::string& where);
+
+// dit_pipeline.cpp: DiTPipeline's folders.
+bool is_dit_pipeline(const Json& index);
+PictureModel read_dit_pipeline(const std::string& folder, const Json& index);
+std::vector<CheckpointFile> dit_pipeline_files(const PictureModel& model);
+void check_dit_model(const PictureModel& model, const std::string& where);
 
 }  // namespace lathe

@@ -1,7 +1,6 @@
 // The folder of diffusers' DDPMPipeline and DDIMPipeline: model_index.json, unet/, scheduler/. Of a network
 // with classes it holds their names too, in classes.json, a file of ours that diffusers does not look at.
 #include <filesystem>
-#include <set>
 
 #include "checkpoints/diffusion/pipeline_names.h"
 #include "checkpoints/diffusion/pipeline_parts.h"
@@ -43,8 +42,7 @@ void check_unet_model(const PictureModel& model, const std::string& where) {
   require(spec.in_channels == spec.out_channels, where, "/unet: out_channels is ", spec.out_channels,
           ", wanted in_channels, ", spec.in_channels);
   const auto names = static_cast<std::int64_t>(model.classes.size());
-  require(std::set(model.classes.begin(), model.classes.end()).size() == model.classes.size(), where, "/",
-          kClasses, ": names a class twice");
+  check_classes(model.classes, where + "/" + kClasses);
   require(names == spec.num_class_embeds || (names > 0 && names + 1 == spec.num_class_embeds), where, "/",
           kClasses, ": has ", names, " names where unet/config.json has ", spec.num_class_embeds,
           " rows; as many are wanted, or one less when the last row stands for no class");

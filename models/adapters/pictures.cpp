@@ -5,7 +5,8 @@
 namespace lathe {
 
 std::vector<std::string> attach_adapters(TextToPicture& model, const AdapterSpec& spec, bool text_encoder, std::uint64_t seed) {
-  if (model.unet) fail_usage("adapter: a UNet is tuned whole, or in part with model.freeze; adapters are for the MM-DiT of sd3");
+  if (!model.by_text())
+    fail_usage("adapter: a network of classes is tuned whole, or in part with model.freeze; adapters are for the MM-DiT of sd3");
   std::vector<AdapterPlace> places{{*model.transformer, kTransformerPart, "transformer_blocks."}};
   if (text_encoder) places.push_back({*model.text_encoder, kTextEncoderPart, "layers."});
   for (auto& item : model.text_encoder->named_parameters()) item.value().set_requires_grad(false);
@@ -13,7 +14,7 @@ std::vector<std::string> attach_adapters(TextToPicture& model, const AdapterSpec
 }
 
 PictureModel merge_adapter(PictureModel base, const PeftAdapter& adapter) {
-  require(!base.unet, "the adapter's base is a UNet, which takes none");
+  require(base.by_text(), "the adapter's base is a network of classes, which takes none");
   const bool changes = merge_matrices({{base.transformer_tensors, kTransformerPart}, {base.text_tensors, kTextEncoderPart}},
                                       std::make_shared<const PeftAdapter>(adapter));
   require(changes, "the adapter changes nothing: merged weights equal the base's; was it trained?");

@@ -49,7 +49,7 @@ at::Tensor before_each(const at::Tensor& one, const at::Tensor& many) {
 
 // The row of a class by name; "" is the row behind the named ones.
 std::int64_t class_row(const TextToPicture& model, const std::string& text) {
-  const auto rows = model.unet->spec().num_class_embeds;
+  const std::int64_t rows = model.class_rows();
   const auto names = static_cast<std::int64_t>(model.classes.size());
   if (text.empty()) {
     if (rows <= names)
@@ -70,7 +70,7 @@ class GuidedNetwork {
   GuidedNetwork(const TextToPicture& model, const std::vector<std::string>& prompts,
                 const DrawOptions& options)
       : model_(model), options_(options), asked_(model.condition(prompts)) {
-    guided_ = options.guidance != 1 && (!model.unet || asked_.classes.defined());
+    guided_ = options.guidance != 1 && (model.by_text() || asked_.classes.defined());
     if (!guided_) return;
     const PictureCondition empty = model.condition({""});
     both_.text.tokens = before_each(empty.text.tokens, asked_.text.tokens);
@@ -121,31 +121,35 @@ at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>
 
 }  // namespace
 
+std::int64_t TextToPicture::class_rows() const {
+  return unet ? unet->spec().num_class_embeds : dit ? dit->spec().class_rows() : 0;
+}
 std::int64_t TextToPicture::channels() const {
-  return unet ? unet->spec().in_channels : transformer->spec().in_channels;
+  return unet ? unet->spec().in_channels : dit ? dit->spec().in_channels : transformer->spec().in_channels;
 }
 std::int64_t TextToPicture::sample_size() const {
-  return unet ? unet->spec().sample_size : transformer->spec().sample_size;
+  return unet ? unet->spec().sample_size : dit ? dit->spec().sample_size : transformer->spec().sample_size;
 }
 std::int64_t TextToPicture::side_step() const {
-  return unet ? unet->spec().smallest_side() : transformer->spec().patch_size;
+  return unet ? unet->spec().smallest_side() : dit ? dit->spec().patch_size : transformer->spec().patch_size;
 }
 
 bool TextToPicture::guidable() const {
-  return !unet || unet->spec().num_class_embeds > static_cast<std::int64_t>(classes.size());
+  return by_text() || class_rows() > static_cast<std::int64_t>(classes.size());
 }
 
 std::vector<std::pair<std::string, torch::nn::Module*>> TextToPicture::modules() const {
   if (unet) return {{"unet.", unet.get()}};
+  if (dit) return {{"transformer.", dit.get()}};
   return {{"transformer.", transformer.get()}, {"text_encoder.", text_encoder.get()}};
 }
 
 PictureCondition TextToPicture::condition(const std::vector<std::string>& texts) const {
   PictureCondition by;
-  if (!unet) {
+  if (by_text()) {
     const at::Tensor ids = token_rows(*tokenizer, text_encoder->spec(), texts);
     by.text = text_condition(text_encoder->forward(ids), transformer->spec());
-  } else if (unet->spec().num_class_embeds > 0) {
+  } else if (class_rows() > 0) {
     std::vector<std::int64_t> rows;
     for (const std::string& text : texts) rows.push_back(class_row(*this, text));
     by.classes = at::tensor(rows);
@@ -155,18 +159,19 @@ PictureCondition TextToPicture::condition(const std::vector<std::string>& texts)
 
 at::Tensor TextToPicture::predict(const at::Tensor& pictures, const at::Tensor& times,
                                   const PictureCondition& by) const {
-  return unet ? unet->forward(pictures, times, by.classes) : transformer->forward(pictures, times, by.text);
+  if (unet) return unet->forward(pictures, times, by.classes);
+  if (dit) return dit->forward(pictures, times, by.classes);
+  return transformer->forward(pictures, times, by.text);
 }
 
 TextToPicture empty_picture_model(const PictureModel& model, at::ScalarType dtype) {
   TextToPicture result;
   result.schedule = NoiseSchedule(model.schedule);
   result.prediction = model.prediction;
-  if (model.unet) {
-    result.unet = std::make_shared<UNet2D>(*model.unet, dtype);
-    result.classes = model.classes;
-    return result;
-  }
+  result.classes = model.classes;
+  if (model.unet) result.unet = std::make_shared<UNet2D>(*model.unet, dtype);
+  if (model.dit) result.dit = std::make_shared<DiT>(*model.dit, dtype);
+  if (!model.by_text()) return result;
   result.transformer = std::make_shared<JointTransformer>(model.transformer, dtype);
   result.text_encoder = std::make_shared<ClipText>(model.text_encoder, dtype);
   result.tokenizer = model.tokenizer;
@@ -175,6 +180,7 @@ TextToPicture empty_picture_model(const PictureModel& model, at::ScalarType dtyp
 
 void initialise(TextToPicture& model, std::uint64_t seed) {
   if (model.unet) return model.unet->initialise(seed);
+  if (model.dit) return model.dit->initialise(seed);
   model.transformer->initialise(seed);
   model.text_encoder->initialise(seed);
 }
@@ -185,14 +191,18 @@ TextToPicture build_picture_model(const PictureModel& model, at::ScalarType dtyp
     load(*result.unet, model.unet_tensors);
     return result;
   }
+  if (model.dit) {
+    load(*result.dit, model.transformer_tensors);
+    return result;
+  }
   load(*result.transformer, model.transformer_tensors);
   load(*result.text_encoder, model.text_tensors);
   return result;
 }
 
 std::vector<std::int64_t> condition_ids(const TextToPicture& model, const std::string& text) {
-  if (model.unet && model.unet->spec().num_class_embeds == 0) return {};
-  if (model.unet) return {class_row(model, text)};
+  if (!model.by_text() && model.class_rows() == 0) return {};
+  if (!model.by_text()) return {class_row(model, text)};
   const at::Tensor row = token_rows(*model.tokenizer, model.text_encoder->spec(), {text});
   return {row.const_data_ptr<std::int64_t>(), row.const_data_ptr<std::int64_t>() + row.numel()};
 }

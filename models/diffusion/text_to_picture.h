@@ -1,7 +1,8 @@
 #pragma once
 // A model that draws, by text or by class. The MM-DiT with its CLIP text encoder, tokenizer and noise process
 // is run as diffusers' StableDiffusion3Pipeline runs the folder (checkpoints/diffusion/pipeline.h) with
-// max_sequence_length=0 and output_type="latent"; a UNet as its DDPMPipeline does. What is asked for is a
+// max_sequence_length=0 and output_type="latent"; a UNet as its DDPMPipeline does, a DiT as its DiTPipeline
+// does without a VAE, the row behind its classes standing for none. What is asked for is a
 // text everywhere: a caption, or the name of a class; "" is no condition. Drawing is single-threaded from the
 // caller's side.
 // Letters: B pictures, c their channels, L text tokens, C the text encoder's channels.
@@ -14,6 +15,7 @@
 
 #include "checkpoints/diffusion/pipeline.h"
 #include "data/images/picture.h"
+#include "models/diffusion/dit.h"
 #include "models/diffusion/joint_transformer.h"
 #include "models/diffusion/noise_schedule.h"
 #include "models/diffusion/sampler.h"
@@ -22,7 +24,8 @@
 
 namespace lathe {
 
-// What a batch is drawn by: of the MM-DiT texts, of a UNet rows of its table of classes (undefined without).
+// What a batch is drawn by: of the MM-DiT texts, of the others rows of their table of classes (undefined
+// without).
 struct PictureCondition {
   TextCondition text;
   at::Tensor classes;  // (B) int64
@@ -35,16 +38,19 @@ struct TextToPicture {
   NoiseSchedule schedule{NoiseScheduleSpec{}};
   Prediction prediction = Prediction::Flow;
   std::shared_ptr<UNet2D> unet;      // instead of transformer, text encoder and tokenizer
-  std::vector<std::string> classes;  // of the UNet
+  std::shared_ptr<DiT> dit;          // so too
+  std::vector<std::string> classes;  // of UNet or DiT
 
+  bool by_text() const { return !unet && !dit; }
+  std::int64_t class_rows() const;  // of the table of classes; 0: without
   std::int64_t channels() const;
   std::int64_t sample_size() const;
   bool guidable() const;           // it can be asked for nothing: "" is a condition of its own
   std::int64_t side_step() const;  // sides are multiples of it
   // By what stands before their parameters' names in records (PictureModel::parts).
   std::vector<std::pair<std::string, torch::nn::Module*>> modules() const;
-  // Differentiable. Usage Error for a text that is no class of a UNet with classes, or for "" where it has no
-  // row for that.
+  // Differentiable. Usage Error for a text that is no class of a network with classes, or for "" where it has
+  // no row for that.
   PictureCondition condition(const std::vector<std::string>& texts) const;
   // pictures (B, c, H, W), times (B) -> (B, c, H, W) in the networks' type.
   at::Tensor predict(const at::Tensor& pictures, const at::Tensor& times, const PictureCondition& by) const;
@@ -57,7 +63,7 @@ void initialise(TextToPicture& model, std::uint64_t seed);
 TextToPicture build_picture_model(const PictureModel& model, at::ScalarType dtype);
 
 // What the words of one text are to the network: token ids (token_rows), or the row of the class; empty for a
-// UNet without classes.
+// network without classes.
 std::vector<std::int64_t> condition_ids(const TextToPicture& model, const std::string& text);
 
 // (B, L) int64, L = max_positions: begin, the text cut to L - 2 tokens, end, padding, as transformers'

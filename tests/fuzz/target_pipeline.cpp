@@ -1,5 +1,6 @@
 // The config.json files of a diffusers pipeline. What is accepted, written and read again is the same.
 #include "checkpoints/diffusion/clip_text.h"
+#include "checkpoints/diffusion/dit.h"
 #include "checkpoints/diffusion/joint_transformer.h"
 #include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/diffusion/scheduler_config.h"
@@ -32,6 +33,7 @@ void run(std::string_view bytes) {
   if (bytes[0] == 'c') reads_what_it_writes(json, read_clip_text, clip_text_config);
   if (bytes[0] == 's') reads_what_it_writes(json, read_scheduler_config, scheduler_config);
   if (bytes[0] == 'u') reads_what_it_writes(json, read_unet_2d, unet_2d_config);
+  if (bytes[0] == 'd') reads_what_it_writes(json, read_dit, dit_config);
 }
 
 std::vector<std::string> seeds() {
@@ -41,10 +43,14 @@ std::vector<std::string> seeds() {
           "s" + scheduler_config(flow).dump(),
           "s" + scheduler_config(noise).dump(),
           "u" + unet_2d_config({}).dump(),
+          "d" + dit_config({}).dump(),
+          R"(p{"_class_name":"DiTPipeline","transformer":["diffusers","DiTTransformer2DModel"],)"
+          R"("id2label":{"0":"a"},"scheduler":["diffusers","DDIMScheduler"]})",
           R"(p{"_class_name":"StableDiffusion3Pipeline","transformer":["diffusers","SD3Transformer2DModel"],)"
           R"("text_encoder":["transformers","CLIPTextModelWithProjection"],"vae":[null,null]})",
           "t{}",
           "u{}",
+          "d{}",
           "s{}",
           "c{}",
           ""};

@@ -37,11 +37,11 @@ def draw_all(root, seed=1, count=12):
     return folders
 
 
-def compare(root, binary):
+def compare(root, binary, kind="unet"):
     """(exit code, names that were compared, all that was printed)"""
-    result = subprocess.run([str(binary), "[drawn_unets]"], env={**os.environ, "LATHE_DRAWN_UNETS": str(root)}, capture_output=True,
-                            text=True)
-    return result.returncode, [line for line in result.stdout.splitlines() if "drawn unet-" in line], result.stdout + result.stderr
+    result = subprocess.run([str(binary), f"[drawn_{kind}s]"], env={**os.environ, f"LATHE_DRAWN_{kind.upper()}S": str(root)},
+                            capture_output=True, text=True)
+    return result.returncode, [line for line in result.stdout.splitlines() if f"drawn {kind}-" in line], result.stdout + result.stderr
 
 
 if __name__ == "__main__":
