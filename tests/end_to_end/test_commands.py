@@ -46,6 +46,12 @@ class Commands(Case):
             output, _ = self.lathe(*arguments, "--json")
             self.assertIsInstance(json.loads(output), dict, arguments)
 
+    def test_the_self_test_checks_objectives_and_samplers(self):
+        found = self.json("doctor", "--self-test")
+        for kind, least in (("objectives", 100), ("samplers", 74)):
+            self.assertEqual(found[f"diffusion_{kind}"]["failed"], [])
+            self.assertGreaterEqual(found[f"diffusion_{kind}"]["checked"], least)
+
     def test_two_ranks_print_one_object_and_do_nothing_twice(self):
         arguments = ["train", self.recipe("run"), "--processes", "2", "--json", "--set", "train.max_steps=5"]
         first = json.loads(self.lathe(*arguments)[0])

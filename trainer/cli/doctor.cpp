@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "models/diffusion/gaussian_mixture.h"
 #include "models/objectives/causal_lm.h"
 #include "trainer/cli/command.h"
 #include "trainer/libraries.h"
@@ -40,6 +41,18 @@ double loss_error() {
   fused.backward();
   return std::max((fused - plain).abs().item<double>() / plain.item<double>(),
                   ((weight.grad() - wanted).abs().max() / wanted.abs().max()).item<double>());
+}
+
+// Of one kind: how many passed, and the names of those that did not. Returns whether all did.
+template <typename Check>
+bool say_checks(Context& context, const std::string& kind, const std::vector<Check>& checks) {
+  Json failed = Json::array();
+  for (const Check& check : checks)
+    if (!check.passed()) failed.push_back(check.name);
+  context.result["diffusion_" + kind] = Json{{"checked", checks.size()}, {"failed", failed}};
+  context.say(cat("diffusion ", kind, " against the closed-form denoiser of a mixture of Gaussians: ", checks.size() - failed.size(), " of ",
+                  checks.size(), failed.empty() ? ", good" : cat(", WRONG: ", failed.dump())));
+  return failed.empty();
 }
 
 void say_libraries(Context& context) {
@@ -79,7 +92,9 @@ ExitCode doctor(Context& context, bool self_test) {
   context.result["fused_loss_error"] = error;
   context.say(cat("matrix products: fp32 ", std::round(fp32), " GFLOP/s, bf16 ", std::round(bf16), " GFLOP/s"));
   context.say(cat("fused loss against the plain one: relative error ", error, error < 1e-5 ? ", good" : ", WRONG"));
-  return error < 1e-5 ? ExitCode::Done : ExitCode::Failed;
+  const bool objectives = say_checks(context, "objectives", check_objectives());
+  const bool samplers = say_checks(context, "samplers", check_samplers());
+  return error < 1e-5 && objectives && samplers ? ExitCode::Done : ExitCode::Failed;
 }
 
 }  // namespace
