@@ -137,29 +137,31 @@ const char* kSavePicture =
     "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n"
     "print(\"picture.png\", tuple(values.shape))\n```\n\n";
 
-// The steps of diffusers' DDPMPipeline, which cannot be told a class.
-std::string unet_commands(const PictureModel& model, const std::string& prompt, double guidance) {
+// The steps of diffusers' DDPMPipeline, which cannot be told a class, and of its DiTPipeline, which wants a VAE
+// and takes row 1000 for no class.
+std::string class_commands(const PictureModel& model, const std::string& prompt, double guidance) {
   const auto found = std::find(model.classes.begin(), model.classes.end(), prompt);
   const bool classes = found != model.classes.end();
-  const bool guided =
-      classes && model.unet->num_class_embeds > static_cast<std::int64_t>(model.classes.size());
-  const std::string scheduler = scheduler_class(model.noise());
-  const std::int64_t side = model.unet->sample_size;
+  const bool guided = classes && model.class_rows() > static_cast<std::int64_t>(model.classes.size());
+  const std::string scheduler = scheduler_class(model.noise()), part = model.dit ? "transformer" : "unet",
+                    network = model.dit ? "DiTTransformer2DModel" : "UNet2DModel",
+                    named = model.dit ? "id2label of model_index.json" : "row of classes.json";
+  const std::int64_t side = model.sample_size();
+  const auto call = [&](const std::string& more) { return cat(" = network(x, t", model.dit ? "[None]" : "", more, ").sample"); };
+  const auto of_class = [&](std::size_t row) { return call(cat(", class_labels=torch.tensor([", row, "])")); };
   std::string text =
-      cat("diffusers (`DDPMPipeline` takes no class, so its steps are written out):\n\n",
-          "```python\nimport torch\nfrom diffusers import UNet2DModel, ", scheduler,
-          "\nfrom PIL import Image\n\nunet = UNet2DModel.from_pretrained(\".\", subfolder=\"unet\")\n",
-          "scheduler = ", scheduler, ".from_pretrained(\".\", subfolder=\"scheduler\")\n",
-          "scheduler.set_timesteps(20)\n", "x = torch.randn(1, ", model.unet->in_channels, ", ", side, ", ",
-          side, ")\nwith torch.no_grad():\n    for t in scheduler.timesteps:\n");
+      cat("diffusers (", model.dit ? "its `DiTPipeline` wants a VAE, and takes row 1000 for no class" : "`DDPMPipeline` takes no class",
+          ", so its steps are written out):\n\n", "```python\nimport torch\nfrom diffusers import ", network, ", ", scheduler,
+          "\nfrom PIL import Image\n\nnetwork = ", network, ".from_pretrained(\".\", subfolder=\"", part, "\")\n", "scheduler = ",
+          scheduler, ".from_pretrained(\".\", subfolder=\"scheduler\")\n", "scheduler.set_timesteps(20)\n", "x = torch.randn(1, ",
+          model.channels(), ", ", side, ", ", side, ")\nwith torch.no_grad():\n    for t in scheduler.timesteps:\n");
   if (classes)
-    text += cat("        said = unet(x, t, class_labels=torch.tensor([", found - model.classes.begin(),
-                "])).sample  # class ", Json(prompt).dump(), ": row of classes.json\n");
+    text += cat("        said", of_class(static_cast<std::size_t>(found - model.classes.begin())), "  # class ", Json(prompt).dump(),
+                ": ", named, "\n");
   else
-    text += "        said = unet(x, t).sample\n";
+    text += cat("        said", call(""), "\n");
   if (guided)
-    text += cat("        free = unet(x, t, class_labels=torch.tensor([", model.classes.size(),
-                "])).sample  # no class\n        said = free + ", guidance, " * (said - free)\n");
+    text += cat("        free", of_class(model.classes.size()), "  # no class\n        said = free + ", guidance, " * (said - free)\n");
   text += cat("        x = scheduler.step(said, t, x).prev_sample  # -1 .. 1 in the end\n", kSavePicture,
               "lathe itself:\n\n```\nlathe sample .", classes ? cat(" --class ", Json(prompt).dump()) : "",
               guided ? cat(" --guidance ", guidance) : "", " --output pictures\nlathe verify .\n```\n");
@@ -186,7 +188,7 @@ Json PictureVerification::to_json() const {
 }
 
 std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance) {
-  if (model.unet) return unet_commands(model, prompt, guidance);
+  if (!model.by_text()) return class_commands(model, prompt, guidance);
   const std::string text = Json(prompt).dump();
   return cat(
       "diffusers (there is no VAE: its latents are the pictures, and no T5: `max_sequence_length=0`):\n\n",
@@ -204,7 +206,7 @@ std::string picture_commands(const PictureModel& model, const std::string& promp
 }
 
 std::vector<std::string> reference_prompts(const PictureModel& model) {
-  if (!model.unet) return {"a red circle on the left", "a photo of a dog", ""};
+  if (model.by_text()) return {"a red circle on the left", "a photo of a dog", ""};
   if (model.classes.empty()) return {""};
   std::vector<std::string> prompts = model.classes;
   if (prompts.size() > 3) prompts.resize(3);

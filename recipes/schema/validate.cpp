@@ -7,6 +7,9 @@ namespace lathe {
 
 namespace {
 
+// Pictures that have a class instead of a text, and so no tokenizer.
+bool draws_by_class(const std::string& family) { return family == "unet2d" || family == "dit"; }
+
 class Validator {
  public:
   Validator(const Recipe& recipe, std::string file, ReadContext& context, std::vector<std::string>& notes)
@@ -106,7 +109,8 @@ class Validator {
     if (t.train == "clip_bpe" && t.vocab_size < kClipSmallest)
       wrong(place("tokenizer.vocab_size"),
             cat("'clip_bpe' needs 'vocab_size' of at least ", kClipSmallest, ", found ", t.vocab_size));
-    if (m.path.empty() && !m.family.empty() && m.family != "unet2d" && t.path.empty() && t.train.empty()) {
+    if (m.path.empty() && !m.family.empty() && !draws_by_class(m.family) && t.path.empty() &&
+        t.train.empty()) {
       wrong(place({"tokenizer", "model"}),
             "a model from scratch wants a tokenizer: 'tokenizer.train: byte_bpe', or 'tokenizer.path'");
     }
@@ -307,12 +311,14 @@ class Validator {
     }
     if (!pictures) return;
     if (sound({"model"}) && r_.model.path.empty() && !r_.model.family.empty() && r_.model.family != "sd3" &&
-        r_.model.family != "unet2d")
-      wrong(place({"model.family"}),
-            cat("'model.family' of 'task: diffusion' wants sd3 or unet2d, found '", r_.model.family, "'"));
-    if (sound({"model", "tokenizer"}) && r_.model.family == "unet2d" &&
+        !draws_by_class(r_.model.family))
+      wrong(
+          place({"model.family"}),
+          cat("'model.family' of 'task: diffusion' wants sd3, dit or unet2d, found '", r_.model.family, "'"));
+    if (sound({"model", "tokenizer"}) && draws_by_class(r_.model.family) &&
         !(r_.tokenizer.train.empty() && r_.tokenizer.path.empty()))
-      wrong(place({"tokenizer"}), "'tokenizer' has no place beside unet2d, which reads classes, not texts");
+      wrong(place({"tokenizer"}),
+            cat("'tokenizer' has no place beside ", r_.model.family, ", which reads classes, not texts"));
     if (sound({"model"}) && !r_.model.size.empty())
       wrong(place({"model.size"}),
             "'model.size' is for text models; give num_layers, num_attention_heads, attention_head_dim");

@@ -132,21 +132,22 @@ std::size_t value_count(const std::vector<BundleTensor>& tensors) {
   return count;
 }
 
-void inspect_unet(Context& context, const PictureModel& model) {
-  const std::size_t parameters = value_count(model.unet_tensors);
-  context.result["unet"] = unet_2d_config(*model.unet);
+void inspect_by_class(Context& context, const PictureModel& model) {
+  const char* part = model.unet ? "unet" : "transformer";
+  const std::size_t parameters = value_count(model.unet ? model.unet_tensors : model.transformer_tensors);
+  context.result[part] = model.unet ? unet_2d_config(*model.unet) : dit_config(*model.dit);
   context.result["scheduler"] = scheduler_config(model.noise());
   context.result["classes"] = model.classes;
-  context.result["parameters"] = Json{{"unet", parameters}};
+  context.result["parameters"] = Json{{part, parameters}};
   context.say(cat("pipeline folder: pictures of ", model.sample_size(), " points a side and ", model.channels(),
-                  " channels; UNet ", parameters, " parameters, ",
+                  " channels; ", model.unet ? "UNet " : "DiT ", parameters, " parameters, ",
                   model.classes.empty() ? std::string("no classes") : cat(model.classes.size(), " classes: ", Json(model.classes).dump()),
                   ", ", scheduler_class(model.noise())));
 }
 
 void inspect_pipeline(Context& context, const std::string& path) {
   const PictureModel model = read_pipeline(path);
-  if (model.unet) return inspect_unet(context, model);
+  if (!model.by_text()) return inspect_by_class(context, model);
   const JointTransformerSpec& network = model.transformer;
   const std::size_t pictures = value_count(model.transformer_tensors), texts = value_count(model.text_tensors);
   context.result["transformer"] = joint_transformer_config(network);

@@ -2,8 +2,8 @@
 
 #include "data/images/picture_loader.h"
 #include "trainer/machine.h"
+#include "trainer/pictures/class_plan.h"
 #include "trainer/pictures/picture_plan.h"
-#include "trainer/pictures/unet_plan.h"
 #include "trainer/report/format.h"
 #include "trainer/report/metrics.h"
 #include "trainer/session.h"
@@ -15,7 +15,7 @@ namespace {
 PictureModel model_of(const Recipe& recipe) {
   std::vector<RecipeProblem> problems;   // told by checked_recipe
   PictureModel model = plan_picture_model(recipe, problems);
-  if (recipe.model.path.empty() && !model.unet) model.text_encoder.vocab_size = recipe.tokenizer.vocab_size;
+  if (recipe.model.path.empty() && model.by_text()) model.text_encoder.vocab_size = recipe.tokenizer.vocab_size;
   return model;
 }
 
@@ -23,26 +23,47 @@ void say_notes(const Context& context, const PreparedPictures& data) {
   for (const std::string& note : data.notes) context.say("note: " + note);
 }
 
-void check_unet(Context& context, const Recipe& recipe, const PictureModel& model) {
+// What a network of classes is to those who read this: its class in diffusers, its config, its tensors, and the
+// parameters that every class adds.
+struct ClassNetwork {
+  std::string family, name, folder, engine;
+  Json config;
+  std::size_t tensors = 0;
+  std::int64_t a_class = 0;
+};
+
+ClassNetwork class_network(const PictureModel& model) {
+  if (model.dit)
+    return {"dit", "DiTTransformer2DModel", "transformer",
+            "DiTPipeline, which wants a VAE, does not run the folder, the loop on its card does", dit_config(*model.dit),
+            dit_parameters(*model.dit).size(), model.dit->num_layers * model.dit->hidden_size()};
+  return {"unet2d", "UNet2DModel", "unet",
+          "DDPMPipeline runs the folder of a network without classes, with them the loop on its card does",
+          unet_2d_config(*model.unet), unet_2d_parameters(*model.unet).size(), model.unet->time_channels()};
+}
+
+void check_by_class(Context& context, const Recipe& recipe, const PictureModel& model) {
   const std::int64_t parameters = count_parameters(model).transformer;
-  context.result["config"] = unet_2d_config(*model.unet);
+  const ClassNetwork network = class_network(model);
+  context.result["config"] = network.config;
   context.result["parameters"] = parameters;
-  const bool scratch = recipe.model.path.empty();
-  context.say(cat("# model: unet2d, ", parameters, " parameters", scratch ? cat(", and ", model.unet->time_channels(),
-                  " more for every class of data.train and one for none") : "", "; unet/config.json:\n# ",
-                  unet_2d_config(*model.unet).dump()));
-  const std::size_t tensors = unet_2d_parameters(*model.unet).size();
+  std::string more;
+  if (recipe.model.path.empty())
+    more = model.dit ? cat(" with one class, and ", network.a_class, " more for every other of data.train")
+                     : cat(", and ", network.a_class, " more for every class of data.train and one for none");
+  context.say(cat("# model: ", network.family, ", ", parameters, " parameters", more, "; ", network.folder,
+                  "/config.json:\n# ", network.config.dump()));
   for (const ExportSection& target : recipe.exports)
-    context.say(cat("# export ", target.format, ": ", tensors, " of ", tensors,
-                    " tensors in the names of diffusers' UNet2DModel; DDPMPipeline runs the folder of a network without classes, "
-                    "with them the loop on its card does; stable-diffusion.cpp and ComfyUI do not"));
+    context.say(cat("# export ", target.format, ": ", network.tensors, " of ", network.tensors,
+                    " tensors in the names of diffusers' ", network.name, "; ", network.engine,
+                    "; stable-diffusion.cpp and ComfyUI do not"));
 }
 
 }  // namespace
 
 void check_pictures(Context& context, const Recipe& recipe) {
   const PictureModel model = model_of(recipe);
-  if (model.unet) return check_unet(context, recipe, model);
+  if (!model.by_text()) return check_by_class(context, recipe, model);
   const auto [network, text] = count_parameters(model);
   context.result["config"] = joint_transformer_config(model.transformer);
   context.result["text_encoder_config"] = clip_text_config(model.text_encoder);
@@ -64,7 +85,7 @@ void check_pictures(Context& context, const Recipe& recipe) {
 ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
   const PreparedPictures data = prepare_pictures(recipe);
   PictureModel model = model_of(recipe);
-  if (model.unet) fit_classes(model, recipe, data.captions);
+  if (!model.by_text()) fit_classes(model, recipe, data.captions);
   const PictureParameters count = count_parameters(model);
   const std::int64_t parameters = count.transformer + count.text_encoder;
   const PictureLoader loader(data.train, 0);

@@ -9,6 +9,7 @@
 #include "data/io/file_system.h"
 #include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
+#include "trainer/pictures/dit_plan.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/unet_plan.h"
 #include "trainer/cli/recipes_new.h"
@@ -103,6 +104,7 @@ ExitCode reference(Context& context, bool schema) {
     for (const Family* family : families())
       text += cat("\n## model: {family: ", family->name, "}\n\n", family->reference());
     text += cat("\n## model: {family: sd3}, task: diffusion\n\n", picture_network_reference());
+    text += cat("\n## model: {family: dit}, task: diffusion\n\n", dit_reference());
     text += cat("\n## model: {family: unet2d}, task: diffusion\n\n", unet_reference());
   }
   if (schema && context.json)

@@ -39,8 +39,8 @@ struct Arguments {
 
 // A class by its name, or by its row.
 std::string class_of(const std::string& asked, const TextToPicture& model) {
-  if (!model.unet || model.classes.empty())
-    fail_usage("--class: this model knows no classes; use ", model.unet ? "--count alone" : "--prompt");
+  if (model.classes.empty())
+    fail_usage("--class: this model knows no classes; use ", model.by_text() ? "--prompt" : "--count alone");
   const auto& names = model.classes;
   if (std::find(names.begin(), names.end(), asked) != names.end()) return asked;
   std::size_t row = 0;
@@ -165,7 +165,7 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   require(draws_pictures(source), source.description, " draws no pictures: ", source.folder, " has neither ",
           kModelIndex, " nor ", kPictureLora);
   const TextToPicture model = build_picture_model(load_picture_model(source), at::kFloat);
-  if (asked == 0 && !model.unet) fail_usage("give one of --prompt TEXT and --prompts FILE");
+  if (asked == 0 && model.by_text()) fail_usage("give one of --prompt TEXT and --prompts FILE");
   const std::vector<std::string> prompts = prompts_of(arguments, model);
   const DrawOptions options = draw_options(arguments, source.folder, model);
   context.log(source.description);
@@ -191,7 +191,7 @@ void add_sample(CLI::App& app, Run& run) {
   command->add_option("--prompt", arguments->prompt, "what to draw");
   command->add_option(
       "--class,--label", arguments->class_name,
-      "which class of a UNet, by name or number; without: all in turn, or pictures of no class");
+      "which class of a UNet or DiT, by name or number; without: all in turn, or pictures of no class");
   command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
       ->check(CLI::ExistingFile);
   command->add_option("--count", arguments->count, "pictures a prompt")->check(CLI::PositiveNumber);

@@ -11,10 +11,11 @@ namespace {
 
 std::string card_heading(const Session& session, const PictureTask& task, const ModelSource& source) {
   const Recipe& recipe = session.recipe();
-  const bool unet = task.plan.unet.has_value();
-  std::string card = cat("---\nlibrary_name: diffusers\npipeline_tag: ", unet ? "unconditional-image-generation" : "text-to-image",
-                         "\n---\n# ", recipe.name, unet ? "\n\nA model that draws pictures (a UNet2DModel, DDPM's layout) of "
-                                                       : "\n\nA text-to-picture model (SD3's layout without a VAE) of ", task.parameters(),
+  const bool text = task.plan.by_text();
+  const char* layout = task.plan.dit ? "a DiTTransformer2DModel, DiTPipeline's layout without a VAE" : "a UNet2DModel, DDPM's layout";
+  std::string card = cat("---\nlibrary_name: diffusers\npipeline_tag: ", text ? "text-to-image" : "unconditional-image-generation",
+                         "\n---\n# ", recipe.name, text ? "\n\nA text-to-picture model (SD3's layout without a VAE) of "
+                                                       : cat("\n\nA model that draws pictures (", layout, ") of "), task.parameters(),
                          " parameters, trained with lathe; ", source.description, ".\n\n");
   card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
               " (its licence holds for this model)\n- data: ", task.data.train.pictures, " pictures of ", task.data.width, " x ",
@@ -23,7 +24,7 @@ std::string card_heading(const Session& session, const PictureTask& task, const 
   if (recipe.ema.decay > 0) card += cat("- weights: moving averages, decay ", recipe.ema.decay, "\n");
   if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
   if (!task.plan.classes.empty()) card += cat("- classes: ", Json(task.plan.classes).dump(), "\n");
-  return card + cat("\n## Limits\n\nIt draws what its ", unet ? "pictures showed" : "captions named, in their words; other prompts give anything",
+  return card + cat("\n## Limits\n\nIt draws what its ", text ? "captions named, in their words; other prompts give anything" : "pictures showed",
                     ". It may repeat "
                 "pictures that it was trained on.\n\n## Use\n\n");
 }

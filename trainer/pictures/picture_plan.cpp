@@ -8,6 +8,7 @@
 #include "models/diffusion/names.h"
 #include "recipes/schema/describe.h"
 #include "recipes/schema/reader.h"
+#include "trainer/pictures/dit_plan.h"
 #include "trainer/pictures/picture_source.h"
 #include "trainer/pictures/unet_plan.h"
 
@@ -52,8 +53,9 @@ void set_noise(PictureModel& model, const DiffusionSection& d) {
 PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems) {
   if (!recipe.model.path.empty()) return load_picture_model(resolve_model(recipe.model.path));
   const std::int64_t side = *std::max_element(recipe.data.resolution.begin(), recipe.data.resolution.end());
-  if (recipe.model.family == "unet2d") {
-    PictureModel model = plan_unet(recipe, side, problems);
+  if (recipe.model.family == "unet2d" || recipe.model.family == "dit") {
+    PictureModel model =
+        recipe.model.family == "dit" ? plan_dit(recipe, side, problems) : plan_unet(recipe, side, problems);
     set_noise(model, recipe.diffusion);
     return model;
   }
@@ -98,6 +100,7 @@ void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokeniz
 
 PictureParameters count_parameters(const PictureModel& model) {
   if (model.unet) return {count_of(unet_2d_parameters(*model.unet)), 0};
+  if (model.dit) return {count_of(dit_parameters(*model.dit)), 0};
   return {count_of(joint_transformer_parameters(model.transformer)),
           count_of(clip_text_parameters(model.text_encoder))};
 }

@@ -12,7 +12,7 @@
 
 namespace lathe {
 
-// Keys of `model:` beside family sd3: diffusers' own names. Those of unet2d: unet_plan.h.
+// Keys of `model:` beside family sd3: diffusers' own names. Those of unet2d and dit: unet_plan.h, dit_plan.h.
 struct PictureNetworkSection {
   std::int64_t num_layers = 6, num_attention_heads = 6, attention_head_dim = 32, patch_size = 4;
   bool qk_norm = true;
@@ -32,7 +32,7 @@ void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokeniz
 
 struct PictureParameters {
   std::int64_t transformer = 0, text_encoder = 0;
-};  // a UNet counts as the first
+};  // UNet and DiT count as the first
 PictureParameters count_parameters(const PictureModel& model);
 
 // The objective of a recipe for a model's noise process.

@@ -11,10 +11,10 @@
 #include "models/decoder/weights.h"
 #include "trainer/freeze.h"
 #include "trainer/masters.h"
+#include "trainer/pictures/class_plan.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/picture_report.h"
 #include "trainer/pictures/sample_grid.h"
-#include "trainer/pictures/unet_plan.h"
 #include "trainer/report/format.h"
 #include "trainer/session.h"
 
@@ -87,7 +87,7 @@ void PictureTask::prepare(Session& session, const Say& say) {
       session, say, [&](const PrepareProgress& progress) { return prepare_pictures(recipe, progress); });
   std::vector<RecipeProblem> problems;
   plan = plan_picture_model(recipe, problems);
-  if (plan.unet)
+  if (!plan.by_text())
     fit_classes(plan, recipe, data.captions);
   else if (recipe.model.path.empty())
     fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
@@ -169,7 +169,7 @@ at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions,
 
 PictureCondition PictureTask::condition(const std::vector<std::string>& captions,
                                         const std::vector<std::uint8_t>& dropped) {
-  if (!model.unet)
+  if (model.by_text())
     return {text_condition(model.text_encoder->forward(token_ids(captions, dropped)), plan.transformer), {}};
   std::vector<std::string> classes = captions;
   for (std::size_t i = 0; i < classes.size(); ++i)
@@ -304,8 +304,9 @@ std::vector<std::string> PictureTask::opening_lines(const Session& session) cons
   std::vector<std::string> lines{
       cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ",
           data.channels, ", ", held, " held out"),
-      plan.unet
-          ? cat("model: unet2d, ", format_count(static_cast<double>(parameters())), " parameters, ",
+      !plan.by_text()
+          ? cat("model: ", plan.unet ? "unet2d, " : "dit, ", format_count(static_cast<double>(parameters())),
+                " parameters, ",
                 plan.classes.empty() ? std::string("no") : std::to_string(plan.classes.size()), " classes")
           : cat("model: sd3, ", format_count(static_cast<double>(parameters())), " parameters, of them ",
                 format_count(static_cast<double>(count_parameters(plan).text_encoder)),
@@ -331,8 +332,8 @@ Json PictureTask::evaluated(const EvaluationMetrics& metrics) const { return met
 
 Json PictureTask::identity(const Session& session) const {
   return Json{{"data_sha256", data.data_sha256},
-              {plan.unet ? "classes" : "tokenizer_sha256",
-               plan.unet ? Json(plan.classes) : Json(plan.tokenizer->fingerprint())},
+              {plan.by_text() ? "tokenizer_sha256" : "classes",
+               plan.by_text() ? Json(plan.tokenizer->fingerprint()) : Json(plan.classes)},
               {"base", session.recipe().model.path}};
 }
 
@@ -349,7 +350,7 @@ Json PictureTask::report(Session& session, const std::vector<PartResult>&, const
 }
 
 std::string PictureTask::next_commands(const Session& session) const {
-  if (plan.unet)
+  if (!plan.by_text())
     return cat("lathe sample ", session.run.path, plan.classes.empty() ? " --count 16" : " --count 8",
                " --output pictures");
   return cat("lathe sample ", session.run.path, " --prompt ",

@@ -1,7 +1,7 @@
 #pragma once
 // Task of pictures: a model that draws by text or by class learns to denoise (models/objectives/denoising.h). What is
 // kept in a checkpoint, and so in a run, is a diffusers pipeline folder. Names of the records:
-// transformer.<diffusers' name>, text_encoder.<transformers' name>; unet.<diffusers' name>. With an adapter those are its
+// transformer.<diffusers' name>, text_encoder.<transformers' name>; of networks of classes unet. or transformer.<diffusers' name>. With an adapter those are its
 // factors, and a checkpoint is its folder (checkpoints/diffusion/adapter_folder.h), which names the base.
 #include <unordered_map>
 

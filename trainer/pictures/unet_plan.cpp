@@ -1,7 +1,6 @@
 #include "trainer/pictures/unet_plan.h"
 
 #include <algorithm>
-#include <set>
 
 #include "recipes/schema/describe.h"
 #include "recipes/schema/error.h"
@@ -11,7 +10,6 @@ namespace lathe {
 
 namespace {
 
-constexpr std::size_t kMostClasses = 1000;
 constexpr std::size_t kMostLevels = 8;
 
 UNetSection decode_unet(const Recipe& recipe, std::vector<RecipeProblem>& problems) {
@@ -66,25 +64,9 @@ PictureModel plan_unet(const Recipe& recipe, std::int64_t side, std::vector<Reci
   return model;
 }
 
-void fit_classes(PictureModel& model, const Recipe& recipe, const std::vector<std::string>& captions) {
-  const std::set<std::string> found(captions.begin(), captions.end());
-  if (!recipe.model.path.empty()) {
-    if (model.classes.empty()) return;
-    for (const std::string& name : found)
-      require(std::find(model.classes.begin(), model.classes.end(), name) != model.classes.end(), "the base ",
-              recipe.model.path, " has no class '", name, "', which pictures of data.train belong to");
-    return;
-  }
+bool draws_classes(const Recipe& recipe) {
   std::vector<RecipeProblem> problems;  // told by checked_recipe
-  if (!decode_unet(recipe, problems).class_conditional) return;
-  if (found.contains(""))
-    fail_usage("data.train: some pictures have neither a caption nor a folder that names their class; give them one, "
-               "or set model.class_conditional: false");
-  if (found.size() > kMostClasses)
-    fail_usage("data.train: ", found.size(), " different captions are more than ", kMostClasses,
-               " classes; put pictures into a folder per class, or set model.class_conditional: false");
-  model.classes.assign(found.begin(), found.end());
-  model.unet->num_class_embeds = static_cast<std::int64_t>(found.size()) + 1;
+  return decode_unet(recipe, problems).class_conditional;
 }
 
 std::string unet_reference() {

@@ -26,12 +26,10 @@ struct UNetSection {
   }
 };
 
-// The spec without tensors and classes; `side` is the largest of the pictures.
+// Whether the recipe's pictures are drawn by class.
+bool draws_classes(const Recipe& recipe);
+// The spec without tensors and classes (class_plan.h); `side` is the largest of the pictures.
 PictureModel plan_unet(const Recipe& recipe, std::int64_t side, std::vector<RecipeProblem>& problems);
-// From scratch: the captions become the classes, and a row behind them stands for none. Usage Error when there
-// are too many for classes. Tuning: Error for a caption that is no class of the base.
-void fit_classes(PictureModel& model, const Recipe& recipe, const std::vector<std::string>& captions);
-
 // Reference text of the keys, for `lathe recipes reference`.
 std::string unet_reference();
 
