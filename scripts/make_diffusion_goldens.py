@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
-from diffusers import DiTTransformer2DModel, SD3Transformer2DModel, UNet2DModel
+from diffusers import AutoencoderKL, DiTTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel, UNet2DModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
@@ -88,6 +88,34 @@ def dit(folder, generator, **changes):
     save(folder, model, saved, inputs, {"sample": output}, generator)
 
 
+def unet_condition(folder, generator, **changes):
+    config = dict(sample_size=8, in_channels=4, out_channels=4, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2,
+                  down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+                  attention_head_dim=2, cross_attention_dim=6) | changes
+    model = UNet2DConditionModel(**config)
+    randomise(model, generator)
+    side = config["sample_size"]
+    inputs = {"pictures": torch.randn(2, config["in_channels"], side, side // 2, generator=generator),
+              "times": torch.tensor([3.0, 731.0]), "tokens": torch.randn(2, 5, config["cross_attention_dim"], generator=generator)}
+    output = model(inputs["pictures"], inputs["times"], inputs["tokens"]).sample
+    saved = {k: v for k, v in model.config.items() if not k.startswith("_")} | {"_class_name": "UNet2DConditionModel"}
+    save(folder, model, saved, inputs, {"sample": output}, generator)
+
+
+def autoencoder(folder, generator, **changes):
+    config = dict(sample_size=8, in_channels=3, out_channels=3, latent_channels=2, block_out_channels=(4, 8), layers_per_block=1,
+                  norm_num_groups=2, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2) | changes
+    model = AutoencoderKL(**config)
+    randomise(model, generator)
+    side, small = 8, 8 // 2 ** (len(config["block_out_channels"]) - 1)
+    inputs = {"pictures": torch.randn(2, config["in_channels"], side, 2 * side, generator=generator),
+              "latents": torch.randn(2, config["latent_channels"], small, 2 * small, generator=generator)}
+    moments = model.encode(inputs["pictures"]).latent_dist
+    outputs = {"mean": moments.mean, "log_variance": moments.logvar, "decoded": model.decode(inputs["latents"]).sample}
+    saved = {k: v for k, v in model.config.items() if not k.startswith("_")} | {"_class_name": "AutoencoderKL"}
+    save(folder, model, saved, inputs, outputs, generator)
+
+
 def clip_text(folder, generator, **changes):
     config = CLIPTextConfig(**dict(vocab_size=40, hidden_size=8, intermediate_size=12, num_hidden_layers=2,
                                    num_attention_heads=2, max_position_embeddings=7, projection_dim=5, eos_token_id=39,
@@ -117,6 +145,17 @@ def main():
     dit(root / "dit", generator)
     dit(root / "dit_bare", generator, in_channels=1, out_channels=1, patch_size=1, sample_size=4, num_layers=3, num_attention_heads=3,
         attention_head_dim=4, attention_bias=False, norm_eps=0.1, num_embeds_ada_norm=1)
+    autoencoder(root / "autoencoder", generator)
+    autoencoder(root / "autoencoder_plain", generator, mid_block_add_attention=False, use_quant_conv=False, use_post_quant_conv=False,
+                block_out_channels=(4, 6, 4), layers_per_block=2, latent_channels=3, in_channels=1, out_channels=1,
+                down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3, scaling_factor=0.3, shift_factor=0.1)
+    unet_condition(root / "unet_text", generator)
+    unet_condition(root / "unet_text_linear", generator, in_channels=9, block_out_channels=(4, 6), attention_head_dim=[1, 3],
+                   down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), use_linear_projection=True,
+                   up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"), layers_per_block=2, cross_attention_dim=5,
+                   transformer_layers_per_block=2, norm_eps=0.01, flip_sin_to_cos=False, freq_shift=1, downsample_padding=0,
+                   center_input_sample=True, mid_block_scale_factor=1.5, upcast_attention=True)
+    unet_condition(root / "unet_text_no_middle", generator, mid_block_type=None)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "checkpoints/diffusion/single_file.h"
 #include "checkpoints/exporters/diffusers.h"
 #include "checkpoints/exporters/picture_lora.h"
 #include "models/diffusion/names.h"
@@ -21,8 +22,8 @@ constexpr std::int64_t kSteps = 10, kMostValues = 16384, kMostPrompts = 64;
 // A picture of the reference: as trained, or as large as kMostValues numbers allow.
 std::int64_t reference_side(const TextToPicture& model) {
   std::int64_t side = model.sample_size();
-  const std::int64_t step = model.side_step();
-  while (side > step && model.channels() * side * side > kMostValues) side -= step;
+  const std::int64_t step = model.side_step(), scale = model.points_a_place();
+  while (side > step && model.channels() * (side / scale) * (side / scale) > kMostValues) side -= step;
   return side;
 }
 
@@ -51,10 +52,11 @@ std::vector<double> guidances(const TextToPicture& model, double guidance) {
 
 Json make_reference(const TextToPicture& model, const PictureExportRequest& request, DType dtype) {
   DrawOptions options = reference_draw(model);
+  const auto shape = model.latent_shape(options.height, options.width);  // what is noised
   Json reference{{"format", "lathe-reference"}, {"version", 1},
                  {"kind", "pictures"},          {"dtype", dtype_name(dtype)},
                  {"computed_in", "F32"},        {"channels", model.channels()},
-                 {"height", options.height},    {"width", options.width},
+                 {"height", shape[1]},          {"width", shape[2]},
                  {"steps", options.steps},      {"sampler", to_name(options.sampler)},
                  {"seed", options.seed},        {"guidance", request.guidance},
                  {"prompts", Json::array()}};
@@ -62,7 +64,7 @@ Json make_reference(const TextToPicture& model, const PictureExportRequest& requ
     Json entry{{"text", request.prompts[i]},
                {"ids", condition_ids(model, request.prompts[i])},
                {"noise",
-                rounded(starting_noise(options.seed, i, {model.channels(), options.height, options.width}))},
+                rounded(starting_noise(options.seed, i, shape))},
                {"draws", Json::array()}};
     for (const double guidance : guidances(model, request.guidance)) {
       options.guidance = guidance;
@@ -104,8 +106,9 @@ double difference(const at::Tensor& found, const Json& wanted) {
 DrawOptions read_draw(const Json& reference, const TextToPicture& model, const std::string& where) {
   DrawOptions options = reference_draw(model);
   const auto steps = json_get<std::int64_t>(reference, "steps", where);
-  require(steps == options.steps && json_get<std::int64_t>(reference, "height", where) == options.height &&
-              json_get<std::int64_t>(reference, "width", where) == options.width &&
+  const auto shape = model.latent_shape(options.height, options.width);
+  require(steps == options.steps && json_get<std::int64_t>(reference, "height", where) == shape[1] &&
+              json_get<std::int64_t>(reference, "width", where) == shape[2] &&
               json_get<std::string>(reference, "sampler", where) == to_name(options.sampler),
           where, ": is of another size, number of steps or sampler than an export of this model has");
   options.seed = json_get<std::uint64_t>(reference, "seed", where);
@@ -118,7 +121,7 @@ void compare_entry(const Json& entry, std::uint64_t number, const TextToPicture&
   const auto text = json_get<std::string>(entry, "text", where);
   if (json_get<Json>(entry, "ids", where) != Json(condition_ids(model, text))) verification.same_ids = false;
   const at::Tensor noise =
-      starting_noise(options.seed, number, {model.channels(), options.height, options.width});
+      starting_noise(options.seed, number, model.latent_shape(options.height, options.width));
   verification.max_error =
       std::max(verification.max_error, difference(noise, json_get<Json>(entry, "noise", where)));
   const Json draws = json_get<Json>(entry, "draws", where);
@@ -136,6 +139,11 @@ const char* kSavePicture =
     "values = ((x[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)\n"
     "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n"
     "print(\"picture.png\", tuple(values.shape))\n```\n\n";
+
+std::string own_commands(const std::string& prompt, double guidance) {
+  return cat("lathe itself:\n\n```\nlathe sample . --prompt ", Json(prompt).dump(), " --guidance ", guidance,
+             " --output pictures\nlathe verify .\n```\n");
+}
 
 // The steps of diffusers' DDPMPipeline, which cannot be told a class, and of its DiTPipeline, which wants a VAE
 // and takes row 1000 for no class.
@@ -190,6 +198,12 @@ Json PictureVerification::to_json() const {
 std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance) {
   if (!model.by_text()) return class_commands(model, prompt, guidance);
   const std::string text = Json(prompt).dump();
+  const std::string own = own_commands(prompt, guidance);
+  if (model.vae)
+    return cat("diffusers:\n\n```python\nimport torch\nfrom diffusers import StableDiffusionPipeline\n\n",
+               "pipe = StableDiffusionPipeline.from_pretrained(\".\", torch_dtype=torch.float32)\n", "picture = pipe(",
+               text, ", num_inference_steps=20, guidance_scale=", guidance, ").images[0]\n",
+               "picture.save(\"picture.png\")\nprint(\"picture.png\", picture.size)\n```\n\n", own);
   return cat(
       "diffusers (there is no VAE: its latents are the pictures, and no T5: `max_sequence_length=0`):\n\n",
       "```python\nimport torch\nfrom diffusers import StableDiffusion3Pipeline\nfrom PIL import Image\n\n",
@@ -200,9 +214,13 @@ std::string picture_commands(const PictureModel& model, const std::string& promp
       "               output_type=\"latent\").images  # -1 .. 1\n",
       "values = ((latents[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)\n",
       "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n",
-      "print(\"picture.png\", tuple(values.shape))\n```\n\n", "lathe itself:\n\n```\n",
-      "lathe sample . --prompt ", text, " --guidance ", guidance, " --output pictures\n",
-      "lathe verify .\n```\n");
+      "print(\"picture.png\", tuple(values.shape))\n```\n\n", own);
+}
+
+std::string single_file_commands(const std::string& prompt, double guidance) {
+  return cat("`", kSingleFile, "` goes where ComfyUI, stable-diffusion.cpp and others keep their Stable Diffusion 1 files; ",
+             "they have its sizes and CLIP's tokenizer built in. `tokenizer/` is for lathe.\n\n",
+             own_commands(prompt, guidance));
 }
 
 std::vector<std::string> reference_prompts(const PictureModel& model) {
@@ -219,7 +237,9 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
           "an export of pictures wants 1 to ", kMostPrompts, " prompts for its reference");
   options.dtype = dtype_of_name(request.dtype);
   const PictureModel model = load_picture_model(source);
-  options.card = request.heading + picture_commands(model, request.prompts.front(), request.guidance);
+  options.card = request.heading + (request.single_file
+                                        ? single_file_commands(request.prompts.front(), request.guidance)
+                                        : picture_commands(model, request.prompts.front(), request.guidance));
   std::optional<double> rounding;
   {
     PictureModel exact = model;
@@ -230,7 +250,10 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
     if (options.dtype != DType::F32)
       rounding = largest_change(build_picture_model(model, at::kFloat), exported, request.prompts);
   }
-  export_diffusers(model, options);
+  if (request.single_file)
+    export_single_file(model, options);
+  else
+    export_diffusers(model, options);
   PictureVerification verification = verify_pictures(options.directory);
   verification.rounding_error = rounding;
   write_file_atomically(options.directory + "/verification.json", verification.to_json().dump(2) + "\n");
@@ -249,8 +272,8 @@ Json export_adapter_of_pictures(const ModelSource& source, const std::string& fo
                "(format: diffusers) and train on the result");
   model.adapter.base = std::filesystem::absolute(base.folder).lexically_normal().string();
   options.dtype = dtype_of_name(request.dtype);
-  options.card = request.heading + picture_lora_commands(model.adapter, spelling, request.prompts.front(), request.guidance);
-  const double error = export_picture_lora(model.adapter, model.base.transformer, spelling, source.description, options);
+  options.card = request.heading + picture_lora_commands(model.adapter, model.base, spelling, request.prompts.front(), request.guidance);
+  const double error = export_picture_lora(model.adapter, model.base, spelling, source.description, options);
   const double tolerance = options.dtype == DType::BF16 ? 0x1p-7 : options.dtype == DType::F16 ? 0x1p-10 : 1e-6;
   require(error <= tolerance, "export '", options.directory, "' was written but its weights change by ", error,
           " of the largest otherwise than they were trained to; wanted at most ", tolerance);

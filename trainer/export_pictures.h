@@ -28,6 +28,7 @@ struct PictureExportRequest {
   std::vector<std::string> prompts;  // texts or classes of the reference; the first is the card's example
   std::string heading;               // the card up to its part on use
   double guidance = 3;               // of the card's example, and of half of the reference
+  bool single_file = false;          // Stable Diffusion under its original names, not diffusers' folder
 };
 
 // Texts that a reference asks for when nobody names any: captions, some of the classes, or nothing.
@@ -42,5 +43,6 @@ Json export_adapter_of_pictures(const ModelSource& source, const std::string& fo
 PictureVerification verify_pictures(const std::string& directory);
 // The card's part on use: exact commands for diffusers and lathe.
 std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance);
+std::string single_file_commands(const std::string& prompt, double guidance);
 
 }  // namespace lathe

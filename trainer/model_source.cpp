@@ -109,7 +109,7 @@ ModelSource resolve_model(const std::string& model) {
   }
   require(fs::exists(path), "model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder");
   fail("'", path, "' is no model: neither run.json (a run), config.json (a Hugging Face folder), model_index.json (a diffusers "
-       "folder) nor a GGUF file is in it");
+       "folder) nor a GGUF file is in it, nor is it Stable Diffusion in one .safetensors file");
 }
 
 PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) {

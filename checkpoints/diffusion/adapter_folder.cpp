@@ -14,16 +14,16 @@ constexpr const char* kSecondEncoderPart = "text_encoder_2.";
 constexpr const char* kParts[] = {".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector.weight"};
 constexpr const char* kSavedMagnitude = ".lora_magnitude_vector";  // as PEFT saves it
 
-// Matrices that an adapter may stand on, by module.
+// Matrices and kernels that an adapter may stand on, by module.
 std::map<std::string, std::vector<std::int64_t>> matrices(const PictureModel& base) {
   std::map<std::string, std::vector<std::int64_t>> shapes;
   const auto add = [&](const std::vector<ParameterInfo>& infos, const std::string& prefix) {
     const std::string end = ".weight";
     for (const ParameterInfo& info : infos)
-      if (info.shape.size() == 2 && info.name.ends_with(end))
+      if (info.shape.size() >= 2 && info.name.ends_with(end))
         shapes.emplace(prefix + info.name.substr(0, info.name.size() - end.size()), info.shape);
   };
-  add(joint_transformer_parameters(base.transformer), kTransformerPart);
+  add(base.unet ? unet_2d_parameters(*base.unet) : joint_transformer_parameters(base.transformer), network_part(base));
   add(clip_text_parameters(base.text_encoder), kTextEncoderPart);
   return shapes;
 }
@@ -34,11 +34,18 @@ void check(const BundleTensor& tensor, const PeftAdapter& adapter,
     if (!tensor.name.ends_with(part)) continue;
     const std::string module = tensor.name.substr(0, tensor.name.size() - part.size());
     const auto matrix = shapes.find(module);
-    require(matrix != shapes.end(), where, ": tensor '", tensor.name, "' is of no linear layer of the base");
-    const std::int64_t out = matrix->second[0], in = matrix->second[1];
-    const std::vector<std::int64_t> wanted = part == kParts[0]   ? std::vector{adapter.rank, in}
-                                             : part == kParts[1] ? std::vector{out, adapter.rank}
-                                                                 : std::vector{out};
+    require(matrix != shapes.end(), where, ": tensor '", tensor.name, "' is of no layer of the base");
+    const std::int64_t out = matrix->second[0];
+    std::vector<std::int64_t> wanted = matrix->second;  // of a kernel (r, in, side, side), (out, r, 1, 1)
+    if (part == kParts[0]) {
+      wanted[0] = adapter.rank;
+    } else if (part == kParts[1]) {
+      wanted.assign(wanted.size(), 1);
+      wanted[0] = out;
+      wanted[1] = adapter.rank;
+    } else {
+      wanted = {out};
+    }
     require(tensor.shape == wanted, where, ": tensor '", tensor.name, "' has shape ", shape_text(tensor.shape), ", the base and r = ",
             adapter.rank, " want ", shape_text(wanted));
     return;
@@ -62,7 +69,9 @@ bool is_picture_adapter(const std::string& folder) {
   return is_adapter_folder(folder) && std::filesystem::exists(folder + "/" + kPictureLora);
 }
 
-std::vector<CheckpointFile> picture_adapter_files(const PeftAdapter& adapter) {
+std::string network_part(const PictureModel& base) { return base.unet ? kUNetPart : kTransformerPart; }
+
+std::vector<CheckpointFile> picture_adapter_files(const PeftAdapter& adapter, const PictureModel& base) {
   std::vector<BundleTensor> tensors;
   for (const BundleTensor& tensor : adapter.tensors) {
     tensors.push_back(tensor);
@@ -70,7 +79,7 @@ std::vector<CheckpointFile> picture_adapter_files(const PeftAdapter& adapter) {
     const bool encoder = name.starts_with(kTextEncoderPart);
     // PEFT loads the network and wants it without ".weight"; transformers loads the encoders and wants it with.
     if (!encoder && name.ends_with(kParts[2])) name.resize(name.size() - std::string(".weight").size());
-    if (!encoder) continue;
+    if (!encoder || base.unet) continue;  // SD3's pipeline has the encoder twice
     BundleTensor second = tensors.back();
     second.name = kSecondEncoderPart + name.substr(std::string(kTextEncoderPart).size());
     tensors.push_back(std::move(second));

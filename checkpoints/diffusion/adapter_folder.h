@@ -13,12 +13,16 @@ namespace lathe {
 inline constexpr const char* kPictureLora = "pytorch_lora_weights.safetensors";
 // What leads a name in the file, and in the records of a run.
 inline constexpr const char* kTransformerPart = "transformer.";
+inline constexpr const char* kUNetPart = "unet.";
 inline constexpr const char* kTextEncoderPart = "text_encoder.";
 
 bool is_picture_adapter(const std::string& folder);
 
-// adapter.tensors: "transformer.transformer_blocks.0.attn.to_q.lora_A.weight" and so on.
-std::vector<CheckpointFile> picture_adapter_files(const PeftAdapter& adapter);
+// What leads the names of the network's modules.
+std::string network_part(const PictureModel& base);
+// adapter.tensors: "transformer.transformer_blocks.0.attn.to_q.lora_A.weight" and so on. Of `base` only what it is
+// is read.
+std::vector<CheckpointFile> picture_adapter_files(const PeftAdapter& adapter, const PictureModel& base);
 
 // Untrusted. Settings and tensors; `base` says what modules there are and how large. A tensor of none of them, of another
 // shape, or a second text encoder that is not as the first is an Error.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <set>
 
+#include "checkpoints/diffusion/original_names.h"
 #include "checkpoints/formats/safetensors.h"
 
 namespace lathe {
@@ -12,8 +13,9 @@ namespace lathe {
 namespace {
 
 struct Matrix {
-  std::int64_t rows = 0, columns = 0;
+  std::int64_t rows = 0, columns = 0;   // of a kernel (rows, in, side, side): columns = in * side * side
   std::vector<float> values;
+  std::vector<std::int64_t> kernel;     // its shape behind the rows; empty: a matrix
 };
 
 struct Factors {
@@ -21,16 +23,21 @@ struct Factors {
 };
 
 Matrix matrix_of(const BundleTensor& tensor) {
-  require(tensor.shape.size() == 2, "tensor '", tensor.name, "' is no matrix");
+  require(tensor.shape.size() == 2 || tensor.shape.size() == 4, "tensor '", tensor.name, "' is no matrix and no kernel");
   const ByteBlock block = convert_tensor(tensor, DType::F32).bytes();
-  Matrix matrix{tensor.shape[0], tensor.shape[1], std::vector<float>(tensor.element_count())};
+  const std::int64_t rows = tensor.shape[0], count = static_cast<std::int64_t>(tensor.element_count());
+  Matrix matrix{rows, rows > 0 ? count / rows : 0, std::vector<float>(tensor.element_count()), {}};
+  if (tensor.shape.size() == 4) matrix.kernel.assign(tensor.shape.begin() + 1, tensor.shape.end());
   std::memcpy(matrix.values.data(), block.bytes.data(), block.bytes.size());
   return matrix;
 }
 
 BundleTensor tensor_of(const std::string& name, const Matrix& matrix) {
   const auto values = std::make_shared<std::vector<float>>(matrix.values);
-  return memory_tensor(name, DType::F32, {matrix.rows, matrix.columns}, {std::as_bytes(std::span(*values)), values});
+  std::vector<std::int64_t> shape{matrix.rows};
+  if (matrix.kernel.empty()) shape.push_back(matrix.columns);
+  shape.insert(shape.end(), matrix.kernel.begin(), matrix.kernel.end());
+  return memory_tensor(name, DType::F32, shape, {std::as_bytes(std::span(*values)), values});
 }
 
 BundleTensor number(const std::string& name, double value) {
@@ -57,7 +64,7 @@ struct NativePlace {
   bool swapped = false;   // its two halves of rows, scale and shift, are the other way round
 };
 
-NativePlace native_place(const std::string& module, const JointTransformerSpec& spec) {
+NativePlace sd3_place(const std::string& module, const JointTransformerSpec& spec) {
   static const std::map<std::string, NativePlace> kPlaces{
       {"attn.to_q", {"x_block.attn.qkv", 0, 3}},          {"attn.to_k", {"x_block.attn.qkv", 1, 3}},
       {"attn.to_v", {"x_block.attn.qkv", 2, 3}},          {"attn.add_q_proj", {"context_block.attn.qkv", 0, 3}},
@@ -77,6 +84,14 @@ NativePlace native_place(const std::string& module, const JointTransformerSpec& 
   return place;
 }
 
+// kohya keeps diffusers' names of a UNet, ComfyUI the original ones.
+NativePlace native_place(const std::string& module, const PictureModel& base, LoraSpelling spelling) {
+  if (!base.unet) return sd3_place(module, base.transformer);
+  if (spelling == LoraSpelling::Kohya) return {module};
+  const std::string end = ".weight", original = original_unet_name(module + end, *base.unet);
+  return {original.substr(0, original.size() - end.size())};
+}
+
 void swap_halves(Matrix& b) {
   std::rotate(b.values.begin(), b.values.begin() + static_cast<std::ptrdiff_t>(b.values.size() / 2), b.values.end());
 }
@@ -85,9 +100,9 @@ void swap_halves(Matrix& b) {
 void add_part(Factors& fused, const Factors& factors, const NativePlace& place) {
   const std::int64_t rank = fused.a.rows, more = factors.a.rows, out = factors.b.rows;
   Factors joined;
-  joined.a = {rank + more, factors.a.columns, fused.a.values};
+  joined.a = {rank + more, factors.a.columns, fused.a.values, {}};
   joined.a.values.insert(joined.a.values.end(), factors.a.values.begin(), factors.a.values.end());
-  joined.b = {place.parts * out, rank + more, std::vector<float>(static_cast<std::size_t>(place.parts * out * (rank + more)))};
+  joined.b = {place.parts * out, rank + more, std::vector<float>(static_cast<std::size_t>(place.parts * out * (rank + more))), {}};
   const auto copy = [&](const Matrix& from, std::int64_t first_row, std::int64_t first_column) {
     for (std::int64_t row = 0; row < from.rows; ++row)
       std::copy_n(from.values.begin() + row * from.columns, from.columns,
@@ -98,21 +113,25 @@ void add_part(Factors& fused, const Factors& factors, const NativePlace& place) 
   fused = std::move(joined);
 }
 
-// Under SD3's own module names.
-std::map<std::string, Factors> native_factors(const std::map<std::string, Factors>& factors, const JointTransformerSpec& spec) {
+// Under the module names of the spelling.
+std::map<std::string, Factors> native_factors(const std::map<std::string, Factors>& factors, const PictureModel& base,
+                                              LoraSpelling spelling) {
   std::map<std::string, Factors> native;
-  const std::string part = kTransformerPart;
+  const std::string part = network_part(base);
   for (const auto& [name, entry] : factors) {
     if (!name.starts_with(part)) continue;
-    const NativePlace place = native_place(name.substr(part.size()), spec);
+    const NativePlace place = native_place(name.substr(part.size()), base, spelling);
     Factors own = entry;
     if (place.swapped) swap_halves(own.b);
-    add_part(native[place.module], own, place);
+    if (place.parts == 1)
+      native[place.module] = std::move(own);
+    else
+      add_part(native[place.module], own, place);
   }
   return native;
 }
 
-Json adapter_metadata(const PeftAdapter& adapter) {
+Json adapter_metadata(const PeftAdapter& adapter, const PictureModel& base) {
   Json all = Json::object();
   std::map<std::string, std::set<std::string>> modules;
   for (const BundleTensor& tensor : adapter.tensors) {
@@ -120,7 +139,7 @@ Json adapter_metadata(const PeftAdapter& adapter) {
     modules[tensor.name.substr(0, dot)].insert(tensor.name.substr(dot + 1, cut - dot - 1));
   }
   for (const auto& [part, names] : modules)
-    for (const std::string& prefix : part == "text_encoder" ? std::vector<std::string>{part, part + "_2"} : std::vector{part}) {
+    for (const std::string& prefix : part == "text_encoder" && !base.unet ? std::vector<std::string>{part, part + "_2"} : std::vector{part}) {
       all[prefix + ".peft_type"] = "LORA";
       all[prefix + ".r"] = adapter.rank;
       all[prefix + ".lora_alpha"] = adapter.rank;
@@ -145,10 +164,12 @@ void add_spelled(LoraFile& file, const std::string& name, const Factors& factors
 }
 
 // Of the model spec that model browsers read (github.com/Stability-AI/ModelSpec).
-std::map<std::string, std::string> browser_metadata(const std::string& title) {
+std::map<std::string, std::string> browser_metadata(const std::string& title, const PictureModel& base) {
+  const bool second = base.unet && base.text_encoder.activation == ClipActivation::Gelu;
+  const std::string architecture = !base.unet ? "stable-diffusion-3" : second ? "stable-diffusion-v2" : "stable-diffusion-v1";
   return {{"format", "pt"},
           {"modelspec.sai_model_spec", "1.0.1"},
-          {"modelspec.architecture", "stable-diffusion-3/lora"},
+          {"modelspec.architecture", architecture + "/lora"},
           {"modelspec.title", title}};
 }
 
@@ -166,10 +187,17 @@ std::vector<double> change_of(const Factors& factors, double scale, std::int64_t
 }
 
 // Where a module of the adapter is in a file of the spelling: a name for each place that it is written to.
-std::vector<std::string> spelled_names(const std::string& module, const NativePlace& place, LoraSpelling spelling) {
+std::vector<std::string> spelled_names(const std::string& module, const NativePlace& place, LoraSpelling spelling,
+                                       const PictureModel& base) {
   const std::string text = kTextEncoderPart;
   const bool encoder = module.starts_with(text);
   const std::string rest = encoder ? module.substr(text.size()) : "";
+  if (encoder && base.unet) {  // one encoder
+    const bool second = base.text_encoder.activation == ClipActivation::Gelu;
+    if (spelling == LoraSpelling::Diffusers) return {module};
+    if (spelling == LoraSpelling::Kohya) return {"lora_te_" + underscored(rest)};
+    return {std::string("text_encoders.clip_") + (second ? "h" : "l") + ".transformer." + rest};
+  }
   if (spelling == LoraSpelling::Diffusers) return encoder ? std::vector{module, "text_encoder_2." + rest} : std::vector{module};
   if (spelling == LoraSpelling::Kohya)
     return encoder ? std::vector{"lora_te1_" + underscored(rest), "lora_te2_" + underscored(rest)}
@@ -205,32 +233,32 @@ PeftAdapter folded(PeftAdapter adapter) {
   return adapter;
 }
 
-LoraFile spell_lora(const PeftAdapter& adapter, const JointTransformerSpec& transformer, LoraSpelling spelling,
+LoraFile spell_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                     const std::string& title) {
-  LoraFile file{{}, browser_metadata(title)};
+  LoraFile file{{}, browser_metadata(title, base)};
   if (spelling == LoraSpelling::Diffusers) {
-    for (const CheckpointFile& part : picture_adapter_files(folded(adapter)))
+    for (const CheckpointFile& part : picture_adapter_files(folded(adapter), base))
       for (const BundleTensor& tensor : part.tensors) file.tensors.push_back(convert_tensor(tensor, DType::F32));
-    file.metadata["lora_adapter_metadata"] = adapter_metadata(adapter).dump();
+    file.metadata["lora_adapter_metadata"] = adapter_metadata(adapter, base).dump();
     return file;
   }
   if (adapter.kind == "dora") fail_usage("DoRA has no kohya or comfyui spelling here: export it as peft, or merged as diffusers");
   const bool kohya = spelling == LoraSpelling::Kohya;
   const double scale = lora_scale(adapter);
   const auto factors = factors_of(adapter);
-  for (const auto& [module, entry] : native_factors(factors, transformer))
+  for (const auto& [module, entry] : native_factors(factors, base, spelling))
     add_spelled(file, kohya ? "lora_unet_" + underscored(module) : "diffusion_model." + module, entry, scale, kohya);
   for (const auto& [name, entry] : factors)
     if (name.starts_with(kTextEncoderPart))
-      for (const std::string& spelled : spelled_names(name, {}, spelling)) add_spelled(file, spelled, entry, scale, kohya);
+      for (const std::string& spelled : spelled_names(name, {}, spelling, base)) add_spelled(file, spelled, entry, scale, kohya);
   if (!kohya) return file;
-  file.metadata["ss_network_module"] = "networks.lora_sd3";
+  file.metadata["ss_network_module"] = base.unet ? "networks.lora" : "networks.lora_sd3";
   file.metadata["ss_network_dim"] = std::to_string(adapter.rank);
   file.metadata["ss_network_alpha"] = Json(scale * static_cast<double>(adapter.rank)).dump();
   return file;
 }
 
-double spelling_error(const std::string& path, const PeftAdapter& adapter, const JointTransformerSpec& transformer,
+double spelling_error(const std::string& path, const PeftAdapter& adapter, const PictureModel& base,
                       LoraSpelling spelling) {
   std::map<std::string, BundleTensor> file;
   for (BundleTensor& tensor : read_safetensors(path).tensors) file.emplace(tensor.name, std::move(tensor));
@@ -245,12 +273,12 @@ double spelling_error(const std::string& path, const PeftAdapter& adapter, const
   for (const auto& [module, entry] : factors_of(adapter)) {
     const bool encoder = module.starts_with(kTextEncoderPart);
     NativePlace place;
-    if (native && !encoder) place = native_place(module.substr(std::string(kTransformerPart).size()), transformer);
+    if (native && !encoder) place = native_place(module.substr(network_part(base).size()), base, spelling);
     Factors own = entry;
     if (place.swapped) swap_halves(own.b);
     const std::int64_t out = own.b.rows;
     const std::vector<double> wanted = change_of(own, lora_scale(adapter), 0, out);
-    for (const std::string& name : spelled_names(module, place, spelling)) {
+    for (const std::string& name : spelled_names(module, place, spelling, base)) {
       const std::string a = name + (kohya ? ".lora_down.weight" : ".lora_A.weight"), b = name + (kohya ? ".lora_up.weight" : ".lora_B.weight");
       const Factors written{matrix_of(at(a)), matrix_of(at(b))};
       require(written.b.rows == place.parts * out && written.b.columns == written.a.rows && written.a.columns == own.a.columns, path, ": '",

@@ -40,6 +40,25 @@ class ParameterList {
     norm(name + ".group_norm", channels);
     for (const char* part : {".to_q", ".to_k", ".to_v", ".to_out.0"}) linear(name + part, channels, channels);
   }
+  // proj_in, proj_out of Transformer2DModel: a linear layer, or a convolution of one place.
+  void projection(const std::string& name, std::int64_t channels, bool is_linear) {
+    if (is_linear) return linear(name, channels, channels);
+    convolution(name, channels, channels, 1);
+  }
+  // BasicTransformerBlock: attention to the picture, to a text of `context` channels, and a GEGLU.
+  void cross_block(const std::string& name, std::int64_t channels, std::int64_t context) {
+    for (const int number : {1, 2}) {
+      const std::string attention = name + ".attn" + std::to_string(number);
+      norm(name + ".norm" + std::to_string(number), channels);
+      matrix(attention + ".to_q", channels, channels);
+      for (const char* part : {".to_k", ".to_v"})
+        matrix(attention + part, number == 1 ? channels : context, channels);
+      linear(attention + ".to_out.0", channels, channels);
+    }
+    norm(name + ".norm3", channels);
+    linear(name + ".ff.net.0.proj", channels, 8 * channels);
+    linear(name + ".ff.net.2", 4 * channels, channels);
+  }
 
   std::vector<ParameterInfo> all;
 };

@@ -11,6 +11,7 @@
 #include "checkpoints/bundle/config_reader.h"
 #include "checkpoints/diffusion/pipeline_names.h"
 #include "checkpoints/diffusion/pipeline_parts.h"
+#include "checkpoints/diffusion/single_file.h"
 #include "checkpoints/formats/safetensors.h"
 
 namespace lathe {
@@ -22,7 +23,7 @@ namespace files = std::filesystem;
 void check_index(const Json& index, const std::string& where) {
   const auto name = json_get<std::string>(index, "_class_name", where);
   require(name == kPipelineClass, where, ": _class_name is ", name, ", wanted ", kPipelineClass,
-          ", DiTPipeline, DDPMPipeline or DDIMPipeline");
+          ", StableDiffusionPipeline, DiTPipeline, DDPMPipeline or DDIMPipeline");
   refuse_vae(index, where);
   refuse_part(index, "text_encoder_3", "T5 is not supported", where);
   refuse_part(index, "image_encoder", "pictures as conditions are not supported", where);
@@ -58,14 +59,6 @@ void check_positions(const BundleTensor& table, const JointTransformerSpec& spec
   }
 }
 
-std::vector<BundleTensor> read_text_tensors(const std::string& folder, const ClipTextSpec& spec) {
-  std::vector<BundleTensor> tensors = read_part(folder, kTextWeights);
-  // A buffer that transformers stored up to 4.30: 0, 1, 2 ...
-  std::erase_if(tensors,
-                [](const BundleTensor& t) { return t.name == "text_model.embeddings.position_ids"; });
-  return in_order(std::move(tensors), clip_text_parameters(spec), folder + "/" + kTextWeights);
-}
-
 bool same_values(const BundleTensor& a, const BundleTensor& b) {
   if (a.dtype != b.dtype || a.shape != b.shape) return false;
   const ByteBlock first = a.bytes(), second = b.bytes();
@@ -84,7 +77,16 @@ void check_second_encoder(const std::string& folder, const PictureModel& model) 
             tensors[i].name, "'", advice);
 }
 
-// transformers cuts and pads texts to model_max_length, the network here to the encoder's positions.
+}  // namespace
+
+std::vector<BundleTensor> read_text_tensors(const std::string& folder, const ClipTextSpec& spec) {
+  std::vector<BundleTensor> tensors = read_part(folder, kTextWeights);
+  // A buffer that transformers stored up to 4.30: 0, 1, 2 ...
+  std::erase_if(tensors,
+                [](const BundleTensor& t) { return t.name == "text_model.embeddings.position_ids"; });
+  return in_order(std::move(tensors), clip_text_parameters(spec), folder + "/" + kTextWeights);
+}
+
 void check_text_length(const std::string& folder, std::int64_t positions) {
   const std::string path = folder + "/tokenizer/tokenizer_config.json";
   if (!files::exists(path)) return;
@@ -96,8 +98,6 @@ void check_text_length(const std::string& folder, std::int64_t positions) {
           positions, ", the positions of text_encoder");
 }
 
-}  // namespace
-
 void refuse_part(const Json& index, const std::string& part, const std::string& why,
                  const std::string& where) {
   if (!index.contains(part)) return;
@@ -108,7 +108,7 @@ void refuse_part(const Json& index, const std::string& part, const std::string& 
 }
 
 void refuse_vae(const Json& index, const std::string& where) {
-  refuse_part(index, "vae", "only pipelines that draw pictures themselves are supported, without a VAE",
+  refuse_part(index, "vae", "this pipeline is supported where it draws pictures itself, without a VAE",
               where);
 }
 
@@ -158,25 +158,23 @@ void check_tensors(const std::vector<BundleTensor>& tensors, const std::vector<P
 }
 
 std::vector<PictureModel::Part> PictureModel::parts() {
-  if (unet) return {{"unet.", unet_2d_parameters(*unet), &unet_tensors}};
-  if (dit) return {{"transformer.", dit_parameters(*dit), &transformer_tensors}};
-  return {{"transformer.", joint_transformer_parameters(transformer), &transformer_tensors},
-          {"text_encoder.", clip_text_parameters(text_encoder), &text_tensors}};
+  std::vector<Part> all;
+  if (unet)
+    all.push_back({"unet.", unet_2d_parameters(*unet), &unet_tensors});
+  else
+    all.push_back({"transformer.", dit ? dit_parameters(*dit) : joint_transformer_parameters(transformer),
+                   &transformer_tensors});
+  if (by_text()) all.push_back({"text_encoder.", clip_text_parameters(text_encoder), &text_tensors});
+  if (vae) all.push_back({"vae.", autoencoder_parameters(*vae), &vae_tensors});
+  return all;
 }
 
-bool is_pipeline(const std::string& folder) { return files::exists(folder + "/" + kModelIndex); }
+bool is_pipeline(const std::string& folder) {
+  return files::exists(folder + "/" + kModelIndex) || !single_file_at(folder).empty();
+}
 
-void check_picture_model(const PictureModel& model, const std::string& where) {
-  if (model.unet) return check_unet_model(model, where);
-  if (model.dit) return check_dit_model(model, where);
+void check_text_parts(const PictureModel& model, const std::string& where) {
   const ClipTextSpec& text = model.text_encoder;
-  require(text.projection_dim > 0, where, "/text_encoder: wanted CLIPTextModelWithProjection");
-  require(model.transformer.pooled_projection_dim == 2 * text.projection_dim, where,
-          "/transformer: pooled_projection_dim is ", model.transformer.pooled_projection_dim,
-          ", wanted twice the text encoder's projection_dim, ", 2 * text.projection_dim);
-  require(model.transformer.in_channels == model.transformer.out_channels, where,
-          "/transformer: out_channels is ", model.transformer.out_channels, ", wanted in_channels, ",
-          model.transformer.in_channels);
   require(model.tokenizer != nullptr, where, ": has no tokenizer");
   const SpecialTokens special = model.tokenizer->special();
   require(special.bos && special.eos && special.pad, where,
@@ -187,15 +185,32 @@ void check_picture_model(const PictureModel& model, const std::string& where) {
   const auto ids = static_cast<std::int64_t>(model.tokenizer->vocab_size());
   require(ids <= text.vocab_size, where, "/tokenizer: has ids up to ", ids - 1, ", the text encoder only ",
           text.vocab_size, " rows");
+  check_tensors(model.text_tensors, clip_text_parameters(text), where + "/text_encoder");
+}
+
+void check_picture_model(const PictureModel& model, const std::string& where) {
+  if (model.vae) return check_stable_diffusion(model, where);
+  if (model.unet) return check_unet_model(model, where);
+  if (model.dit) return check_dit_model(model, where);
+  const ClipTextSpec& text = model.text_encoder;
+  require(text.projection_dim > 0, where, "/text_encoder: wanted CLIPTextModelWithProjection");
+  require(model.transformer.pooled_projection_dim == 2 * text.projection_dim, where,
+          "/transformer: pooled_projection_dim is ", model.transformer.pooled_projection_dim,
+          ", wanted twice the text encoder's projection_dim, ", 2 * text.projection_dim);
+  require(model.transformer.in_channels == model.transformer.out_channels, where,
+          "/transformer: out_channels is ", model.transformer.out_channels, ", wanted in_channels, ",
+          model.transformer.in_channels);
   check_tensors(model.transformer_tensors, joint_transformer_parameters(model.transformer),
                 where + "/transformer");
-  check_tensors(model.text_tensors, clip_text_parameters(text), where + "/text_encoder");
+  check_text_parts(model, where);
 }
 
 PictureModel read_pipeline(const std::string& folder) {
   require(is_pipeline(folder), folder, ": wanted a diffusers pipeline, ", kModelIndex, " is not there");
+  if (const std::string file = single_file_at(folder); !file.empty()) return read_single_file(file);
   const std::string index_at = folder + "/" + kModelIndex;
   const Json index = read_json(index_at, {.max_bytes = std::size_t{1} << 20, .max_depth = 8});
+  if (is_stable_diffusion(index)) return read_stable_diffusion(folder, index);
   if (is_unet_pipeline(index)) return read_unet_pipeline(folder, index);
   if (is_dit_pipeline(index)) return read_dit_pipeline(folder, index);
   check_index(index, index_at);

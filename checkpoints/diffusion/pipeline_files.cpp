@@ -59,30 +59,35 @@ CheckpointFile json_file(std::string name, const Json& json) {
   return {std::move(name), {}, json.dump(2) + "\n"};
 }
 
-std::vector<CheckpointFile> pipeline_files(const PictureModel& model) {
-  check_picture_model(model, "pipeline");
-  if (model.unet) return unet_pipeline_files(model);
-  if (model.dit) return dit_pipeline_files(model);
-  std::string tokenizer_class;
-  const std::vector<TokenizerFile> tokenizer = tokenizer_files(model, tokenizer_class);
-  std::vector<CheckpointFile> files;
-  files.push_back(json_file(kModelIndex, model_index(model, tokenizer_class)));
-  files.push_back(json_file("scheduler/scheduler_config.json", scheduler_config(model.noise())));
-  files.push_back(json_file("transformer/config.json", joint_transformer_config(model.transformer)));
-  std::vector<BundleTensor> network = model.transformer_tensors;
-  network.push_back(position_table(model.transformer, network.front().dtype));
-  files.push_back({std::string("transformer/") + kTransformerWeights, std::move(network), ""});
+std::string add_text_files(const PictureModel& model, const std::string& place,
+                           std::vector<CheckpointFile>& files) {
   Json encoder = clip_text_config(model.text_encoder);
   encoder["dtype"] = torch_dtype_name(model.text_tensors.front().dtype);
   const SpecialTokens special = model.tokenizer->special();
   if (special.bos) encoder["bos_token_id"] = *special.bos;
   if (special.pad) encoder["pad_token_id"] = *special.pad;
-  for (const std::string place : {"", "_2"}) {
-    files.push_back(json_file("text_encoder" + place + "/config.json", encoder));
-    files.push_back({"text_encoder" + place + "/" + kTextWeights, model.text_tensors, ""});
-    for (const TokenizerFile& file : tokenizer)
-      files.push_back({"tokenizer" + place + "/" + file.name, {}, file.content});
-  }
+  files.push_back(json_file("text_encoder" + place + "/config.json", encoder));
+  files.push_back({"text_encoder" + place + "/" + kTextWeights, model.text_tensors, ""});
+  std::string tokenizer_class;
+  for (const TokenizerFile& file : tokenizer_files(model, tokenizer_class))
+    files.push_back({"tokenizer" + place + "/" + file.name, {}, file.content});
+  return tokenizer_class;
+}
+
+std::vector<CheckpointFile> pipeline_files(const PictureModel& model) {
+  check_picture_model(model, "pipeline");
+  if (model.vae) return stable_diffusion_files(model);
+  if (model.unet) return unet_pipeline_files(model);
+  if (model.dit) return dit_pipeline_files(model);
+  std::vector<CheckpointFile> files;
+  files.push_back(json_file("scheduler/scheduler_config.json", scheduler_config(model.noise())));
+  files.push_back(json_file("transformer/config.json", joint_transformer_config(model.transformer)));
+  std::vector<BundleTensor> network = model.transformer_tensors;
+  network.push_back(position_table(model.transformer, network.front().dtype));
+  files.push_back({std::string("transformer/") + kTransformerWeights, std::move(network), ""});
+  std::string tokenizer_class;
+  for (const char* place : {"", "_2"}) tokenizer_class = add_text_files(model, place, files);
+  files.push_back(json_file(kModelIndex, model_index(model, tokenizer_class)));
   return files;
 }
 

@@ -24,6 +24,22 @@ void refuse_part(const Json& index, const std::string& part, const std::string& 
 void refuse_vae(const Json& index, const std::string& where);
 // Error when two classes have one name.
 void check_classes(const std::vector<std::string>& classes, const std::string& where);
+// A text encoder's tensors, in order.
+std::vector<BundleTensor> read_text_tensors(const std::string& folder, const ClipTextSpec& spec);
+// Error unless tokenizer/ cuts and pads texts to as many tokens: transformers goes by its model_max_length,
+// the network here by the encoder's positions.
+void check_text_length(const std::string& folder, std::int64_t positions);
+// Error unless text encoder, its tensors and tokenizer fit each other.
+void check_text_parts(const PictureModel& model, const std::string& where);
+// The files of text_encoder<place>/ and tokenizer<place>/; returns the tokenizer's class.
+std::string add_text_files(const PictureModel& model, const std::string& place,
+                           std::vector<CheckpointFile>& files);
+
+// stable_diffusion.cpp: StableDiffusionPipeline's folders.
+bool is_stable_diffusion(const Json& index);
+PictureModel read_stable_diffusion(const std::string& folder, const Json& index);
+std::vector<CheckpointFile> stable_diffusion_files(const PictureModel& model);
+void check_stable_diffusion(const PictureModel& model, const std::string& where);
 
 // unet_pipeline.cpp: DDPMPipeline's folders.
 bool is_unet_pipeline(const Json& index);

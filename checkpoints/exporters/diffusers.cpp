@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "checkpoints/diffusion/single_file.h"
 #include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/formats/safetensors.h"
 
@@ -31,13 +32,30 @@ void check_exportable(const PictureModel& model) {
   if (model.tokenizer) check_tokenizer(*model.tokenizer);
 }
 
+// The weights of a model in another type.
+void convert(PictureModel& model, DType dtype) {
+  for (const PictureModel::Part& part : model.parts())
+    for (BundleTensor& tensor : *part.tensors) tensor = convert_tensor(std::move(tensor), dtype);
+}
+
+// Card and reference, read back, then published.
+void finish(ExportFolder& folder, const ExportOptions& options) {
+  folder.add_text("README.md", options.card);
+  if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump() + "\n");
+  read_pipeline(folder.path());
+  folder.publish();
+}
+
+FileSystem& file_system(const ExportOptions& options) {
+  return options.file_system ? *options.file_system : real_file_system();
+}
+
 }  // namespace
 
 void export_diffusers(PictureModel model, const ExportOptions& options) {
   check_exportable(model);
-  for (const PictureModel::Part& part : model.parts())
-    for (BundleTensor& tensor : *part.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
-  FileSystem& fs = options.file_system ? *options.file_system : real_file_system();
+  convert(model, options.dtype);
+  FileSystem& fs = file_system(options);
   ExportFolder folder(options.directory, options.overwrite, fs);
   for (const CheckpointFile& file : pipeline_files(model)) {
     if (file.tensors.empty()) {
@@ -48,10 +66,20 @@ void export_diffusers(PictureModel model, const ExportOptions& options) {
     write_safetensors(folder.path() + "/" + file.name, file.tensors, {{"format", "pt"}}, fs);
     folder.add_written(file.name);
   }
-  folder.add_text("README.md", options.card);
-  if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump() + "\n");
-  read_pipeline(folder.path());
-  folder.publish();
+  finish(folder, options);
+}
+
+void export_single_file(PictureModel model, const ExportOptions& options) {
+  convert(model, options.dtype);
+  const std::vector<BundleTensor> tensors = single_file_tensors(model);
+  FileSystem& fs = file_system(options);
+  ExportFolder folder(options.directory, options.overwrite, fs);
+  const std::string title = files::path(options.directory).filename().string();
+  write_safetensors(folder.path() + "/" + kSingleFile, tensors, single_file_metadata(model, title), fs);
+  folder.add_written(kSingleFile);
+  for (const CheckpointFile& file : pipeline_files(model))
+    if (file.name.starts_with("tokenizer/")) folder.add_text(file.name, file.text);
+  finish(folder, options);
 }
 
 }  // namespace lathe

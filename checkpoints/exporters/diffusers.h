@@ -1,5 +1,6 @@
 #pragma once
-// A model that draws pictures as a folder for diffusers: StableDiffusion3Pipeline, or DDPMPipeline for a UNet.
+// A model that draws pictures as a folder for diffusers (StableDiffusion3Pipeline, StableDiffusionPipeline,
+// or DDPMPipeline for a UNet), or Stable Diffusion as one file under its original names.
 #include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/exporters/exporter.h"
 
@@ -9,5 +10,9 @@ namespace lathe {
 // published. Error for a noise process that diffusers has no scheduler for, and for a tokenizer that
 // transformers would not run as it was trained with (its files do not say that texts begin and end).
 void export_diffusers(PictureModel model, const ExportOptions& options);
+
+// stable-diffusion.safetensors of options.dtype and the tokenizer's folder beside it, in which engines that
+// have CLIP's built in do not look; README.md, reference.json, MANIFEST.json. Error as single_file_tensors.
+void export_single_file(PictureModel model, const ExportOptions& options);
 
 }  // namespace lathe

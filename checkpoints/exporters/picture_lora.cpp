@@ -5,34 +5,40 @@
 
 namespace lathe {
 
-double export_picture_lora(const PeftAdapter& adapter, const JointTransformerSpec& transformer, LoraSpelling spelling,
+double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                            const std::string& title, const ExportOptions& options) {
   FileSystem& fs = options.file_system ? *options.file_system : real_file_system();
-  LoraFile file = spell_lora(adapter, transformer, spelling, title);
+  LoraFile file = spell_lora(adapter, base, spelling, title);
   for (BundleTensor& tensor : file.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
   ExportFolder folder(options.directory, options.overwrite, fs);
   const bool peft = spelling == LoraSpelling::Diffusers;
   const std::string name = peft ? kPictureLora : kSpelledLora;
   write_safetensors(folder.path() + "/" + name, file.tensors, file.metadata, fs);
   folder.add_written(name);
-  if (peft) folder.add_text(kPeftConfig, picture_adapter_files(folded(adapter)).front().text);
+  if (peft) folder.add_text(kPeftConfig, picture_adapter_files(folded(adapter), base).front().text);
   folder.add_text("README.md", options.card);
-  const double error = spelling_error(folder.path() + "/" + name, adapter, transformer, spelling);
+  const double error = spelling_error(folder.path() + "/" + name, adapter, base, spelling);
   folder.publish();
   return error;
 }
 
-std::string picture_lora_commands(const PeftAdapter& adapter, LoraSpelling spelling, const std::string& prompt, double guidance) {
+std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
+                                  const std::string& prompt, double guidance) {
   const std::string text = Json(prompt).dump();
+  const std::string own = cat("lathe itself:\n\n```\nlathe sample . --prompt ", text, " --guidance ", guidance, " --output pictures\n```\n");
   if (spelling != LoraSpelling::Diffusers)
-    return cat(spelling == LoraSpelling::Kohya ? "In kohya's spelling" : "In ComfyUI's spelling", ", SD3's own module names: ", kSpelledLora,
+    return cat(spelling == LoraSpelling::Kohya ? "In kohya's spelling" : "In ComfyUI's spelling", base.unet ? ": " : ", SD3's own module names: ", kSpelledLora,
                " goes where the program keeps its LoRA files. It holds for the base `", adapter.base, "` alone.\n");
+  if (base.unet)
+    return cat("diffusers, on the base:\n\n```python\nimport torch\nfrom diffusers import StableDiffusionPipeline\n\n",
+               "pipe = StableDiffusionPipeline.from_pretrained(", Json(adapter.base).dump(), ", torch_dtype=torch.float32)\n",
+               "pipe.load_lora_weights(\".\")\npipe(", text, ", num_inference_steps=20, guidance_scale=", guidance,
+               ").images[0].save(\"picture.png\")\n```\n\n", own);
   return cat("diffusers, on the base (there is no VAE: its latents are the pictures):\n\n```python\nimport torch\n",
              "from diffusers import StableDiffusion3Pipeline\n\npipe = StableDiffusion3Pipeline.from_pretrained(", Json(adapter.base).dump(),
              ", vae=None, text_encoder_3=None,\n                                                tokenizer_3=None, torch_dtype=torch.float32)\n",
              "pipe.load_lora_weights(\".\")\nlatents = pipe(", text, ", num_inference_steps=20, guidance_scale=", guidance,
-             ", max_sequence_length=0,\n               output_type=\"latent\").images  # -1 .. 1\n```\n\nlathe itself:\n\n```\nlathe sample . --prompt ",
-             text, " --guidance ", guidance, " --output pictures\n```\n");
+             ", max_sequence_length=0,\n               output_type=\"latent\").images  # -1 .. 1\n```\n\n", own);
 }
 
 }  // namespace lathe

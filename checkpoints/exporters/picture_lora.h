@@ -10,9 +10,10 @@ inline constexpr const char* kSpelledLora = "lora.safetensors";   // kohya's and
 // pytorch_lora_weights.safetensors and adapter_config.json (peft), or lora.safetensors (kohya, comfyui), in options.dtype;
 // README.md, MANIFEST.json. Read back before it is published. Returns the error of a weight's change that was found then
 // (spelling_error): that of rounding. adapter.base is what the card and adapter_config.json name.
-double export_picture_lora(const PeftAdapter& adapter, const JointTransformerSpec& transformer, LoraSpelling spelling,
+double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                            const std::string& title, const ExportOptions& options);
 // The card's part on use: exact commands for the programs of the spelling.
-std::string picture_lora_commands(const PeftAdapter& adapter, LoraSpelling spelling, const std::string& prompt, double guidance);
+std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
+                                  const std::string& prompt, double guidance);
 
 }  // namespace lathe

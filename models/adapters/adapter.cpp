@@ -15,10 +15,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// kaiming_uniform(a = sqrt(5)) of (r, in): uniform in +-1 / sqrt(in).
+// kaiming_uniform(a = sqrt(5)) of (r, in ...): uniform in +-1 / sqrt(inputs).
 void initialise_factor(const at::Tensor& factor, std::uint64_t seed, std::uint32_t site) {
   const at::Tensor values = at::empty(factor.sizes(), at::kFloat);
-  const double bound = 1 / std::sqrt(static_cast<double>(factor.size(1)));
+  const double bound = 1 / std::sqrt(static_cast<double>(factor[0].numel()));
   const RandomStream stream({.seed = seed, .purpose = Purpose::Adapter, .site = site});
   auto* out = values.data_ptr<float>();
   for (std::int64_t i = 0; i < values.numel(); ++i) {
@@ -69,11 +69,15 @@ double AdapterSpec::scaling() const {
 Adapter::Adapter(const AdapterSpec& spec, const at::Tensor& weight, std::uint64_t seed, std::uint32_t site)
     : spec_(spec), site_(site) {
   const at::NoGradGuard no_grad;
-  require(spec.rank >= 1 && spec.rank <= std::min(weight.size(0), weight.size(1)), "adapter.rank ", spec.rank,
-          " is more than a matrix of ", weight.size(0), " x ", weight.size(1), " has; lower it");
+  const std::int64_t inputs = weight[0].numel();
+  require(spec.rank >= 1 && spec.rank <= std::min(weight.size(0), inputs), "adapter.rank ", spec.rank,
+          " is more than a matrix of ", weight.size(0), " x ", inputs, " has; lower it");
   const auto type = weight.scalar_type() == at::kFloat ? at::kFloat : at::kBFloat16;
-  a = at::empty({spec.rank, weight.size(1)}, type);
-  b = at::zeros({weight.size(0), spec.rank}, type);
+  std::vector<std::int64_t> down = weight.sizes().vec(), up(down.size(), 1);
+  down[0] = up[1] = spec.rank;
+  up[0] = weight.size(0);
+  a = at::empty(down, type);
+  b = at::zeros(up, type);
   initialise_factor(a, seed, site);
   if (spec.kind == AdapterKind::Dora) magnitude = weight.to(at::kFloat).norm(2, 1).to(type);
 }
@@ -99,6 +103,21 @@ at::Tensor Adapter::apply(const at::Tensor& x, const at::Tensor& y, const at::Te
   return bias.defined() ? sum + bias : sum;
 }
 
+at::Tensor Adapter::apply_convolution(const at::Tensor& x, const at::Tensor& y, std::int64_t stride,
+                                      std::int64_t padding) const {
+  return y + spec_.scaling() * at::conv2d(at::conv2d(x, a, {}, stride, padding), b);
+}
+
+void Adapter::hold_in(torch::nn::Module& module) {
+  const auto hold = [&](const char* name, at::Tensor& tensor) {
+    const auto holder = module.register_module(name, std::make_shared<torch::nn::Module>());
+    tensor = holder->register_parameter("weight", tensor);
+  };
+  hold("lora_A", a);
+  hold("lora_B", b);
+  if (magnitude.defined()) hold("lora_magnitude_vector", magnitude);
+}
+
 at::Tensor Adapter::merged(const at::Tensor& weight) const {
   const auto wide = [](const at::Tensor& t) { return t.defined() ? t.detach().to(at::kFloat) : t; };
   return merge_weight(wide(weight), wide(a), wide(b), wide(magnitude), spec_.scaling());
@@ -107,7 +126,8 @@ at::Tensor Adapter::merged(const at::Tensor& weight) const {
 at::Tensor merge_weight(const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b,
                         const at::Tensor& magnitude, double scaling) {
   const at::NoGradGuard no_grad;
-  const at::Tensor sum = at::addmm(weight, b, a, 1, scaling);
+  const at::Tensor sum =
+      at::addmm(weight.flatten(1), b.flatten(1), a.flatten(1), 1, scaling).view_as(weight);
   if (!magnitude.defined()) return sum;
   return sum * (magnitude / sum.norm(2, 1)).unsqueeze(1);
 }

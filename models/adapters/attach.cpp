@@ -7,6 +7,7 @@
 #include <set>
 
 #include "models/decoder/weights.h"
+#include "models/layers/convolution.h"
 #include "models/layers/linear.h"
 #include "recipes/schema/error.h"
 
@@ -23,9 +24,9 @@ std::string short_name(const std::string& name) {
   return short_name(rest) + "." + last;
 }
 
-// A target is a module's own name, or the end of its full one.
-bool matches(const std::string& name, const std::string& target) {
-  return target == "all-linear" || last_part(name) == target || name == target || name.ends_with("." + target);
+// A target is a module's own name, or the end of its full one. Convolutions are asked for by name.
+bool matches(const std::string& name, const std::string& target, bool is_linear) {
+  return (target == "all-linear" && is_linear) || last_part(name) == target || name == target || name.ends_with("." + target);
 }
 
 struct Factors {
@@ -91,20 +92,26 @@ std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places
     for (auto& item : root.named_parameters()) item.value().set_requires_grad(false);
     for (const auto& item : root.named_modules("", false)) {
       const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
-      if (!linear || item.key().find(blocks) == std::string::npos) continue;
+      const auto convolution = std::dynamic_pointer_cast<Convolution>(item.value());
+      if ((!linear && !convolution) || item.key().find(blocks) == std::string::npos) continue;
       const std::uint32_t number = site++;  // the same whatever is targeted
       const std::string name = prefix + item.key();
       names.insert(short_name(name));
       bool wanted = false;
       for (const std::string& target : spec.targets) {
-        if (!matches(name, target)) continue;
+        if (!matches(name, target, linear != nullptr)) continue;
         wanted = true;
         used.insert(target);
       }
       if (!wanted) continue;
-      const auto adapter = std::make_shared<Adapter>(spec, dora ? linear->dense_weight() : linear->weight, seed, number);
+      if (convolution && dora) fail_usage("adapter.kind dora is for linear layers; '", name, "' is a convolution");
+      const at::Tensor weight = convolution ? convolution->weight : dora ? linear->dense_weight() : linear->weight;
+      const auto adapter = std::make_shared<Adapter>(spec, weight, seed, number);
       adapter->pass = pass;
-      linear->adapt(adapter);
+      if (linear)
+        linear->adapt(adapter);
+      else
+        convolution->adapt(adapter);
       adapted.push_back(name);
     }
   }

@@ -7,7 +7,6 @@
 #include <map>
 #include <span>
 
-#include "data/random/philox.h"
 #include "data/tokenizers/clip.h"
 #include "models/decoder/weights.h"
 #include "recipes/schema/error.h"
@@ -16,9 +15,7 @@ namespace lathe {
 
 namespace {
 
-constexpr std::size_t kBatch = 64;
-// Sites of Purpose::Sampling.
-constexpr std::uint32_t kStart = 0, kAdded = 1;
+constexpr std::int64_t kDecoded = 4;  // latents at a time: pictures of a VAE take much memory
 
 void load(torch::nn::Module& module, const std::vector<BundleTensor>& tensors) {
   const at::NoGradGuard no_grad;
@@ -32,19 +29,6 @@ void load(torch::nn::Module& module, const std::vector<BundleTensor>& tensors) {
             shape_text(tensor.shape), ", wanted ", shape_text(parameter->sizes().vec()));
     parameter->copy_(to_tensor(tensor));
   }
-}
-
-at::Tensor normal(const RandomKey& key, at::IntArrayRef shape) {
-  at::Tensor values = at::empty(shape, at::kFloat);
-  RandomStream(key).fill_normal(
-      0, std::span(values.data_ptr<float>(), static_cast<std::size_t>(values.numel())));
-  return values;
-}
-
-// The first of `one` for every row of `many`, then `many`.
-at::Tensor before_each(const at::Tensor& one, const at::Tensor& many) {
-  if (!many.defined()) return {};
-  return at::cat({one.expand_as(many), many});
 }
 
 // The row of a class by name; "" is the row behind the named ones.
@@ -64,61 +48,6 @@ std::int64_t class_row(const TextToPicture& model, const std::string& text) {
   fail_usage("'", text, "' is none of the ", names, " classes: ", known, names > 12 ? " ..." : "");
 }
 
-// What a batch is drawn by: its texts, and no text for the guided stretch.
-class GuidedNetwork {
- public:
-  GuidedNetwork(const TextToPicture& model, const std::vector<std::string>& prompts,
-                const DrawOptions& options)
-      : model_(model), options_(options), asked_(model.condition(prompts)) {
-    guided_ = options.guidance != 1 && (model.by_text() || asked_.classes.defined());
-    if (!guided_) return;
-    const PictureCondition empty = model.condition({""});
-    both_.text.tokens = before_each(empty.text.tokens, asked_.text.tokens);
-    both_.text.pooled = before_each(empty.text.pooled, asked_.text.pooled);
-    both_.classes = before_each(empty.classes, asked_.classes);
-  }
-
-  // What the network says of x (B, c, H, W) at `time`, `share` of the way to the picture; fp32.
-  at::Tensor predict(const at::Tensor& x, double time, double share) const {
-    const bool guided = guided_ && share >= options_.guidance_from && share < options_.guidance_until;
-    const at::Tensor input = guided ? at::cat({x, x}) : x;
-    const at::Tensor times = at::full({input.size(0)}, time, at::kFloat);
-    const at::Tensor output = model_.predict(input, times, guided ? both_ : asked_).to(at::kFloat);
-    if (!guided) return output;
-    const auto halves = output.chunk(2);  // without the text, with it
-    return halves[0] + options_.guidance * (halves[1] - halves[0]);
-  }
-
- private:
-  const TextToPicture& model_;
-  const DrawOptions& options_;
-  PictureCondition asked_, both_;
-  bool guided_ = false;
-};
-
-at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>& prompts,
-                      std::span<const std::uint64_t> numbers, const DrawOptions& options) {
-  const std::vector<std::int64_t> shape{model.channels(),
-                                        options.height > 0 ? options.height : model.sample_size(),
-                                        options.width > 0 ? options.width : model.sample_size()};
-  Sampler sampler(model.schedule, model.prediction, {.kind = options.sampler, .steps = options.steps});
-  const auto noise = [&](std::uint32_t site, std::uint64_t visit) {
-    std::vector<at::Tensor> rows;
-    for (const std::uint64_t number : numbers)
-      rows.push_back(normal({options.seed, Purpose::Sampling, site, visit, number}, shape));
-    return at::stack(rows);
-  };
-  const GuidedNetwork network(model, prompts, options);
-  const auto evaluations = static_cast<double>(sampler.times().size());
-  at::Tensor x = noise(kStart, 0) * sampler.initial_scale();
-  for (std::int64_t index = 0; !sampler.done(); ++index) {
-    const double share = static_cast<double>(index) / evaluations;
-    const at::Tensor output = network.predict(sampler.model_input(x), sampler.time(), share);
-    x = sampler.step(output, x, [&](std::size_t step) { return noise(kAdded, step); });
-  }
-  return x;
-}
-
 }  // namespace
 
 std::int64_t TextToPicture::class_rows() const {
@@ -128,10 +57,36 @@ std::int64_t TextToPicture::channels() const {
   return unet ? unet->spec().in_channels : dit ? dit->spec().in_channels : transformer->spec().in_channels;
 }
 std::int64_t TextToPicture::sample_size() const {
-  return unet ? unet->spec().sample_size : dit ? dit->spec().sample_size : transformer->spec().sample_size;
+  const std::int64_t side = unet  ? unet->spec().sample_size
+                            : dit ? dit->spec().sample_size
+                                  : transformer->spec().sample_size;
+  return points_a_place() * side;
 }
 std::int64_t TextToPicture::side_step() const {
-  return unet ? unet->spec().smallest_side() : dit ? dit->spec().patch_size : transformer->spec().patch_size;
+  const std::int64_t step = unet  ? unet->spec().smallest_side()
+                            : dit ? dit->spec().patch_size
+                                  : transformer->spec().patch_size;
+  return points_a_place() * step;
+}
+
+std::vector<std::int64_t> TextToPicture::latent_shape(std::int64_t height, std::int64_t width) const {
+  std::vector<std::int64_t> shape{channels(), height > 0 ? height : sample_size(),
+                                  width > 0 ? width : sample_size()};
+  for (std::size_t i = 1; i < 3; ++i) {
+    if (vae && shape[i] % side_step() != 0)
+      fail_usage("a picture with a side of ", shape[i], " points: sides are multiples of ", side_step());
+    shape[i] /= points_a_place();
+  }
+  return shape;
+}
+
+at::Tensor TextToPicture::to_pictures(const at::Tensor& latents) const {
+  if (!vae) return latents;
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> pictures;
+  for (const at::Tensor& some : latents.split(kDecoded))
+    pictures.push_back(vae->decode(vae->unscaled(some)).to(at::kFloat));
+  return at::cat(pictures);
 }
 
 bool TextToPicture::guidable() const {
@@ -139,16 +94,20 @@ bool TextToPicture::guidable() const {
 }
 
 std::vector<std::pair<std::string, torch::nn::Module*>> TextToPicture::modules() const {
-  if (unet) return {{"unet.", unet.get()}};
   if (dit) return {{"transformer.", dit.get()}};
-  return {{"transformer.", transformer.get()}, {"text_encoder.", text_encoder.get()}};
+  std::vector<std::pair<std::string, torch::nn::Module*>> all;
+  if (unet)
+    all.emplace_back("unet.", unet.get());
+  else
+    all.emplace_back("transformer.", transformer.get());
+  if (text_encoder) all.emplace_back("text_encoder.", text_encoder.get());
+  return all;
 }
 
 PictureCondition TextToPicture::condition(const std::vector<std::string>& texts) const {
   PictureCondition by;
   if (by_text()) {
-    const at::Tensor ids = token_rows(*tokenizer, text_encoder->spec(), texts);
-    by.text = text_condition(text_encoder->forward(ids), transformer->spec());
+    by.text = text(token_rows(*tokenizer, text_encoder->spec(), texts));
   } else if (class_rows() > 0) {
     std::vector<std::int64_t> rows;
     for (const std::string& text : texts) rows.push_back(class_row(*this, text));
@@ -157,9 +116,14 @@ PictureCondition TextToPicture::condition(const std::vector<std::string>& texts)
   return by;
 }
 
+TextCondition TextToPicture::text(const at::Tensor& ids) const {
+  const ClipTextOutput output = text_encoder->forward(ids);
+  return unet ? TextCondition{output.last, {}} : text_condition(output, transformer->spec());
+}
+
 at::Tensor TextToPicture::predict(const at::Tensor& pictures, const at::Tensor& times,
                                   const PictureCondition& by) const {
-  if (unet) return unet->forward(pictures, times, by.classes);
+  if (unet) return unet->forward(pictures, times, by.classes, by.text.tokens);
   if (dit) return dit->forward(pictures, times, by.classes);
   return transformer->forward(pictures, times, by.text);
 }
@@ -169,34 +133,41 @@ TextToPicture empty_picture_model(const PictureModel& model, at::ScalarType dtyp
   result.schedule = NoiseSchedule(model.schedule);
   result.prediction = model.prediction;
   result.classes = model.classes;
-  if (model.unet) result.unet = std::make_shared<UNet2D>(*model.unet, dtype);
-  if (model.dit) result.dit = std::make_shared<DiT>(*model.dit, dtype);
+  if (model.unet)
+    result.unet = std::make_shared<UNet2D>(*model.unet, dtype);
+  else if (model.dit)
+    result.dit = std::make_shared<DiT>(*model.dit, dtype);
+  else
+    result.transformer = std::make_shared<JointTransformer>(model.transformer, dtype);
+  if (model.vae) result.vae = std::make_shared<AutoencoderKL>(*model.vae, at::kFloat);
   if (!model.by_text()) return result;
-  result.transformer = std::make_shared<JointTransformer>(model.transformer, dtype);
   result.text_encoder = std::make_shared<ClipText>(model.text_encoder, dtype);
   result.tokenizer = model.tokenizer;
   return result;
 }
 
 void initialise(TextToPicture& model, std::uint64_t seed) {
-  if (model.unet) return model.unet->initialise(seed);
-  if (model.dit) return model.dit->initialise(seed);
-  model.transformer->initialise(seed);
-  model.text_encoder->initialise(seed);
+  if (model.unet)
+    model.unet->initialise(seed);
+  else if (model.dit)
+    model.dit->initialise(seed);
+  else
+    model.transformer->initialise(seed);
+  if (model.text_encoder) model.text_encoder->initialise(seed);
 }
 
 TextToPicture build_picture_model(const PictureModel& model, at::ScalarType dtype) {
   TextToPicture result = empty_picture_model(model, dtype);
-  if (model.unet) {
+  if (model.unet)
     load(*result.unet, model.unet_tensors);
-    return result;
-  }
-  if (model.dit) {
+  else if (model.dit)
     load(*result.dit, model.transformer_tensors);
-    return result;
-  }
-  load(*result.transformer, model.transformer_tensors);
-  load(*result.text_encoder, model.text_tensors);
+  else
+    load(*result.transformer, model.transformer_tensors);
+  if (model.by_text()) load(*result.text_encoder, model.text_tensors);
+  if (!model.vae) return result;
+  load(*result.vae, model.vae_tensors);
+  for (auto& parameter : result.vae->parameters()) parameter.set_requires_grad(false);
   return result;
 }
 
@@ -223,25 +194,6 @@ TextCondition text_condition(const ClipTextOutput& output, const JointTransforme
   const at::Tensor twice = at::cat({output.penultimate, output.penultimate}, 2);
   return {at::constant_pad_nd(twice, {0, spec.joint_attention_dim - twice.size(2)}),
           at::cat({output.pooled, output.pooled}, 1)};
-}
-
-at::Tensor starting_noise(std::uint64_t seed, std::uint64_t number, at::IntArrayRef shape) {
-  return normal({seed, Purpose::Sampling, kStart, 0, number}, shape);
-}
-
-at::Tensor draw_pictures(const TextToPicture& model, const std::vector<std::string>& prompts,
-                         const std::vector<std::uint64_t>& numbers, const DrawOptions& options) {
-  require(!prompts.empty() && prompts.size() == numbers.size(), prompts.size(), " prompts and ",
-          numbers.size(), " numbers of pictures: as many of one as of the other are wanted");
-  const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> drawn;
-  for (std::size_t first = 0; first < prompts.size(); first += kBatch) {
-    const std::size_t count = std::min(kBatch, prompts.size() - first);
-    const auto begin = prompts.begin() + static_cast<std::ptrdiff_t>(first);
-    drawn.push_back(draw_batch(model, {begin, begin + static_cast<std::ptrdiff_t>(count)},
-                               std::span(numbers).subspan(first, count), options));
-  }
-  return at::cat(drawn);
 }
 
 Picture to_picture(const at::Tensor& one) {

@@ -2,7 +2,8 @@
 // A model that draws, by text or by class. The MM-DiT with its CLIP text encoder, tokenizer and noise process
 // is run as diffusers' StableDiffusion3Pipeline runs the folder (checkpoints/diffusion/pipeline.h) with
 // max_sequence_length=0 and output_type="latent"; a UNet as its DDPMPipeline does, a DiT as its DiTPipeline
-// does without a VAE, the row behind its classes standing for none. What is asked for is a
+// does without a VAE, the row behind its classes standing for none; a UNet that reads texts, with its VAE, as
+// its StableDiffusionPipeline does: what is noised and denoised are latents then. What is asked for is a
 // text everywhere: a caption, or the name of a class; "" is no condition. Drawing is single-threaded from the
 // caller's side.
 // Letters: B pictures, c their channels, L text tokens, C the text encoder's channels.
@@ -15,6 +16,7 @@
 
 #include "checkpoints/diffusion/pipeline.h"
 #include "data/images/picture.h"
+#include "models/diffusion/autoencoder_kl.h"
 #include "models/diffusion/dit.h"
 #include "models/diffusion/joint_transformer.h"
 #include "models/diffusion/noise_schedule.h"
@@ -24,8 +26,8 @@
 
 namespace lathe {
 
-// What a batch is drawn by: of the MM-DiT texts, of the others rows of their table of classes (undefined
-// without).
+// What a batch is drawn by: texts (`pooled` is the MM-DiT's alone), or rows of a table of classes; what is
+// not read is undefined.
 struct PictureCondition {
   TextCondition text;
   at::Tensor classes;  // (B) int64
@@ -37,21 +39,30 @@ struct TextToPicture {
   std::shared_ptr<const Tokenizer> tokenizer;
   NoiseSchedule schedule{NoiseScheduleSpec{}};
   Prediction prediction = Prediction::Flow;
-  std::shared_ptr<UNet2D> unet;      // instead of transformer, text encoder and tokenizer
-  std::shared_ptr<DiT> dit;          // so too
-  std::vector<std::string> classes;  // of UNet or DiT
+  std::shared_ptr<UNet2D> unet;        // instead of the transformer, see PictureModel
+  std::shared_ptr<DiT> dit;            // so too
+  std::vector<std::string> classes;    // of UNet or DiT
+  std::shared_ptr<AutoencoderKL> vae;  // fp32, frozen; null: latents are the pictures
 
-  bool by_text() const { return !unet && !dit; }
-  std::int64_t class_rows() const;  // of the table of classes; 0: without
-  std::int64_t channels() const;
-  std::int64_t sample_size() const;
-  bool guidable() const;           // it can be asked for nothing: "" is a condition of its own
-  std::int64_t side_step() const;  // sides are multiples of it
-  // By what stands before their parameters' names in records (PictureModel::parts).
+  bool by_text() const { return text_encoder != nullptr; }
+  std::int64_t class_rows() const;   // of the table of classes; 0: without
+  std::int64_t channels() const;     // of latents
+  std::int64_t sample_size() const;  // of pictures, as are the next
+  bool guidable() const;             // it can be asked for nothing: "" is a condition of its own
+  std::int64_t side_step() const;    // sides are multiples of it
+  std::int64_t points_a_place() const { return vae ? vae->spec().halvings() : 1; }  // of a side of latents
+  // (c, h, w) of the latents of a picture; a side of 0 is sample_size(). Usage Error for sides that have
+  // none.
+  std::vector<std::int64_t> latent_shape(std::int64_t height, std::int64_t width) const;
+  // Pictures (B, C, H, W), -1 .. 1, of latents (B, c, h, w), fp32, a few at a time. No gradient.
+  at::Tensor to_pictures(const at::Tensor& latents) const;
+  // The networks that can be trained, by what stands before their parameters' names in records
+  // (PictureModel::parts).
   std::vector<std::pair<std::string, torch::nn::Module*>> modules() const;
   // Differentiable. Usage Error for a text that is no class of a network with classes, or for "" where it has
   // no row for that.
   PictureCondition condition(const std::vector<std::string>& texts) const;
+  TextCondition text(const at::Tensor& ids) const;  // of token_rows
   // pictures (B, c, H, W), times (B) -> (B, c, H, W) in the networks' type.
   at::Tensor predict(const at::Tensor& pictures, const at::Tensor& times, const PictureCondition& by) const;
 };
@@ -77,7 +88,7 @@ at::Tensor token_rows(const Tokenizer& tokenizer, const ClipTextSpec& spec,
 TextCondition text_condition(const ClipTextOutput& output, const JointTransformerSpec& spec);
 
 struct DrawOptions {
-  std::int64_t height = 0, width = 0;  // 0: the transformer's sample_size
+  std::int64_t height = 0, width = 0;  // of pictures; 0: the network's sample_size
   std::int64_t steps = 20;
   // Classifier-free guidance (arXiv 2207.12598): empty + guidance * (prompt - empty); 1: without. Only in
   // this stretch of the way from noise (0) to picture (1) (arXiv 2404.07724).

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "models/diffusion/cross_transformer.h"
 #include "models/diffusion/initialise.h"
 #include "models/diffusion/timestep.h"
 #include "models/layers/module_path.h"
@@ -29,16 +30,23 @@ UNet2D::UNet2D(const UNet2DSpec& spec, at::ScalarType dtype) : spec_(spec), dtyp
   add_way_down(options);
   UNetBlockOptions mid = options;
   mid.output_scale = spec.mid_block_scale_factor;
-  const std::int64_t last = spec.block_out_channels.back();
-  mid_first_ = register_at(*this, "mid_block.resnets.0", std::make_shared<ResnetBlock>(last, last, mid));
-  if (spec.mid_attention)
-    mid_attention_ = register_at(*this, "mid_block.attentions.0",
-                                 std::make_shared<PlaceAttention>(last, spec.attention_head_dim, mid));
-  mid_second_ = register_at(*this, "mid_block.resnets.1", std::make_shared<ResnetBlock>(last, last, mid));
+  if (spec.middle)
+    middle_ = register_module(
+        "mid_block", std::make_shared<MiddleBlock>(
+                         spec.block_out_channels.back(),
+                         spec.mid_attention ? make_attention(spec.levels() - 1, mid) : nullptr, mid));
   add_way_up(options);
   output_norm_ = register_module(
       "conv_norm_out", std::make_shared<GroupNorm>(spec.norm_num_groups, first, spec.norm_eps, dtype));
   output_ = convolution("conv_out", first, spec.out_channels);
+}
+
+std::shared_ptr<PictureAttention> UNet2D::make_attention(std::size_t level,
+                                                         const UNetBlockOptions& options) const {
+  const std::int64_t channels = spec_.block_out_channels[level];
+  if (spec_.cross)
+    return std::make_shared<CrossTransformer>(channels, spec_.cross->heads[level], *spec_.cross, options);
+  return std::make_shared<PlaceAttention>(channels, spec_.attention_head_dim, options);
 }
 
 void UNet2D::add_way_down(const UNetBlockOptions& options) {
@@ -53,8 +61,7 @@ void UNet2D::add_way_down(const UNetBlockOptions& options) {
                       std::make_shared<ResnetBlock>(k == 0 ? before : channels, channels, options)));
       if (spec_.down_attention[i])
         level.attentions.push_back(
-            register_at(*this, cat(name, "attentions.", k),
-                        std::make_shared<PlaceAttention>(channels, spec_.attention_head_dim, options)));
+            register_at(*this, cat(name, "attentions.", k), make_attention(i, options)));
     }
     if (i + 1 < spec_.levels())
       level.halve = register_at(*this, name + "downsamplers.0",
@@ -75,8 +82,7 @@ void UNet2D::add_way_up(const UNetBlockOptions& options) {
                                           std::make_shared<ResnetBlock>(below + kept, channels, options)));
       if (spec_.up_attention[i])
         level.attentions.push_back(
-            register_at(*this, cat(name, "attentions.", k),
-                        std::make_shared<PlaceAttention>(channels, spec_.attention_head_dim, options)));
+            register_at(*this, cat(name, "attentions.", k), make_attention(spec_.levels() - 1 - i, options)));
     }
     if (i + 1 < spec_.levels())
       level.twice = register_at(*this, name + "upsamplers.0", std::make_shared<DoubleSide>(channels, dtype_));
@@ -84,9 +90,9 @@ void UNet2D::add_way_up(const UNetBlockOptions& options) {
   }
 }
 
-at::Tensor UNet2D::Level::step(std::size_t layer, const at::Tensor& x, const at::Tensor& time) const {
-  const at::Tensor y = resnets[layer]->forward(x, time);
-  return attentions.empty() ? y : attentions[layer]->forward(y);
+at::Tensor UNet2D::Level::step(std::size_t layer, const at::Tensor& x, const Told& told) const {
+  const at::Tensor y = resnets[layer]->forward(x, told.time);
+  return attentions.empty() ? y : attentions[layer]->forward(y, told.context);
 }
 
 at::Tensor UNet2D::condition(const at::Tensor& times, const at::Tensor& classes) const {
@@ -101,26 +107,28 @@ at::Tensor UNet2D::condition(const at::Tensor& times, const at::Tensor& classes)
   return at::silu(sum);
 }
 
-at::Tensor UNet2D::forward(const at::Tensor& pictures, const at::Tensor& times,
-                           const at::Tensor& classes) const {
+at::Tensor UNet2D::forward(const at::Tensor& pictures, const at::Tensor& times, const at::Tensor& classes,
+                           const at::Tensor& context) const {
   const std::int64_t smallest = spec_.smallest_side();
   require(pictures.size(2) % smallest == 0 && pictures.size(3) % smallest == 0, "a picture of ",
           pictures.size(2), " x ", pictures.size(3), " cannot be halved ", spec_.levels() - 1,
           " times; its sides are multiples of ", smallest);
-  const at::Tensor time = condition(times, classes);
+  require(!spec_.cross || (context.defined() && context.dim() == 3 && context.size(0) == pictures.size(0) &&
+                           context.size(2) == spec_.cross->context_channels),
+          "a network that reads texts is told one for every picture, tokens of ",
+          spec_.cross ? spec_.cross->context_channels : 0, " channels");
+  const Told told{condition(times, classes), spec_.cross ? context.to(dtype_) : at::Tensor()};
   at::Tensor x = pictures.to(dtype_).contiguous(at::MemoryFormat::ChannelsLast);
   x = input_->forward(spec_.center_input_sample ? 2 * x - 1 : x);
   std::vector<at::Tensor> kept{x};
   for (const Level& level : down_) {
-    for (std::size_t k = 0; k < level.resnets.size(); ++k) kept.push_back(x = level.step(k, x, time));
+    for (std::size_t k = 0; k < level.resnets.size(); ++k) kept.push_back(x = level.step(k, x, told));
     if (level.halve) kept.push_back(x = level.halve->forward(x));
   }
-  x = mid_first_->forward(x, time);
-  if (mid_attention_) x = mid_attention_->forward(x);
-  x = mid_second_->forward(x, time);
+  if (middle_) x = middle_->forward(x, told.time, told.context);
   for (const Level& level : up_) {
     for (std::size_t k = 0; k < level.resnets.size(); ++k) {
-      x = level.step(k, at::cat({x, kept.back()}, 1), time);
+      x = level.step(k, at::cat({x, kept.back()}, 1), told);
       kept.pop_back();
     }
     if (level.twice) x = level.twice->forward(x);
@@ -137,7 +145,8 @@ void UNet2D::initialise(std::uint64_t seed) {
     const RandomStream stream({seed, Purpose::Initialise, site++, 0, 0});
     const std::string& name = info.name;
     const auto ends_branch = [&] {
-      return name.ends_with("conv2.weight") || name.ends_with("to_out.0.weight") || name == "conv_out.weight";
+      return name.ends_with("conv2.weight") || name.ends_with("to_out.0.weight") ||
+             name.ends_with("proj_out.weight") || name == "conv_out.weight";
     };
     if (info.shape.size() == 1 && name.ends_with(".weight"))
       parameter.fill_(1);  // norms

@@ -53,7 +53,7 @@ PlaceAttention::PlaceAttention(std::int64_t channels, std::int64_t head_size, co
   output_ = linear("to_out.0");
 }
 
-at::Tensor PlaceAttention::forward(const at::Tensor& x) const {
+at::Tensor PlaceAttention::forward(const at::Tensor& x, const at::Tensor&) const {
   const std::int64_t batch = x.size(0), channels = x.size(1), places = x.size(2) * x.size(3);
   const auto rows = norm_->forward(x).permute({0, 2, 3, 1}).reshape({batch * places, channels});
   std::vector<at::Tensor> parts = projections_.forward(rows);
@@ -64,6 +64,22 @@ at::Tensor PlaceAttention::forward(const at::Tensor& x) const {
                               .view({batch, x.size(2), x.size(3), channels})
                               .permute({0, 3, 1, 2});
   return scaled(x + said, output_scale_);
+}
+
+MiddleBlock::MiddleBlock(std::int64_t channels, std::shared_ptr<PictureAttention> attention,
+                         const UNetBlockOptions& options) {
+  const auto resnet = [&](const char* path) {
+    return register_at(*this, path, std::make_shared<ResnetBlock>(channels, channels, options));
+  };
+  first_ = resnet("resnets.0");
+  if (attention) attention_ = register_at(*this, "attentions.0", std::move(attention));
+  second_ = resnet("resnets.1");
+}
+
+at::Tensor MiddleBlock::forward(const at::Tensor& x, const at::Tensor& time,
+                                const at::Tensor& context) const {
+  const at::Tensor y = first_->forward(x, time);
+  return second_->forward(attention_ ? attention_->forward(y, context) : y, time);
 }
 
 HalveSide::HalveSide(std::int64_t channels, std::int64_t padding, at::ScalarType dtype) : padding_(padding) {

@@ -35,11 +35,18 @@ class ResnetBlock : public torch::nn::Module {
   std::shared_ptr<Linear> time_;
 };
 
+// What stands behind a ResnetBlock where a level attends.
+class PictureAttention : public torch::nn::Module {
+ public:
+  // x (B, C, H, W), context (B, S, D): what the picture is drawn by, where it is read -> as x.
+  virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& context = {}) const = 0;
+};
+
 // Every place of a picture attends to all, heads of `head_size` channels, and is added to itself.
-class PlaceAttention : public torch::nn::Module {
+class PlaceAttention final : public PictureAttention {
  public:
   PlaceAttention(std::int64_t channels, std::int64_t head_size, const UNetBlockOptions& options);
-  at::Tensor forward(const at::Tensor& x) const;  // (B, C, H, W) -> the same
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context = {}) const override;
 
  private:
   std::int64_t heads_;
@@ -47,6 +54,19 @@ class PlaceAttention : public torch::nn::Module {
   std::shared_ptr<GroupNorm> norm_;
   LinearGroup projections_;
   std::shared_ptr<Linear> output_;
+};
+
+// What stands between the way down and the way up: UNetMidBlock2D, UNetMidBlock2DCrossAttn.
+class MiddleBlock : public torch::nn::Module {
+ public:
+  // attention: null without.
+  MiddleBlock(std::int64_t channels, std::shared_ptr<PictureAttention> attention,
+              const UNetBlockOptions& options);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& time = {}, const at::Tensor& context = {}) const;
+
+ private:
+  std::shared_ptr<ResnetBlock> first_, second_;
+  std::shared_ptr<PictureAttention> attention_;
 };
 
 // Half the side: a convolution of every second place; `padding` 0 adds a row and a column behind instead.

@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include "models/adapters/adapter.h"
 #include "models/ops/ops.h"
+#include "recipes/schema/error.h"
 
 namespace lathe {
 
@@ -13,7 +15,14 @@ Convolution::Convolution(const Shape& shape, at::ScalarType dtype)
 }
 
 at::Tensor Convolution::forward(const at::Tensor& x) const {
-  return at::conv2d(x, weight, bias, stride_, padding_);
+  const at::Tensor y = at::conv2d(x, weight, bias, stride_, padding_);
+  return adapter_ ? adapter_->apply_convolution(x, y, stride_, padding_) : y;
+}
+
+void Convolution::adapt(const std::shared_ptr<Adapter>& adapter) {
+  require(!adapter_, "a Convolution has an adapter already");
+  adapter->hold_in(*this);
+  adapter_ = adapter;
 }
 
 GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps, at::ScalarType dtype)

@@ -5,8 +5,11 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <memory>
 
 namespace lathe {
+
+class Adapter;
 
 class Convolution : public torch::nn::Module {
  public:
@@ -16,11 +19,14 @@ class Convolution : public torch::nn::Module {
   };
   Convolution(const Shape& shape, at::ScalarType dtype);
   at::Tensor forward(const at::Tensor& x) const;
+  // Puts a LoRA on the weight, whose parameters get PEFT's names below this module; once.
+  void adapt(const std::shared_ptr<Adapter>& adapter);
 
   at::Tensor weight, bias;  // (out, in, side, side), (out)
 
  private:
   std::int64_t stride_, padding_;
+  std::shared_ptr<Adapter> adapter_;  // null: none
 };
 
 // Norm over the places and channels of each of `groups` groups (Wu and He, arXiv 1803.08494).

@@ -149,13 +149,7 @@ at::Tensor Linear::dense_weight() const {
 
 void Linear::adapt(const std::shared_ptr<Adapter>& adapter) {
   require(!adapter_, "a Linear has an adapter already");
-  const auto hold = [&](const char* name, at::Tensor& tensor) {
-    const auto holder = register_module(name, std::make_shared<torch::nn::Module>());
-    tensor = holder->register_parameter("weight", tensor);
-  };
-  hold("lora_A", adapter->a);
-  hold("lora_B", adapter->b);
-  if (adapter->magnitude.defined()) hold("lora_magnitude_vector", adapter->magnitude);
+  adapter->hold_in(*this);
   adapter_ = adapter;
 }
 

@@ -12,28 +12,10 @@
 
 namespace lathe {
 
-namespace {
-
-struct NormWeights {
-  at::Tensor weight, bias;
-  at::Tensor forward(const at::Tensor& x, double eps) const {
-    return at::layer_norm(x, weight.sizes(), weight, bias, eps);
-  }
-};
-
-NormWeights make_norm(torch::nn::Module& root, const std::string& path, std::int64_t channels,
-                      at::ScalarType dtype) {
-  const auto module = register_at(root, path, std::make_shared<torch::nn::Module>());
-  return {module->register_parameter("weight", at::ones({channels}, dtype)),
-          module->register_parameter("bias", at::zeros({channels}, dtype))};
-}
-
-}  // namespace
-
 class ClipTextLayer : public torch::nn::Module {
  public:
   ClipTextLayer(const ClipTextSpec& spec, at::ScalarType dtype)
-      : heads_(spec.num_heads), eps_(spec.norm_eps), activation_(spec.activation) {
+      : heads_(spec.num_heads), activation_(spec.activation) {
     const std::int64_t channels = spec.hidden_size, wide = spec.intermediate_size;
     const auto linear = [&](const std::string& path, std::int64_t in, std::int64_t out) {
       return register_at(*this, path, std::make_shared<Linear>(in, out, true, dtype));
@@ -42,32 +24,32 @@ class ClipTextLayer : public torch::nn::Module {
     const auto value = linear("self_attn.v_proj", channels, channels);
     projections_ = LinearGroup({linear("self_attn.q_proj", channels, channels), key, value});
     output_ = linear("self_attn.out_proj", channels, channels);
-    first_norm_ = make_norm(*this, "layer_norm1", channels, dtype);
+    first_norm_ = register_module("layer_norm1", std::make_shared<LayerNorm>(channels, spec.norm_eps, dtype));
     wide_ = linear("mlp.fc1", channels, wide);
     narrow_ = linear("mlp.fc2", wide, channels);
-    second_norm_ = make_norm(*this, "layer_norm2", channels, dtype);
+    second_norm_ =
+        register_module("layer_norm2", std::make_shared<LayerNorm>(channels, spec.norm_eps, dtype));
   }
 
   // x (B * L, C); a stretch for each text.
   at::Tensor forward(const at::Tensor& x, const std::vector<Stretch>& texts) const {
-    const auto parts = projections_.forward(first_norm_.forward(x, eps_));
+    const auto parts = projections_.forward(first_norm_->forward(x));
     const auto heads = [&](std::size_t i) { return parts[i].unflatten(1, {heads_, -1}); };  // (B * L, H, D)
     const AttentionRule rule{1 / std::sqrt(static_cast<double>(x.size(1) / heads_))};
     const auto rows = static_cast<std::int64_t>(texts.size());
     const at::Tensor mixed =
         document_attention(heads(0), heads(1), heads(2), texts, rows, x.size(0) / rows, rule);
     const at::Tensor middle = x + output_->forward(mixed.flatten(1));
-    const at::Tensor wide = wide_->forward(second_norm_.forward(middle, eps_));
+    const at::Tensor wide = wide_->forward(second_norm_->forward(middle));
     return middle + narrow_->forward(activation_ == ClipActivation::Gelu ? at::gelu(wide) : gelu_quick(wide));
   }
 
  private:
   std::int64_t heads_;
-  double eps_;
   ClipActivation activation_;
   LinearGroup projections_;
   std::shared_ptr<Linear> output_, wide_, narrow_;
-  NormWeights first_norm_, second_norm_;
+  std::shared_ptr<LayerNorm> first_norm_, second_norm_;
 };
 
 ClipText::ClipText(const ClipTextSpec& spec, at::ScalarType dtype) : spec_(spec) {
@@ -79,9 +61,8 @@ ClipText::ClipText(const ClipTextSpec& spec, at::ScalarType dtype) : spec_(spec)
   for (std::int64_t layer = 0; layer < spec.num_layers; ++layer)
     layers_.push_back(register_at(*this, cat("text_model.encoder.layers.", layer),
                                   std::make_shared<ClipTextLayer>(spec, dtype)));
-  const NormWeights norm = make_norm(*this, "text_model.final_layer_norm", channels, dtype);
-  norm_weight_ = norm.weight;
-  norm_bias_ = norm.bias;
+  norm_ = register_at(*this, "text_model.final_layer_norm",
+                      std::make_shared<LayerNorm>(channels, spec.norm_eps, dtype));
   if (spec.projection_dim > 0)
     projection_ = register_at(*this, "text_projection",
                               std::make_shared<Linear>(channels, spec.projection_dim, false, dtype));
@@ -104,7 +85,7 @@ ClipTextOutput ClipText::forward(const at::Tensor& ids) const {
     x = layer->forward(x, texts);
   }
   x = x.view({batch, length, -1});
-  result.last = at::layer_norm(x, norm_weight_.sizes(), norm_weight_, norm_bias_, spec_.norm_eps);
+  result.last = norm_->forward(x);
   const at::Tensor ends =
       spec_.eos_token_id == 2 ? ids.argmax(1) : ids.eq(spec_.eos_token_id).to(at::kInt).argmax(1);  // (B)
   result.pooled = result.last.flatten(0, 1).index_select(0, ends + at::arange(batch, at::kLong) * length);

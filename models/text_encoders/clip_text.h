@@ -11,6 +11,7 @@
 
 #include "checkpoints/diffusion/clip_text.h"
 #include "models/layers/embedding.h"
+#include "models/layers/layer_norm.h"
 #include "models/layers/linear.h"
 
 namespace lathe {
@@ -38,7 +39,7 @@ class ClipText : public torch::nn::Module {
   ClipTextSpec spec_;
   std::shared_ptr<Embedding> tokens_, positions_;
   std::vector<std::shared_ptr<ClipTextLayer>> layers_;
-  at::Tensor norm_weight_, norm_bias_;
+  std::shared_ptr<LayerNorm> norm_;
   std::shared_ptr<Linear> projection_;  // null without
 };
 

@@ -1,6 +1,7 @@
-"""UNets of diffusers drawn at random, every parameter randomised, beside Lathe's: outputs and all gradients (tests/parity/unet_parity.cpp).
+"""UNets, without and with texts, and autoencoders of diffusers drawn at random, every parameter randomised, beside Lathe's: outputs
+and all gradients (tests/parity/unet_parity.cpp, autoencoder_parity.cpp).
 
-    check_unets.py FOLDER [SEED] [COUNT]     draws them into FOLDER/unet-<n>
+    check_unets.py FOLDER [SEED] [COUNT]     draws UNets into FOLDER/unet-<n> and FOLDER/unet-text-<n>
 """
 import os
 import random
@@ -28,13 +29,41 @@ def drawn_config(draw):
                 mid_block_scale_factor=draw.choice([1, 0.7]), num_class_embeds=draw.choice([None, 2, 11]))
 
 
-def draw_all(root, seed=1, count=12):
+def drawn_condition(draw):
+    """One UNet2DConditionModel: as above, with texts, heads of each level and either projection."""
+    config = drawn_config(draw)
+    for key in ("add_attention", "num_class_embeds"):
+        del config[key]
+    levels = len(config["block_out_channels"])
+    heads = [draw.choice([1, 2, 4]) for _ in range(levels)]
+    words = lambda plain: tuple(("CrossAttn" if draw.random() < 0.6 else "") + plain for _ in range(levels))
+    return config | dict(down_block_types=words("DownBlock2D"), up_block_types=words("UpBlock2D"), cross_attention_dim=draw.choice([3, 8]),
+                         attention_head_dim=draw.choice([heads, heads[0]]), transformer_layers_per_block=draw.choice([1, 1, 2]),
+                         use_linear_projection=draw.random() < 0.5, upcast_attention=draw.random() < 0.3,
+                         mid_block_type=draw.choice(["UNetMidBlock2DCrossAttn", "UNetMidBlock2DCrossAttn", None]))
+
+
+def drawn_autoencoder(draw):
+    levels, groups = draw.randint(1, 4), draw.choice([1, 2, 4])
+    return dict(in_channels=draw.choice([1, 3, 4]), out_channels=draw.choice([1, 3]), latent_channels=draw.choice([1, 4, 16]),
+                block_out_channels=tuple(draw.choice([4, 8, 12]) for _ in range(levels)), layers_per_block=draw.choice([1, 2]),
+                norm_num_groups=groups, down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
+                mid_block_add_attention=draw.random() < 0.7, use_quant_conv=draw.random() < 0.7, use_post_quant_conv=draw.random() < 0.7)
+
+
+MAKERS = {"unet": make_diffusion_goldens.unet, "unet-text": make_diffusion_goldens.unet_condition,
+          "autoencoder": make_diffusion_goldens.autoencoder}
+CONFIGS = {"unet": drawn_config, "unet-text": drawn_condition, "autoencoder": drawn_autoencoder}
+
+
+def draw_all(root, seed=1, count=12, kinds=("unet", "unet-text")):
+    """The folders, of each kind `count`."""
     draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    folders = [Path(root) / f"unet-{i:02}" for i in range(count)]
-    for folder in folders:
+    folders = {Path(root) / f"{kind}-{i:02}": kind for kind in kinds for i in range(count)}
+    for folder, kind in folders.items():
         with torch.enable_grad():
-            make_diffusion_goldens.unet(folder, generator, **drawn_config(draw))
-    return folders
+            MAKERS[kind](folder, generator, **CONFIGS[kind](draw))
+    return list(folders)
 
 
 def compare(root, binary, kind="unet"):

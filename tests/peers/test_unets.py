@@ -24,10 +24,11 @@ SCHEDULERS = {
 
 class UNets(Case):
     def test_drawn_networks_give_the_same_outputs_and_gradients(self):
-        folders = check_unets.draw_all(self.folder / "drawn")
-        code, lines, text = check_unets.compare(self.folder / "drawn", Path(LATHE).parent / "tests" / "test_parity")
-        self.assertEqual(code, 0, text[-6000:])
-        self.assertEqual(len(lines), len(folders))
+        for kind, kinds in (("unet", ("unet", "unet-text")), ("autoencoder", ("autoencoder",))):
+            folders = check_unets.draw_all(self.folder / kind, kinds=kinds)
+            code, lines, text = check_unets.compare(self.folder / kind, Path(LATHE).parent / "tests" / "test_parity", kind)
+            self.assertEqual(code, 0, text[-6000:])
+            self.assertEqual(len(lines), len(folders))
 
     def pipeline(self, folder, scheduler, classes):
         """A tiny random one, as diffusers writes it, exported by Lathe."""

@@ -44,15 +44,16 @@ void tell(Context& context, const PictureVerification& verification) {
 ExitCode export_picture_model(Context& context, const Arguments& arguments, const ModelSource& source) {
   const std::string& format = arguments.format;
   const bool adapter_alone = is_adapter_format(format);
-  if (!format.empty() && format != "diffusers" && !adapter_alone)
+  if (!format.empty() && format != "diffusers" && format != "single_file" && !adapter_alone)
     fail_usage("--format ", format, ": ", source.description,
-               " draws pictures; use --format diffusers, or peft, kohya or comfyui for "
+               " draws pictures; use --format diffusers, single_file (Stable Diffusion), or peft, kohya or comfyui for "
                "its adapter alone");
   if (!arguments.quantize.empty()) fail_usage("--quantize goes with --format gguf");
   ExportOptions options;
   options.directory = arguments.output;
   PictureExportRequest request;
   request.dtype = arguments.dtype;
+  request.single_file = format == "single_file";
   request.prompts = reference_prompts(load_picture_model(source));
   request.heading = cat("# Export of ", source.description, "\n\n## Use\n\n");
   if (adapter_alone) {
@@ -73,7 +74,8 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
   if (draws_pictures(source)) return export_picture_model(context, arguments, source);
-  if (arguments.format == "diffusers" || arguments.format == "kohya" || arguments.format == "comfyui")
+  if (arguments.format == "diffusers" || arguments.format == "single_file" || arguments.format == "kohya" ||
+      arguments.format == "comfyui")
     fail_usage("--format ", arguments.format, ": ", source.description, " is no text-to-picture model");
   ExportOptions options;
   options.directory = arguments.output;
@@ -117,8 +119,10 @@ void add_export(CLI::App& app, Run& run) {
       ->add_option(
           "--format", arguments->format,
           "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
-          "pictures: diffusers, and kohya or comfyui: the adapter alone")
-      ->check(CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "kohya", "comfyui"}));
+          "pictures: diffusers, single_file: Stable Diffusion under its original names, and kohya or "
+          "comfyui: the adapter alone")
+      ->check(
+          CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "single_file", "kohya", "comfyui"}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
   command
       ->add_option("--dtype", arguments->dtype,

@@ -145,8 +145,23 @@ void inspect_by_class(Context& context, const PictureModel& model) {
                   ", ", scheduler_class(model.noise())));
 }
 
+void inspect_stable_diffusion(Context& context, const PictureModel& model) {
+  const std::size_t network = value_count(model.unet_tensors), texts = value_count(model.text_tensors),
+                    vae = value_count(model.vae_tensors);
+  context.result["unet"] = unet_2d_config(*model.unet);
+  context.result["vae"] = autoencoder_config(*model.vae);
+  context.result["text_encoder"] = clip_text_config(model.text_encoder);
+  context.result["scheduler"] = scheduler_config(model.noise());
+  context.result["parameters"] = Json{{"unet", network}, {"vae", vae}, {"text_encoder", texts}};
+  context.say(cat("pipeline folder: pictures of ", model.sample_size(), " points a side and ", model.channels(),
+                  " channels, latents of ", model.unet->sample_size, "; UNet ", network, " parameters, VAE ", vae,
+                  ", text encoder ", texts, ", tokenizer of ", model.tokenizer->vocab_size(), " ids, texts of ",
+                  model.text_encoder.max_positions, " tokens, ", scheduler_class(model.noise())));
+}
+
 void inspect_pipeline(Context& context, const std::string& path) {
   const PictureModel model = read_pipeline(path);
+  if (model.vae) return inspect_stable_diffusion(context, model);
   if (!model.by_text()) return inspect_by_class(context, model);
   const JointTransformerSpec& network = model.transformer;
   const std::size_t pictures = value_count(model.transformer_tensors), texts = value_count(model.text_tensors);

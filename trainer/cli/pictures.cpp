@@ -59,10 +59,35 @@ void check_by_class(Context& context, const Recipe& recipe, const PictureModel& 
                     "; stable-diffusion.cpp and ComfyUI do not"));
 }
 
+// How many tensors a target takes, and what runs it.
+std::string stable_diffusion_coverage(const std::string& format, PictureModel& model) {
+  std::size_t tensors = 0;
+  for (const PictureModel::Part& part : model.parts()) tensors += part.parameters.size();
+  const std::string whole = cat(tensors, " of ", tensors, " tensors ");
+  if (format == "diffusers")
+    return whole + "in the names of diffusers' StableDiffusionPipeline (UNet, VAE, text encoder), which runs the folder without a "
+                   "safety checker; stable-diffusion.cpp reads it where the sizes are Stable Diffusion's";
+  return "every factor of the adapter, in the names of " +
+         std::string(format == "peft" ? "diffusers' load_lora_weights" : "the program's own, for a base that it runs");
+}
+
+void check_stable_diffusion(Context& context, const Recipe& recipe, PictureModel model) {
+  const auto [network, text] = count_parameters(model);
+  context.result["config"] = unet_2d_config(*model.unet);
+  context.result["vae_config"] = autoencoder_config(*model.vae);
+  context.result["text_encoder_config"] = clip_text_config(model.text_encoder);
+  context.result["parameters"] = network + text;
+  context.say(cat("# model: Stable Diffusion, ", network, " parameters in the UNet and ", text,
+                  " in the text encoder; unet/config.json:\n# ", unet_2d_config(*model.unet).dump()));
+  for (const ExportSection& target : recipe.exports)
+    context.say(cat("# export ", target.format, ": ", stable_diffusion_coverage(target.format, model)));
+}
+
 }  // namespace
 
 void check_pictures(Context& context, const Recipe& recipe) {
   const PictureModel model = model_of(recipe);
+  if (model.vae) return check_stable_diffusion(context, recipe, model);
   if (!model.by_text()) return check_by_class(context, recipe, model);
   const auto [network, text] = count_parameters(model);
   context.result["config"] = joint_transformer_config(model.transformer);

@@ -144,7 +144,7 @@ double draw_all(const Context& context, const TextToPicture& model, const std::v
     for (std::size_t i = first; i < last; ++i) numbers.push_back(i);
     const std::vector<std::string> texts(prompts.begin() + static_cast<std::ptrdiff_t>(first),
                                          prompts.begin() + static_cast<std::ptrdiff_t>(last));
-    const at::Tensor drawn = draw_pictures(model, texts, numbers, options);
+    const at::Tensor drawn = model.to_pictures(draw_pictures(model, texts, numbers, options));
     for (std::size_t i = 0; i < texts.size(); ++i)
       gallery.add(to_picture(drawn[static_cast<std::int64_t>(i)]), texts[i]);
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

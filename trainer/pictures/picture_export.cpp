@@ -12,10 +12,13 @@ namespace {
 std::string card_heading(const Session& session, const PictureTask& task, const ModelSource& source) {
   const Recipe& recipe = session.recipe();
   const bool text = task.plan.by_text();
-  const char* layout = task.plan.dit ? "a DiTTransformer2DModel, DiTPipeline's layout without a VAE" : "a UNet2DModel, DDPM's layout";
+  const char* layout = task.plan.vae    ? "Stable Diffusion's layout"
+                       : task.plan.dit  ? "a DiTTransformer2DModel, DiTPipeline's layout without a VAE"
+                       : task.plan.unet ? "a UNet2DModel, DDPM's layout"
+                                        : "SD3's layout without a VAE";
   std::string card = cat("---\nlibrary_name: diffusers\npipeline_tag: ", text ? "text-to-image" : "unconditional-image-generation",
-                         "\n---\n# ", recipe.name, text ? "\n\nA text-to-picture model (SD3's layout without a VAE) of "
-                                                       : cat("\n\nA model that draws pictures (", layout, ") of "), task.parameters(),
+                         "\n---\n# ", recipe.name, text ? "\n\nA text-to-picture model (" : "\n\nA model that draws pictures (", layout,
+                         ") of ", task.parameters(),
                          " parameters, trained with lathe; ", source.description, ".\n\n");
   card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
               " (its licence holds for this model)\n- data: ", task.data.train.pictures, " pictures of ", task.data.width, " x ",

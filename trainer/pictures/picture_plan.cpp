@@ -99,10 +99,10 @@ void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokeniz
 }
 
 PictureParameters count_parameters(const PictureModel& model) {
-  if (model.unet) return {count_of(unet_2d_parameters(*model.unet)), 0};
-  if (model.dit) return {count_of(dit_parameters(*model.dit)), 0};
-  return {count_of(joint_transformer_parameters(model.transformer)),
-          count_of(clip_text_parameters(model.text_encoder))};
+  return {count_of(model.unet  ? unet_2d_parameters(*model.unet)
+                   : model.dit ? dit_parameters(*model.dit)
+                               : joint_transformer_parameters(model.transformer)),
+          model.by_text() ? count_of(clip_text_parameters(model.text_encoder)) : 0};
 }
 
 DenoisingOptions denoising_options(const Recipe& recipe, const PictureModel& model) {

@@ -109,7 +109,8 @@ Json make_picture_report(Session& session, PictureTask& task, const Say& say) {
   for (std::size_t i = 0; i < static_cast<std::size_t>(kSamples); ++i)
     prompts.push_back(training.captions[i % training.captions.size()]);
   const DrawOptions draw = draw_options(recipe, task.plan, task.data);
-  const at::Tensor samples = draw_pictures(task.model, prompts, numbers, draw).clamp(-1, 1);
+  const at::Tensor samples =
+      task.model.to_pictures(draw_pictures(task.model, prompts, numbers, draw)).clamp(-1, 1);
   at::Tensor held;
   if (!task.data.validation.empty()) {
     const PictureBatch batch = stored_pictures(task.data.validation.front());

@@ -28,11 +28,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-at::Tensor mask_of(const PictureBatch& batch) {  // (B, 1, H, W); undefined when everything counts
-  if (batch.masks.empty()) return {};
-  return at::tensor(at::ArrayRef<float>(batch.masks)).view({batch.count, 1, batch.height, batch.width});
-}
-
 std::shared_ptr<const Tokenizer> tokenizer_for(const Recipe& recipe,
                                                const std::vector<std::string>& captions) {
   const TokenizerSection& section = recipe.tokenizer;
@@ -76,11 +71,6 @@ std::size_t captions_cut(const PictureModel& model, const std::vector<std::strin
 
 }  // namespace
 
-at::Tensor to_tensor(const PictureBatch& batch) {
-  const at::Tensor all = at::tensor(at::ArrayRef<float>(batch.pixels));
-  return all.view({batch.count, batch.channels, batch.height, batch.width});
-}
-
 void PictureTask::prepare(Session& session, const Say& say) {
   const Recipe& recipe = session.recipe();
   data = prepare_on_all_ranks(
@@ -102,6 +92,17 @@ void PictureTask::prepare(Session& session, const Say& say) {
   loader_ = std::make_unique<PictureLoader>(
       data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
       recipe.train.global_batch_size);  // a step's pictures are of one size
+  check_sizes();
+}
+
+// A base with a VAE was not looked at when the recipe was checked.
+void PictureTask::check_sizes() const {
+  if (!plan.vae) return;
+  const std::int64_t step = plan.vae->halvings() * plan.unet->smallest_side();
+  for (const PictureSize& size : loader_->sizes())
+    if (size.width % step != 0 || size.height % step != 0)
+      fail_usage("data.resolution: pictures become ", size.width, " x ", size.height, " points, and the base ",
+                 "wants sides that are multiples of ", step, "; set data.resolution and data.bucket_step so");
 }
 
 std::uint64_t PictureTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
@@ -121,6 +122,8 @@ void PictureTask::build(Session& session) {
   }
   const bool bf16 = session.precision == "bf16";
   model = bf16 ? empty_picture_model(plan, at::kBFloat16) : full;
+  model.vae = full.vae;
+  latents_ = LatentSource(model.vae, seed);
   const auto exact = full.modules(), used = model.modules();
   if (bf16)
     for (std::size_t i = 0; i < used.size(); ++i) round_into(*used[i].second, *exact[i].second);
@@ -133,7 +136,9 @@ void PictureTask::build(Session& session) {
   NamedTensors named;
   for (const auto& [prefix, module] : used) add_parameters(*module, prefix, named);
   if (adapter) std::erase_if(named, [](const auto& item) { return !item.second.requires_grad(); });
-  session.parameters = make_parameters(trained_of(named, recipe.model.freeze));
+  std::vector<std::string> frozen = recipe.model.freeze;
+  if (plan.vae && !adapter) frozen.emplace_back("text_encoder");  // what reads texts well stays as it is
+  session.parameters = make_parameters(trained_of(named, frozen));
   if (!bf16 || adapter) return;
   for (const auto& [prefix, module] : exact) keep_masters(session.parameters, *module, prefix);
 }
@@ -169,21 +174,20 @@ at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions,
 
 PictureCondition PictureTask::condition(const std::vector<std::string>& captions,
                                         const std::vector<std::uint8_t>& dropped) {
-  if (model.by_text())
-    return {text_condition(model.text_encoder->forward(token_ids(captions, dropped)), plan.transformer), {}};
+  if (model.by_text()) return {model.text(token_ids(captions, dropped)), {}};
   std::vector<std::string> classes = captions;
   for (std::size_t i = 0; i < classes.size(); ++i)
     if (dropped[i]) classes[i].clear();
   return model.condition(classes);
 }
 
-ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options) {
-  const NoisyPictures asked = add_noise(to_tensor(batch), batch.ids, batch.visits, options);
-  return denoising_loss(predict(asked, batch.captions), asked, mask_of(batch));
+ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options, std::size_t set) {
+  const NoisyPictures asked = add_noise(latents_.read(batch, set), batch.ids, batch.visits, options);
+  return denoising_loss(predict(asked, batch.captions), asked, latents_.mask(batch));
 }
 
 MicroBatchLoss PictureTask::loss(const Session&, std::uint64_t first, std::int64_t count) {
-  MicroBatchLoss loss{denoise(loader_->read(first, count), options_), count};
+  MicroBatchLoss loss{denoise(loader_->read(first, count), options_, 0), count};
   if (!prior_) return loss;
   // As a mean over the old pictures beside the mean over the new: the trainer divides by the count of the
   // new.
@@ -215,7 +219,7 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
         options.until = static_cast<double>(band + 1) / kBands;
         options.condition_dropout = 0;
         options.min_snr_gamma = 0;
-        const ObjectiveValue value = denoise(batch, options);
+        const ObjectiveValue value = denoise(batch, options, 1 + results.size());
         sums[static_cast<std::size_t>(2 * band)] += value.sum.item<double>();
         sums[static_cast<std::size_t>(2 * band + 1)] += static_cast<double>(value.count);
       }
@@ -256,7 +260,7 @@ std::vector<CheckpointFile> PictureTask::model_files(std::vector<BundleTensor> w
   if (adapter) {
     PeftAdapter trained = *adapter;
     trained.tensors = std::move(weights);
-    return picture_adapter_files(trained);
+    return picture_adapter_files(trained, plan);
   }
   PictureModel kept = plan;
   std::map<std::string, BundleTensor> trained;
@@ -304,7 +308,10 @@ std::vector<std::string> PictureTask::opening_lines(const Session& session) cons
   std::vector<std::string> lines{
       cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ",
           data.channels, ", ", held, " held out"),
-      !plan.by_text()
+      plan.vae ? cat("model: Stable Diffusion's UNet, ",
+                     format_count(static_cast<double>(count_parameters(plan).transformer)),
+                     " parameters; its text encoder and its VAE stay as they are")
+      : !plan.by_text()
           ? cat("model: ", plan.unet ? "unet2d, " : "dit, ", format_count(static_cast<double>(parameters())),
                 " parameters, ",
                 plan.classes.empty() ? std::string("no") : std::to_string(plan.classes.size()), " classes")

@@ -8,13 +8,12 @@
 #include "data/images/picture_loader.h"
 #include "models/diffusion/text_to_picture.h"
 #include "models/objectives/denoising.h"
+#include "trainer/pictures/latents.h"
 #include "trainer/pictures/picture_source.h"
 #include "trainer/pictures/prior.h"
 #include "trainer/task.h"
 
 namespace lathe {
-
-at::Tensor to_tensor(const PictureBatch& batch);   // (B, c, H, W) fp32, its own memory
 
 class PictureTask final : public Task {
  public:
@@ -55,13 +54,16 @@ class PictureTask final : public Task {
   at::Tensor predict(const NoisyPictures& asked, const std::vector<std::string>& captions);
 
  private:
-  ObjectiveValue denoise(const PictureBatch& batch, const DenoisingOptions& options);
+  // `set`: 0 what is trained on, from 1 on those of validation.
+  ObjectiveValue denoise(const PictureBatch& batch, const DenoisingOptions& options, std::size_t set);
+  void check_sizes() const;
   PictureCondition condition(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
   void make_prior(const Session& session);
   at::Tensor token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
 
   std::unique_ptr<PictureLoader> loader_;
   DenoisingOptions options_;
+  LatentSource latents_;
   std::unique_ptr<FrozenPrior> prior_;   // where the recipe asks for it
   std::unordered_map<std::string, std::vector<std::int64_t>> rows_;   // token ids of the captions seen so far
 };

@@ -24,7 +24,8 @@ FrozenPrior::FrozenPrior(TextToPicture base, const PriorSection& section, const 
     prompts_.push_back(lines[static_cast<std::size_t>(i) % lines.size()]);
   std::vector<std::uint64_t> numbers(prompts_.size());
   std::iota(numbers.begin(), numbers.end(), kPriorIds);
-  pictures_ = draw_pictures(base_, prompts_, numbers, draw).clamp(-1, 1);
+  pictures_ = draw_pictures(base_, prompts_, numbers, draw);
+  if (!base_.vae) pictures_ = pictures_.clamp(-1, 1);  // latents have no bounds
 }
 
 PriorBatch FrozenPrior::rows(std::uint64_t first, std::int64_t count, const DenoisingOptions& options) const {

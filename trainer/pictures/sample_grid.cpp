@@ -42,7 +42,7 @@ std::string write_sample_grid(const Session& session, const PictureTask& task) {
   std::vector<std::uint64_t> numbers(prompts.size());
   std::iota(numbers.begin(), numbers.end(), std::uint64_t{0});
   const DrawOptions options = draw_options(recipe, task.plan, task.data);
-  const at::Tensor drawn = draw_pictures(task.model, prompts, numbers, options);
+  const at::Tensor drawn = task.model.to_pictures(draw_pictures(task.model, prompts, numbers, options));
   std::vector<Picture> pictures;
   for (std::int64_t i = 0; i < drawn.size(0); ++i) pictures.push_back(to_picture(drawn[i]));
   const std::int64_t columns = sheet_columns(drawn.size(0));

@@ -56,7 +56,7 @@ const std::string kBlock = "transformer.transformer_blocks.";
 
 TEST_CASE("queries, keys and values are one matrix in SD3's own names; one that has no adapter adds nothing") {
   const PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_q", kBlock + "0.attn.to_v", kBlock + "0.ff.net.2"});
-  const LoraFile kohya = spell_lora(adapter, tiny::picture_model().transformer, LoraSpelling::Kohya, "t");
+  const LoraFile kohya = spell_lora(adapter, tiny::picture_model(), LoraSpelling::Kohya, "t");
   const std::string fused = "lora_unet_joint_blocks_0_x_block_attn_qkv";
   const double alpha = values_of(find_tensor(kohya.tensors, fused + ".alpha")).at(0);
   CHECK(alpha == 6);   // 3 / 2 a rank, of 2 + 2 ranks
@@ -75,7 +75,7 @@ TEST_CASE("queries, keys and values are one matrix in SD3's own names; one that 
 
 TEST_CASE("the last block's text is told its shift first") {
   const PeftAdapter adapter = adapter_on({kBlock + "1.norm1_context.linear", kBlock + "0.norm1_context.linear"});
-  const LoraFile file = spell_lora(adapter, tiny::picture_model().transformer, LoraSpelling::ComfyUi, "t");
+  const LoraFile file = spell_lora(adapter, tiny::picture_model(), LoraSpelling::ComfyUi, "t");
   const auto up = [&](int layer) {
     return values_of(find_tensor(file.tensors, cat("diffusion_model.joint_blocks.", layer, ".context_block.adaLN_modulation.1.lora_B.weight")));
   };
@@ -90,7 +90,7 @@ TEST_CASE("the text encoder's adapter is told for both of its places") {
   const PeftAdapter adapter = adapter_on({"text_encoder.text_model.encoder.layers.1.self_attn.q_proj"});
   const PictureModel base = tiny::picture_model();
   const auto has = [&](LoraSpelling spelling, const std::vector<std::string>& names) {
-    const LoraFile file = spell_lora(adapter, base.transformer, spelling, "t");
+    const LoraFile file = spell_lora(adapter, base, spelling, "t");
     for (const std::string& name : names) CHECK(find_tensor(file.tensors, name).element_count() > 0);
   };
   has(LoraSpelling::Kohya, {"lora_te1_text_model_encoder_layers_1_self_attn_q_proj.lora_down.weight",
@@ -105,7 +105,7 @@ TEST_CASE("diffusers' file has no alpha: it is folded into B, and the header say
   PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_k"});
   for (const bool stabilised : {false, true}) {
     adapter.rank_stabilised = stabilised;
-    const LoraFile file = spell_lora(adapter, tiny::picture_model().transformer, LoraSpelling::Diffusers, "t");
+    const LoraFile file = spell_lora(adapter, tiny::picture_model(), LoraSpelling::Diffusers, "t");
     const std::string name = kBlock + "0.attn.to_k";
     check_near(delta_of(file.tensors, name + ".lora_A.weight", name + ".lora_B.weight", 1),
                delta(adapter.tensors[0], adapter.tensors[1], stabilised ? 3 / std::sqrt(2.0) : 1.5));
@@ -117,7 +117,7 @@ TEST_CASE("diffusers' file has no alpha: it is folded into B, and the header say
 
 TEST_CASE("a written file says the same changes; one that lacks a factor, scales otherwise or has more does not") {
   TemporaryFolder folder;
-  const JointTransformerSpec network = tiny::picture_model().transformer;
+  const PictureModel network = tiny::picture_model();
   const PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_q", kBlock + "0.attn.to_k", kBlock + "1.norm1_context.linear",
                                           kBlock + "0.ff_context.net.0.proj", "text_encoder.text_model.encoder.layers.0.mlp.fc1"});
   for (const char* format : {"peft", "kohya", "comfyui"}) {
@@ -146,7 +146,7 @@ TEST_CASE("a folder is read as it was written; what is not of the base is refuse
   TemporaryFolder folder;
   const PictureModel base = tiny::picture_model();
   const PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_k", "text_encoder.text_model.encoder.layers.0.mlp.fc1"});
-  tiny::write_folder(folder.path(), picture_adapter_files(adapter));
+  tiny::write_folder(folder.path(), picture_adapter_files(adapter, tiny::picture_model()));
   CHECK(is_picture_adapter(folder.path()));
   const PeftAdapter found = read_picture_adapter(folder.path(), base);
   CHECK(found.alpha == 3);
@@ -164,7 +164,7 @@ TEST_CASE("a folder is read as it was written; what is not of the base is refuse
     tensors[which].name = name;
     return tensors;
   };
-  refused(renamed(0, kBlock + "7.attn.to_k.lora_A.weight"), "is of no linear layer of the base");
+  refused(renamed(0, kBlock + "7.attn.to_k.lora_A.weight"), "is of no layer of the base");
   refused(renamed(0, kBlock + "0.ff.net.2.lora_A.weight"), "has shape");
   refused(renamed(0, kBlock + "0.attn.to_k.weight"), "is no factor of an adapter");
   refused(renamed(2, "text_encoder_2.text_model.encoder.layers.0.mlp.fc1.lora_A.weight"), "text encoders that differ");

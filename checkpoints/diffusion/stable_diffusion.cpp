@@ -1,0 +1,96 @@
+// The folder of diffusers' StableDiffusionPipeline (Stable Diffusion 1 and 2): model_index.json, unet/, vae/,
+// text_encoder/, tokenizer/, scheduler/.
+#include "checkpoints/diffusion/pipeline_names.h"
+#include "checkpoints/diffusion/pipeline_parts.h"
+
+namespace lathe {
+
+namespace {
+
+constexpr const char* kPipeline = "StableDiffusionPipeline";
+
+// A part's config.json and the path that Errors name.
+template <typename Spec>
+Spec read_config(const std::string& folder, const char* part, Spec (*read)(const Json&, const std::string&)) {
+  const std::string where = folder + "/" + part + "/config.json";
+  return read(read_json(where), where);
+}
+
+}  // namespace
+
+bool is_stable_diffusion(const Json& index) {
+  return index.is_object() && index.contains("_class_name") && index["_class_name"] == kPipeline;
+}
+
+void check_stable_diffusion(const PictureModel& model, const std::string& where) {
+  require(model.unet && model.unet->cross, where, "/unet: wanted UNet2DConditionModel");
+  const UNet2DSpec& unet = *model.unet;
+  const AutoencoderSpec& vae = *model.vae;
+  check_unet_2d(unet, where + "/unet");
+  require(unet.in_channels != 2 * vae.latent_channels + 1, where, "/unet: in_channels is ", unet.in_channels,
+          ", that of a network that fills in masked pictures; those are not drawn with or trained");
+  require(unet.in_channels == vae.latent_channels && unet.out_channels == vae.latent_channels, where,
+          "/unet: in_channels and out_channels are ", unet.in_channels, " and ", unet.out_channels,
+          ", wanted latent_channels of vae, ", vae.latent_channels);
+  require(vae.in_channels == vae.out_channels, where, "/vae: out_channels is ", vae.out_channels,
+          ", wanted in_channels, ", vae.in_channels);
+  require(unet.cross->context_channels == model.text_encoder.hidden_size, where,
+          "/unet: cross_attention_dim is ", unet.cross->context_channels,
+          ", wanted hidden_size of text_encoder, ", model.text_encoder.hidden_size);
+  check_tensors(model.unet_tensors, unet_2d_parameters(unet), where + "/unet");
+  check_tensors(model.vae_tensors, autoencoder_parameters(vae), where + "/vae");
+  check_text_parts(model, where);
+}
+
+PictureModel read_stable_diffusion(const std::string& folder, const Json& index) {
+  for (const char* part : {"unet", "vae", "text_encoder", "tokenizer", "scheduler"})
+    require(index.contains(part), folder, "/", kModelIndex, ": key '", part, "' is missing");
+  PictureModel model;
+  model.unet = read_config(folder, "unet", read_unet_2d_condition);
+  model.vae = read_config(folder, "vae", read_autoencoder);
+  model.text_encoder = read_config(folder, "text_encoder", read_clip_text);
+  const std::string scheduler = folder + "/scheduler/scheduler_config.json";
+  const NoiseProcess noise = read_scheduler_config(read_json(scheduler), scheduler);
+  model.schedule = noise.schedule;
+  model.prediction = noise.prediction;
+  model.unet_tensors = in_order(read_part(folder + "/unet", kTransformerWeights),
+                                unet_2d_parameters(*model.unet), folder + "/unet/" + kTransformerWeights);
+  std::vector<BundleTensor> vae = read_part(folder + "/vae", kTransformerWeights);
+  rename_old_attention(vae);
+  model.vae_tensors =
+      in_order(std::move(vae), autoencoder_parameters(*model.vae), folder + "/vae/" + kTransformerWeights);
+  model.text_tensors = read_text_tensors(folder + "/text_encoder", model.text_encoder);
+  check_text_length(folder, model.text_encoder.max_positions);
+  model.tokenizer = load_tokenizer(folder + "/tokenizer");
+  check_stable_diffusion(model, folder);
+  return model;
+}
+
+std::vector<CheckpointFile> stable_diffusion_files(const PictureModel& model) {
+  std::vector<CheckpointFile> files{
+      json_file("scheduler/scheduler_config.json", scheduler_config(model.noise())),
+      json_file("unet/config.json", unet_2d_config(*model.unet)),
+      json_file("vae/config.json", autoencoder_config(*model.vae))};
+  files.push_back({std::string("unet/") + kTransformerWeights, model.unet_tensors, ""});
+  files.push_back({std::string("vae/") + kTransformerWeights, model.vae_tensors, ""});
+  const std::string tokenizer_class = add_text_files(model, "", files);
+  const Json nothing = Json::array({nullptr, nullptr});
+  Json index = Json::object();
+  index["_class_name"] = kPipeline;
+  index["_diffusers_version"] = "0.31.0";
+  index["feature_extractor"] = nothing;
+  index["image_encoder"] = nothing;
+  index["requires_safety_checker"] = false;
+  index["safety_checker"] = nothing;
+  index["scheduler"] = Json::array({"diffusers", scheduler_class(model.noise())});
+  index["text_encoder"] =
+      Json::array({"transformers",
+                   model.text_encoder.projection_dim > 0 ? "CLIPTextModelWithProjection" : "CLIPTextModel"});
+  index["tokenizer"] = Json::array({"transformers", tokenizer_class});
+  index["unet"] = Json::array({"diffusers", "UNet2DConditionModel"});
+  index["vae"] = Json::array({"diffusers", "AutoencoderKL"});
+  files.push_back(json_file(kModelIndex, index));
+  return files;
+}
+
+}  // namespace lathe

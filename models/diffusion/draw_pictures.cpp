@@ -1,0 +1,106 @@
+// From noise to pictures, step by step.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <span>
+
+#include "data/random/philox.h"
+#include "models/diffusion/text_to_picture.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+
+namespace {
+
+constexpr std::size_t kBatch = 64;
+// Sites of Purpose::Sampling.
+constexpr std::uint32_t kStart = 0, kAdded = 1;
+
+at::Tensor normal(const RandomKey& key, at::IntArrayRef shape) {
+  at::Tensor values = at::empty(shape, at::kFloat);
+  RandomStream(key).fill_normal(
+      0, std::span(values.data_ptr<float>(), static_cast<std::size_t>(values.numel())));
+  return values;
+}
+
+// The first of `one` for every row of `many`, then `many`.
+at::Tensor before_each(const at::Tensor& one, const at::Tensor& many) {
+  if (!many.defined()) return {};
+  return at::cat({one.expand_as(many), many});
+}
+
+// What a batch is drawn by: its texts, and no text for the guided stretch.
+class GuidedNetwork {
+ public:
+  GuidedNetwork(const TextToPicture& model, const std::vector<std::string>& prompts,
+                const DrawOptions& options)
+      : model_(model), options_(options), asked_(model.condition(prompts)) {
+    guided_ = options.guidance != 1 && (asked_.text.tokens.defined() || asked_.classes.defined());
+    if (!guided_) return;
+    const PictureCondition empty = model.condition({""});
+    both_.text.tokens = before_each(empty.text.tokens, asked_.text.tokens);
+    both_.text.pooled = before_each(empty.text.pooled, asked_.text.pooled);
+    both_.classes = before_each(empty.classes, asked_.classes);
+  }
+
+  // What the network says of x (B, c, H, W) at `time`, `share` of the way to the picture; fp32.
+  at::Tensor predict(const at::Tensor& x, double time, double share) const {
+    const bool guided = guided_ && share >= options_.guidance_from && share < options_.guidance_until;
+    const at::Tensor input = guided ? at::cat({x, x}) : x;
+    const at::Tensor times = at::full({input.size(0)}, time, at::kFloat);
+    const at::Tensor output = model_.predict(input, times, guided ? both_ : asked_).to(at::kFloat);
+    if (!guided) return output;
+    const auto halves = output.chunk(2);  // without the text, with it
+    return halves[0] + options_.guidance * (halves[1] - halves[0]);
+  }
+
+ private:
+  const TextToPicture& model_;
+  const DrawOptions& options_;
+  PictureCondition asked_, both_;
+  bool guided_ = false;
+};
+
+at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>& prompts,
+                      std::span<const std::uint64_t> numbers, const DrawOptions& options) {
+  const std::vector<std::int64_t> shape = model.latent_shape(options.height, options.width);
+  Sampler sampler(model.schedule, model.prediction, {.kind = options.sampler, .steps = options.steps});
+  const auto noise = [&](std::uint32_t site, std::uint64_t visit) {
+    std::vector<at::Tensor> rows;
+    for (const std::uint64_t number : numbers)
+      rows.push_back(normal({options.seed, Purpose::Sampling, site, visit, number}, shape));
+    return at::stack(rows);
+  };
+  const GuidedNetwork network(model, prompts, options);
+  const auto evaluations = static_cast<double>(sampler.times().size());
+  at::Tensor x = noise(kStart, 0) * sampler.initial_scale();
+  for (std::int64_t index = 0; !sampler.done(); ++index) {
+    const double share = static_cast<double>(index) / evaluations;
+    const at::Tensor output = network.predict(sampler.model_input(x), sampler.time(), share);
+    x = sampler.step(output, x, [&](std::size_t step) { return noise(kAdded, step); });
+  }
+  return x;
+}
+
+}  // namespace
+
+at::Tensor starting_noise(std::uint64_t seed, std::uint64_t number, at::IntArrayRef shape) {
+  return normal({seed, Purpose::Sampling, kStart, 0, number}, shape);
+}
+
+at::Tensor draw_pictures(const TextToPicture& model, const std::vector<std::string>& prompts,
+                         const std::vector<std::uint64_t>& numbers, const DrawOptions& options) {
+  require(!prompts.empty() && prompts.size() == numbers.size(), prompts.size(), " prompts and ",
+          numbers.size(), " numbers of pictures: as many of one as of the other are wanted");
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> drawn;
+  for (std::size_t first = 0; first < prompts.size(); first += kBatch) {
+    const std::size_t count = std::min(kBatch, prompts.size() - first);
+    const auto begin = prompts.begin() + static_cast<std::ptrdiff_t>(first);
+    drawn.push_back(draw_batch(model, {begin, begin + static_cast<std::ptrdiff_t>(count)},
+                               std::span(numbers).subspan(first, count), options));
+  }
+  return at::cat(drawn);
+}
+
+}  // namespace lathe

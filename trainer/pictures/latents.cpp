@@ -1,0 +1,65 @@
+#include "trainer/pictures/latents.h"
+
+#include <ATen/ATen.h>
+
+#include <span>
+
+#include "data/random/philox.h"
+
+namespace lathe {
+
+namespace {
+
+constexpr std::int64_t kKeptBytes = std::int64_t{1} << 30;
+constexpr std::uint32_t kLatentSite =
+    2;  // of Purpose::Noise, behind those of models/objectives/denoising.cpp
+
+}  // namespace
+
+at::Tensor to_tensor(const PictureBatch& batch) {
+  const at::Tensor all = at::tensor(at::ArrayRef<float>(batch.pixels));
+  return all.view({batch.count, batch.channels, batch.height, batch.width});
+}
+
+const LatentMoments& LatentSource::moments(const PictureBatch& batch, std::int64_t row, std::size_t set) {
+  const auto key = std::pair(set, batch.ids[static_cast<std::size_t>(row)]);
+  const auto found = kept_.find(key);
+  if (found != kept_.end()) return found->second;
+  const std::int64_t size = batch.channels * batch.height * batch.width;
+  const auto values =
+      std::span(batch.pixels).subspan(static_cast<std::size_t>(row * size), static_cast<std::size_t>(size));
+  const at::Tensor picture = at::tensor(at::ArrayRef<float>(values.data(), values.size()))
+                                 .view({1, batch.channels, batch.height, batch.width});
+  passing_ = vae_->encode(picture);
+  const auto bytes = static_cast<std::int64_t>(passing_.mean.nbytes() + passing_.log_variance.nbytes());
+  if (kept_bytes_ + bytes > kKeptBytes) return passing_;
+  kept_bytes_ += bytes;
+  // Their own memory: the two are halves of one array with the network's layout.
+  return kept_[key] = {passing_.mean.contiguous().clone(), passing_.log_variance.contiguous().clone()};
+}
+
+at::Tensor LatentSource::read(const PictureBatch& batch, std::size_t set) {
+  if (!vae_) return to_tensor(batch);
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> rows;
+  for (std::int64_t row = 0; row < batch.count; ++row) {
+    const LatentMoments& of = moments(batch, row, set);
+    at::Tensor noise = at::empty(of.mean.sizes(), at::kFloat);
+    const auto index = static_cast<std::size_t>(row);
+    RandomStream({seed_, Purpose::Noise, kLatentSite, batch.visits[index], batch.ids[index]})
+        .fill_normal(0, std::span(noise.data_ptr<float>(), static_cast<std::size_t>(noise.numel())));
+    rows.push_back(of.mean + at::exp(0.5 * of.log_variance) * noise);
+  }
+  return vae_->scaled(at::cat(rows)).contiguous();
+}
+
+at::Tensor LatentSource::mask(const PictureBatch& batch) const {
+  if (batch.masks.empty()) return {};
+  const at::Tensor points =
+      at::tensor(at::ArrayRef<float>(batch.masks)).view({batch.count, 1, batch.height, batch.width});
+  if (!vae_) return points;
+  const std::int64_t side = vae_->spec().halvings();
+  return at::avg_pool2d(points, {side, side});
+}
+
+}  // namespace lathe
