@@ -1,5 +1,7 @@
 #include "checkpoints/diffusion/single_file_layout.h"
 
+#include <algorithm>
+
 #include "checkpoints/diffusion/original_names.h"
 #include "recipes/schema/error.h"
 
@@ -9,7 +11,7 @@ namespace {
 
 // Stable Diffusion 1's own.
 constexpr std::int64_t kHeads = 8, kGroups = 32, kSide = 64, kTextHeadSize = 64, kOldEnd = 2;
-constexpr std::int64_t kMostLayers = 64;
+constexpr std::int64_t kMostLayers = 64, kMostLevels = 12;
 
 struct Level {
   std::int64_t channels = 0, layers = 0;
@@ -38,6 +40,8 @@ std::vector<Level> unet_levels(const TensorShapes& shapes) {
     level.attends = shapes.has(name + "1.norm.weight");
     ++level.layers;
   }
+  require(levels.size() <= static_cast<std::size_t>(kMostLevels), shapes.where(), ": its UNet has more than ",
+          kMostLevels, " levels");
   for (const Level& level : levels)
     require(level.layers > 0 && level.layers == levels.front().layers, shapes.where(), ": the levels of ",
             kOriginalUNet, "input_blocks are not of one number of layers");
@@ -113,6 +117,7 @@ AutoencoderSpec single_file_vae(const TensorShapes& shapes) {
   spec.block_out_channels.clear();
   const std::int64_t levels = count_names(shapes, [&](std::int64_t level) { return block(level, 0); });
   require(levels > 0, shapes.where(), ": tensor '", block(0, 0), "' is missing");
+  require(levels <= kMostLevels, shapes.where(), ": its VAE has more than ", kMostLevels, " levels");
   for (std::int64_t level = 0; level < levels; ++level)
     spec.block_out_channels.push_back(shapes.size(block(level, 0), 0));
   spec.norm_num_groups = kGroups;

@@ -1,4 +1,5 @@
 // The config.json files of a diffusers pipeline. What is accepted, written and read again is the same.
+#include "checkpoints/diffusion/autoencoder_kl.h"
 #include "checkpoints/diffusion/clip_text.h"
 #include "checkpoints/diffusion/dit.h"
 #include "checkpoints/diffusion/joint_transformer.h"
@@ -33,27 +34,35 @@ void run(std::string_view bytes) {
   if (bytes[0] == 'c') reads_what_it_writes(json, read_clip_text, clip_text_config);
   if (bytes[0] == 's') reads_what_it_writes(json, read_scheduler_config, scheduler_config);
   if (bytes[0] == 'u') reads_what_it_writes(json, read_unet_2d, unet_2d_config);
+  if (bytes[0] == 'x') reads_what_it_writes(json, read_unet_2d_condition, unet_2d_config);
+  if (bytes[0] == 'v') reads_what_it_writes(json, read_autoencoder, autoencoder_config);
   if (bytes[0] == 'd') reads_what_it_writes(json, read_dit, dit_config);
 }
 
 std::vector<std::string> seeds() {
   const NoiseProcess flow{{}, Prediction::Flow}, noise{{}, Prediction::Epsilon};
-  return {"t" + joint_transformer_config({}).dump(),
-          "c" + clip_text_config({}).dump(),
-          "s" + scheduler_config(flow).dump(),
-          "s" + scheduler_config(noise).dump(),
-          "u" + unet_2d_config({}).dump(),
-          "d" + dit_config({}).dump(),
-          R"(p{"_class_name":"DiTPipeline","transformer":["diffusers","DiTTransformer2DModel"],)"
-          R"("id2label":{"0":"a"},"scheduler":["diffusers","DDIMScheduler"]})",
-          R"(p{"_class_name":"StableDiffusion3Pipeline","transformer":["diffusers","SD3Transformer2DModel"],)"
-          R"("text_encoder":["transformers","CLIPTextModelWithProjection"],"vae":[null,null]})",
-          "t{}",
-          "u{}",
-          "d{}",
-          "s{}",
-          "c{}",
-          ""};
+  return {
+      "t" + joint_transformer_config({}).dump(),
+      "c" + clip_text_config({}).dump(),
+      "s" + scheduler_config(flow).dump(),
+      "s" + scheduler_config(noise).dump(),
+      "u" + unet_2d_config({}).dump(),
+      "d" + dit_config({}).dump(),
+      R"(x{"_class_name":"UNet2DConditionModel","attention_head_dim":[5,10,20,20],"cross_attention_dim":1024,)"
+      R"("use_linear_projection":true})",
+      "v" + autoencoder_config({}).dump(),
+      R"(p{"_class_name":"StableDiffusionPipeline","unet":["diffusers","UNet2DConditionModel"],)"
+      R"("vae":["diffusers","AutoencoderKL"],"text_encoder":["transformers","CLIPTextModel"]})",
+      R"(p{"_class_name":"DiTPipeline","transformer":["diffusers","DiTTransformer2DModel"],)"
+      R"("id2label":{"0":"a"},"scheduler":["diffusers","DDIMScheduler"]})",
+      R"(p{"_class_name":"StableDiffusion3Pipeline","transformer":["diffusers","SD3Transformer2DModel"],)"
+      R"("text_encoder":["transformers","CLIPTextModelWithProjection"],"vae":[null,null]})",
+      "t{}",
+      "u{}",
+      "d{}",
+      "s{}",
+      "c{}",
+      ""};
 }
 
 }  // namespace
