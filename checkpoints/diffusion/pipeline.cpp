@@ -84,6 +84,9 @@ std::vector<BundleTensor> read_text_tensors(const std::string& folder, const Cli
   // A buffer that transformers stored up to 4.30: 0, 1, 2 ...
   std::erase_if(tensors,
                 [](const BundleTensor& t) { return t.name == "text_model.embeddings.position_ids"; });
+  // transformers 5 saves CLIPTextModel without what led every name before.
+  for (BundleTensor& tensor : tensors)
+    if (!tensor.name.starts_with("text_")) tensor.name = "text_model." + tensor.name;
   return in_order(std::move(tensors), clip_text_parameters(spec), folder + "/" + kTextWeights);
 }
 

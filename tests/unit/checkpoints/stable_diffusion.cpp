@@ -114,6 +114,13 @@ TEST_CASE("Stable Diffusion's folder carries diffusers' names and is read back")
   CHECK(found.sample_size() == 16);
   CHECK(found.by_text());
   check_same_tensors(found, model);
+
+  // As transformers 5 saves a CLIPTextModel.
+  std::vector<BundleTensor> shorter = model.text_tensors;
+  for (BundleTensor& tensor : shorter) tensor.name = tensor.name.substr(std::string("text_model.").size());
+  std::filesystem::remove(folder / "sd/text_encoder/model.safetensors");
+  write_safetensors(folder / "sd/text_encoder/model.safetensors", shorter);
+  check_same_tensors(read_pipeline(folder / "sd"), model);
 }
 
 TEST_CASE("parts of Stable Diffusion that do not fit are refused by what is wrong") {
