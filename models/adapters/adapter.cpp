@@ -69,7 +69,7 @@ double AdapterSpec::scaling() const {
 Adapter::Adapter(const AdapterSpec& spec, const at::Tensor& weight, std::uint64_t seed, std::uint32_t site)
     : spec_(spec), site_(site) {
   const at::NoGradGuard no_grad;
-  const std::int64_t inputs = weight[0].numel();
+  const std::int64_t inputs = weight.numel() / weight.size(0);
   require(spec.rank >= 1 && spec.rank <= std::min(weight.size(0), inputs), "adapter.rank ", spec.rank,
           " is more than a matrix of ", weight.size(0), " x ", inputs, " has; lower it");
   const auto type = weight.scalar_type() == at::kFloat ? at::kFloat : at::kBFloat16;

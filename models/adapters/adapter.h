@@ -1,8 +1,8 @@
 #pragma once
-// Low-rank adapters of a Linear or, LoRA alone, a Convolution: LoRA (arXiv 2106.09685), rank-stabilised LoRA (arXiv 2312.03732: alpha / sqrt(r)) and
-// DoRA (arXiv 2402.09353: the column norms of the merged weight are learned apart). The wrapped weight never changes.
-// Names are PEFT's: lora_A.weight (r, in), lora_B.weight (out, r), lora_magnitude_vector.weight (out); of a convolution
-// (r, in, side, side) and (out, r, 1, 1).
+// Low-rank adapters of a Linear or, LoRA alone, of a Convolution: LoRA (arXiv 2106.09685), rank-stabilised LoRA (arXiv
+// 2312.03732: alpha / sqrt(r)) and DoRA (arXiv 2402.09353: the column norms of the merged weight are learned apart). The
+// wrapped weight never changes. Names are PEFT's: lora_A.weight (r, in), lora_B.weight (out, r),
+// lora_magnitude_vector.weight (out); of a convolution (r, in, side, side) and (out, r, 1, 1).
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
@@ -58,7 +58,8 @@ class Adapter {
   std::uint32_t site_;
 };
 
-// W + scaling B A, or DoRA's m * V / |V|_row with V = W + scaling B A, matrices or kernels. All fp32 in, fp32 out; magnitude undefined: LoRA.
+// W + scaling B A, or DoRA's m * V / |V|_row with V = W + scaling B A, matrices or (LoRA) kernels. All fp32 in, fp32 out;
+// magnitude undefined: LoRA.
 at::Tensor merge_weight(const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b, const at::Tensor& magnitude,
                         double scaling);
 

@@ -1,5 +1,7 @@
 // Stable Diffusion: its folder, its single file under the original names, and the sizes that were published.
+#include <algorithm>
 #include <functional>
+#include <map>
 #include <set>
 
 #include "checkpoints/diffusion/lora_spelling.h"
