@@ -55,7 +55,10 @@ std::string vae_resnet_part(const NameReader& name) {
 }
 
 std::string vae_middle(NameReader name, const std::string& side) {
-  if (name.skip("resnets.")) return cat(side, "mid.block_", name.number() + 1, ".", vae_resnet_part(name));
+  if (name.skip("resnets.")) {
+    const std::int64_t place = name.number() + 1;
+    return cat(side, "mid.block_", place, ".", vae_resnet_part(name));
+  }
   if (!name.skip("attentions.0.")) name.unknown();
   return cat(side, "mid.attn_1.",
              name.renamed({{"group_norm.", "norm."},
