@@ -12,8 +12,6 @@
 #include <new>
 #include <unordered_map>
 
-#include "trainer/free_blocks.h"
-
 namespace lathe {
 
 namespace {
@@ -32,7 +30,7 @@ class BlockCache {
       block = found->second;
     } else {
       peak_ = std::max(peak_, in_use_ + size);
-      keep_at_most(FreeBlocks<void*>::limit(peak_) - in_use_ - size);
+      keep_at_most(most_held(peak_, slack_) - in_use_ - size);
       block = map(size);
     }
     sizes_[block] = size;
@@ -50,7 +48,7 @@ class BlockCache {
     sizes_.erase(found);
     in_use_ -= size;
     free_.put(size, block);
-    keep_at_most(FreeBlocks<void*>::limit(peak_) - in_use_);
+    keep_at_most(most_held(peak_, slack_) - in_use_);
     return true;
   }
 
@@ -62,6 +60,13 @@ class BlockCache {
   std::map<std::size_t, std::size_t> free_counts() {
     const std::lock_guard lock(mutex_);
     return free_.counts();
+  }
+
+  void set_slack(Slack slack) {
+    const std::lock_guard lock(mutex_);
+    slack_ = slack;
+    peak_ = in_use_;
+    keep_at_most(most_held(peak_, slack_) - in_use_);
   }
 
   // Unmaps what is free beyond these counts.
@@ -90,6 +95,7 @@ class BlockCache {
   FreeBlocks<void*> free_;
   std::unordered_map<void*, std::size_t> sizes_;  // of the blocks in use
   std::size_t in_use_ = 0, peak_ = 0;
+  Slack slack_ = Slack::Quarter;
 };
 
 BlockCache& cache() {
@@ -136,6 +142,8 @@ AllocatorUse allocator_use() { return cache().use(); }
 
 AllocatorScope::AllocatorScope() : before_(cache().free_counts()) {}
 AllocatorScope::~AllocatorScope() { cache().trim(before_); }
+
+void keep_free_blocks(Slack slack) { cache().set_slack(slack); }
 
 void release_free_blocks() { cache().trim({}); }
 

@@ -12,15 +12,22 @@
 
 namespace lathe {
 
+// How much may stay free beyond the most that was in use: 32 MB, or a quarter of it where that is more. With
+// 32 MB, steps that train all weights map and clear the same pages again and again (5 % of a step of
+// pretraining); adapters on a frozen base live on little, and would only hold what they never need.
+enum class Slack { Quarter, Least };
+
+constexpr Slack slack_of_training(bool frozen_base) { return frozen_base ? Slack::Least : Slack::Quarter; }
+
+// What may be in use and free together.
+constexpr std::size_t most_held(std::size_t most_in_use, Slack slack) {
+  const std::size_t least = std::size_t{32} << 20;
+  return most_in_use + (slack == Slack::Least ? least : std::max(least, most_in_use / 4));
+}
+
 template <class Block>
 class FreeBlocks {
  public:
-  // So much may be in use and free together: a quarter more than was ever in use, 32 MB more at least. With less, steps of
-  // pretraining map and clear the same pages again and again (5 % of a step); with more, tuning holds what it never needs.
-  static constexpr std::size_t limit(std::size_t most_in_use) {
-    return most_in_use + std::max(std::size_t{32} << 20, most_in_use / 4);
-  }
-
   std::size_t bytes() const { return bytes_; }
   const std::map<std::size_t, std::size_t>& counts() const { return counts_; }
 

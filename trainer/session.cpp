@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "trainer/allocator.h"
 #include "trainer/machine.h"
 
 namespace lathe {
@@ -159,6 +160,7 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
   session.task->prepare(session, say);
   measure_length(session);
   session.ranks->leader_alone("planning the memory", [&] { refuse_too_large(session); });
+  keep_free_blocks(slack_of_training(/*frozen_base=*/!session.recipe().adapter.kind.empty()));
   session.task->build(session);
   session.optimizer = make_optimizer(session.recipe().optimizer, session.parameters, 0);
   if (session.recipe().ema.decay > 0)

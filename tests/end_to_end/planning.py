@@ -1,7 +1,9 @@
 """Draws training configurations and holds `lathe plan` against `lathe train`: peak memory and steps."""
 import json
+import math
 import os
 import random
+import struct
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -117,3 +119,28 @@ def run(*arguments, cwd):
     if result.returncode != 0:
         raise AssertionError(f"{arguments}: {result.stderr[-2000:]}")
     return json.loads(result.stdout)
+
+
+def llama_shapes(c):
+    """Names and shapes of a tied Llama's tensors, as config.json says."""
+    hidden, inner, kv = c["hidden_size"], c["intermediate_size"], c["num_key_value_heads"] * c["head_dim"]
+    shapes = {"model.embed_tokens.weight": [c["vocab_size"], hidden], "model.norm.weight": [hidden]}
+    for layer in range(c["num_hidden_layers"]):
+        parts = {"input_layernorm": [hidden], "post_attention_layernorm": [hidden], "self_attn.q_proj": [hidden, hidden],
+                 "self_attn.k_proj": [kv, hidden], "self_attn.v_proj": [kv, hidden], "self_attn.o_proj": [hidden, hidden],
+                 "mlp.gate_proj": [inner, hidden], "mlp.up_proj": [inner, hidden], "mlp.down_proj": [hidden, inner]}
+        shapes.update({f"model.layers.{layer}.{name}.weight": shape for name, shape in parts.items()})
+    return shapes
+
+
+def write_zeros(path, shapes):
+    """A safetensors file of bf16 zeros that takes no room on the disk; returns the bytes of its tensors."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+    return end

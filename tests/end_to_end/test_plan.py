@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from planning import TOLERANCE, describe, describe_tuning, recipe_text, run, tuning_recipe
+from planning import TOLERANCE, describe, describe_tuning, llama_shapes, recipe_text, run, tuning_recipe, write_zeros
 from program import LATHE, RECIPE, Case
 
 SHAPE = {"family": "llama", "hidden": 128, "heads": 4, "kv": 2, "layers": 4, "inner": 384, "tie": True, "vocabulary": 512,
@@ -63,6 +63,26 @@ class Plan(unittest.TestCase):
                 result = run("train", recipe, "--stop-after", 8, cwd=self.folder)
                 ratio = plan["peak_memory"] / result["peak_memory"]
                 self.assertLess(abs(ratio - 1), TOLERANCE, f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
+
+    def test_a_base_is_not_held_twice_while_it_is_read(self):
+        """140 M weights in bf16, none of them written to the disk: holes of a file are zeros."""
+        run("train", self.write(SHAPE, "small"), "--stop-after", 1, cwd=self.folder)
+        base, small = self.folder / "base", self.folder / "small" / "checkpoints" / "step-00000001"
+        base.mkdir()
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(small / name, base)
+        config = json.loads((small / "config.json").read_text())
+        config.update(hidden_size=1024, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=16, num_key_value_heads=8,
+                      head_dim=64)
+        (base / "config.json").write_text(json.dumps(config))
+        size = write_zeros(base / "model.safetensors", llama_shapes(config))
+        recipe = tuning_recipe({"method": "lora", "precision": "bf16", "rank": 4, "micro": 1, "accumulate": 1, "words": (3, 6), "seed": 3},
+                               "tuned", self.folder, base)
+        plan = run("plan", recipe, cwd=self.folder)
+        result = run("train", recipe, "--stop-after", 1, cwd=self.folder)
+        self.assertLess(result["peak_memory"], 1.15 * size + 240e6)
+        self.assertLess(abs(plan["peak_memory"] / result["peak_memory"] - 1), TOLERANCE,
+                        f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
 
     def test_time_and_cost(self):
         recipe = self.write(SHAPE, "timed")

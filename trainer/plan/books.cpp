@@ -12,10 +12,6 @@ namespace {
 // As in trainer/allocator.cpp: smaller blocks are glibc's.
 constexpr std::int64_t kLarge = std::int64_t{64} << 10;
 
-std::int64_t most_held(std::int64_t most_in_use) {
-  return static_cast<std::int64_t>(FreeBlocks<Use>::limit(static_cast<std::size_t>(most_in_use)));
-}
-
 }  // namespace
 
 std::int64_t AllocatorBooks::Totals::sum() const {
@@ -32,7 +28,7 @@ AllocatorBooks::Held AllocatorBooks::take(std::int64_t bytes, Use use) {
       now_.mapped[static_cast<std::size_t>(found->second)] -= size;
     } else {
       largest_in_use_ = std::max(largest_in_use_, in_use_ + size);
-      keep_at_most(most_held(largest_in_use_) - in_use_ - size);
+      keep_at_most(free_limit() - size);
     }
     in_use_ += size;
     largest_in_use_ = std::max(largest_in_use_, in_use_);
@@ -49,7 +45,11 @@ void AllocatorBooks::give(std::int64_t size, Use use, bool large) {
   }
   in_use_ -= size;
   free_.put(static_cast<std::size_t>(size), use);
-  keep_at_most(most_held(largest_in_use_) - in_use_);
+  keep_at_most(free_limit());
+}
+
+std::int64_t AllocatorBooks::free_limit() const {
+  return static_cast<std::int64_t>(most_held(static_cast<std::size_t>(largest_in_use_), slack_)) - in_use_;
 }
 
 void AllocatorBooks::keep_at_most(std::int64_t bytes) {

@@ -15,6 +15,7 @@ enum class Use { Weights, Gradients, Optimizer, Activations, Loss, CheckpointCop
 
 class AllocatorBooks {
  public:
+  explicit AllocatorBooks(Slack slack = Slack::Quarter) : slack_(slack) {}
   using Held = std::shared_ptr<void>;  // a block's life, shared as tensors share storage
   // Mapped bytes by what they hold, or held last when they are free and kept for reuse.
   struct Totals {
@@ -31,8 +32,10 @@ class AllocatorBooks {
 
  private:
   void give(std::int64_t size, Use use, bool large);
+  std::int64_t free_limit() const;  // bytes that may stay free beside those in use
   void keep_at_most(std::int64_t bytes);
   void note();
+  Slack slack_;
   Totals now_, peak_;
   std::int64_t in_use_ = 0, largest_in_use_ = 0;  // of large blocks
   FreeBlocks<Use> free_;                          // what they held last

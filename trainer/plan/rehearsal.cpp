@@ -43,8 +43,8 @@ std::vector<Matrix> matrices(const DecoderSpec& spec, const PlanSettings& settin
 class Rehearsal {
  public:
   Rehearsal(const DecoderSpec& spec, const PlanSettings& settings)
-      : spec_(spec), settings_(settings), element_(settings.bf16 ? 2 : 4), trained_(matrices(spec, settings)),
-        layers_(books_, spec_, settings_) {}
+      : spec_(spec), settings_(settings), element_(settings.bf16 ? 2 : 4), books_(slack_of_training(settings.adapter_rank > 0)),
+        trained_(matrices(spec, settings)), layers_(books_, spec_, settings_) {}
 
   AllocatorBooks::Totals run() {
     construct();
@@ -59,7 +59,7 @@ class Rehearsal {
 
  private:
   // A decoder's parameters; the products of a group are made of parts that are dropped (models/layers/linear.h).
-  void build(std::int64_t element) {
+  void build(std::int64_t element, bool from_base) {
     std::vector<Held> group;
     std::int64_t grouped = 0;
     const auto close_group = [&] {
@@ -71,6 +71,7 @@ class Rehearsal {
     for (const ParameterInfo& info : decoder_parameters(spec_)) {
       std::int64_t bytes = element;
       for (const std::int64_t extent : info.shape) bytes *= extent;
+      if (from_base) read_from_base(bytes / element);
       const bool input = info.name.ends_with("q_proj.weight") || info.name.ends_with("k_proj.weight") ||
                          info.name.ends_with("v_proj.weight") || info.name.ends_with("gate_proj.weight") ||
                          info.name.ends_with("up_proj.weight");
@@ -84,6 +85,13 @@ class Rehearsal {
       else group.push_back(books_.take(bytes, Use::Weights)), grouped += bytes;
     }
     close_group();
+    books_.set_outside(0);
+  }
+
+  // data/io/mapped_file.h, lend(): a tensor's pages of the base are there while it is copied.
+  void read_from_base(std::int64_t count) {
+    books_.set_outside(static_cast<std::int64_t>(static_cast<double>(settings_.base_bytes) * static_cast<double>(count) /
+                                                 static_cast<double>(parameter_count(spec_))));
   }
 
   // models/ops/nf4.h
@@ -94,17 +102,14 @@ class Rehearsal {
     if (settings_.double_quantised) weights_.push_back(books_.take((blocks + 255) / 256 * 4, Use::Weights));
   }
 
-  // trainer/session.cpp. The base of a tuning run is a mapped file whose pages count while it is read.
+  // trainer/session.cpp. The base of a tuning run is a mapped file.
   void construct() {
-    books_.set_outside(settings_.base_bytes);
+    build(settings_.adapter_rank > 0 ? element_ : 4, /*from_base=*/true);
     if (settings_.adapter_rank > 0) {
-      build(element_);
       for (const Matrix& matrix : trained_) weights_.push_back(books_.take(size_of(matrix) * element_, Use::Weights));
-    } else {
-      build(4);
-      if (settings_.bf16) build(2);
+    } else if (settings_.bf16) {
+      build(2, /*from_base=*/false);
     }
-    books_.set_outside(0);
     std::vector<Held> masters;
     for (const Matrix& matrix : trained_) {
       if (settings_.bf16) masters.push_back(books_.take(size_of(matrix) * 4, Use::Weights));

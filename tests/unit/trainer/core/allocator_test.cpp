@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/CPUAllocator.h>
 
-#include <algorithm>
-
 #include "tests/catch.h"
 
 using namespace lathe;
@@ -57,7 +55,7 @@ TEST_CASE("sizes that are no longer asked for go back to the kernel") {
   CHECK(use.in_use + use.cached < peak);
 }
 
-TEST_CASE("a block up to a quarter larger serves, and little stays free beyond the most that was in use") {
+TEST_CASE("a block up to a quarter larger serves") {
   install_allocator();
   release_free_blocks();
   void* first = nullptr;
@@ -68,9 +66,35 @@ TEST_CASE("a block up to a quarter larger serves, and little stays free beyond t
   CHECK(at::empty({32 << 18}).data_ptr() == first);
   CHECK(at::empty({30 << 18}).data_ptr() != first);
   release_free_blocks();
-  for (std::int64_t size = 1 << 20; size < (400 << 20); size += size / 3) at::empty({size}, at::kByte);
-  const AllocatorUse use = allocator_use();
-  CHECK(use.in_use + use.cached <= use.most_in_use + std::max(std::size_t{32} << 20, use.most_in_use / 4));
+}
+
+TEST_CASE("what may be held is 32 MB or a quarter above the most in use, as the training needs") {
+  const std::size_t mega = std::size_t{1} << 20;
+  CHECK(slack_of_training(/*frozen_base=*/true) == Slack::Least);
+  CHECK(slack_of_training(/*frozen_base=*/false) == Slack::Quarter);
+  CHECK(most_held(100 * mega, Slack::Quarter) == 132 * mega);
+  CHECK(most_held(400 * mega, Slack::Quarter) == 500 * mega);
+  CHECK(most_held(400 * mega, Slack::Least) == 432 * mega);
+}
+
+TEST_CASE("little stays free beyond the most that was in use, and less once less is asked for") {
+  install_allocator();
+  release_free_blocks();
+  keep_free_blocks(Slack::Quarter);
+  const auto pass = [] {   // sizes of which none serves the next
+    for (std::int64_t size = 1 << 20; size < (400 << 20); size += size / 3) at::empty({size}, at::kByte);
+    return allocator_use();
+  };
+  const AllocatorUse quarter = pass();
+  CHECK(quarter.in_use + quarter.cached <= most_held(quarter.most_in_use, Slack::Quarter));
+  CHECK(quarter.in_use + quarter.cached > most_held(quarter.most_in_use, Slack::Least));
+  keep_free_blocks(Slack::Least);
+  CHECK(allocator_use().most_in_use == allocator_use().in_use);
+  CHECK(allocator_use().cached <= std::size_t{32} << 20);
+  const AllocatorUse least = pass();
+  CHECK(least.most_in_use == quarter.most_in_use);
+  CHECK(least.in_use + least.cached <= most_held(least.most_in_use, Slack::Least));
+  keep_free_blocks(Slack::Quarter);
   release_free_blocks();
 }
 
