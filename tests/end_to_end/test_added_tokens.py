@@ -53,6 +53,19 @@ class AddedTokens(Tuning):
                          {f"exp_avg.{ROWS}": [2, 64], f"exp_avg_sq.{ROWS}": [2, 64]})
         self.assertEqual(tensors(self.base / "model.safetensors")[TABLE], before)
 
+    def test_on_a_base_in_4_bits_too(self):
+        run = self.tune("bits", "--set", "model.quantization={kind: nf4}")
+        result = json.loads((run / "result.json").read_text())
+        self.assertEqual([export["passed"] for export in result["exports"]], [True] * 3)
+        state = tensors(self.checkpoint("bits", result["steps"]) / "optimizer.safetensors")
+        self.assertEqual({name: entry[1] for name, entry in state.items() if "embed_tokens" in name},
+                         {f"exp_avg.{ROWS}": [2, 64], f"exp_avg_sq.{ROWS}": [2, 64]})
+        before = tensors(self.base / "model.safetensors")
+        after = tensors(run / "export" / "huggingface" / "model.safetensors")[TABLE]
+        self.assertEqual(after[2][: len(before[TABLE][2])], before[TABLE][2])   # the table is not among what 4 bits hold
+        row = len(before[TABLE][2]) // self.vocab
+        self.assertNotEqual(after[2][-2 * row : -row], after[2][-row:])         # both began as the mean
+
     def test_the_tokens_are_read_and_written_everywhere(self):
         run = self.tune("read", "--set", "train.epochs=30", "--set", "optimizer.learning_rate=1e-2")
         merged = run / "export" / "huggingface"

@@ -1,5 +1,7 @@
 """Tuning as a newcomer meets it: ready recipes, a recipe written for own data, what is refused, what is counted."""
+import csv
 import json
+import math
 import re
 import shutil
 import sys
@@ -7,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from program import RECIPE, ROOT, Case, tensors
+from program import RECIPE, ROOT, Case, relative_difference, tensors
 
 READY = ROOT / "recipes" / "sft"
 QUICK = ["train.max_steps=4", "train.precision=fp32", "train.threads=1", "data.sequence_length=1024"]
@@ -187,6 +189,40 @@ class Examples(Tuning):
         self.assertEqual(last, 9)   # 18 examples, 2 epochs, batches of 4: step 3 ends within the first epoch
         self.assertEqual(self.weights("straight", last), self.weights("broken", last))
         self.assertEqual(self.report("straight")["metrics"], self.report("broken")["metrics"])
+
+    def test_bedrocks_two_files_hold_the_figures_of_the_run(self):
+        self.lathe("train", self.tuning("run", self.pairs(22)), "--quiet")
+        log = [json.loads(line) for line in (self.folder / "run" / "metrics.jsonl").read_text().splitlines()]
+        steps = [(record["step"] - 1, record["loss"]) for record in log if "learning_rate" in record]
+        held = [(record["step"], record["validation_loss"]) for record in log if "validation_loss" in record]
+        self.assertEqual((len(steps), [step for step, _ in held]), (9, [0, 5, 9]))
+        for name, loss, rows in (("step_wise_training_metrics", "training_loss", steps), ("validation_metrics", "validation_loss", held)):
+            with open(self.folder / "run" / f"{name}.csv", encoding="utf-8", newline="") as file:
+                table = list(csv.DictReader(file))
+            self.assertEqual(list(table[0]), ["step_number", "epoch_number", loss, "perplexity"])
+            self.assertEqual(len(table), len(rows))
+            for line, (step, value) in zip(table, rows):
+                self.assertEqual((int(line["step_number"]), int(line["epoch_number"])), (step, step * 4 // 18))   # 18 of 22 are learned
+                self.assertAlmostEqual(float(line[loss]), value, delta=1e-6 * value)
+                self.assertAlmostEqual(float(line["perplexity"]), math.exp(value), delta=1e-5 * math.exp(value))
+
+    def test_examples_of_any_length_count_the_same_in_parts_and_on_two_ranks(self):
+        records = [{"prompt": f"the {WORDS[i]}\n", "completion": " ".join(WORDS[: 1 + 5 * (i % 4)])} for i in range(12)]
+        data = self.write("uneven.jsonl", records)   # a micro-batch of one has 2 to 40 targets
+        for kind, file in (("full", "model.safetensors"), ("lora", "adapter_model.safetensors")):
+            for way, arguments in (("whole", ["train.micro_batch_size=4"]), ("parts", ["train.micro_batch_size=1"]),
+                                   ("ranks", ["train.micro_batch_size=2"])):
+                recipe = self.tuning(f"{kind}-{way}", data, "0.2")
+                if kind == "full":
+                    recipe.write_text("".join(line for line in recipe.read_text().splitlines(True) if not line.startswith("adapter")))
+                self.lathe("train", recipe, "--quiet", "--set", *arguments, *(["--processes", "2"] if way == "ranks" else []))
+            whole = self.metrics(f"{kind}-whole")
+            for way in ("parts", "ranks"):
+                with self.subTest(kind=kind, way=way):
+                    for a, b in zip(whole, self.metrics(f"{kind}-{way}"), strict=True):
+                        self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-6 * a["loss"])
+                        self.assertEqual(a["tokens"], b["tokens"])
+                    self.assertLess(relative_difference(*(self.checkpoint(f"{kind}-{name}", len(whole)) / file for name in ("whole", way))), 1e-5)
 
     def test_an_example_that_is_too_long_is_named(self):
         records = [{"prompt": "a\n", "completion": "b"}, {"prompt": "cat " * 400, "completion": "mat"}] * 2

@@ -13,6 +13,7 @@
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/evaluate/probe_text.h"
 #include "trainer/model_source.h"
+#include "trainer/report/bedrock_csv.h"
 #include "trainer/report/tuning.h"
 
 namespace lathe {
@@ -86,23 +87,6 @@ Json memorised(const TextTask& task, const std::vector<Answer>& answers) {
     if (overlap.characters > longest.characters) longest = overlap;
   }
   return Json{{"longest_characters", longest.characters}, {"longest_words", longest.words}, {"text", longest.text}};
-}
-
-void write_csv(const std::string& run) {
-  std::string train = "step_number,epoch_number,training_loss,perplexity\n", validation = "step_number,validation_loss,perplexity\n";
-  std::string line, text = read_file(run + "/metrics.jsonl", std::size_t{1} << 30);
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const Json record = parse_json(text.substr(begin, end - begin), run + "/metrics.jsonl");
-    begin = end + 1;
-    if (record.contains("learning_rate"))
-      train += cat(record.value("step", 0), ",,", record.value("loss", 0.0), ",", std::exp(record.value("loss", 0.0)), "\n");
-    else if (record.contains("validation_loss"))
-      validation += cat(record.value("step", 0), ",", record.value("validation_loss", 0.0), ",",
-                        std::exp(record.value("validation_loss", 0.0)), "\n");
-  }
-  write_file_atomically(run + "/step_wise_training_metrics.csv", train);
-  write_file_atomically(run + "/validation_metrics.csv", validation);
 }
 
 }  // namespace
@@ -195,7 +179,8 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   const std::vector<Example> examples = asked_examples(task);
   const std::string path = session.run.path + "/base.json";
   if (!task.data.tuning) return nullptr;
-  if (std::filesystem::exists(session.run.path + "/metrics.jsonl")) write_csv(session.run.path);
+  write_bedrock_csv(session.run.path, session.recipe().train.global_batch_size,
+                    static_cast<std::int64_t>(task.rows_per_epoch()));
   if ((examples.empty() && others.empty()) || !std::filesystem::exists(path)) return nullptr;
   const ModelSource best = resolve_model(session.run.path);
   load_checkpoint(best.folder, *session.task, session.trained());

@@ -1,0 +1,46 @@
+"""Nothing leaves the machine, and nothing but the program is needed: a tuning run from preview to answers in an empty environment,
+watched by a preloaded library that sees every socket and every look-up of a host."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from program import LATHE
+from test_tuning import Tuning
+
+
+class Private(Tuning):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        tools = tempfile.TemporaryDirectory(prefix="lathe-network-")   # LD_PRELOAD ends a path at a space
+        cls.addClassCleanup(tools.cleanup)
+        cls.preload = Path(tools.name) / "network_preload.so"
+        source = Path(__file__).parent / "network_preload.cpp"
+        subprocess.run([os.environ.get("CXX", "g++"), "-O1", "-shared", "-fPIC", "-o", cls.preload, source, "-ldl"], check=True)
+
+    def watched(self, *command):
+        """In an environment that holds the watcher alone; returns standard output and what was noted."""
+        mark = self.folder / "mark"
+        mark.unlink(missing_ok=True)
+        result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=self.folder, timeout=300,
+                                env={"LD_PRELOAD": str(self.preload), "LATHE_NETWORK_MARK": str(mark)})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout, mark.read_text().split()
+
+    def test_a_run_opens_no_socket_and_needs_no_environment(self):
+        recipe = self.tuning("run", self.pairs(8), extra="export: [{format: peft}, {format: huggingface}, {format: gguf}]\n")
+        merged = self.folder / "run" / "export" / "huggingface"
+        for command in (["preview", recipe], ["train", recipe, "--quiet"], ["verify", merged],
+                        ["generate", self.folder / "run", "--prompt", "the cat", "--max-tokens", "2"]):
+            output, noted = self.watched(LATHE, *command, "--json")
+            with self.subTest(command[0]):
+                json.loads(output)
+                self.assertEqual(set(noted), {"watched"})
+
+    def test_the_watcher_sees_sockets_and_look_ups(self):
+        _, noted = self.watched(sys.executable, "-c", "import socket; socket.socket(); socket.getaddrinfo('localhost', 80)")
+        self.assertLessEqual({"watched", "socket", "getaddrinfo"}, set(noted))
