@@ -1,5 +1,6 @@
 """lathe plan: memory and steps as a run then has them, the refusal of what cannot fit, time and cost."""
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from planning import TOLERANCE, describe, describe_tuning, llama_shapes, recipe_text, run, tuning_recipe, write_zeros
+from planning import TOLERANCE, describe, describe_tuning, draw_tuning, llama_shapes, recipe_text, run, tuning_recipe, write_zeros
 from program import LATHE, RECIPE, Case
 
 SHAPE = {"family": "llama", "hidden": 128, "heads": 4, "kv": 2, "layers": 4, "inner": 384, "tie": True, "vocabulary": 512,
@@ -52,17 +53,19 @@ class Plan(unittest.TestCase):
                 self.assertEqual(sum(plan["parts"].values()), plan["peak_memory"])
                 self.assertEqual(plan["parameters"], result["parameters"])
 
-    def test_memory_of_tuning(self):
-        run("train", self.write(SHAPE, "base"), "--stop-after", 1, cwd=self.folder)
-        tuning = {"micro": 2, "accumulate": 2, "words": (40, 160), "seed": 3, "rank": 16, "precision": "bf16"}
-        for method in ("full", "lora", "qlora"):
-            how = {**tuning, "method": method}
+    def test_memory_and_steps_of_drawn_tuning(self):
+        """A small version of tests/long/test_plan.py: every method once, the rest drawn."""
+        run("train", self.write({**SHAPE, "length": 1024}, "base"), "--stop-after", 1, cwd=self.folder)
+        rng = random.Random(2)
+        for method in ("full", "lora", "dora", "qlora"):
+            how = {**draw_tuning(rng), "method": method}
             with self.subTest(describe_tuning(how)):
                 recipe = tuning_recipe(how, method, self.folder, self.folder / "base")
                 plan = run("plan", recipe, cwd=self.folder)
                 result = run("train", recipe, "--stop-after", 8, cwd=self.folder)
                 ratio = plan["peak_memory"] / result["peak_memory"]
                 self.assertLess(abs(ratio - 1), TOLERANCE, f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
+                self.assertEqual(plan["steps"], result["total_steps"])
 
     def test_a_base_is_not_held_twice_while_it_is_read(self):
         """140 M weights in bf16, none of them written to the disk: holes of a file are zeros."""

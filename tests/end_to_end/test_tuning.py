@@ -190,6 +190,23 @@ class Examples(Tuning):
         self.assertEqual(self.weights("straight", last), self.weights("broken", last))
         self.assertEqual(self.report("straight")["metrics"], self.report("broken")["metrics"])
 
+    def test_frozen_layers_stay_to_the_bit_and_the_rest_learns(self):
+        export = "export: [{format: huggingface, dtype: fp32}]\n"
+        recipe = self.tuning("run", self.pairs(12), extra=export)
+        text = "".join(line for line in recipe.read_text().splitlines(True) if not line.startswith("adapter"))
+        recipe.write_text(text.replace("model: {", "model: {freeze: [layers.0, embed_tokens], "))
+        self.lathe("train", recipe, "--quiet")
+        before, after = (tensors(folder / "model.safetensors") for folder in (self.base, self.folder / "run" / "export" / "huggingface"))
+        self.assertEqual(before.keys(), after.keys())
+        for name in before:
+            frozen = "layers.0." in name or "embed_tokens" in name
+            self.assertEqual(before[name] == after[name], frozen, name)
+        last = json.loads((self.folder / "run" / "result.json").read_text())["steps"]
+        moments = tensors(self.checkpoint("run", last) / "optimizer.safetensors")
+        self.assertFalse([name for name in moments if "layers.0." in name or "embed_tokens" in name])
+        log = self.lathe("train", recipe, "--quiet", "--set", "model.freeze=[layers.7]", "--set", "directory=other", code=2)[1]
+        self.assertIn("no parameter has 'layers.7' in its name", log)
+
     def test_bedrocks_two_files_hold_the_figures_of_the_run(self):
         self.lathe("train", self.tuning("run", self.pairs(22)), "--quiet")
         log = [json.loads(line) for line in (self.folder / "run" / "metrics.jsonl").read_text().splitlines()]

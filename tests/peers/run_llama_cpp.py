@@ -15,7 +15,7 @@ from llama_cpp import Llama
 
 def quantize(path, kind, output):
     parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.nthread = 2
+    parameters.nthread = 1
     parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
     code = llama_cpp.llama_model_quantize(path.encode(), output.encode(), parameters)
     if code != 0:
@@ -42,7 +42,7 @@ def main():
         quantize(sys.argv[1], request["quantize"], request["output"])
         return {}
     scored = "score_ids" in request
-    model = Llama(sys.argv[1], n_ctx=256, n_threads=2, n_batch=256, verbose=False, seed=1, logits_all=scored)
+    model = Llama(sys.argv[1], n_ctx=256, n_threads=1, n_threads_batch=1, n_batch=256, verbose=False, seed=1, logits_all=scored)
     if scored:
         return {"loss": loss_of(model, request["score_ids"], request["window"])}
     ids = [model.tokenize(text.encode(), add_bos=False, special=False) for text in request["texts"]]

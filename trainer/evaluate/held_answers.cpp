@@ -11,6 +11,12 @@ namespace {
 
 constexpr std::uint64_t kResampling = 17;   // the seed of every interval and test: fixed in advance
 
+double mean_bytes(const std::vector<std::string>& texts) {
+  double bytes = 0;
+  for (const std::string& text : texts) bytes += static_cast<double>(text.size());
+  return bytes / std::max(1.0, static_cast<double>(texts.size()));
+}
+
 // Shares of answers that never stop and that repeat a stretch of 8 words or more, mean length.
 Json behaviour(const std::vector<Answer>& answers) {
   double endless = 0, repeating = 0, characters = 0;
@@ -148,7 +154,7 @@ Json compare_answers(const std::vector<HeldAnswers>& seeds, const std::vector<st
   report["verdict_few_shot"] =
       cat("tuned against base shown examples, ", decides, ": ", verdict(decides, seeds, first.few_shot));
   report["behaviour"] = Json{{"base", behaviour(first.base)}, {"few_shot", behaviour(first.few_shot)},
-                             {"tuned", behaviour(first.tuned)}};
+                             {"tuned", behaviour(first.tuned)}, {"wanted", {{"mean_bytes", mean_bytes(first.references)}}}};
   return report;
 }
 

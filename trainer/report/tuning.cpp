@@ -72,6 +72,24 @@ std::string spread_section(const Json& report) {
          "</tbody></table></div>\n";
 }
 
+// Answers that never stop, that repeat themselves, and their length beside that of the wanted ones.
+std::string behaviour_table(const Json& report) {
+  const Json& behaviour = report.at("behaviour");
+  std::string body;
+  for (const System& system : kSystems) {
+    if (!behaviour.contains(system.key)) continue;
+    const Json& entry = behaviour.at(system.key);
+    body += std::string("<tr><th scope=\"row\">") + system.name + "</th><td>" + percent(entry.at("never_stops").get<double>()) +
+            "</td><td>" + percent(entry.at("repeats").get<double>()) + "</td><td>" +
+            format_fixed(entry.at("mean_bytes").get<double>(), 0) + "</td></tr>\n";
+  }
+  body += "<tr><th scope=\"row\">wanted</th><td></td><td></td><td>" +
+          format_fixed(behaviour.at("wanted").at("mean_bytes").get<double>(), 0) + "</td></tr>\n";
+  return "<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">answers of</th><th scope=\"col\">never stop</th>"
+         "<th scope=\"col\">repeat themselves</th><th scope=\"col\">mean bytes</th></tr></thead><tbody>\n" + body +
+         "</tbody></table></div>\n";
+}
+
 std::string answers(const Json& report) {
   std::string out;
   for (const Json& item : report.value("answers", Json::array())) {
@@ -97,6 +115,11 @@ std::vector<std::string> tuning_looks(const Json& report) {
     out.push_back(percent(share) + " of the tuned answers do not stop by themselves: train longer, or see that every answer ends");
   if (const double share = tuned.at("repeats").get<double>(); share > 0.1)
     out.push_back(percent(share) + " of the tuned answers repeat themselves: train shorter, or with a lower learning rate");
+  const double length = tuned.at("mean_bytes").get<double>(),
+               wanted = report.at("behaviour").at("wanted").at("mean_bytes").get<double>();
+  if (wanted > 0 && (length > 1.5 * wanted || length < wanted / 1.5))
+    out.push_back("the tuned answers have " + format_fixed(length, 0) + " bytes on average, the wanted ones " +
+                  format_fixed(wanted, 0) + ": their length drifted");
   if (const double change = general.at("change").get<double>(); change > 0.05)
     out.push_back("the loss on general text rose by " + percent(change) +
                   ": much was forgotten; lower optimizer.learning_rate or train.epochs, or use an adapter");
@@ -124,8 +147,11 @@ std::string tuning_section(const Json& report) {
          " held-out prompts for all, greedy. Loss on general text: " +
          format_fixed(report.at("general_text").at("base_loss").get<double>(), 3) + " before, " +
          format_fixed(report.at("general_text").at("tuned_loss").get<double>(), 3) + " after.</p>\n";
+  out += "<p>Longest run of a tuned answer that stands word for word in a training answer: " +
+         std::to_string(report.at("memorised").at("longest_characters").get<std::int64_t>()) + " characters, " +
+         std::to_string(report.at("memorised").at("longest_words").get<std::int64_t>()) + " words.</p>\n";
   for (const std::string& text : looks(report)) out += "<p>Look: " + escape_html(text) + ".</p>\n";
-  return out + answers(report);
+  return out + behaviour_table(report) + answers(report);
 }
 
 std::string tuning_summary(const Json& report) {

@@ -95,3 +95,13 @@ TEST_CASE("answers are read back as they were written, and refused when they do 
   CHECK_THROWS_WITH(held_answers_of(broken, "x"), Catch::Contains("other questions"));
   CHECK_THROWS_AS(compare_answers({one, held({"yes"}, "a")}, {"exact_match"}), Error);
 }
+
+TEST_CASE("how answers behave: shares that never stop and that repeat eight words, mean lengths") {
+  HeldAnswers answers = held({"yes", "no", "a b c d e f g h", "a b c d e f g h a b c d e f g h"}, "f");
+  answers.tuned[1].stopped = false;
+  answers.references[3] = "certainly";
+  const Json behaviour = compare_answers({answers}, {"exact_match"}).at("behaviour");
+  CHECK(behaviour.at("tuned") == Json{{"never_stops", 0.25}, {"repeats", 0.25}, {"mean_bytes", (3 + 2 + 15 + 31) / 4.0}});
+  CHECK(behaviour.at("base") == Json{{"never_stops", 0.0}, {"repeats", 0.0}, {"mean_bytes", 2.0}});
+  CHECK(behaviour.at("wanted") == Json{{"mean_bytes", (3 + 3 + 3 + 9) / 4.0}});
+}

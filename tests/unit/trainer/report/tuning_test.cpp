@@ -1,0 +1,76 @@
+// What the tuning report says: each sentence appears beyond its threshold and not before, the section shows
+// what was measured.
+#include "trainer/report/tuning.h"
+
+#include "tests/catch.h"
+
+using namespace lathe;
+using lathe::testing::contains_text;
+
+namespace {
+
+Json system_of(double score) { return {{"score", score}, {"low", score - 0.125}, {"high", score + 0.125}}; }
+Json behaviour_of(double never, double repeats, double bytes) {
+  return {{"never_stops", never}, {"repeats", repeats}, {"mean_bytes", bytes}};
+}
+
+// A run of which nothing has to be said.
+Json quiet_report() {
+  Json report = {{"examples", 7},
+                 {"verdict", "tuned against base: better"},
+                 {"verdict_few_shot", "not shown with n = 7"}};
+  report["metrics"]["exact_match"] = {{"base", system_of(0.125)}, {"tuned", system_of(0.75)}};
+  report["behaviour"] = {{"base", behaviour_of(1, 0.25, 300)},
+                         {"few_shot", behaviour_of(0.5, 0, 60)},
+                         {"tuned", behaviour_of(0.1, 0.1, 50)},
+                         {"wanted", {{"mean_bytes", 40}}}};
+  report["general_text"] = {{"base_loss", 2.0}, {"tuned_loss", 2.1}, {"change", 0.05}};
+  report["memorised"] = {{"longest_characters", 60}, {"longest_words", 19}};
+  report["course"] = {
+      {"base_loss", 3.0}, {"best_loss", 2.0}, {"last_loss", 2.2}, {"best_step", 8}, {"last_step", 40}};
+  return report;
+}
+
+// The one sentence about a report in which one value is changed.
+std::string look_at(const char* where, const Json& value) {
+  Json report = quiet_report();
+  report[Json::json_pointer(where)] = value;
+  const std::vector<std::string> looks = tuning_looks(report);
+  REQUIRE(looks.size() == 1);
+  return looks.front();
+}
+
+}  // namespace
+
+TEST_CASE("a run within every bound is told nothing") { CHECK(tuning_looks(quiet_report()).empty()); }
+
+TEST_CASE("each fault of a tuned model has its sentence") {
+  CHECK_THAT(look_at("/behaviour/tuned/never_stops", 0.25),
+             contains_text("25 % of the tuned answers do not stop"));
+  CHECK_THAT(look_at("/behaviour/tuned/repeats", 0.5),
+             contains_text("50 % of the tuned answers repeat themselves"));
+  CHECK_THAT(look_at("/behaviour/tuned/mean_bytes", 61),
+             contains_text("61 bytes on average, the wanted ones 40: their length drifted"));
+  CHECK_THAT(look_at("/behaviour/tuned/mean_bytes", 26), contains_text("their length drifted"));
+  CHECK_THAT(look_at("/general_text/change", 0.2),
+             contains_text("general text rose by 20 %: much was forgotten"));
+  CHECK_THAT(look_at("/course/last_loss", 2.5),
+             contains_text("lowest (2.000) at step 8 of 40 and rose to 2.500: trained too long or too hot"));
+  CHECK_THAT(look_at("/course/base_loss", 2.0),
+             contains_text("never fell below the base's (2.000): nothing was learned"));
+  CHECK_THAT(look_at("/memorised/longest_words", 20),
+             contains_text("repeats 20 words of the training answers in a row"));
+}
+
+TEST_CASE("the section shows metrics, behaviour, what was forgotten and what was memorised") {
+  Json report = quiet_report();
+  report["look"] = {"mind the <gap>"};
+  const std::string page = tuning_section(report);
+  for (const char* text :
+       {"0.750 (0.62 to 0.88)", "not shown with n = 7", "2.000 before, 2.100 after",
+        "60 characters, 19 words", "<th scope=\"row\">tuned</th><td>10 %</td><td>10 %</td><td>50</td>",
+        "<th scope=\"row\">base</th><td>100 %</td><td>25 %</td><td>300</td>",
+        "<th scope=\"row\">wanted</th><td></td><td></td><td>40</td>", "mind the &lt;gap&gt;"})
+    CHECK_THAT(page, contains_text(text));
+  CHECK(tuning_section(nullptr).empty());
+}
