@@ -105,9 +105,11 @@ ModelSource resolve_model(const std::string& model) {
     // A recipe's path was made absolute: its last two parts may name a model of the Hub.
     const fs::path whole = path;
     const std::string id = whole.is_absolute() ? whole.parent_path().filename().string() + "/" + whole.filename().string() : model;
-    if (std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+")) && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
+    const bool may_be_id = std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+"));
+    if (may_be_id && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
+    fail("model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder",
+         may_be_id ? cat(". If the Hub's '", id, "' is meant, download it with:  hf download ", id) : "");
   }
-  require(fs::exists(path), "model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder");
   fail("'", path, "' is no model: neither run.json (a run), config.json (a Hugging Face folder), model_index.json (a diffusers "
        "folder) nor a GGUF file is in it, nor is it Stable Diffusion in one .safetensors file");
 }

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from program import RECIPE, ROOT, Case, relative_difference, tensors
+from program import RECIPE, ROOT, Case, floats, relative_difference, tensors
 
 READY = ROOT / "recipes" / "sft"
 QUICK = ["train.max_steps=4", "train.precision=fp32", "train.threads=1", "data.sequence_length=1024"]
@@ -246,6 +246,30 @@ class Examples(Tuning):
         _, log = self.lathe("train", self.tuning("run", self.write("long.jsonl", records), "0.25"), "--quiet", code=1)
         self.assertRegex(log, r"long\.jsonl:[24]: \d+ tokens do not fit data\.sequence_length 128")
 
+    def test_too_long_examples_are_dropped_or_cut_as_asked_and_counted(self):
+        records = [{"prompt": f"the {word}\n", "completion": "cat " * (400 if i == 2 else 2)} for i, word in enumerate(WORDS[:8])]
+        data, held = self.write("long.jsonl", records), self.write("held.jsonl", records[:1])
+        tokens = {}
+        for rule, kept in (("drop", "7 documents kept, 1 dropped"), ("truncate", "8 documents kept, 0 dropped")):
+            log = self.lathe("train", self.tuning(rule, data, json.dumps(str(held))), "--set", f"data.overlength={rule}")[1]
+            self.assertIn(kept, log)
+            tokens[rule] = self.metrics(rule)[-1]["tokens"]
+        self.assertEqual(tokens["truncate"] - tokens["drop"], 2 * 128)   # two epochs of one row that is full
+
+    def test_training_stops_early_and_the_best_step_is_what_is_exported(self):
+        recipe = self.tuning("run", self.pairs(12), extra="early_stopping: {patience: 2}\nexport: [{format: peft}]\n")
+        self.lathe("train", recipe, "--quiet", "--set", "train.epochs=40", "--set", "optimizer.learning_rate=0.05")
+        result = json.loads((self.folder / "run" / "result.json").read_text())
+        log = [json.loads(line) for line in (self.folder / "run" / "metrics.jsonl").read_text().splitlines()]
+        losses = {record["step"]: record["validation_loss"] for record in log if record.get("validation_loss") and record["step"]}
+        self.assertEqual(result["reason"], "early_stopping")
+        self.assertLess(result["steps"], result["total_steps"])
+        self.assertEqual(result["best_step"], min(losses, key=losses.get))
+        self.assertEqual([step > result["best_step"] for step in losses][-3:], [False, True, True])   # two without a better one
+        best = self.checkpoint("run", result["best_step"]) / "adapter_model.safetensors"
+        adapter = {name: floats(entry) for name, entry in tensors(self.folder / "run" / "export" / "peft" / "adapter_model.safetensors").items()}
+        self.assertEqual({name: floats(entry) for name, entry in tensors(best).items()}, adapter)
+
     def test_an_example_with_nothing_to_learn_is_named(self):
         records = [{"messages": [{"role": "user", "content": "cat?"}, {"role": "assistant", "content": "mat"}]} for _ in range(3)]
         records[1]["messages"] = records[1]["messages"][:1]
@@ -286,6 +310,29 @@ class Examples(Tuning):
             turns = json.loads(self.lathe("chat", model, "--max-tokens", "6", "--json", "--quiet",
                                           input="the cat?\nand the dog?\n".encode())[0])
             self.assertEqual(len(turns["turns"]), 2, turns)
+
+
+class HubCache(Tuning):
+    """As `hf download` leaves it: links into blobs, a revision named by refs/main."""
+
+    def test_a_name_of_the_hub_is_looked_up_in_the_local_cache(self):
+        root = self.folder / "hf" / "hub" / "models--org--tiny"
+        snapshot = root / "snapshots" / "0123abcd"
+        for folder in (snapshot, root / "blobs", root / "refs"):
+            folder.mkdir(parents=True)
+        (root / "refs" / "main").write_text("0123abcd")
+        for number, path in enumerate(sorted(self.base.iterdir())):
+            shutil.copy(path, root / "blobs" / str(number))
+            (snapshot / path.name).symlink_to(Path("..") / ".." / "blobs" / str(number))
+        before = {path.name: path.read_bytes() for path in (root / "blobs").iterdir()}
+        recipe = self.tuning("run", self.pairs(8), base="org/tiny", extra="export: [{format: peft}]\n")
+        self.lathe("train", recipe, "--quiet", env={"HF_HOME": str(self.folder / "hf")})
+        adapter = json.loads((self.folder / "run" / "export" / "peft" / "adapter_config.json").read_text())
+        self.assertEqual(adapter["base_model_name_or_path"], "org/tiny")
+        self.assertEqual({path.name: path.read_bytes() for path in (root / "blobs").iterdir()}, before)
+        recipe = self.tuning("absent", self.pairs(8), base="org/absent")
+        _, log = self.lathe("train", recipe, "--quiet", env={"HF_HOME": str(self.folder / "hf")}, code=1)
+        self.assertIn("hf download org/absent", log)
 
 
 class NewRecipe(Tuning):
