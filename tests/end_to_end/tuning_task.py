@@ -140,7 +140,7 @@ class World:
         self.files["probe"].write_text("\n".join(prose(draw) for _ in range(250)), encoding="utf-8")
         recipe = folder / "base.yaml"
         recipe.write_text(BASE.format(steps=steps, **self.quoted(directory=folder / "base")), encoding="utf-8")
-        case.lathe("train", recipe, "--quiet", timeout=3600)
+        case.lathe("train", recipe, "--quiet", timeout=4 * 3600)
         self.files["base"] = folder / "base" / "export" / "huggingface"
 
     def quoted(self, **more):
@@ -153,7 +153,7 @@ class World:
         recipe.write_text(TUNED.format(name=name, **self.quoted(directory=directory)) + METHODS[method], encoding="utf-8")
         if method == "qlora":
             sets = ("model.quantization={kind: nf4}", *sets)
-        self.case.lathe("train", recipe, "--quiet", *[item for value in sets for item in ("--set", value)], timeout=3600)
+        self.case.lathe("train", recipe, "--quiet", *[item for value in sets for item in ("--set", value)], timeout=4 * 3600)
         return json.loads((directory / "report.json").read_text(encoding="utf-8"))
 
 
