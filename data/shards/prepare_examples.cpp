@@ -23,7 +23,7 @@ constexpr std::size_t kNameDigits = 24;
 
 struct RenderedSet {
   std::string name;
-  std::vector<Example> examples;    // those that are kept
+  std::vector<Example> examples;  // those that are kept
   std::vector<TokenExample> tokens;
   TokenLedger ledger;
 };
@@ -47,7 +47,8 @@ ColumnMap column_map(const ColumnsSection& columns) {
 
 std::uint64_t supervised_bytes(const TokenExample& example) {
   std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < example.ids.size(); ++i) bytes += example.supervised[i] != 0 ? example.pieces[i].size() : 0;
+  for (std::size_t i = 0; i < example.ids.size(); ++i)
+    bytes += example.supervised[i] != 0 ? example.pieces[i].size() : 0;
   return bytes;
 }
 
@@ -112,24 +113,23 @@ class ExamplePreparation {
     if (validation.share > 0) return hold_out(examples, validation.share, seed).held;
     std::vector<bool> held;
     if (validation.folds.fold == 0) return held;
-    for (const std::uint32_t fold : fold_examples(examples, static_cast<std::uint32_t>(validation.folds.folds), seed))
+    for (const std::uint32_t fold :
+         fold_examples(examples, static_cast<std::uint32_t>(validation.folds.folds), seed))
       held.push_back(static_cast<std::int64_t>(fold) + 1 == validation.folds.fold);
     return held;
   }
 
-  // "hi" + "Hello!" would be learned as "hiHello!": nothing tells the model where the question ends.
   void note_missing_separator(const std::vector<Example>& examples) {
     if (tuning_->format.chat_template) return;
-    std::size_t glued = 0;
-    for (const Example& example : examples) {
-      const auto space = [](char c) { return c == ' ' || c == '\n' || c == '\t'; };
-      if (example.prompt.empty() || example.completion.empty()) continue;
-      const char last = example.prompt.back();
-      glued += !space(last) && last != ':' && last != '>' && !space(example.completion.front()) ? 1 : 0;
-    }
+    const std::size_t glued = prompts_without_end(examples);
     if (2 * glued <= examples.size()) return;
-    tuning_->notes.push_back(cat(glued, " prompts run straight into their answers, as in \"hiHello\": the base has no chat template; "
-                                 "end prompts with a separator, e.g. data.template: {prompt: \"{prompt}\\n\", completion: \"{completion}\"}"));
+    const auto pair = separating_template(tuning_->files);
+    tuning_->notes.push_back(cat(glued,
+                                 " prompts run straight into their answers, as in \"hiHello\": the base has "
+                                 "no chat template; end prompts with a separator",
+                                 pair ? cat(", e.g. data.template: {prompt: ", Json(pair->prompt).dump(),
+                                            ", completion: ", Json(pair->completion).dump(), "}")
+                                      : std::string(" (data.template)")));
   }
 
   std::int64_t newest_change() const {
@@ -160,8 +160,8 @@ class ExamplePreparation {
       kept.push_back(std::move(set.examples[i]));
       set.tokens.push_back(std::move(rendered[i]));
     }
-    require(!kept.empty(), "data: nothing remains of the ", set.name, " set: every example is longer than data.sequence_length ",
-            recipe_.data.sequence_length);
+    require(!kept.empty(), "data: nothing remains of the ", set.name,
+            " set: every example is longer than data.sequence_length ", recipe_.data.sequence_length);
     set.examples = std::move(kept);
   }
 
@@ -192,8 +192,8 @@ class ExamplePreparation {
 
   std::string content_key() const {
     Sha256 hash;
-    hash.update(cat("examples ", kShardVersion, ' ', recipe_.data.sequence_length, ' ', recipe_.data.packing, ' ',
-                    tokenizer_->fingerprint(), '\n'));
+    hash.update(cat("examples ", kShardVersion, ' ', recipe_.data.sequence_length, ' ', recipe_.data.packing,
+                    ' ', tokenizer_->fingerprint(), '\n'));
     for (const RenderedSet& set : sets_) {
       hash.update(set.name + "\n");
       for (const TokenExample& example : set.tokens) {
@@ -220,17 +220,21 @@ class ExamplePreparation {
     }
     Manifest manifest{data.data_sha256, tokenizer_folder, tokenizer_->fingerprint(), {}};
     for (RenderedSet& set : sets_) {
-      const std::string file = set.name == "train" ? "train-0.h5" : "validation-" + sha256_hex(set.name).substr(0, 8) + ".h5";
+      const std::string file =
+          set.name == "train" ? "train-0.h5" : "validation-" + sha256_hex(set.name).substr(0, 8) + ".h5";
       const std::string path = data.directory + "/" + file;
       if (!data.was_ready) write_shard(set, path);
       const TokenShard shard(path, ShardTrust::Own);
       set.ledger = shard.info().ledger;
       if (!data.was_ready)
-        manifest.sets.push_back({set.name, {{file, filesystem::file_size(path), sha256_file(path), 0}}, set.ledger});
+        manifest.sets.push_back(
+            {set.name, {{file, filesystem::file_size(path), sha256_file(path), 0}}, set.ledger});
       PreparedSet prepared{set.name, {path}, {0.0}, set.ledger.bytes_kept, set.ledger};
       (set.name == "train" ? tuning_->train : tuning_->validation.emplace_back()) = std::move(set.examples);
-      if (set.name == "train") data.train = std::move(prepared);
-      else data.validation.push_back(std::move(prepared));
+      if (set.name == "train")
+        data.train = std::move(prepared);
+      else
+        data.validation.push_back(std::move(prepared));
     }
     if (!data.was_ready) write_manifest(data.directory, manifest, files);
   }
@@ -238,13 +242,15 @@ class ExamplePreparation {
   void write_shard(const RenderedSet& set, const std::string& path) const {
     ShardWriter writer(path, tokenizer_->vocab_size());
     for (const TokenExample& example : set.tokens) writer.add_document(example.ids, 0, example.supervised);
-    const Json settings = {{"loss_on", recipe_.data.loss_on}, {"packing", recipe_.data.packing},
+    const Json settings = {{"loss_on", recipe_.data.loss_on},
+                           {"packing", recipe_.data.packing},
                            {"overlength", recipe_.data.overlength}};
     ShardInfo info;
     info.tokenizer_sha256 = tokenizer_->fingerprint();
     info.settings = settings;
     info.ledger = set.ledger;
-    writer.finish(info, {.sequence_length = static_cast<std::uint64_t>(recipe_.data.sequence_length), .packing = recipe_.data.packing});
+    writer.finish(info, {.sequence_length = static_cast<std::uint64_t>(recipe_.data.sequence_length),
+                         .packing = recipe_.data.packing});
   }
 
   const Recipe& recipe_;
@@ -272,7 +278,8 @@ LossOn parse_loss_on(const std::string& name) {
   if (name == "assistant") return LossOn::Assistant;
   if (name == "last_assistant") return LossOn::LastAssistant;
   if (name == "all") return LossOn::All;
-  require(name == "completion", "data.loss_on: wanted completion, assistant, last_assistant or all, found '", name, "'");
+  require(name == "completion", "data.loss_on: wanted completion, assistant, last_assistant or all, found '",
+          name, "'");
   return LossOn::Completion;
 }
 

@@ -228,6 +228,34 @@ ExampleSet read_examples(const std::string& path, const ExampleOptions& options)
   return read_examples(std::vector<std::string>{path}, options);
 }
 
+std::size_t prompts_without_end(const std::vector<Example>& examples) {
+  const auto space = [](char c) { return c == ' ' || c == '\n' || c == '\t'; };
+  std::size_t count = 0;
+  for (const Example& example : examples) {
+    if (example.prompt.empty() || example.completion.empty()) continue;
+    const char last = example.prompt.back();
+    count += !space(last) && last != ':' && last != '>' && !space(example.completion.front()) ? 1 : 0;
+  }
+  return count;
+}
+
+std::optional<PairTemplate> separating_template(const std::vector<ExampleFile>& files) {
+  std::optional<PairTemplate> found;
+  for (const ExampleFile& file : files) {
+    if (file.shape.format != "prompt_completion") return std::nullopt;
+    PairTemplate pair;
+    for (const auto& [role, column] : file.shape.columns) {
+      if (column.find_first_of("{}") != std::string::npos) return std::nullopt;
+      if (role == "prompt") pair.prompt = cat("{", column, "}\n");
+      if (role == "completion") pair.completion = cat("{", column, "}");
+    }
+    if (pair.prompt.empty() || pair.completion.empty()) return std::nullopt;
+    if (found && (found->prompt != pair.prompt || found->completion != pair.completion)) return std::nullopt;
+    found = std::move(pair);
+  }
+  return found;
+}
+
 std::string describe(const ExampleFile& file) {
   std::string columns;
   for (const auto& [role, column] : file.shape.columns) {

@@ -3,6 +3,7 @@
 // the formats are those of shapes.h. Deterministic; nothing is printed: what a user should know is in `files`
 // and `notes`.
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,18 @@ struct ExampleSet {
 // not fit.
 ExampleSet read_examples(const std::vector<std::string>& paths, const ExampleOptions& options = {});
 ExampleSet read_examples(const std::string& path, const ExampleOptions& options = {});
+
+// Templates for data.template: {prompt: "{question}\n", completion: "{answer}"}.
+struct PairTemplate {
+  std::string prompt, completion;
+};
+
+// How many prompts run straight into their answers: "hi" + "Hello!" would be learned as "hiHello!", and
+// nothing tells a model without a chat template where the question ends.
+std::size_t prompts_without_end(const std::vector<Example>& examples);
+// What ends each prompt with a line break, in the files' own column names; none unless all files are pairs of
+// the same columns.
+std::optional<PairTemplate> separating_template(const std::vector<ExampleFile>& files);
 
 // "faq.csv: 40 examples, prompt_completion (prompt: Question, completion: Answer), csv with semicolon,
 // CP1252".

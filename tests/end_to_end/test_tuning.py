@@ -355,7 +355,9 @@ class NewRecipe(Tuning):
         self.assertRegex(text, r"(?m)^  validation: 0\.2 .*5 held out")
         self.assertNotIn("\nadapter:", text)          # a tiny base: all weights
         self.assertEqual(found["examples"], 24)
-        self.assertIn("epochs: 15", text)             # 19 of 24 in batches of 4: 100 updates would be 21 epochs
+        self.assertIn("epochs: 30", text)             # 19 of 24 in batches of 4: 200 updates would be 42 epochs
+        self.assertIn("learning_rate: 0.00056}", text)   # 1.75e-5 x 2,048 / 64
+        self.assertNotIn("template", text)            # each prompt ends in a line break
         self.lathe("train", "mine.yaml", "--quiet", "--set", "train.max_steps=2", "--set", "train.precision=fp32")
         report = json.loads((self.folder / "runs" / "fields" / "report.json").read_text(encoding="utf-8"))
         self.assertEqual(report["decides"], "exact_match")
@@ -367,6 +369,18 @@ class NewRecipe(Tuning):
         self.assertIn("metrics: [accuracy, macro_f1]", text)
         self.assertIn("2 labels", text)
         self.assertIn("CP1252", text)
+
+    def test_questions_that_run_into_their_answers_get_a_line_break(self):
+        rows = "".join(f"où est le {word} ?;là-bas\n" for word in WORDS[:6])
+        (self.folder / "faq.csv").write_text("Question;Réponse\n" + rows, encoding="utf-8")
+        text, _ = self.new(self.folder / "faq.csv")
+        self.assertIn('template: {prompt: "{Question}\\n", completion: "{Réponse}"}', text)
+        shown = json.loads(self.lathe("preview", "mine.yaml", "--json")[0])["examples"][0]["text"]
+        self.assertRegex(shown, r"^où est le \w+ \?\n\[\[là-bas")
+        plain = re.sub(r"(?m)^  template:.*\n", "", text)
+        (self.folder / "plain.yaml").write_text(plain, encoding="utf-8")
+        note = self.lathe("preview", "plain.yaml")[1]
+        self.assertIn('data.template: {prompt: "{Question}\\n", completion: "{Réponse}"}', note)
 
     def test_sentences_and_conversations(self):
         answer = "it sat for a long while on the {} and then it went away"

@@ -1,5 +1,6 @@
 // Numbers follow what works for a few dozen examples: about 100 updates of 4 examples, rank 16 with alpha 32
-// at the rate of tuning_rate.h, a fifth held out once that leaves enough on both sides.
+// (200 for all weights), at the rates of tuning_rate.h, a fifth held out once that leaves enough on both
+// sides.
 #include "trainer/cli/recipes_new.h"
 
 #include <algorithm>
@@ -22,7 +23,8 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kFullTuningBelow = 20'000'000;  // parameters: all weights are cheap to train
 constexpr std::size_t kHoldOutFrom = 20, kLargeSet = 1000, kRowStep = 32, kShortestRow = 64;
 constexpr std::size_t kValueColumn = 50;
-constexpr double kUpdates = 100, kHeldShare = 0.2;
+constexpr double kUpdates = 100, kFullUpdates = 200, kHeldShare = 0.2;
+constexpr double kEpochs = 15, kFullEpochs = 30;  // at most
 
 // A YAML scalar: plain where that is safe, else in double quotes.
 std::string yaml_scalar(const std::string& text) {
@@ -68,7 +70,8 @@ class RecipeWriter {
     held_ = measures_ ? static_cast<std::size_t>(std::llround(kHeldShare * static_cast<double>(n))) : 0;
     batch_ = n >= kLargeSet ? 16 : 4;
     const double per_epoch = static_cast<double>(n - held_) / static_cast<double>(batch_);
-    epochs_ = static_cast<std::size_t>(std::clamp(std::round(kUpdates / per_epoch), 3.0, 15.0));
+    const double updates = full_ ? kFullUpdates : kUpdates, most = full_ ? kFullEpochs : kEpochs;
+    epochs_ = static_cast<std::size_t>(std::clamp(std::round(updates / per_epoch), 3.0, most));
   }
 
   std::string text() {
@@ -124,12 +127,14 @@ class RecipeWriter {
 
   void method() {
     if (full_) {
-      line("optimizer: {learning_rate: 1e-3}", "peak; all weights are trained, as the base is small");
+      line(cat("optimizer: {learning_rate: ", tuning_rate(look_.width, false), "}"),
+           cat("peak, for a base ", look_.width, " wide; all weights are trained, as the base is small"));
       return;
     }
     line("adapter: {kind: lora, rank: 16, alpha: 32}", "what is trained; the base stays frozen");
     line(cat("optimizer: {learning_rate: ", tuning_rate(look_.width, true), "}"),
-         cat("peak, for a base ", look_.width, " wide; half of it when much is forgotten, twice when little is learned"));
+         cat("peak, for a base ", look_.width,
+             " wide; half of it when much is forgotten, twice when little is learned"));
   }
 
   void data() {
@@ -138,6 +143,10 @@ class RecipeWriter {
     line("data:", "paths are relative to this file");
     line("  train: " + yaml_scalar(input_path(wanted_.data, wanted_.output)),
          cat(n, n == 1 ? " example" : " examples"));
+    if (look_.separator)
+      line(cat("  template: {prompt: ", Json(look_.separator->prompt).dump(),
+               ", completion: ", Json(look_.separator->completion).dump(), "}"),
+           "a line break ends each question: the base has no chat template");
     if (measures_)
       line("  validation: 0.2", cat(held_, " held out to measure; related ones stay on one side"));
     else

@@ -72,6 +72,14 @@ TuningLook look_at_tuning(const std::string& model, const std::string& data) {
   look.has_template = format.chat_template.has_value();
   look.data = read_examples(data);
   if (look.data.examples.empty()) fail_usage("'", data, "' holds no example");
+  if (!look.has_template && 2 * prompts_without_end(look.data.examples) > look.data.examples.size())
+    look.separator = separating_template(look.data.files);
+  if (look.separator) {
+    ExampleOptions options;
+    options.prompt_template = look.separator->prompt;
+    options.completion_template = look.separator->completion;
+    look.data.examples = read_examples(data, options).examples;
+  }
   for (const Example& example : look.data.examples) {
     look.tokens.push_back(render_example(example, *base.tokenizer, format, LossOn::Completion).ids.size());
     look.several_turns = look.several_turns || assistant_turns(example) > 1;

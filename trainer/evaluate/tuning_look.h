@@ -1,6 +1,7 @@
 #pragma once
 // A look at a base and at examples before anything is tuned: what a recipe for them depends on. Reads
 // configuration, tokenizer and examples, no weights. Deterministic; one thread calls.
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct TuningLook {
   std::string family;
   std::int64_t parameters = 0, context = 0, width = 0;  // of the base; positions, hidden_size
   bool has_template = false;
+  std::optional<PairTemplate> separator;  // for most prompts run straight into their answers
   std::vector<std::size_t> tokens;        // of each example as the model sees it, ascending
   AnswerKind answers = AnswerKind::None;  // None: plain texts
   std::size_t labels = 0;                 // different answers
