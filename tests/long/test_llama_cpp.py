@@ -95,7 +95,7 @@ class LlamaCpp(Case):
         code = Path(os.__file__).parent
         self.lathe("train", recipe, "--quiet", "--set", f"data.train=[{{path: {json.dumps(str(code / 'email'))}, glob: '**/*.py'}}]",
                    "--set", "data.sequence_length=256", "--set", "train.max_steps=300", "--set", "train.global_batch_size=8",
-                   "--set", "train.threads=2", "--set", "evaluate.every=100", "--set", "checkpoint.every=100")
+                   "--set", "train.threads=2", "--set", "evaluate.every=100", "--set", "checkpoint.every=100", timeout=3600)
         text = self.folder / "text.py"
         text.write_bytes((code / "argparse.py").read_bytes()[:60000])
         files, losses = {}, {}
