@@ -51,7 +51,7 @@ def make_pipeline(name, tokenizer):
     unet = UNet2DConditionModel(sample_size=8, block_out_channels=(32, 64), layers_per_block=1, down_block_types=FIRST[0],
                                 up_block_types=FIRST[1], cross_attention_dim=64, **network)
     encoder = CLIPTextModel(CLIPTextConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=40, num_hidden_layers=2,
-                                           num_attention_heads=1, max_position_embeddings=tokenizer.model_max_length, **text))
+                                           num_attention_heads=1, max_position_embeddings=tokenizer.model_max_length, eos_token_id=tokenizer.eos_token_id, **text))
     autoencoder = AutoencoderKL(sample_size=32, block_out_channels=(32, 64, 32), latent_channels=4,
                                 **dict(layers_per_block=1) | vae, down_block_types=("DownEncoderBlock2D",) * 3,
                                 up_block_types=("UpDecoderBlock2D",) * 3)
