@@ -69,7 +69,7 @@ def draw_tuning(rng):
     micro = rng.choice([1, 2, 4])
     return {"method": rng.choice(["full", "lora", "dora", "qlora"]), "precision": rng.choice(["bf16", "bf16", "fp32"]),
             "rank": rng.choice([4, 16, 64]), "micro": micro, "accumulate": rng.choice([1, 2]),
-            "words": rng.choice([(10, 40), (40, 120), (100, 240)]), "seed": rng.randrange(1000)}
+            "words": rng.choice([(10, 40), (40, 120), (80, 200)]), "seed": rng.randrange(1000)}
 
 
 def tuning_recipe(t, name, folder, base):

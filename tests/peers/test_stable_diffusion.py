@@ -190,8 +190,8 @@ class StableDiffusion(Case):
 
     def test_an_adapter_of_linear_and_convolution_layers(self):
         base = self.save("first")
-        run = self.train("adapted", base, "adapter={kind: lora, rank: 4, alpha: 6, text_encoder: true, "
-                         "targets: [to_q, to_v, proj_in, conv1, downsamplers.0.conv, q_proj]}",
+        run = self.train("adapted", base, "adapter={kind: lora, rank: 4, alpha: 6, "
+                         "targets: [to_q, to_v, proj_in, conv1, downsamplers.0.conv]}",
                          "export=[{format: diffusers}, {format: peft}, {format: kohya}, {format: comfyui}]")
         merged = self.drawn_by(StableDiffusionPipeline.from_pretrained(run / "export" / "diffusers"))
         plain = StableDiffusionPipeline.from_pretrained(base)
