@@ -357,7 +357,7 @@ class NewRecipe(Tuning):
         self.assertEqual(found["examples"], 24)
         self.assertIn("epochs: 30", text)             # 19 of 24 in batches of 4: 200 updates would be 42 epochs
         self.assertIn("learning_rate: 0.00056}", text)   # 1.75e-5 x 2,048 / 64
-        self.assertNotIn("template", text)            # each prompt ends in a line break
+        self.assertNotIn("template: {", text)         # each prompt ends in a line break
         self.lathe("train", "mine.yaml", "--quiet", "--set", "train.max_steps=2", "--set", "train.precision=fp32")
         report = json.loads((self.folder / "runs" / "fields" / "report.json").read_text(encoding="utf-8"))
         self.assertEqual(report["decides"], "exact_match")
@@ -379,8 +379,8 @@ class NewRecipe(Tuning):
         self.assertRegex(shown, r"^où est le \w+ \?\n\[\[là-bas")
         plain = re.sub(r"(?m)^  template:.*\n", "", text)
         (self.folder / "plain.yaml").write_text(plain, encoding="utf-8")
-        note = self.lathe("preview", "plain.yaml")[1]
-        self.assertIn('data.template: {prompt: "{Question}\\n", completion: "{Réponse}"}', note)
+        shown = self.lathe("preview", "plain.yaml")[0]
+        self.assertIn('data.template: {prompt: "{Question}\\n", completion: "{Réponse}"}', shown)
 
     def test_sentences_and_conversations(self):
         answer = "it sat for a long while on the {} and then it went away"
