@@ -1,8 +1,6 @@
 // AutoencoderKL beside diffusers: moments, decoded pictures, every gradient, and a mutation of each config
 // field that changes no shape, which must be seen. Those that tests/peers/check_unets.py draws: set
 // LATHE_DRAWN_AUTOENCODERS to their folder.
-#include <algorithm>
-#include <cstdlib>
 
 #include "models/diffusion/autoencoder_kl.h"
 #include "tests/catch.h"
@@ -91,18 +89,5 @@ TEST_CASE("configs of autoencoders that cannot be honoured are refused by field"
 }
 
 TEST_CASE("drawn autoencoders are diffusers'", "[drawn_autoencoders]") {
-  const char* folder = std::getenv("LATHE_DRAWN_AUTOENCODERS");
-  if (folder == nullptr) {
-    WARN("skipped: LATHE_DRAWN_AUTOENCODERS is not set");
-    return;
-  }
-  std::vector<std::filesystem::path> models;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) models.push_back(entry.path());
-  std::sort(models.begin(), models.end());
-  REQUIRE_FALSE(models.empty());
-  for (const auto& model : models) {
-    INFO(model.string());
-    check_autoencoder(DiffusionGolden(model.string()), 1e-4);
-    WARN("drawn " << model.filename().string());
-  }
+  for_each_drawn("LATHE_DRAWN_AUTOENCODERS", [](const DiffusionGolden& golden) { check_autoencoder(golden, 1e-4); });
 }

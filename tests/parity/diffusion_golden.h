@@ -1,6 +1,8 @@
 #pragma once
 // One folder of tests/parity/diffusion (scripts/make_diffusion_goldens.py), or one drawn by
 // tests/peers/check_unets.py: a tiny network of diffusers or transformers and what it computes.
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -62,5 +64,24 @@ struct DiffusionGolden {
   Json config;
   std::map<std::string, BundleTensor> file;
 };
+
+// Goldens that tests/peers drew into the folder named by an environment variable, each with a line of its own on the screen.
+template <class Check>
+void for_each_drawn(const char* variable, const Check& check) {
+  const char* folder = std::getenv(variable);
+  if (folder == nullptr) {
+    WARN("skipped: " << variable << " is not set");
+    return;
+  }
+  std::vector<std::filesystem::path> models;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) models.push_back(entry.path());
+  std::sort(models.begin(), models.end());
+  REQUIRE_FALSE(models.empty());
+  for (const auto& model : models) {
+    INFO(model.string());
+    check(DiffusionGolden(model.string()));
+    WARN("drawn " << model.filename().string());
+  }
+}
 
 }  // namespace lathe

@@ -1,7 +1,5 @@
 // DiTs beside diffusers: outputs, every gradient, and a mutation of each config field that changes no shape,
 // which must be seen. Those that tests/peers/check_dits.py draws: set LATHE_DRAWN_DITS to their folder.
-#include <algorithm>
-#include <cstdlib>
 #include <functional>
 
 #include "models/diffusion/dit.h"
@@ -132,18 +130,5 @@ TEST_CASE("a fresh DiT says zero in bf16 and every gradient of its end is there"
 }
 
 TEST_CASE("drawn DiTs are diffusers'", "[drawn_dits]") {
-  const char* folder = std::getenv("LATHE_DRAWN_DITS");
-  if (folder == nullptr) {
-    WARN("skipped: LATHE_DRAWN_DITS is not set");
-    return;
-  }
-  std::vector<std::filesystem::path> models;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) models.push_back(entry.path());
-  std::sort(models.begin(), models.end());
-  REQUIRE_FALSE(models.empty());
-  for (const auto& model : models) {
-    INFO(model.string());
-    check_dit_golden(DiffusionGolden(model.string()), 1e-4);
-    WARN("drawn " << model.filename().string());
-  }
+  for_each_drawn("LATHE_DRAWN_DITS", [](const DiffusionGolden& golden) { check_dit_golden(golden, 1e-4); });
 }

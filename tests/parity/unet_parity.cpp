@@ -1,7 +1,5 @@
 // UNets beside diffusers: outputs, every gradient, and a mutation of each config field that changes no shape,
 // which must be seen. Those that tests/peers/check_unets.py draws: set LATHE_DRAWN_UNETS to their folder.
-#include <algorithm>
-#include <cstdlib>
 #include <functional>
 
 #include "models/diffusion/unet_2d.h"
@@ -200,18 +198,5 @@ TEST_CASE("a fresh UNet says zero and remembers its channels-last layout in bf16
 }
 
 TEST_CASE("drawn UNets are diffusers'", "[drawn_unets]") {
-  const char* folder = std::getenv("LATHE_DRAWN_UNETS");
-  if (folder == nullptr) {
-    WARN("skipped: LATHE_DRAWN_UNETS is not set");
-    return;
-  }
-  std::vector<std::filesystem::path> models;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) models.push_back(entry.path());
-  std::sort(models.begin(), models.end());
-  REQUIRE_FALSE(models.empty());
-  for (const auto& model : models) {
-    INFO(model.string());
-    check_unet(DiffusionGolden(model.string()), 1e-4);
-    WARN("drawn " << model.filename().string());
-  }
+  for_each_drawn("LATHE_DRAWN_UNETS", [](const DiffusionGolden& golden) { check_unet(golden, 1e-4); });
 }
