@@ -1,5 +1,5 @@
-// The fuzz targets without libFuzzer: seeds, inputs that once were findings (tests/fuzz/corpus/<target>/) and a fixed sequence of
-// mutations, within a limit on memory and processor time.
+// The fuzz targets without libFuzzer: seeds, inputs that once were findings (tests/fuzz/corpus/<target>/) and
+// a fixed sequence of mutations, within a limit on memory and processor time.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "tests/catch.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/fuzz/target.h"
+#include "tests/places.h"
 
 namespace lathe::fuzz {
 namespace {
@@ -46,7 +47,8 @@ void try_input(const Target& target, const std::string& bytes) {
   } catch (const Error& error) {
     if (std::string(error.what()).empty()) FAIL("an Error without a text");
   } catch (const std::exception& error) {
-    const std::string file = std::filesystem::temp_directory_path() / (std::string("lathe-finding-") + target.name);
+    const std::string file =
+        std::filesystem::temp_directory_path() / (std::string("lathe-finding-") + target.name);
     if (std::FILE* out = std::fopen(file.c_str(), "wb")) {
       std::fwrite(bytes.data(), 1, bytes.size(), out);
       std::fclose(out);
@@ -61,7 +63,8 @@ std::vector<std::string> once_findings(const std::string& name) {
   namespace fs = std::filesystem;
   std::vector<std::string> paths, inputs;
   std::error_code absent;
-  for (const auto& entry : fs::directory_iterator(LATHE_SOURCE_DIR "/tests/fuzz/corpus/" + name, absent))
+  for (const auto& entry :
+       fs::directory_iterator(test::source_folder() + "/tests/fuzz/corpus/" + name, absent))
     paths.push_back("tests/fuzz/corpus/" + name + "/" + entry.path().filename().string());
   std::sort(paths.begin(), paths.end());
   for (const std::string& path : paths) inputs.push_back(read_source_file(path));

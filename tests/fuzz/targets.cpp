@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "tests/fuzz/target.h"
+#include "tests/places.h"
 
 namespace lathe::fuzz {
 
@@ -59,7 +60,7 @@ std::string InputFolder::put(const std::string& name, std::string_view bytes) co
 }
 
 std::string read_source_file(const std::string& path_in_source) {
-  std::ifstream in(std::string(LATHE_SOURCE_DIR "/") + path_in_source, std::ios::binary);
+  std::ifstream in(test::source_folder() + "/" + path_in_source, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
 

@@ -11,13 +11,15 @@
 #include "data/io/json.h"
 #include "tests/catch.h"
 #include "tests/parity/golden.h"
+#include "tests/places.h"
 
 namespace lathe {
 
 struct DiffusionGolden {
   // A name in tests/parity/diffusion, or an absolute path.
   explicit DiffusionGolden(const std::string& name)
-      : folder((std::filesystem::path(cat(LATHE_SOURCE_DIR, "/tests/parity/diffusion")) / name).string()) {
+      : folder(
+            (std::filesystem::path(cat(test::source_folder(), "/tests/parity/diffusion")) / name).string()) {
     config = read_json(folder + "/config.json");
     for (BundleTensor& t : read_safetensors(folder + "/golden.safetensors").tensors) file[t.name] = t;
   }
@@ -65,7 +67,8 @@ struct DiffusionGolden {
   std::map<std::string, BundleTensor> file;
 };
 
-// Goldens that tests/peers drew into the folder named by an environment variable, each with a line of its own on the screen.
+// Goldens that tests/peers drew into the folder named by an environment variable, each with a line of its own
+// on the screen.
 template <class Check>
 void for_each_drawn(const char* variable, const Check& check) {
   const char* folder = std::getenv(variable);

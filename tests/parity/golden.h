@@ -12,12 +12,13 @@
 #include "checkpoints/formats/safetensors.h"
 #include "models/decoder/decoder.h"
 #include "models/decoder/weights.h"
+#include "tests/places.h"
 
 namespace lathe::golden {
 
 inline std::vector<std::string> names() {
-  return {"llama_gqa",  "llama_tied_llama3", "llama_biases", "llama_linear", "llama_dynamic", "llama_yarn",
-          "gpt2",       "mistral",           "qwen2",        "qwen3",        "gemma2",        "gemma3"};
+  return {"llama_gqa", "llama_tied_llama3", "llama_biases", "llama_linear", "llama_dynamic", "llama_yarn",
+          "gpt2",      "mistral",           "qwen2",        "qwen3",        "gemma2",        "gemma3"};
 }
 
 struct Golden {
@@ -43,7 +44,7 @@ struct Golden {
 
 inline Golden load(const std::string& name) {
   Golden golden;
-  golden.folder = cat(LATHE_SOURCE_DIR, "/tests/parity/golden/", name);
+  golden.folder = cat(test::source_folder(), "/tests/parity/golden/", name);
   golden.bundle = read_bundle(golden.folder);
   for (BundleTensor& t : read_safetensors(golden.folder + "/golden.safetensors").tensors) {
     golden.file[t.name] = t;

@@ -9,6 +9,7 @@
 #include "recipes/schema/load.h"
 #include "recipes/schema/yaml.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 
 using namespace lathe;
 namespace fs = std::filesystem;
@@ -33,7 +34,7 @@ Case read_case(const fs::path& file) {
 
 TEST_CASE("bad recipes give exactly the messages expected") {
   const fs::path before = fs::current_path();
-  fs::current_path(fs::path(LATHE_SOURCE_DIR) /
+  fs::current_path(fs::path(test::source_folder()) /
                    "tests/cases/recipes");  // messages name the file as it was given
   int count = 0;
   for (const auto& entry : fs::directory_iterator(".")) {

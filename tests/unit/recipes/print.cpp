@@ -14,6 +14,7 @@
 #include "recipes/schema/load.h"
 #include "recipes/schema/yaml.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 
 using namespace lathe;
 namespace fs = std::filesystem;
@@ -34,7 +35,8 @@ const std::string kFull =
     "  nested: {list: [1, 'two', [a, b], {c: d, e: []}], empty: {}}\n"
     "tokenizer: {train: unigram, vocab_size: 300, pattern: llama3}\n"
     "data:\n"
-    "  train: [{path: a, glob: '**/*.py', field: body, weight: 0.1, name: code, exclude: [x, 'y, z', '-'], repeats: 3, "
+    "  train: [{path: a, glob: '**/*.py', field: body, weight: 0.1, name: code, exclude: [x, 'y, z', '-'], "
+    "repeats: 3, "
     "caption: 'a: b'}, "
     "\"d\\u00e9j\\u00e0\\tvu\\n\"]\n"
     "  validation: [{name: 'true', path: v}, w]\n"
@@ -80,25 +82,30 @@ const std::string kTuned =
     "  split_seed: 23\n"
     "  format: alpaca\n"
     "  loss_on: all\n"
-    "  columns: {prompt: a, completion: b, input: c, system: d, messages: e, tools: f, text: g, choices: h, answer: i}\n"
+    "  columns: {prompt: a, completion: b, input: c, system: d, messages: e, tools: f, text: g, choices: h, "
+    "answer: i}\n"
     "  template: {prompt: '{a}: {b}', completion: '{c}'}\n"
     "evaluate: {metrics: [exact_match, chrf], probe: general.txt}\n"
     "train: {seeds: 3}\n"
     "report: {examples: none}\n"
     "tokenizer: {add_tokens: ['[a]'], add_special_tokens: ['<|b|>']}\n"
     "export: [{format: peft}]\n";
-const std::string kTemplate = "task: sft\nmodel: {path: base, freeze: [embed_tokens, layers.0]}\ndata: {train: e.jsonl, template: '{a}'}\n";
+const std::string kTemplate =
+    "task: sft\nmodel: {path: base, freeze: [embed_tokens, layers.0]}\ndata: {train: e.jsonl, template: "
+    "'{a}'}\n";
 
 const std::string kPictures =
     "task: diffusion\nmodel: {family: sd3}\ntokenizer: {train: byte_bpe}\ndata: {train: pictures}\n"
     "train: {epochs: 2}\nema: {decay: 0.99}\n"
-    "diffusion: {prediction: velocity, schedule: cosine, shift: 3, zero_terminal_snr: true, timesteps: uniform,\n"
+    "diffusion: {prediction: velocity, schedule: cosine, shift: 3, zero_terminal_snr: true, timesteps: "
+    "uniform,\n"
     "  logit_mean: 0.5, logit_std: 2, min_snr_gamma: 5, offset_noise: 0.05, condition_dropout: 0.2,\n"
     "  text_encoder: {hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 4, max_length: 20},\n"
     "  sampling: {sampler: ddim, steps: 7, count: 4, guidance: 2.5}}\n";
 
 const std::string kSubject =
-    "task: diffusion\nmodel: {path: base}\nadapter: {kind: lora, text_encoder: true}\ndata: {train: pictures}\n"
+    "task: diffusion\nmodel: {path: base}\nadapter: {kind: lora, text_encoder: true}\ndata: {train: "
+    "pictures}\n"
     "train: {epochs: 2}\nprior: {weight: 2, prompts: old.txt, pictures: 20, per_picture: 3}\n";
 
 LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {}) {
@@ -159,7 +166,7 @@ TEST_CASE("a printed recipe reads back to the same values") {
 }
 
 TEST_CASE("a short recipe and the built-in ones read back too") {
-  ::setenv("LATHE_RECIPES", LATHE_SOURCE_DIR "/recipes", 1);
+  ::setenv("LATHE_RECIPES", (test::source_folder() + "/recipes").c_str(), 1);
   REQUIRE(builtin_recipes().size() >= 2);
   for (const BuiltinRecipe& recipe : builtin_recipes()) {
     INFO(recipe.name);
@@ -179,7 +186,7 @@ TEST_CASE("a short recipe and the built-in ones read back too") {
 }
 
 TEST_CASE("built-in recipes are found by name, and a wrong name is told") {
-  ::setenv("LATHE_RECIPES", LATHE_SOURCE_DIR "/recipes", 1);
+  ::setenv("LATHE_RECIPES", (test::source_folder() + "/recipes").c_str(), 1);
   REQUIRE(load_recipe("quickstart.yaml").recipe.model.size == "5m");
   REQUIRE(load_recipe("pretrain/tiny").recipe.train.max_steps == 20);
   try {
@@ -189,7 +196,7 @@ TEST_CASE("built-in recipes are found by name, and a wrong name is told") {
     REQUIRE(std::string(error.what()).find("(did you mean 'quickstart'?)") != std::string::npos);
     REQUIRE(error.code() == ExitCode::Usage);
   }
-  REQUIRE_THROWS_AS(load_recipe(LATHE_SOURCE_DIR), Error);
+  REQUIRE_THROWS_AS(load_recipe(test::source_folder()), Error);
   ::unsetenv("LATHE_RECIPES");
 }
 

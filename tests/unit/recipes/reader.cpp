@@ -8,6 +8,7 @@
 #include "recipes/schema/load.h"
 #include "recipes/schema/yaml_text.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 
 using namespace lathe;
 
@@ -148,7 +149,7 @@ TEST_CASE("UTF-8 lengths") {
 }
 
 TEST_CASE("damaged recipes are read to an end") {
-  std::ifstream in(LATHE_SOURCE_DIR "/recipes/pretrain/quickstart.yaml");
+  std::ifstream in(test::source_folder() + "/recipes/pretrain/quickstart.yaml");
   const std::string text((std::istreambuf_iterator<char>(in)), {});
   const std::string pieces = "{}[]:,-&*!|>'\"%@`#?~ \n\t0x<<.\\";
   std::uint64_t state = 12345;

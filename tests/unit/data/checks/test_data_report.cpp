@@ -9,6 +9,7 @@
 #include "data/sources/examples.h"
 #include "tests/catch.h"
 #include "tests/complaints.h"
+#include "tests/places.h"
 
 using namespace lathe;
 
@@ -190,7 +191,7 @@ TEST_CASE("report: conversations are compared by what is asked and answered") {
 // Published sets hold what people really wrote. Each match in them was looked at once: they are addresses and
 // numbers, and a longer list here would be false alarms.
 TEST_CASE("report: no false alarms on published instruction sets") {
-  const std::string folder = std::string(LATHE_SOURCE_DIR) + "/../shared/data/instruct/";
+  const std::string folder = test::source_folder() + "/../shared/data/instruct/";
   if (!std::filesystem::exists(folder)) {
     std::cout << "SKIPPED: shared data is not here\n";
     return;
@@ -220,7 +221,7 @@ TEST_CASE("report: no false alarms on published instruction sets") {
 }
 
 TEST_CASE("report: novels in two languages hold nothing personal and no damage") {
-  const std::string folder = std::string(LATHE_SOURCE_DIR) + "/../shared/data/text/";
+  const std::string folder = test::source_folder() + "/../shared/data/text/";
   if (!std::filesystem::exists(folder)) {
     std::cout << "SKIPPED: shared data is not here\n";
     return;

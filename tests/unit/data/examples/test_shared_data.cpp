@@ -4,12 +4,13 @@
 #include <map>
 
 #include "tests/catch.h"
+#include "tests/places.h"
 #include "tests/unit/data/examples/support.h"
 
 using namespace lathe;
 
 TEST_CASE("published instruction sets are read whole") {
-  const std::string folder = std::string(LATHE_SOURCE_DIR) + "/../shared/data/instruct/";
+  const std::string folder = test::source_folder() + "/../shared/data/instruct/";
   if (!std::filesystem::exists(folder)) {
     std::cout << "SKIPPED: shared data is not here\n";
     return;

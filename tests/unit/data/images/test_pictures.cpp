@@ -6,12 +6,13 @@
 #include "data/io/json.h"
 #include "data/io/mapped_file.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 
 using namespace lathe;
 
 namespace {
 
-const std::string kFolder = std::string(LATHE_SOURCE_DIR) + "/tests/fixtures/pictures/";
+const std::string kFolder = test::source_folder() + "/tests/fixtures/pictures/";
 
 // Largest difference in units of the file's own depth.
 int difference(const Picture& picture, const Json& wanted, bool deep) {

@@ -7,6 +7,7 @@
 #include "data/images/picture_loader.h"
 #include "data/images/prepare_pictures.h"
 #include "data/shards/picture_shard.h"
+#include "tests/places.h"
 #include "tests/unit/data/images/support.h"
 
 using namespace lathe;
@@ -288,7 +289,7 @@ TEST_CASE("alpha lies over the background, grey and 16 bits are kept") {
     const PictureShard shard(prepare_pictures(recipe).train.shards.at(0), ShardTrust::Own);
     for (const std::uint16_t v : shard.pixels(0)) CHECK(v == (background > 0 ? 65535 : 0));
   }
-  recipe.data.train = {pictures_in(std::string(LATHE_SOURCE_DIR) + "/tests/fixtures/pictures", "deep.png")};
+  recipe.data.train = {pictures_in(test::source_folder() + "/tests/fixtures/pictures", "deep.png")};
   recipe.data.channels = 1;
   recipe.data.resolution = {5, 4};
   const PictureShard deep(prepare_pictures(recipe).train.shards.at(0), ShardTrust::Own);

@@ -6,6 +6,7 @@
 #include "data/images/survey_pictures.h"
 #include "data/io/faulty_file_system.h"
 #include "data/random/philox.h"
+#include "tests/places.h"
 #include "tests/unit/data/images/support.h"
 
 #include <cerrno>
@@ -115,9 +116,9 @@ TEST_CASE("small, cropped, turned, clear and masked pictures are named or counte
   write_plain(folder / "set/small.png", 5, 5, 200, 0, 0);
   write_plain(folder / "set/wide.png", 40, 8, 0, 200, 0);
   write_plain(folder / "set/wide-mask.png", 40, 8, 255, 255, 255);
-  std::filesystem::copy(std::string(LATHE_SOURCE_DIR) + "/tests/fixtures/pictures/turned_6.jpg",
+  std::filesystem::copy(test::source_folder() + "/tests/fixtures/pictures/turned_6.jpg",
                         folder / "set/turned.jpg");
-  std::filesystem::copy(std::string(LATHE_SOURCE_DIR) + "/tests/fixtures/pictures/alpha.png",
+  std::filesystem::copy(test::source_folder() + "/tests/fixtures/pictures/alpha.png",
                         folder / "set/clear.png");
   const std::string notes =
       all_notes(prepare_pictures(picture_recipe(folder, pictures_in(folder / "set"), 8)));

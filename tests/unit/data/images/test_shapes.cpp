@@ -4,6 +4,7 @@
 
 #include "data/images/shapes.h"
 #include "data/io/json.h"
+#include "tests/places.h"
 #include "tests/unit/data/images/support.h"
 
 using namespace lathe;
@@ -25,7 +26,7 @@ std::string run(const std::string& command) {
 }  // namespace
 
 TEST_CASE("a shape is rendered as scripts/shapes.py renders it, pixel by pixel") {
-  const Json goldens = read_json(std::string(LATHE_SOURCE_DIR) + "/tests/fixtures/pictures/shapes.json");
+  const Json goldens = read_json(test::source_folder() + "/tests/fixtures/pictures/shapes.json");
   CHECK(goldens.at("renders").size() == 8);
   for (const Json& golden : goldens.at("renders")) {
     INFO(golden.at("shape") << " " << golden.at("side"));
@@ -44,7 +45,7 @@ TEST_CASE("a shape is rendered as scripts/shapes.py renders it, pixel by pixel")
 }
 
 TEST_CASE("held out are the combinations that scripts/shapes.py holds out") {
-  const Json goldens = read_json(std::string(LATHE_SOURCE_DIR) + "/tests/fixtures/pictures/shapes.json");
+  const Json goldens = read_json(test::source_folder() + "/tests/fixtures/pictures/shapes.json");
   const auto held = held_out_shapes();
   REQUIRE(held.size() == goldens.at("held_out").size());
   for (std::size_t i = 0; i < held.size(); ++i)
@@ -69,8 +70,7 @@ TEST_CASE(
   }
   write_text(folder / "metadata.jsonl", lines);
   CHECK(captions.size() > 400);
-  const std::string judge =
-      std::string("python3 ") + LATHE_SOURCE_DIR + "/scripts/shapes.py judge " + folder.path();
+  const std::string judge = "python3 " + test::source_folder() + "/scripts/shapes.py judge " + folder.path();
   const Json right = parse_json(run(judge), "judge");
   CHECK(right.at("pictures") == 1000);
   CHECK(right.at("all").get<double>() >= 0.995);

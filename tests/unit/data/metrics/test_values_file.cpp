@@ -6,6 +6,7 @@
 #include "data/io/json.h"
 #include "data/metrics/metric.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 
 using namespace lathe;
 
@@ -49,7 +50,7 @@ void compare(const Json& found, const Json& wanted, const std::string& where) {
 }  // namespace
 
 TEST_CASE("metrics equal rouge_score, sacrebleu, scikit-learn and scipy on committed values") {
-  const Json golden = read_json(std::string(LATHE_SOURCE_DIR) + "/tests/unit/data/metrics/golden.json");
+  const Json golden = read_json(test::source_folder() + "/tests/unit/data/metrics/golden.json");
   REQUIRE(golden["values"]["pairs"].size() >= 60);
   REQUIRE(golden["values"]["labels"].size() >= 5);
   REQUIRE(golden["values"]["paired"].size() >= 5);

@@ -6,6 +6,7 @@
 
 #include "support.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 
 using namespace lathe;
 using namespace lathe::test;
@@ -111,7 +112,7 @@ TEST_CASE("members that are null count as absent and reasoning has each of its n
 }
 
 TEST_CASE("the template of a folder is found in each of its places") {
-  const std::string folder = std::string(LATHE_BUILD_DIR) + "/template_folder_test";
+  const std::string folder = test::build_folder() + "/template_folder_test";
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   const auto write = [&](const char* name, const std::string& text) {

@@ -5,6 +5,7 @@
 
 #include "support.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 
 using namespace lathe;
 using namespace lathe::test;
@@ -13,7 +14,7 @@ namespace {
 
 std::string shared_templates() {
   const char* set = std::getenv("LATHE_SHARED_DATA");
-  return (set ? std::string(set) : std::string(LATHE_SOURCE_DIR) + "/../shared/data") + "/chat_templates";
+  return (set ? std::string(set) : test::source_folder() + "/../shared/data") + "/chat_templates";
 }
 
 Json say(const char* role, const char* content) { return {{"role", role}, {"content", content}}; }

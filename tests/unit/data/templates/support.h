@@ -7,11 +7,12 @@
 #include "data/templates/render_example.h"
 #include "data/tokenizers/byte_alphabet.h"
 #include "data/tokenizers/load.h"
+#include "tests/places.h"
 
 namespace lathe::test {
 
 inline std::string fixture_path(const std::string& name) {
-  return std::string(LATHE_SOURCE_DIR) + "/tests/fixtures/templates/" + name;
+  return test::source_folder() + "/tests/fixtures/templates/" + name;
 }
 inline std::string fixture_text(const std::string& name) { return read_file(fixture_path(name), 1 << 24); }
 inline ChatTemplate fixture_template(const std::string& name) {

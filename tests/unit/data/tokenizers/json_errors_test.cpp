@@ -1,6 +1,7 @@
 // tokenizer.json is untrusted: what is wrong or unknown is an Error that names it.
 #include "data/tokenizers/load.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 #include "tests/unit/data/tokenizers/support.h"
 
 namespace lathe {
@@ -88,7 +89,7 @@ TEST_CASE("special ids come from the companions in order") {
 
 TEST_CASE("a path that holds no tokenizer says what was wanted") {
   CHECK(test::contains(test::error_of([] { load_tokenizer("/nonexistent/x"); }), "/nonexistent/x"));
-  CHECK(test::contains(test::error_of([] { load_tokenizer(std::string(LATHE_SOURCE_DIR) + "/cmake"); }),
+  CHECK(test::contains(test::error_of([] { load_tokenizer(test::source_folder() + "/cmake"); }),
                        "tokenizer.json"));
 }
 

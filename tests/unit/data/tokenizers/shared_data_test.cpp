@@ -5,12 +5,13 @@
 #include "data/tokenizers/load.h"
 #include "data/tokenizers/tokenizer_json.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 #include "tests/unit/data/tokenizers/support.h"
 
 namespace lathe {
 namespace {
 
-const std::string kData = std::string(LATHE_SOURCE_DIR) + "/../shared/data/tokenizers/";
+const std::string kData = test::source_folder() + "/../shared/data/tokenizers/";
 
 bool present() {
   if (std::filesystem::exists(kData + "gpt2/encoder.json")) return true;

@@ -6,6 +6,7 @@
 
 #include "data/io/json.h"
 #include "data/tokenizers/tokenizer.h"
+#include "tests/places.h"
 
 namespace lathe::test {
 
@@ -25,7 +26,7 @@ class Documents : public DocumentStream {
 };
 
 inline std::string fixture(const std::string& name) {
-  return std::string(LATHE_SOURCE_DIR) + "/tests/unit/data/tokenizers/fixtures/" + name;
+  return test::source_folder() + "/tests/unit/data/tokenizers/fixtures/" + name;
 }
 
 // Texts that go wrong elsewhere: white space, control characters, scripts, marks, contractions.

@@ -5,6 +5,7 @@
 #include "data/io/json.h"
 #include "models/diffusion/names.h"
 #include "tests/catch.h"
+#include "tests/places.h"
 
 using namespace lathe;
 
@@ -49,7 +50,7 @@ Case read_case(const Json& json) {
 }  // namespace
 
 TEST_CASE("samplers equal diffusers' schedulers step by step") {
-  const Json all = read_json(std::string(LATHE_SOURCE_DIR) + "/tests/unit/models/diffusion/samplers.json");
+  const Json all = read_json(test::source_folder() + "/tests/unit/models/diffusion/samplers.json");
   REQUIRE(all.at("cases").size() == 55);
   for (const Json& json : all.at("cases")) {
     const Case c = read_case(json);
