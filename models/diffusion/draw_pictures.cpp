@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <span>
 
-#include "data/random/philox.h"
+#include "models/diffusion/noise.h"
 #include "models/diffusion/text_to_picture.h"
 #include "recipes/schema/error.h"
 
@@ -15,13 +15,6 @@ namespace {
 constexpr std::size_t kBatch = 64;
 // Sites of Purpose::Sampling.
 constexpr std::uint32_t kStart = 0, kAdded = 1;
-
-at::Tensor normal(const RandomKey& key, at::IntArrayRef shape) {
-  at::Tensor values = at::empty(shape, at::kFloat);
-  RandomStream(key).fill_normal(
-      0, std::span(values.data_ptr<float>(), static_cast<std::size_t>(values.numel())));
-  return values;
-}
 
 // The first of `one` for every row of `many`, then `many`.
 at::Tensor before_each(const at::Tensor& one, const at::Tensor& many) {
@@ -68,7 +61,7 @@ at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>
   const auto noise = [&](std::uint32_t site, std::uint64_t visit) {
     std::vector<at::Tensor> rows;
     for (const std::uint64_t number : numbers)
-      rows.push_back(normal({options.seed, Purpose::Sampling, site, visit, number}, shape));
+      rows.push_back(normal_noise({options.seed, Purpose::Sampling, site, visit, number}, shape));
     return at::stack(rows);
   };
   const GuidedNetwork network(model, prompts, options);
@@ -85,7 +78,7 @@ at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>
 }  // namespace
 
 at::Tensor starting_noise(std::uint64_t seed, std::uint64_t number, at::IntArrayRef shape) {
-  return normal({seed, Purpose::Sampling, kStart, 0, number}, shape);
+  return normal_noise({seed, Purpose::Sampling, kStart, 0, number}, shape);
 }
 
 at::Tensor draw_pictures(const TextToPicture& model, const std::vector<std::string>& prompts,

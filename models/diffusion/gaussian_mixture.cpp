@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <span>
 
 #include "data/random/philox.h"
 #include "models/diffusion/names.h"
+#include "models/diffusion/noise.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -18,10 +18,7 @@ namespace {
 constexpr std::int64_t kDraws = 8192;
 
 at::Tensor normal_draws(std::uint64_t visit) {
-  at::Tensor draws = at::empty({kDraws}, at::kFloat);
-  const RandomStream stream({1, Purpose::Noise, 0, visit, 0});
-  stream.fill_normal(0, std::span(draws.data_ptr<float>(), static_cast<std::size_t>(kDraws)));
-  return draws;
+  return normal_noise({1, Purpose::Noise, 0, visit, 0}, {kDraws});
 }
 
 // The kinds of noise that recipes can ask for, and those to zero SNR.

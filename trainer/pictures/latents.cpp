@@ -4,7 +4,7 @@
 
 #include <span>
 
-#include "data/random/philox.h"
+#include "models/diffusion/noise.h"
 
 namespace lathe {
 
@@ -44,10 +44,9 @@ at::Tensor LatentSource::read(const PictureBatch& batch, std::size_t set) {
   std::vector<at::Tensor> rows;
   for (std::int64_t row = 0; row < batch.count; ++row) {
     const LatentMoments& of = moments(batch, row, set);
-    at::Tensor noise = at::empty(of.mean.sizes(), at::kFloat);
     const auto index = static_cast<std::size_t>(row);
-    RandomStream({seed_, Purpose::Noise, kLatentSite, batch.visits[index], batch.ids[index]})
-        .fill_normal(0, std::span(noise.data_ptr<float>(), static_cast<std::size_t>(noise.numel())));
+    const at::Tensor noise = normal_noise(
+        {seed_, Purpose::Noise, kLatentSite, batch.visits[index], batch.ids[index]}, of.mean.sizes());
     rows.push_back(of.mean + at::exp(0.5 * of.log_variance) * noise);
   }
   return vae_->scaled(at::cat(rows)).contiguous();
