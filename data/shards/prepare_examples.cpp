@@ -122,7 +122,7 @@ class ExamplePreparation {
   void note_missing_separator(const std::vector<Example>& examples) {
     if (tuning_->format.chat_template) return;
     const std::size_t glued = prompts_without_end(examples);
-    if (2 * glued <= examples.size()) return;
+    if (glued == 0) return;
     const auto pair = separating_template(tuning_->files);
     tuning_->notes.push_back(cat(glued,
                                  " prompts run straight into their answers, as in \"hiHello\": the base has "

@@ -236,7 +236,7 @@ std::size_t prompts_without_end(const std::vector<Example>& examples) {
     const char last = example.prompt.back();
     count += !space(last) && last != ':' && last != '>' && !space(example.completion.front()) ? 1 : 0;
   }
-  return count;
+  return 2 * count > examples.size() ? count : 0;
 }
 
 std::optional<PairTemplate> separating_template(const std::vector<ExampleFile>& files) {

@@ -45,8 +45,8 @@ struct PairTemplate {
   std::string prompt, completion;
 };
 
-// How many prompts run straight into their answers: "hi" + "Hello!" would be learned as "hiHello!", and
-// nothing tells a model without a chat template where the question ends.
+// How many prompts, where it is most of them, run straight into their answers: "hi" + "Hello!" would be
+// learned as "hiHello!", and nothing tells a model without a chat template where the question ends.
 std::size_t prompts_without_end(const std::vector<Example>& examples);
 // What ends each prompt with a line break, in the files' own column names; none unless all files are pairs of
 // the same columns.

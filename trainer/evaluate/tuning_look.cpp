@@ -72,7 +72,7 @@ TuningLook look_at_tuning(const std::string& model, const std::string& data) {
   look.has_template = format.chat_template.has_value();
   look.data = read_examples(data);
   if (look.data.examples.empty()) fail_usage("'", data, "' holds no example");
-  if (!look.has_template && 2 * prompts_without_end(look.data.examples) > look.data.examples.size())
+  if (!look.has_template && prompts_without_end(look.data.examples) > 0)
     look.separator = separating_template(look.data.files);
   if (look.separator) {
     ExampleOptions options;
