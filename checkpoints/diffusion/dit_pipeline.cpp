@@ -46,19 +46,12 @@ void check_dit_model(const PictureModel& model, const std::string& where) {
 PictureModel read_dit_pipeline(const std::string& folder, const Json& index) {
   const std::string index_at = folder + "/" + kModelIndex;
   refuse_vae(index, index_at);
-  for (const char* part : {"transformer", "scheduler"})
-    require(index.contains(part), index_at, ": key '", part, "' is missing");
+  require_parts(index, {"transformer", "scheduler"}, index_at);
   PictureModel model;
-  const std::string config = folder + "/transformer/config.json";
-  model.dit = read_dit(read_json(config), config);
+  model.dit = read_part_config(folder, "transformer", read_dit);
   model.classes = read_names(index, model.dit->num_classes, index_at);
-  const std::string scheduler = folder + "/scheduler/scheduler_config.json";
-  const NoiseProcess noise = read_scheduler_config(read_json(scheduler), scheduler);
-  model.schedule = noise.schedule;
-  model.prediction = noise.prediction;
-  model.transformer_tensors =
-      in_order(read_part(folder + "/transformer", kTransformerWeights), dit_parameters(*model.dit),
-               folder + "/transformer/" + kTransformerWeights);
+  read_noise(folder, model);
+  model.transformer_tensors = read_network(folder, "transformer", dit_parameters(*model.dit));
   check_dit_model(model, folder);
   return model;
 }

@@ -27,8 +27,7 @@ void check_index(const Json& index, const std::string& where) {
   refuse_vae(index, where);
   refuse_part(index, "text_encoder_3", "T5 is not supported", where);
   refuse_part(index, "image_encoder", "pictures as conditions are not supported", where);
-  for (const char* part : {"transformer", "text_encoder", "text_encoder_2", "tokenizer", "scheduler"})
-    require(index.contains(part), where, ": key '", part, "' is missing");
+  require_parts(index, {"transformer", "text_encoder", "text_encoder_2", "tokenizer", "scheduler"}, where);
 }
 
 BundleTensor take(std::vector<BundleTensor>& tensors, const std::string& name, const std::string& where) {
@@ -67,10 +66,10 @@ bool same_values(const BundleTensor& a, const BundleTensor& b) {
 }
 
 void check_second_encoder(const std::string& folder, const PictureModel& model) {
-  const std::string second = folder + "/text_encoder_2", config = second + "/config.json";
+  const std::string second = folder + "/text_encoder_2";
   const char* advice = " is not the one of text_encoder; two different encoders are not supported";
-  const ClipTextSpec spec = read_clip_text(read_json(config), config);
-  require(clip_text_config(spec) == clip_text_config(model.text_encoder), config, advice);
+  const auto spec = read_part_config(folder, "text_encoder_2", read_clip_text);
+  require(clip_text_config(spec) == clip_text_config(model.text_encoder), second, "/config.json", advice);
   const std::vector<BundleTensor> tensors = read_text_tensors(second, spec);
   for (std::size_t i = 0; i < tensors.size(); ++i)
     require(same_values(tensors[i], model.text_tensors[i]), second, "/", kTextWeights, ": tensor '",
@@ -88,6 +87,23 @@ std::vector<BundleTensor> read_text_tensors(const std::string& folder, const Cli
   for (BundleTensor& tensor : tensors)
     if (!tensor.name.starts_with("text_")) tensor.name = "text_model." + tensor.name;
   return in_order(std::move(tensors), clip_text_parameters(spec), folder + "/" + kTextWeights);
+}
+
+std::vector<BundleTensor> read_network(const std::string& folder, const std::string& part,
+                                       const std::vector<ParameterInfo>& parameters) {
+  const std::string at = folder + "/" + part;
+  return in_order(read_part(at, kTransformerWeights), parameters, at + "/" + kTransformerWeights);
+}
+
+void read_noise(const std::string& folder, PictureModel& model) {
+  const std::string where = folder + "/scheduler/scheduler_config.json";
+  const NoiseProcess noise = read_scheduler_config(read_json(where), where);
+  model.schedule = noise.schedule;
+  model.prediction = noise.prediction;
+}
+
+void require_parts(const Json& index, std::initializer_list<const char*> parts, const std::string& where) {
+  for (const char* part : parts) require(index.contains(part), where, ": key '", part, "' is missing");
 }
 
 void check_text_length(const std::string& folder, std::int64_t positions) {
@@ -209,27 +225,18 @@ void check_picture_model(const PictureModel& model, const std::string& where) {
 }
 
 PictureModel read_pipeline(const std::string& folder) {
-  require(is_pipeline(folder), folder, ": wanted a diffusers pipeline, ", kModelIndex, " is not there");
   if (const std::string file = single_file_at(folder); !file.empty()) return read_single_file(file);
   const std::string index_at = folder + "/" + kModelIndex;
+  require(files::exists(index_at), folder, ": wanted a diffusers pipeline, ", kModelIndex, " is not there");
   const Json index = read_json(index_at, {.max_bytes = std::size_t{1} << 20, .max_depth = 8});
   if (is_stable_diffusion(index)) return read_stable_diffusion(folder, index);
   if (is_unet_pipeline(index)) return read_unet_pipeline(folder, index);
   if (is_dit_pipeline(index)) return read_dit_pipeline(folder, index);
   check_index(index, index_at);
-  const auto config = [&](const char* part, const char* name) {
-    const std::string where = folder + "/" + part + "/" + name;
-    return std::pair(read_json(where), where);
-  };
   PictureModel model;
-  const auto [network, network_at] = config("transformer", "config.json");
-  model.transformer = read_joint_transformer(network, network_at);
-  const auto [encoder, encoder_at] = config("text_encoder", "config.json");
-  model.text_encoder = read_clip_text(encoder, encoder_at);
-  const auto [scheduler, scheduler_at] = config("scheduler", "scheduler_config.json");
-  const NoiseProcess noise = read_scheduler_config(scheduler, scheduler_at);
-  model.schedule = noise.schedule;
-  model.prediction = noise.prediction;
+  model.transformer = read_part_config(folder, "transformer", read_joint_transformer);
+  model.text_encoder = read_part_config(folder, "text_encoder", read_clip_text);
+  read_noise(folder, model);
 
   const std::string weights = folder + "/transformer/" + kTransformerWeights;
   std::vector<BundleTensor> tensors = read_part(folder + "/transformer", kTransformerWeights);

@@ -1,5 +1,6 @@
 #pragma once
 // What the readers and writers of pipeline folders share: tensors of a part, found and checked by name.
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,21 @@ std::vector<BundleTensor> read_part(const std::string& folder, const char* name)
 // In the parameters' order; Error when one is missing or left over.
 std::vector<BundleTensor> in_order(std::vector<BundleTensor> tensors,
                                    const std::vector<ParameterInfo>& parameters, const std::string& where);
+// The weights of a network of diffusers, <folder>/<part>/diffusion_pytorch_model.safetensors, in the
+// parameters' order.
+std::vector<BundleTensor> read_network(const std::string& folder, const std::string& part,
+                                       const std::vector<ParameterInfo>& parameters);
+// A part's config.json by its reader, which names the file in errors.
+template <typename Spec>
+Spec read_part_config(const std::string& folder, const std::string& part,
+                      Spec (*read)(const Json&, const std::string&)) {
+  const std::string where = folder + "/" + part + "/config.json";
+  return read(read_json(where), where);
+}
+// The scheduler's schedule and prediction, into the model.
+void read_noise(const std::string& folder, PictureModel& model);
+// Error unless model_index.json names all of these.
+void require_parts(const Json& index, std::initializer_list<const char*> parts, const std::string& where);
 // Error unless names, shapes and types are those of the parameters.
 void check_tensors(const std::vector<BundleTensor>& tensors, const std::vector<ParameterInfo>& parameters,
                    const std::string& where);

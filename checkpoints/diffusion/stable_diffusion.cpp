@@ -9,13 +9,6 @@ namespace {
 
 constexpr const char* kPipeline = "StableDiffusionPipeline";
 
-// A part's config.json and the path that Errors name.
-template <typename Spec>
-Spec read_config(const std::string& folder, const char* part, Spec (*read)(const Json&, const std::string&)) {
-  const std::string where = folder + "/" + part + "/config.json";
-  return read(read_json(where), where);
-}
-
 }  // namespace
 
 bool is_stable_diffusion(const Json& index) {
@@ -43,18 +36,13 @@ void check_stable_diffusion(const PictureModel& model, const std::string& where)
 }
 
 PictureModel read_stable_diffusion(const std::string& folder, const Json& index) {
-  for (const char* part : {"unet", "vae", "text_encoder", "tokenizer", "scheduler"})
-    require(index.contains(part), folder, "/", kModelIndex, ": key '", part, "' is missing");
+  require_parts(index, {"unet", "vae", "text_encoder", "tokenizer", "scheduler"}, folder + "/" + kModelIndex);
   PictureModel model;
-  model.unet = read_config(folder, "unet", read_unet_2d_condition);
-  model.vae = read_config(folder, "vae", read_autoencoder);
-  model.text_encoder = read_config(folder, "text_encoder", read_clip_text);
-  const std::string scheduler = folder + "/scheduler/scheduler_config.json";
-  const NoiseProcess noise = read_scheduler_config(read_json(scheduler), scheduler);
-  model.schedule = noise.schedule;
-  model.prediction = noise.prediction;
-  model.unet_tensors = in_order(read_part(folder + "/unet", kTransformerWeights),
-                                unet_2d_parameters(*model.unet), folder + "/unet/" + kTransformerWeights);
+  model.unet = read_part_config(folder, "unet", read_unet_2d_condition);
+  model.vae = read_part_config(folder, "vae", read_autoencoder);
+  model.text_encoder = read_part_config(folder, "text_encoder", read_clip_text);
+  read_noise(folder, model);
+  model.unet_tensors = read_network(folder, "unet", unet_2d_parameters(*model.unet));
   std::vector<BundleTensor> vae = read_part(folder + "/vae", kTransformerWeights);
   rename_old_attention(vae);
   model.vae_tensors =

@@ -50,18 +50,12 @@ void check_unet_model(const PictureModel& model, const std::string& where) {
 }
 
 PictureModel read_unet_pipeline(const std::string& folder, const Json& index) {
-  for (const char* part : {"unet", "scheduler"})
-    require(index.contains(part), folder, "/", kModelIndex, ": key '", part, "' is missing");
+  require_parts(index, {"unet", "scheduler"}, folder + "/" + kModelIndex);
   PictureModel model;
-  const std::string config = folder + "/unet/config.json";
-  model.unet = read_unet_2d(read_json(config), config);
+  model.unet = read_part_config(folder, "unet", read_unet_2d);
   model.classes = read_classes(folder, model.unet->num_class_embeds);
-  const std::string scheduler = folder + "/scheduler/scheduler_config.json";
-  const NoiseProcess noise = read_scheduler_config(read_json(scheduler), scheduler);
-  model.schedule = noise.schedule;
-  model.prediction = noise.prediction;
-  model.unet_tensors = in_order(read_part(folder + "/unet", kTransformerWeights),
-                                unet_2d_parameters(*model.unet), folder + "/unet/" + kTransformerWeights);
+  read_noise(folder, model);
+  model.unet_tensors = read_network(folder, "unet", unet_2d_parameters(*model.unet));
   check_unet_model(model, folder);
   return model;
 }
