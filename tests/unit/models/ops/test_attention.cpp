@@ -1,5 +1,8 @@
 #include <ATen/Parallel.h>
 
+#include <array>
+#include <optional>
+
 #include "models/ops/ops.h"
 #include "recipes/schema/error.h"
 #include "tests/unit/models/ops/reference.h"
@@ -11,19 +14,27 @@ namespace {
 
 std::vector<Stretch> stretches(const std::vector<std::pair<int, int>>& spans) {
   std::vector<Stretch> result;
-  for (const auto& [begin, length] : spans) result.push_back({begin, length, static_cast<std::uint64_t>(result.size()), 0});
+  for (const auto& [begin, length] : spans)
+    result.push_back({begin, length, static_cast<std::uint64_t>(result.size()), 0});
   return result;
 }
 
-// Softmax over all pairs with a mask of "same document, not later, not before the window".
-at::Tensor plain_attention(const Tensors& t, const std::vector<Stretch>& documents, const AttentionRule& rule) {
+// (N, N): same document, not later, not before the window.
+at::Tensor allowed_pairs(std::int64_t rows, const std::vector<Stretch>& documents, std::int64_t window) {
+  at::Tensor allowed = at::zeros({rows, rows}, at::kBool);
+  for (const Stretch& d : documents)
+    allowed.narrow(0, d.begin, d.length)
+        .narrow(1, d.begin, d.length)
+        .copy_(at::ones({d.length, d.length}, at::kBool).tril());
+  return window > 0 ? allowed.logical_and(at::ones({rows, rows}, at::kBool).triu(1 - window)) : allowed;
+}
+
+// Softmax over all pairs with that mask.
+at::Tensor plain_attention(const Tensors& t, const std::vector<Stretch>& documents,
+                           const AttentionRule& rule) {
   const std::int64_t rows = t[0].size(0), group = t[0].size(1) / t[1].size(1);
-  at::Tensor allowed = at::zeros({rows, rows}, at::kBool), used = at::zeros({rows}, at::kDouble);
-  for (const Stretch& d : documents) {
-    allowed.narrow(0, d.begin, d.length).narrow(1, d.begin, d.length).copy_(at::ones({d.length, d.length}, at::kBool).tril());
-    used.narrow(0, d.begin, d.length).fill_(1);
-  }
-  if (rule.window > 0) allowed = allowed.logical_and(at::ones({rows, rows}, at::kBool).triu(1 - rule.window));
+  const at::Tensor allowed = allowed_pairs(rows, documents, rule.window),
+                   used = allowed.any(1).to(at::kDouble);
   const at::Tensor k = t[1].repeat_interleave(group, 1), v = t[2].repeat_interleave(group, 1);
   at::Tensor scores = at::einsum("qhd,khd->hqk", {t[0], k}) * rule.scale;
   if (rule.softcap > 0) scores = at::tanh(scores / rule.softcap) * rule.softcap;
@@ -31,12 +42,46 @@ at::Tensor plain_attention(const Tensors& t, const std::vector<Stretch>& documen
   return at::einsum("hqk,khd->qhd", {weights, v}) * used.view({rows, 1, 1});
 }
 
+// LibTorch's own operation: by its causal rule where one document fills all rows, else by a mask; padding
+// attends to itself there.
+at::Tensor library_attention(const Tensors& t, const std::vector<Stretch>& documents,
+                             const AttentionRule& rule) {
+  const std::int64_t rows = t[0].size(0);
+  const bool causal = rule.window == 0 && documents.size() == 1 && documents[0].length == rows;
+  const auto heads_first = [](const at::Tensor& x) {
+    return x.transpose(0, 1).unsqueeze(0);
+  };  // (1, H, N, D)
+  const at::Tensor allowed = allowed_pairs(rows, documents, rule.window), used = allowed.any(1);
+  std::optional<at::Tensor> mask;
+  if (!causal) mask = allowed.logical_or(at::eye(rows).to(at::kBool));
+  const at::Tensor y =
+      at::scaled_dot_product_attention(heads_first(t[0]), heads_first(t[1]), heads_first(t[2]), mask, 0.0,
+                                       causal, rule.scale, /*enable_gqa=*/true);
+  return y.squeeze(0).transpose(0, 1) * used.to(y.scalar_type()).view({rows, 1, 1});
+}
+
+void check_beside_library(std::int64_t rows, std::array<std::int64_t, 3> heads_kv_size,
+                          const std::vector<Stretch>& documents, AttentionRule rule = {}) {
+  const auto [heads, kv, size] = heads_kv_size;
+  rule.scale = 0.8 / std::sqrt(static_cast<double>(size));
+  compare_both_types(
+      "attention beside LibTorch's",
+      [&](const Tensors& t) {
+        return Tensors{document_attention(t[0], t[1], t[2], documents, 1, t[0].size(0), rule)};
+      },
+      [&](const Tensors& t) { return Tensors{library_attention(t, documents, rule)}; },
+      {2 * at::randn({rows, heads, size}), 2 * at::randn({rows, kv, size}), at::randn({rows, kv, size})});
+}
+
 void check(std::int64_t rows, std::int64_t length, std::int64_t heads, std::int64_t kv, std::int64_t size,
            const std::vector<Stretch>& documents, AttentionRule rule = {}) {
   rule.scale = 1 / std::sqrt(static_cast<double>(size));
   const std::int64_t n = rows * length;
   compare_both_types(
-      "attention", [&](const Tensors& t) { return Tensors{document_attention(t[0], t[1], t[2], documents, rows, length, rule)}; },
+      "attention",
+      [&](const Tensors& t) {
+        return Tensors{document_attention(t[0], t[1], t[2], documents, rows, length, rule)};
+      },
       [&](const Tensors& t) { return Tensors{plain_attention(t, documents, rule)}; },
       {2 * at::randn({n, heads, size}), 2 * at::randn({n, kv, size}), at::randn({n, kv, size})});
 }
@@ -52,6 +97,15 @@ TEST_CASE("attention equals masked softmax over whole rows", "[ops]") {
   check(1, 97, 2, 1, 80, stretches({{0, 97}}));
 }
 
+TEST_CASE("attention and its gradients are those of scaled_dot_product_attention", "[ops]") {
+  at::manual_seed(9);
+  check_beside_library(150, {2, 2, 64}, stretches({{0, 150}}));                           // its causal rule
+  check_beside_library(150, {6, 2, 32}, stretches({{0, 150}}));                           // grouped queries
+  check_beside_library(130, {4, 1, 24}, stretches({{0, 50}, {50, 61}, {111, 7}}));        // packed, padded
+  check_beside_library(150, {4, 2, 32}, stretches({{0, 150}}), {.window = 37});           // a window
+  check_beside_library(140, {6, 3, 80}, stretches({{0, 90}, {90, 41}}), {.window = 16});  // all of it
+}
+
 TEST_CASE("attention never crosses documents and leaves padding 0", "[ops]") {
   at::manual_seed(6);
   check(2, 64, 4, 2, 32, stretches({{0, 10}, {10, 33}, {43, 21}, {64, 1}, {65, 40}}));
@@ -64,11 +118,14 @@ TEST_CASE("attention never crosses documents and leaves padding 0", "[ops]") {
 TEST_CASE("a document's attention has the same bits whatever lies around it", "[ops]") {
   at::manual_seed(7);
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    const at::Tensor q = at::randn({96, 2, 64}).to(type), k = at::randn({96, 2, 64}).to(type), v = at::randn({96, 2, 64}).to(type);
-    const auto run = [&](const at::Tensor& qq, const at::Tensor& kk, const at::Tensor& vv, const std::vector<Stretch>& documents) {
+    const at::Tensor q = at::randn({96, 2, 64}).to(type), k = at::randn({96, 2, 64}).to(type),
+                     v = at::randn({96, 2, 64}).to(type);
+    const auto run = [&](const at::Tensor& qq, const at::Tensor& kk, const at::Tensor& vv,
+                         const std::vector<Stretch>& documents) {
       const Tensors in = leaves({qq, kk, vv}, type);
       const at::Tensor y = document_attention(in[0], in[1], in[2], documents, 1, qq.size(0), {0.125});
-      Tensors result = torch::autograd::grad({y}, in, {v.narrow(0, 0, 1).expand({qq.size(0), 2, 64}).contiguous()});
+      Tensors result =
+          torch::autograd::grad({y}, in, {v.narrow(0, 0, 1).expand({qq.size(0), 2, 64}).contiguous()});
       result.push_back(y.detach());
       return result;
     };
@@ -99,9 +156,11 @@ TEST_CASE("attention reads strided projections and repeats its bits with any thr
     results.push_back(document_attention(part(0), part(1), part(2), documents, 1, 150, {0.125}));
   }
   at::set_num_threads(before);
-  results.push_back(document_attention(part(0).contiguous(), part(1).contiguous(), part(2).contiguous(), documents, 1, 150, {0.125}));
+  results.push_back(document_attention(part(0).contiguous(), part(1).contiguous(), part(2).contiguous(),
+                                       documents, 1, 150, {0.125}));
   for (const at::Tensor& result : results) CHECK(at::equal(result, results[0]));
-  CHECK_THROWS_AS(document_attention(part(0), part(1), part(2), stretches({{100, 51}}), 1, 150, {1.0}), Error);
+  CHECK_THROWS_AS(document_attention(part(0), part(1), part(2), stretches({{100, 51}}), 1, 150, {1.0}),
+                  Error);
 }
 
 TEST_CASE("attention survives scores of any size", "[ops]") {
@@ -125,7 +184,8 @@ TEST_CASE("capped scores, with a window and without", "[ops]") {
   for (const double softcap : {0.5, 2.0, 50.0})
     for (const std::int64_t window : {0, 2, 20, 33}) {
       check(1, 97, 4, 2, 32, stretches({{0, 97}}), {.window = window, .softcap = softcap});
-      check(2, 40, 2, 2, 16, stretches({{0, 17}, {17, 20}, {40, 40}}), {.window = window, .softcap = softcap});
+      check(2, 40, 2, 2, 16, stretches({{0, 17}, {17, 20}, {40, 40}}),
+            {.window = window, .softcap = softcap});
     }
 }
 
@@ -146,7 +206,8 @@ TEST_CASE("what a window does not reach is not read", "[ops]") {
     const at::Tensor before = document_attention(x, x, x, stretches({{0, 200}}), 1, 200, rule);
     x = x.clone();
     x.narrow(0, 100, 1).fill_(50);
-    const at::Tensor changed = document_attention(x, x, x, stretches({{0, 200}}), 1, 200, rule).ne(before).flatten(1).any(1);
+    const at::Tensor changed =
+        document_attention(x, x, x, stretches({{0, 200}}), 1, 200, rule).ne(before).flatten(1).any(1);
     CHECK_FALSE(changed.narrow(0, 0, 100).any().item<bool>());
     CHECK(changed.narrow(0, 100, 10).all().item<bool>());
     CHECK_FALSE(changed.narrow(0, 110, 90).any().item<bool>());
