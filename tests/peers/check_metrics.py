@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares Lathe's text metrics with rouge_score, sacrebleu, scikit-learn and scipy on drawn texts, to 1e-9.
+"""Compares Lathe's text metrics with rouge_score, sacrebleu, torchmetrics, scikit-learn and scipy on drawn texts, to 1e-9.
 
     python tests/peers/check_metrics.py TEST_METRICS [--seed N] [--count N]
     python tests/peers/check_metrics.py --golden tests/unit/data/metrics/golden.json
@@ -13,17 +13,17 @@ import json
 import os
 import pathlib
 import random
-import re
-import string
 import subprocess
 import sys
 import tempfile
 
 import numpy
 import scipy.stats
+import torch
 from rouge_score import rouge_scorer
 from sacrebleu.metrics import CHRF
 from sklearn.metrics import accuracy_score, f1_score
+from torchmetrics.functional.text import squad
 
 PIECES = ["the", "The", "a", "an", "cat", "Cat's", "chat", "sat", "on", "mat.", "don't", "\u00e9t\u00e9", "e\u0301te\u0301", "l\u2019\u0153uvre",
           "Stra\u00dfe", "\u0130stanbul", "\u212a", "\u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2", "\u041f\u0440\u0438\u0432\u0435\u0442", "\u65e5\u672c\u8a9e", "\u0928\u092e\u0938\u094d\u0924\u0947", "\U0001f600", "\U0001f468\u200d\U0001f469",
@@ -69,21 +69,10 @@ def draw_cases(seed, count):
     return cases
 
 
-def squad_words(text):
-    """SQuAD's normalisation, from its description: lower case, no ASCII punctuation, no articles."""
-    text = "".join(c for c in text.lower() if c not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", text).split()
-
-
-def squad_f1(prediction, reference):
-    found, wanted = squad_words(prediction), squad_words(reference)
-    if not found or not wanted:
-        return float(found == wanted)
-    same = sum((collections.Counter(found) & collections.Counter(wanted)).values())
-    if same == 0:
-        return 0.0
-    precision, recall = same / len(found), same / len(wanted)
-    return 2 * precision * recall / (precision + recall)
+def squad_scores(prediction, reference):
+    """(exact match after SQuAD's normalisation, F1 of the words), by torchmetrics, as shares of 1."""
+    scores = squad([{"prediction_text": prediction, "id": "1"}], [{"answers": {"answer_start": [0], "text": [reference]}, "id": "1"}])
+    return scores["exact_match"].item() / 100, scores["f1"].item() / 100
 
 
 def is_json(text):
@@ -101,12 +90,13 @@ def reference_values(cases):
     chrf = CHRF()
     values = {"pairs": [], "labels": [], "paired": []}
     for prediction, reference in cases["pairs"]:
+        exact, f1 = squad_scores(prediction, reference)
         values["pairs"].append({
             "exact_match": float(prediction == reference),
-            "exact_match_normalised": float(squad_words(prediction) == squad_words(reference)),
+            "exact_match_normalised": exact,
             "rouge_l": rouge.score(reference, prediction)["rougeL"].fmeasure,
             "chrf": chrf.sentence_score(prediction, [reference]).score,
-            "span_f1": squad_f1(prediction, reference),
+            "span_f1": f1,
             "json_valid": is_json(prediction)})
     for found, wanted in cases["labels"]:
         values["labels"].append({"accuracy": accuracy_score(wanted, found),
@@ -116,6 +106,13 @@ def reference_values(cases):
                                             permutation_type="samples", n_resamples=numpy.inf, vectorized=False)
         values["paired"].append({"difference": float(test.statistic), "p_value": float(test.pvalue)})
     return values
+
+
+def print_chrf(cases, found):
+    """Ours is the mean of sacrebleu's sentence scores; its corpus score pools the counts of all texts and is another number."""
+    ours = numpy.mean([row["chrf"] for row in found["pairs"]])
+    pooled = CHRF().corpus_score([prediction for prediction, _ in cases["pairs"]], [[reference for _, reference in cases["pairs"]]]).score
+    print(f"chrf over {len(found['pairs'])} pairs: mean of sentences {ours:.4f} (ours), sacrebleu's corpus_score {pooled:.4f}")
 
 
 def our_values(program, cases):
@@ -134,6 +131,7 @@ def main():
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--golden")
     options = parser.parse_args()
+    torch.set_default_dtype(torch.float64)   # torchmetrics sums in the default type
     if options.golden:
         cases = draw_cases(7, 80)
         text = json.dumps({"cases": cases, "values": reference_values(cases)}, ensure_ascii=True, indent=0)
@@ -141,6 +139,7 @@ def main():
         return 0
     cases = draw_cases(options.seed, options.count)
     wanted, found = reference_values(cases), our_values(options.program, cases)
+    print_chrf(cases, found)
     worst, compared, bad = collections.Counter(), 0, 0
     for part in wanted:
         for i, row in enumerate(wanted[part]):

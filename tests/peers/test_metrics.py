@@ -1,4 +1,4 @@
-"""Text metrics against rouge_score, sacrebleu, scikit-learn and scipy, in a small environment of their own."""
+"""Text metrics against rouge_score, sacrebleu, torchmetrics, scikit-learn and scipy, in a small environment of their own."""
 import os
 import subprocess
 import unittest
@@ -15,3 +15,4 @@ class Metrics(unittest.TestCase):
                              text=True)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertIn(" 0 differ", run.stdout)
+        self.assertRegex(run.stdout, r"mean of sentences [\d.]+ \(ours\), sacrebleu's corpus_score [\d.]+")

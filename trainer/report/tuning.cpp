@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "data/metrics/metric.h"
+#include "recipes/schema/error.h"
 #include "trainer/report/format.h"
 #include "trainer/report/html.h"
 #include "trainer/report/picture_tuning.h"
@@ -28,9 +30,12 @@ std::string cell(const Json& entry) {
 std::vector<std::string> looks(const Json& report) { return report.value("look", std::vector<std::string>()); }
 
 std::string metrics_table(const Json& report) {
-  std::string head, body;
-  for (const auto& [name, systems] : report.at("metrics").items())
+  std::string head, body, says;
+  for (const auto& [name, systems] : report.at("metrics").items()) {
+    const Metric& metric = find_metric(name);
     head += "<th scope=\"col\">" + escape_html(name) + " (95 %)</th>";
+    says += (says.empty() ? "" : "; ") + escape_html(cat(name, metric.mean ? " (mean): " : ": ", metric.says));
+  }
   for (const System& system : kSystems) {
     std::string cells;
     for (const auto& [name, systems] : report.at("metrics").items())
@@ -39,7 +44,7 @@ std::string metrics_table(const Json& report) {
     body += std::string("<tr") + (best ? " class=\"best\"" : "") + "><th scope=\"row\">" + system.name + "</th>" + cells + "</tr>\n";
   }
   return "<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">answers of</th>" + head +
-         "</tr></thead><tbody>\n" + body + "</tbody></table></div>\n";
+         "</tr></thead><tbody>\n" + body + "</tbody></table></div>\n<p>" + says + ".</p>\n";
 }
 
 std::string spread_text(const std::string& name, const Json& entry, std::size_t runs) {
