@@ -79,6 +79,13 @@ class Tuning(Case):
         self.assertTrue(files)
         return files
 
+    def untied_base(self):
+        """A base whose table of embeddings is not its head's: only tokens that are read get a gradient there."""
+        text = RECIPE.replace("tie_word_embeddings: true", "tie_word_embeddings: false, max_position_embeddings: 1024")
+        self.lathe("train", self.recipe("untied", text), "--quiet", "--set", "train.max_steps=1", "--set", "schedule.warmup_steps=0",
+                   "--set", "export=[{format: huggingface, dtype: fp32}]")
+        return self.folder / "untied" / "export" / "huggingface"
+
 
 class ReadyRecipes(Tuning):
     def run_ready(self, name, *more):
@@ -169,16 +176,44 @@ class Pairs(Case):
 
 
 class Examples(Tuning):
-    def test_22_examples_in_batches_of_4_are_11_updates_in_2_epochs(self):
-        data = self.pairs(22)
+    def tokens_read(self, run, step):
+        """Ids whose embeddings got a gradient in a step: without momentum the stored first moment is that gradient."""
+        moments = tensors(self.checkpoint(run, step) / "optimizer.safetensors")
+        (name,) = [name for name in moments if name.startswith("exp_avg.") and "embed_tokens" in name]
+        rows, width = moments[name][1]
+        values = floats(moments[name])
+        return {row for row in range(rows) if any(values[row * width : (row + 1) * width])}
+
+    def test_22_examples_in_batches_of_4_are_each_read_once_an_epoch(self):
+        signs = "ABCDEFGHIJKLMNOPQRSTUV"   # a byte of its own in each prompt
+        data = self.write("marked.jsonl", [{"prompt": f"the {sign} is\n", "completion": "mat " * (1 + i % 5)} for i, sign in enumerate(signs)])
         held = self.write("held.jsonl", [{"prompt": "the yew is 9\n", "completion": "9 yew"}])
-        self.lathe("train", self.tuning("run", data, json.dumps(str(held))), "--quiet")
+        recipe = self.tuning("run", data, json.dumps(str(held)), self.untied_base(), "checkpoint: {every: 1, keep_last: 12}\n")
+        text = "".join(line for line in recipe.read_text().splitlines(True) if not line.startswith("adapter"))
+        recipe.write_text(text.replace("learning_rate: 2e-3", "learning_rate: 1e-5, beta1: 0"))
+        shown = json.loads(self.lathe("preview", recipe, "--count", "22", "--json")[0])["examples"]
+        self.assertEqual(len(shown), 22)
+        mark = {}
+        for i, example in enumerate(shown):
+            others = {token for k, other in enumerate(shown) if k != i for token in other["ids"]}
+            (mark[i],) = set(example["ids"]) - others
+        self.lathe("train", recipe, "--quiet")
         steps = self.metrics("run")
         self.assertEqual([record["step"] for record in steps], list(range(1, 12)))
-        preview = json.loads(self.lathe("preview", self.folder / "run.yaml", "--count", "22", "--json")[0])
-        one_epoch = sum(len(example["ids"]) - 1 for example in preview["examples"])   # the last id is a target alone
-        self.assertEqual(len(preview["examples"]), 22)
-        self.assertEqual(steps[-1]["tokens"], 2 * one_epoch)
+        read = []
+        for step, before in enumerate([0, *(record["tokens"] for record in steps[:-1])], 1):
+            ids = self.tokens_read("run", step)
+            read.append({i for i, token in mark.items() if token in ids})
+            inputs = steps[step - 1]["tokens"] - before
+            if step != 6:   # the last two of one epoch, the first two of the next
+                self.assertEqual(len(read[-1]), 4, step)
+                self.assertEqual(inputs, sum(len(shown[i]["ids"]) - 1 for i in read[-1]), step)   # the last id is a target alone
+        left = [set(range(22)) - set.union(*part) for part in (read[:5], read[6:])]
+        for rest, part in zip(left, (read[:5], read[6:])):
+            self.assertEqual(len(rest), 2, part)   # five steps of four: none twice
+        self.assertEqual(read[5], left[0] | left[1])
+        self.assertEqual(steps[5]["tokens"] - steps[4]["tokens"], sum(len(shown[i]["ids"]) - 1 for rest in left for i in rest))
+        self.assertNotEqual(read[0], read[6])   # another order
 
     def test_resumed_in_the_middle_of_an_epoch_it_ends_with_the_same_bytes(self):
         data = self.pairs(22)
