@@ -49,6 +49,12 @@ MODELS = {
         "dynamic", factor=3.0)),
     "llama_yarn": tiny(num_hidden_layers=1, rope_parameters=rope(
         "yarn", factor=4.0, beta_fast=1.0, beta_slow=0.25, original_max_position_embeddings=24)),
+    "llama_yarn_exact": tiny(num_hidden_layers=1, rope_parameters=rope(
+        "yarn", factor=4.0, beta_fast=1.0, beta_slow=0.25, original_max_position_embeddings=24, truncate=False, mscale=0.8,
+        mscale_all_dim=0.3)),
+    "llama_longrope": tiny(num_hidden_layers=1, rope_parameters=rope(
+        "longrope", factor=3.0, original_max_position_embeddings=24, short_factor=[1.0, 1.1, 1.3, 1.6],
+        long_factor=[1.2, 1.9, 2.7, 3.5])),
     "gpt2": GPT2Config(vocab_size=48, n_embd=24, n_head=3, n_layer=2, n_positions=48, layer_norm_epsilon=0.05,
                        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2),
     "mistral": tiny(MistralConfig, sliding_window=7, rope_parameters=rope("default")),

@@ -170,11 +170,27 @@ std::string activation_name(Activation activation) {
   return {};
 }
 
+namespace {
+
+void check_rotary(const RotarySpec& rotary, std::int64_t head_size, const std::string& where) {
+  const auto check = [&](const std::vector<double>& factors, const char* key) {
+    require(factors.size() == static_cast<std::size_t>(head_size / 2), where, ": '", key, "' has ", factors.size(),
+            " entries, half a head of ", head_size, " is ", head_size / 2);
+  };
+  if (rotary.scaling != RotaryScaling::LongRope) return;
+  check(rotary.short_factors, "short_factor");
+  check(rotary.long_factors, "long_factor");
+}
+
+}  // namespace
+
 void check_spec(const DecoderSpec& spec, const std::string& where) {
   require(spec.num_kv_heads <= spec.num_heads && spec.num_heads % spec.num_kv_heads == 0, where, ": ",
           spec.num_heads, " attention heads cannot share ", spec.num_kv_heads, " key/value heads evenly");
   require(spec.position != PositionKind::Rotary || spec.head_size % 2 == 0, where, ": the head size ",
           spec.head_size, " must be even for rotary positions");
+  check_rotary(spec.rotary, spec.head_size, where);
+  if (spec.local_rotary) check_rotary(*spec.local_rotary, spec.head_size, where);
 }
 
 }  // namespace lathe

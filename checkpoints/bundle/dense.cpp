@@ -161,10 +161,18 @@ std::vector<NameRule> dense_names(const DecoderSpec& spec) {
 }
 
 std::string gguf_lacks_scaling(const DecoderSpec& spec, std::initializer_list<RotaryScaling> known) {
-  const bool scaled = std::find(known.begin(), known.end(), spec.rotary.scaling) == known.end();
-  return scaled || !spec.rotary.frequency_factors.empty()
-             ? "llama.cpp does not have this kind of rope_scaling for this architecture"
-             : "";
+  const RotarySpec& rotary = spec.rotary;
+  const auto has = [&](RotaryScaling kind) { return std::find(known.begin(), known.end(), kind) != known.end(); };
+  if (rotary.scaling == RotaryScaling::LongRope)
+    return "llama.cpp chooses longrope's factors by the context it is started with, not by the length of the text "
+           "(rope_scaling)";
+  if (rotary.scaling == RotaryScaling::Dynamic) return "llama.cpp has no dynamic rope_scaling";
+  if (rotary.scaling == RotaryScaling::Yarn && has(RotaryScaling::Yarn) && !rotary.truncate)
+    return "llama.cpp rounds the ends of YaRN's ramp (rope_scaling with truncate: false)";
+  const bool factors = !rotary.frequency_factors.empty() && !has(RotaryScaling::Llama3);
+  if (!has(rotary.scaling) || factors)
+    return "llama.cpp does not have this kind of rope_scaling for this architecture";
+  return "";
 }
 
 bool dense_ignored(const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); }

@@ -12,14 +12,18 @@ enum class NormKind { RMSNorm, LayerNorm };
 enum class MlpKind { Gated, Plain };               // Gated: down(act(gate(x)) * up(x)); Plain: down(act(up(x)))
 enum class Activation { SiLU, GeluTanh, Gelu, Relu };
 enum class PositionKind { Rotary, Learned };
-enum class RotaryScaling { None, Linear, Dynamic, Llama3, Yarn };
+enum class RotaryScaling { None, Linear, Dynamic, Llama3, Yarn, LongRope };
 
 struct RotarySpec {
   double theta = 10000;
   RotaryScaling scaling = RotaryScaling::None;
   double factor = 1, low_freq_factor = 1, high_freq_factor = 4;   // Llama 3
-  double beta_fast = 32, beta_slow = 1, attention_factor = 0;     // YaRN (arXiv 2309.00071); 0: its default
+  double beta_fast = 32, beta_slow = 1;                           // YaRN (arXiv 2309.00071)
+  bool truncate = true;                   // YaRN: the ramp begins and ends at whole dimensions
+  double attention_factor = 0;            // YaRN, LongRoPE: cosines and sines are multiplied with it; 0: its default
   std::int64_t original_max_position_embeddings = 0;
+  // LongRoPE (arXiv 2402.13753): what each frequency is divided by, in sequences up to the original length and beyond.
+  std::vector<double> short_factors, long_factors;
   std::vector<double> frequency_factors;   // each frequency is divided by its own, on top of the scaling; empty: none
 };
 

@@ -56,6 +56,9 @@ void read_positions(const ConfigReader& config, DecoderSpec& spec) {
     spec.rotary = read_rope_section(config.section("rope_scaling"), spec.rotary.theta, spec.max_positions);
   if (!spec.windows.empty())
     spec.local_rotary = of_kind("sliding_attention", "rope_local_base_freq", kLocalTheta);
+  if (!spec.rotary.truncate || (spec.local_rotary && !spec.local_rotary->truncate))
+    fail(config.where(), ": YaRN with 'truncate': false is not supported in a Gemma 3: transformers rounds there ",
+         "all the same; leave the key out");
 }
 
 DecoderSpec describe(const Json& json, const std::string& where) {

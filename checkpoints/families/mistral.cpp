@@ -49,7 +49,8 @@ DecoderSpec describe(const Json& json, const std::string& where) {
 }
 
 std::string gguf_lacks(const DecoderSpec& spec) {
-  return spec.rotary.scaling == RotaryScaling::Dynamic ? "llama.cpp has no dynamic rope_scaling" : "";
+  return gguf_lacks_scaling(
+      spec, {RotaryScaling::None, RotaryScaling::Linear, RotaryScaling::Llama3, RotaryScaling::Yarn});
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 namespace lathe {
@@ -28,15 +29,21 @@ at::Tensor llama3(const RotarySpec& rotary, const at::Tensor& frequencies) {
 }
 
 // YaRN, "NTK by parts": dimensions that turn more than beta_fast times in the original context are kept,
-// those that turn less than beta_slow times are interpolated, with a ramp between.
+// those that turn less than beta_slow times are interpolated, with a ramp between, whose ends are whole dimensions
+// unless `truncate` is false.
 at::Tensor yarn(const RotarySpec& rotary, std::int64_t head_size) {
   const auto dimension = static_cast<double>(head_size);
   const auto original = static_cast<double>(rotary.original_max_position_embeddings);
   const auto turning_at = [&](double turns) {
     return dimension * std::log(original / (turns * 2 * std::numbers::pi)) / (2 * std::log(rotary.theta));
   };
-  const double low = std::max(std::floor(turning_at(rotary.beta_fast)), 0.0);
-  double high = std::min(std::ceil(turning_at(rotary.beta_slow)), dimension - 1);
+  double low = turning_at(rotary.beta_fast), high = turning_at(rotary.beta_slow);
+  if (rotary.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dimension - 1);
   if (high == low) high += 0.001;
   const at::Tensor ramp = ((at::arange(head_size / 2, at::kFloat) - low) / (high - low)).clamp(0, 1);
   const at::Tensor kept = 1 - ramp;
@@ -44,9 +51,12 @@ at::Tensor yarn(const RotarySpec& rotary, std::int64_t head_size) {
   return 1.0 / (rotary.factor * wavelengths) * (1 - kept) + 1.0 / wavelengths * kept;
 }
 
-}  // namespace
-
-namespace {
+// LongRoPE: each frequency has a divisor of its own, another one in sequences beyond the original length.
+at::Tensor longrope(const RotarySpec& rotary, std::int64_t head_size, std::int64_t length) {
+  const bool beyond = length > rotary.original_max_position_embeddings;
+  const at::Tensor factors = at::tensor(beyond ? rotary.long_factors : rotary.short_factors).to(at::kFloat);
+  return 1.0 / (factors * wavelengths_of(rotary.theta, head_size));
+}
 
 at::Tensor scaled_frequencies(const DecoderSpec& spec, std::int64_t length) {
   const RotarySpec& rotary = spec.rotary;
@@ -60,6 +70,8 @@ at::Tensor scaled_frequencies(const DecoderSpec& spec, std::int64_t length) {
       return llama3(rotary, 1.0 / wavelengths_of(rotary.theta, head_size));
     case RotaryScaling::Yarn:
       return yarn(rotary, head_size);
+    case RotaryScaling::LongRope:
+      return longrope(rotary, head_size, length);
     case RotaryScaling::Dynamic: {
       const auto dimension = static_cast<double>(head_size),
                  trained = static_cast<double>(spec.max_positions);
@@ -82,9 +94,13 @@ at::Tensor rotary_frequencies(const DecoderSpec& spec, std::int64_t length) {
 
 double rotary_magnitude(const DecoderSpec& spec) {
   const RotarySpec& rotary = spec.rotary;
-  if (rotary.scaling != RotaryScaling::Yarn) return 1;
+  const bool yarn = rotary.scaling == RotaryScaling::Yarn;
+  if (!yarn && rotary.scaling != RotaryScaling::LongRope) return 1;
   if (rotary.attention_factor > 0) return rotary.attention_factor;
-  return rotary.factor <= 1 ? 1 : 0.1 * std::log(rotary.factor) + 1;
+  if (rotary.factor <= 1) return 1;
+  if (yarn) return 0.1 * std::log(rotary.factor) + 1;
+  return std::sqrt(1 + std::log(rotary.factor) /
+                           std::log(static_cast<double>(rotary.original_max_position_embeddings)));
 }
 
 RotaryTable rotary_table(const DecoderSpec& spec, std::int64_t length) {
@@ -94,17 +110,18 @@ RotaryTable rotary_table(const DecoderSpec& spec, std::int64_t length) {
   return {angles.cos() * magnitude, angles.sin() * magnitude};
 }
 
+std::int64_t RotaryTables::last_alike(std::int64_t length) const {
+  const RotaryScaling scaling = spec_.rotary.scaling;
+  if (scaling == RotaryScaling::Dynamic) return std::max(length, spec_.max_positions);
+  const std::int64_t original = spec_.rotary.original_max_position_embeddings;
+  if (scaling == RotaryScaling::LongRope && length <= original) return original;
+  return std::numeric_limits<std::int64_t>::max();
+}
+
 const RotaryTable& RotaryTables::at_least(std::int64_t length) {
-  const bool by_length = spec_.rotary.scaling == RotaryScaling::Dynamic && length > spec_.max_positions;
-  const bool fits = by_length ? built_for_ == length
-                              : built_for_ >= length && (spec_.rotary.scaling != RotaryScaling::Dynamic ||
-                                                         built_for_ <= spec_.max_positions);
-  if (fits) return table_;
-  std::int64_t size = length;
-  if (!by_length) {
-    size = std::max<std::int64_t>(length, 2 * built_for_);
-    if (spec_.rotary.scaling == RotaryScaling::Dynamic) size = spec_.max_positions;
-  }
+  if (built_for_ >= length && built_for_ <= last_alike(length)) return table_;
+  // Dynamic NTK beyond the trained length has the angles of one length only; all else grows by doubling.
+  const std::int64_t size = std::min(std::max(length, 2 * built_for_), last_alike(length));
   const at::NoGradGuard no_grad;
   table_ = rotary_table(spec_, size);
   built_for_ = size;

@@ -57,7 +57,8 @@ std::vector<Mutation> mutations() {
       {"llama_gqa", "/mlp_bias", true, true},
       {"llama_gqa", "/model_type", "gemma", true},
       {"llama_gqa", "/rope_parameters/rope_theta", 400.0},
-      {"llama_gqa", "/rope_parameters/rope_type", "longrope", true},
+      {"llama_gqa", "/rope_parameters/rope_type", "proportional", true},
+      {"llama_gqa", "/rope_parameters/partial_rotary_factor", 0.5, true},
       {"llama_biases", "/attention_bias", false},
       {"llama_biases", "/mlp_bias", false},
       {"llama_linear", "/rope_parameters/factor", 2.5},
@@ -75,6 +76,19 @@ std::vector<Mutation> mutations() {
       {"llama_yarn", "/rope_parameters/beta_slow", 0.6},
       {"llama_yarn", "/rope_parameters/original_max_position_embeddings", 12},
       {"llama_yarn", "/rope_parameters/attention_factor", 1.3},
+      {"llama_yarn_exact", "/rope_parameters/truncate", true},
+      {"llama_yarn_exact", "/rope_parameters/mscale", 1.2},
+      {"llama_yarn_exact", "/rope_parameters/mscale_all_dim", 0.9},
+      {"llama_yarn_exact", "/rope_parameters/mscale", nullptr},
+      {"llama_longrope", "/rope_parameters/rope_type", "default"},
+      {"llama_longrope", "/rope_parameters/factor", 5.0},
+      {"llama_longrope", "/rope_parameters/factor", nullptr},  // then 64 / 24
+      {"llama_longrope", "/rope_parameters/attention_factor", 1.3},
+      {"llama_longrope", "/rope_parameters/long_factor", {1.2, 1.9, 2.7, 2.0}},
+      {"llama_longrope", "/rope_parameters/long_factor", {1.2, 1.9, 2.7}, true},
+      {"llama_longrope", "/rope_parameters/short_factor", {1.0, 1.1, 1.3}, true},
+      {"llama_longrope", "/rope_parameters/original_max_position_embeddings", 64},  // now the short factors
+      {"llama_longrope", "/original_max_position_embeddings", 64},                  // beside the section: it wins
       {"gpt2", "/activation_function", "gelu", false,
        1e-4},  // GELU and its approximation differ by 5e-4 at most
       {"gpt2", "/activation_function", "relu"},
@@ -140,7 +154,7 @@ std::vector<Mutation> mutations() {
       {"gemma3", "/rope_parameters/full_attention/rope_theta", 120.0},
       {"gemma3", "/rope_parameters/full_attention/rope_type", "default"},
       {"gemma3", "/rope_parameters/sliding_attention/rope_theta", 30.0},
-      {"gemma3", "/rope_parameters/sliding_attention/rope_type", "longrope", true},
+      {"gemma3", "/rope_parameters/sliding_attention/rope_type", "longrope", true},  // without its factors
       {"gemma3", "/tie_word_embeddings", false, true},
       {"gemma3", "/model_type", "gemma2", true},
   };

@@ -40,8 +40,9 @@ class Draw:
         return low + (high - low) * torch.rand((), generator=self.generator).item()
 
 
-def scaling(draw, positions):
-    kind = draw.pick("default", "linear", "dynamic", "llama3", "yarn")
+def scaling(draw, head, exact=True):
+    """Of any kind. A Gemma 3's YaRN is rounded by transformers whatever `truncate` says: `exact` is false there."""
+    kind = draw.pick("default", "linear", "dynamic", "llama3", "yarn", "longrope")
     rope = {"rope_type": kind, "rope_theta": draw.pick(50.0, 500.0, 10000.0)}
     if kind != "default":
         rope["factor"] = draw.number(1.5, 6.0)
@@ -49,8 +50,19 @@ def scaling(draw, positions):
         rope.update(low_freq_factor=1.0, high_freq_factor=draw.number(2.0, 5.0), original_max_position_embeddings=16)
     if kind == "yarn":
         rope.update(beta_fast=draw.number(0.6, 4.0), beta_slow=draw.number(0.1, 0.5), original_max_position_embeddings=24)
+        if exact and draw.pick(True, False):
+            rope["truncate"] = False
+        if draw.pick(True, False):
+            rope.update(mscale=draw.number(0.3, 1.2), mscale_all_dim=draw.number(0.3, 1.2))
+    if kind == "longrope":
+        rope.update(short_factor=[draw.number(1.0, 2.0) for _ in range(head // 2)],
+                    long_factor=[draw.number(1.0, 5.0) for _ in range(head // 2)],
+                    original_max_position_embeddings=draw.integer(10, 30))
+    if kind in ("yarn", "longrope"):
         if draw.pick(True, False):
             rope["attention_factor"] = draw.number(0.8, 1.4)
+        if draw.pick(True, False):   # then the ratio of the lengths
+            rope["factor"] = None
     return rope
 
 
@@ -62,7 +74,7 @@ def dense(draw):
     return dict(vocab_size=draw.integer(258, 280), hidden_size=hidden, intermediate_size=draw.integer(20, 40),
                 num_hidden_layers=draw.integer(2, 4), num_attention_heads=heads, num_key_value_heads=kv, head_dim=head,
                 max_position_embeddings=positions, rms_norm_eps=draw.pick(1e-6, 1e-3, 0.05),
-                tie_word_embeddings=draw.pick(True, False), rope_parameters=scaling(draw, positions), bos_token_id=1,
+                tie_word_embeddings=draw.pick(True, False), rope_parameters=scaling(draw, head), bos_token_id=1,
                 eos_token_id=2, pad_token_id=None)  # transformers gives its row no gradient
 
 
@@ -101,7 +113,7 @@ def gemma2(draw):
 
 def gemma3(draw):
     config = dense(draw)
-    whole = scaling(draw, config["max_position_embeddings"])
+    whole = scaling(draw, config["head_dim"], exact=False)
     local = {"rope_type": "default", "rope_theta": draw.number(10.0, 200.0)}
     config["rope_parameters"] = {"full_attention": whole, "sliding_attention": local}
     return Gemma3TextConfig(**config, layer_types=layers(draw, config), sliding_window=draw.integer(1, 20),
@@ -177,8 +189,13 @@ def make(name, number, root):
         spell_as_transformers_4(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     tokens = torch.randint(0, config.vocab_size, (3, LENGTH), generator=draw.generator)
-    # Dynamic NTK's angles depend on the longest sequence of a batch: only equal lengths mean the same alone and packed.
-    lengths = [[LENGTH - 2]] * 3 if '"dynamic"' in (folder / "config.json").read_text() else documents(draw, 3)
+    lengths = documents(draw, 3)
+    # Some angles depend on the longest sequence of a batch: dynamic NTK's on its length, LongRoPE's on whether it is
+    # beyond the original length (at least 10). Only documents that agree there mean the same alone and packed.
+    if '"dynamic"' in (folder / "config.json").read_text():
+        lengths = [[LENGTH - 2]] * 3
+    if '"longrope"' in (folder / "config.json").read_text():
+        lengths = draw.pick([[LENGTH - 2]] * 3, [[10, 7, 10, 9], [10, 10], [3, 8, 10]])
     with torch.enable_grad():
         logits, loss, numbers = run(model, tokens, lengths)
         loss.backward()

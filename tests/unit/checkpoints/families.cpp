@@ -195,11 +195,27 @@ TEST_CASE("every kind of rotary scaling") {
   // (0.1 * 0.707 * ln 40 + 1) / (0.1 * 1 * ln 40 + 1)
   CHECK(rotary("rope_scaling", R"({"rope_type":"yarn","factor":40,"mscale":0.707,"mscale_all_dim":1.0})")
             .attention_factor == Approx(0.921040).epsilon(1e-5));
+  CHECK(yarn.truncate);
+  CHECK_FALSE(rotary("rope_parameters", R"({"rope_type":"yarn","factor":4,"truncate":false})").truncate);
+  // Without a factor it is the ratio of the lengths: 131072 over the original one.
+  CHECK(rotary("rope_scaling", R"({"rope_type":"yarn","factor":null,"original_max_position_embeddings":32768})")
+            .factor == 4);
+  std::string halves = "[1";
+  for (int i = 1; i < 32; ++i) halves += ",1.5";
+  halves += "]";
+  const std::string lists = R"("short_factor":)" + halves + R"(,"long_factor":)" + halves;
+  const RotarySpec longrope =
+      rotary("rope_scaling", R"({"type":"longrope","original_max_position_embeddings":4096,)" + lists + "}");
+  CHECK(longrope.scaling == RotaryScaling::LongRope);
+  CHECK(longrope.factor == 32);
+  CHECK(longrope.short_factors.size() == 32);
+  CHECK(longrope.long_factors.at(31) == 1.5);
   for (const std::string bad :
        {R"({"rope_type":"longrope","factor":2})", R"({"rope_type":"linear"})",
+        R"({"rope_type":"longrope","short_factor":[1,-1],"long_factor":[1]})", R"({"rope_type":"proportional"})",
         R"({"rope_type":"linear","factor":-1})", R"({"rope_type":"llama3","factor":8})",
         R"({"full_attention":{"rope_type":"default"}})",
-        R"({"rope_type":"yarn","factor":4,"truncate":false})",
+        R"({"rope_type":"yarn","factor":4,"truncate":0})",
         R"({"rope_type":"default","partial_rotary_factor":0.5})"}) {
     INFO(bad);
     CHECK(error_of([&] { rotary("rope_parameters", bad); }).find("'rope_parameters'") != std::string::npos);

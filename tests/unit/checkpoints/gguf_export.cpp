@@ -344,6 +344,14 @@ TEST_CASE("what llama.cpp cannot run is refused with the reason") {
   };
   CHECK(refused("llama", {{"rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2.0}}}}).find("dynamic") !=
         std::string::npos);
+  const Json exact = {{"rope_type", "yarn"}, {"factor", 2.0}, {"truncate", false}};
+  const Json halves = std::vector<double>(16, 1.5);
+  const Json longrope = {{"rope_type", "longrope"}, {"short_factor", halves}, {"long_factor", halves}};
+  for (const char* family : {"llama", "mistral", "qwen2", "qwen3", "gemma2"}) {
+    CHECK(refused(family, {{"rope_scaling", exact}}).find("truncate") != std::string::npos);
+    CHECK(refused(family, {{"rope_scaling", longrope}}).find("longrope") != std::string::npos);
+  }
+  CHECK(refused("gemma3", {{"rope_scaling", longrope}}).find("longrope") != std::string::npos);
   CHECK(refused("qwen3", {{"attention_bias", true}}).find("attention_bias") != std::string::npos);
   CHECK(refused("gpt2", {{"activation_function", "relu"}}).find("gelu_new") != std::string::npos);
   CHECK(refused("gemma2", {{"tie_word_embeddings", false}}).find("tie_word_embeddings") != std::string::npos);

@@ -70,6 +70,45 @@ TEST_CASE("YaRN ramps by turns and scales the magnitude") {
   CHECK(rotary_table(spec, 3).cos[0][0].item<double>() == Approx(1.25));
 }
 
+TEST_CASE("YaRN without truncation ramps between fractions of dimensions") {
+  DecoderSpec spec = rotary_spec(RotaryScaling::Yarn);
+  spec.rotary.original_max_position_embeddings = 64;
+  spec.rotary.beta_fast = 4;
+  spec.rotary.beta_slow = 0.5;
+  spec.rotary.truncate = false;
+  const auto turning_at = [](double turns) { return 4 * std::log(64 / (turns * 2 * std::numbers::pi)) / std::log(100.0); };
+  const double low = turning_at(4), high = turning_at(0.5);  // 0.81 and 2.62
+  CHECK(low == Approx(0.8114).epsilon(1e-4));
+  CHECK(high == Approx(2.6176).epsilon(1e-4));
+  const double shares[] = {0, (1 - low) / (high - low), (2 - low) / (high - low), 1};  // of interpolation
+  const double plain[] = {1, 0.31622777, 0.1, 0.031622777};
+  for (int i = 0; i < 4; ++i)
+    CHECK(frequency(spec, 16, i) == Approx(plain[i] * (1 - shares[i] + shares[i] / 4)).epsilon(1e-5));
+}
+
+TEST_CASE("LongRoPE divides by other factors beyond the original length") {
+  DecoderSpec spec = rotary_spec(RotaryScaling::LongRope);
+  spec.rotary.short_factors = {1, 1.25, 2, 4};
+  spec.rotary.long_factors = {2, 4, 8, 16};
+  const double plain[] = {1, 0.31622777, 0.1, 0.031622777};
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(frequency(spec, 16, static_cast<int>(i)) == Approx(plain[i] / spec.rotary.short_factors[i]).epsilon(1e-6));
+    CHECK(frequency(spec, 17, static_cast<int>(i)) == Approx(plain[i] / spec.rotary.long_factors[i]).epsilon(1e-6));
+  }
+  CHECK(rotary_magnitude(spec) == Approx(std::sqrt(1.5)));  // 1 + ln 4 / ln 16
+  spec.rotary.factor = 1;
+  CHECK(rotary_magnitude(spec) == 1);
+  spec.rotary.attention_factor = 1.25;
+  CHECK(rotary_magnitude(spec) == 1.25);
+
+  RotaryTables tables(spec);
+  const at::Tensor brief = tables.at_least(12).cos.clone();
+  const at::Tensor whole = tables.at_least(17).cos.clone();
+  CHECK_FALSE(at::equal(whole.narrow(0, 0, 12), brief.narrow(0, 0, 12)));
+  CHECK(at::equal(tables.at_least(40).cos.narrow(0, 0, 17), whole.narrow(0, 0, 17)));
+  CHECK(at::equal(tables.at_least(12).cos.narrow(0, 0, 12), brief.narrow(0, 0, 12)));  // short again: its angles again
+}
+
 TEST_CASE("tables grow without changing what they held") {
   RotaryTables tables(rotary_spec(RotaryScaling::Yarn));
   const at::Tensor first = tables.at_least(10).cos.clone();
