@@ -22,9 +22,12 @@ constexpr const char* kMultiplier = "multipliers are not supported";
 
 const std::array kForeign = {
     Refusal{"quantization_config", "quantised weights are not supported; load a folder with plain ones"},
+    Refusal{"compression_config", "quantised weights are not supported; load a folder with plain ones"},
     Refusal{"auto_map", "a model with code of its own cannot be run"},
     Refusal{"is_encoder_decoder", "encoder-decoder models are not supported"},
     Refusal{"add_cross_attention", "cross-attention is not supported"},
+    Refusal{"use_bidirectional_attention", "attention to later tokens is not supported"},
+    Refusal{"per_layer_config", "layers that differ by more than their window are not supported"},
     Refusal{"sliding_window", kWindow},
     Refusal{"attention_chunk_size", kWindow},
     Refusal{"no_rope_layers", "layers without rotary positions are not supported"},
@@ -146,6 +149,9 @@ void ConfigReader::refuse_foreign_parts(std::initializer_list<std::string_view> 
                             config_.at("use_sliding_window") == false;
     if (!window_off) refuse(r.key, r.why, r.neutral);
   }
+  // transformers attends both ways unless it is true or absent.
+  if (json().contains("is_causal") && json().at("is_causal") != true)
+    fail(where_, ": 'is_causal' is ", json().at("is_causal").dump(), ": attention to later tokens is not supported");
   if (!has("layer_types") || own("layer_types")) return;
   for (const Json& type : config_.at("layer_types"))
     if (type != "full_attention") wrong("layer_types", "a list of \"full_attention\"");

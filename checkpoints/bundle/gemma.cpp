@@ -34,9 +34,8 @@ Json gemma_config(const Family& family, const FamilyInput& input, GemmaRecipe& r
 }
 
 DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_positions,
-                           std::int64_t default_pattern) {
+                           std::int64_t pattern) {
   DecoderSpec spec = describe_dense(config, default_positions, kDefaultHead);
-  config.refuse("use_bidirectional_attention", "attention to later tokens is not supported");
   spec.norm_offset = 1;
   spec.sandwich_norms = true;
   spec.activation = read_activation(config, "hidden_activation", "gelu_pytorch_tanh", {Activation::GeluTanh});
@@ -45,7 +44,6 @@ DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_posi
   spec.qkv_bias = spec.output_bias = config.boolean("attention_bias", false);
   spec.tie_embeddings = config.boolean("tie_word_embeddings", true);
   const std::int64_t window = read_window(config, "sliding_window", kDefaultWindow);
-  const std::int64_t pattern = config.integer("sliding_window_pattern", 1, kMaxLayers, default_pattern);
   spec.windows = read_windows(config, spec.num_layers, window,
                               [&](std::int64_t layer) { return (layer + 1) % pattern != 0; });
   return spec;

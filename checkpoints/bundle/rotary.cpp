@@ -107,10 +107,10 @@ RotarySpec read_rope_section(const ConfigReader& rope, double theta, std::int64_
 }
 
 RotarySpec read_rotary(const ConfigReader& config, std::int64_t max_positions) {
-  RotarySpec rotary;
-  rotary.theta = config.positive("rope_theta", 10000);
-  const char* key = config.has("rope_scaling") ? "rope_scaling" : "rope_parameters";
-  if (!config.has(key)) return rotary;
+  const double theta = config.positive("rope_theta", 10000);
+  const bool older = config.has("rope_scaling") && !config.json().at("rope_scaling").empty();
+  const char* key = older ? "rope_scaling" : "rope_parameters";
+  if (!config.has(key)) return {.theta = theta};
   Json section = config.json().at(key);
   // Phi's folders have the original length beside the section; it wins, as in transformers.
   if (section.is_object() && config.has("original_max_position_embeddings"))
@@ -119,9 +119,13 @@ RotarySpec read_rotary(const ConfigReader& config, std::int64_t max_positions) {
   for (const auto& [name, value] : rope.json().items())
     require(!value.is_object(), rope.where(), ": rotary positions that differ by layer ('", name,
             "') are not supported");
-  const char* theta_key = config.has("rope_parameters") ? "rope_parameters" : key;
-  rotary.theta = config.section(theta_key).positive("rope_theta", rotary.theta);
-  read_scaling(rope, max_positions, rotary);
+  const RotarySpec rotary = read_rope_section(rope, theta, max_positions);
+  // transformers takes rope_scaling alone where a folder has both.
+  if (older && config.has("rope_parameters")) {
+    const double other = config.section("rope_parameters").positive("rope_theta", rotary.theta);
+    require(other == rotary.theta, config.where(), ": 'rope_theta' is ", rotary.theta, " beside 'rope_scaling', but ",
+            other, " in 'rope_parameters'; they must agree");
+  }
   return rotary;
 }
 

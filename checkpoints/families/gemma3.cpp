@@ -65,7 +65,8 @@ DecoderSpec describe(const Json& json, const std::string& where) {
   const ConfigReader config(json, where);
   config.refuse_foreign_parts(
       {"sliding_window", "layer_types", "query_pre_attn_scalar", "final_logit_softcapping"});
-  DecoderSpec spec = describe_gemma(config, 131072, kPattern);
+  DecoderSpec spec = describe_gemma(
+      config, 131072, config.integer("sliding_window_pattern", 1, kMaxLayers, kPattern));
   spec.qk_norm = true;
   if (config.has("final_logit_softcapping")) spec.final_softcap = config.positive("final_logit_softcapping");
   read_positions(config, spec);

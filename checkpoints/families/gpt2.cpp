@@ -92,6 +92,8 @@ Json from_recipe(const FamilyInput& input, std::vector<RecipeProblem>& problems)
 std::int64_t integer_of(const ConfigReader& config, const char* key, const char* other, std::int64_t max,
                         std::optional<std::int64_t> fallback = {}) {
   if (!config.has(key) && config.has(other)) return config.integer(other, 1, max, fallback);
+  if (config.has(key) && config.has(other) && config.json().at(key) != config.json().at(other))
+    config.wrong(other, cat("the same as '", key, "', its other name"));
   return config.integer(key, 1, max, fallback);
 }
 

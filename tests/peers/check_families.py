@@ -134,8 +134,16 @@ FAMILIES = {"llama": llama, "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3, 
             "gpt2": gpt2}
 
 
-def spell_as_transformers_4(folder):
-    """rope_theta, rope_scaling, rope_local_base_freq and torch_dtype, as saved before 5."""
+def drop_layer_types(draw, config):
+    """The published folders of transformers 4 lack the list: other keys, or the family, mean one, which transformers judges."""
+    config.pop("layer_types", None)
+    config.pop("_sliding_window_pattern", None)
+    if config["model_type"] == "gemma3_text":
+        config["sliding_window_pattern"] = draw.integer(1, 4)
+
+
+def spell_as_transformers_4(draw, folder):
+    """rope_theta, rope_scaling, rope_local_base_freq and torch_dtype, as saved before 5; half of them without layer_types."""
     path = folder / "config.json"
     config = json.loads(path.read_text())
     rope = config.pop("rope_parameters", None)
@@ -146,6 +154,8 @@ def spell_as_transformers_4(folder):
         config["rope_theta"] = rope.pop("rope_theta")
         config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
     config["torch_dtype"] = config.pop("dtype")
+    if draw.pick(True, False):
+        drop_layer_types(draw, config)
     path.write_text(json.dumps(config))
 
 
@@ -186,7 +196,7 @@ def make(name, number, root):
     dtype = draw.pick(torch.float32, torch.bfloat16, torch.float16)
     model.to(dtype).save_pretrained(folder, max_shard_size=draw.pick("5GB", "10KB"))
     if draw.pick(True, False):
-        spell_as_transformers_4(folder)
+        spell_as_transformers_4(draw, folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     tokens = torch.randint(0, config.vocab_size, (3, LENGTH), generator=draw.generator)
     lengths = documents(draw, 3)
