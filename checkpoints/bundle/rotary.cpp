@@ -110,7 +110,11 @@ RotarySpec read_rotary(const ConfigReader& config, std::int64_t max_positions) {
   const double theta = config.positive("rope_theta", 10000);
   const bool older = config.has("rope_scaling") && !config.json().at("rope_scaling").empty();
   const char* key = older ? "rope_scaling" : "rope_parameters";
-  if (!config.has(key)) return {.theta = theta};
+  if (!config.has(key)) {
+    RotarySpec plain;
+    plain.theta = theta;
+    return plain;
+  }
   Json section = config.json().at(key);
   // Phi's folders have the original length beside the section; it wins, as in transformers.
   if (section.is_object() && config.has("original_max_position_embeddings"))
