@@ -10,6 +10,8 @@
 namespace lathe {
 namespace {
 
+constexpr std::int64_t kEvery = std::numeric_limits<std::int64_t>::max();
+
 // theta ^ (2i / D) for i in [0, D/2).
 at::Tensor wavelengths_of(double theta, std::int64_t head_size) {
   const at::Tensor exponents = at::arange(0, head_size, 2, at::kLong).to(at::kFloat) / head_size;
@@ -115,13 +117,13 @@ std::int64_t RotaryTables::last_alike(std::int64_t length) const {
   if (scaling == RotaryScaling::Dynamic) return std::max(length, spec_.max_positions);
   const std::int64_t original = spec_.rotary.original_max_position_embeddings;
   if (scaling == RotaryScaling::LongRope && length <= original) return original;
-  return std::numeric_limits<std::int64_t>::max();
+  return kEvery;
 }
 
 const RotaryTable& RotaryTables::at_least(std::int64_t length) {
-  if (built_for_ >= length && built_for_ <= last_alike(length)) return table_;
-  // Dynamic NTK beyond the trained length has the angles of one length only; all else grows by doubling.
-  const std::int64_t size = std::min(std::max(length, 2 * built_for_), last_alike(length));
+  const std::int64_t last = last_alike(length);
+  if (built_for_ >= length && built_for_ <= last) return table_;
+  const std::int64_t size = last == kEvery ? std::max(length, 2 * built_for_) : last;
   const at::NoGradGuard no_grad;
   table_ = rotary_table(spec_, size);
   built_for_ = size;
