@@ -133,6 +133,14 @@ Json spread_of(const std::vector<PartResult>& results, const std::vector<std::st
   return spread;
 }
 
+std::int64_t held_out_prompts(const std::vector<PartResult>& results) {
+  std::int64_t sum = 0;
+  for (const PartResult& part : results)
+    if (part.seed == results.front().seed)
+      sum += part.report.value("held_out_prompts", static_cast<std::int64_t>(part.held.size()));
+  return sum;
+}
+
 Json longest_memorised(const std::vector<PartResult>& results) {
   Json longest;
   for (const PartResult& part : results) {

@@ -44,6 +44,9 @@ std::vector<HeldAnswers> pooled(const std::vector<PartResult>& results);
 // models' scores over the runs; sd is that of a sample (n - 1).
 Json spread_of(const std::vector<PartResult>& results, const std::vector<std::string>& metrics);
 
+// Held-out examples that ask something, asked or not, each counted once.
+std::int64_t held_out_prompts(const std::vector<PartResult>& results);
+
 // The longest of the parts' verbatim overlaps with their training answers.
 Json longest_memorised(const std::vector<PartResult>& results);
 

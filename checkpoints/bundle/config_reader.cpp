@@ -151,7 +151,8 @@ void ConfigReader::refuse_foreign_parts(std::initializer_list<std::string_view> 
   }
   // transformers attends both ways unless it is true or absent.
   if (json().contains("is_causal") && json().at("is_causal") != true)
-    fail(where_, ": 'is_causal' is ", json().at("is_causal").dump(), ": attention to later tokens is not supported");
+    fail(where_, ": 'is_causal' is ", json().at("is_causal").dump(),
+         ": attention to later tokens is not supported");
   if (!has("layer_types") || own("layer_types")) return;
   for (const Json& type : config_.at("layer_types"))
     if (type != "full_attention") wrong("layer_types", "a list of \"full_attention\"");
@@ -180,8 +181,8 @@ namespace {
 
 void check_rotary(const RotarySpec& rotary, std::int64_t head_size, const std::string& where) {
   const auto check = [&](const std::vector<double>& factors, const char* key) {
-    require(factors.size() == static_cast<std::size_t>(head_size / 2), where, ": '", key, "' has ", factors.size(),
-            " entries, half a head of ", head_size, " is ", head_size / 2);
+    require(factors.size() == static_cast<std::size_t>(head_size / 2), where, ": '", key, "' has ",
+            factors.size(), " entries, half a head of ", head_size, " is ", head_size / 2);
   };
   if (rotary.scaling != RotaryScaling::LongRope) return;
   check(rotary.short_factors, "short_factor");

@@ -162,9 +162,12 @@ std::vector<NameRule> dense_names(const DecoderSpec& spec) {
 
 std::string gguf_lacks_scaling(const DecoderSpec& spec, std::initializer_list<RotaryScaling> known) {
   const RotarySpec& rotary = spec.rotary;
-  const auto has = [&](RotaryScaling kind) { return std::find(known.begin(), known.end(), kind) != known.end(); };
+  const auto has = [&](RotaryScaling kind) {
+    return std::find(known.begin(), known.end(), kind) != known.end();
+  };
   if (rotary.scaling == RotaryScaling::LongRope)
-    return "llama.cpp chooses longrope's factors by the context it is started with, not by the length of the text "
+    return "llama.cpp chooses longrope's factors by the context it is started with, not by the length of the "
+           "text "
            "(rope_scaling)";
   if (rotary.scaling == RotaryScaling::Dynamic) return "llama.cpp has no dynamic rope_scaling";
   if (rotary.scaling == RotaryScaling::Yarn && has(RotaryScaling::Yarn) && !rotary.truncate)

@@ -25,8 +25,8 @@ RotaryScaling read_kind(const ConfigReader& rope) {
        "' is not supported; supported are default, linear, dynamic, llama3, yarn and longrope");
 }
 
-// What the scaling extends the context by: a number, else the ratio of the lengths after and before, as DeepSeek's and
-// Phi's folders leave it.
+// What the scaling extends the context by: a number, else the ratio of the lengths after and before, as
+// DeepSeek's and Phi's folders leave it.
 double read_factor(const ConfigReader& rope, std::int64_t max_positions, std::int64_t original) {
   if (rope.has("factor")) return rope.positive("factor");
   return static_cast<double>(max_positions) / static_cast<double>(original);
@@ -127,8 +127,8 @@ RotarySpec read_rotary(const ConfigReader& config, std::int64_t max_positions) {
   // transformers takes rope_scaling alone where a folder has both.
   if (older && config.has("rope_parameters")) {
     const double other = config.section("rope_parameters").positive("rope_theta", rotary.theta);
-    require(other == rotary.theta, config.where(), ": 'rope_theta' is ", rotary.theta, " beside 'rope_scaling', but ",
-            other, " in 'rope_parameters'; they must agree");
+    require(other == rotary.theta, config.where(), ": 'rope_theta' is ", rotary.theta,
+            " beside 'rope_scaling', but ", other, " in 'rope_parameters'; they must agree");
   }
   return rotary;
 }

@@ -31,8 +31,8 @@ at::Tensor llama3(const RotarySpec& rotary, const at::Tensor& frequencies) {
 }
 
 // YaRN, "NTK by parts": dimensions that turn more than beta_fast times in the original context are kept,
-// those that turn less than beta_slow times are interpolated, with a ramp between, whose ends are whole dimensions
-// unless `truncate` is false.
+// those that turn less than beta_slow times are interpolated, with a ramp between, whose ends are whole
+// dimensions unless `truncate` is false.
 at::Tensor yarn(const RotarySpec& rotary, std::int64_t head_size) {
   const auto dimension = static_cast<double>(head_size);
   const auto original = static_cast<double>(rotary.original_max_position_embeddings);

@@ -1,8 +1,9 @@
 #pragma once
 // Cosines and sines of rotary embeddings (arXiv 2104.09864) under the length extensions in use: linear (arXiv
-// 2306.15595), dynamic NTK, Llama 3 (arXiv 2407.21783), YaRN (arXiv 2309.00071), LongRoPE (arXiv 2402.13753). fp32,
-// computed with the operations that transformers uses, so that angles at large positions agree to the bit. Where angles
-// depend on the sequence's length (dynamic NTK, LongRoPE), a whole batch has those of its longest document, as there.
+// 2306.15595), dynamic NTK, Llama 3 (arXiv 2407.21783), YaRN (arXiv 2309.00071), LongRoPE (arXiv 2402.13753).
+// fp32, computed with the operations that transformers uses, so that angles at large positions agree to the
+// bit. Where angles depend on the sequence's length (dynamic NTK, LongRoPE), a whole batch has those of its
+// longest document, as there.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>

@@ -13,7 +13,7 @@ class Parts(Tuning):
         return json.loads((self.folder / name / "result.json").read_text())
 
     def same_report(self, one, other):
-        for key in ("metrics", "verdict", "verdict_few_shot", "spread", "answers", "behaviour", "general_text", "memorised"):
+        for key in ("metrics", "verdict", "verdict_few_shot", "spread", "answers", "behaviour", "general_text", "memorised", "recalled"):
             self.assertEqual(self.report(one)[key], self.report(other)[key], key)
 
     def test_folds_hold_every_example_out_once_and_end_with_a_run_on_all(self):
@@ -29,7 +29,9 @@ class Parts(Tuning):
         report, result = self.report("run"), self.result("run")
         self.assertEqual(len({origin for fold in held for origin in fold}), 20)
         self.assertEqual([answer["origin"] for answer in report["answers"]], [origin for fold in held for origin in fold])
-        self.assertEqual(report["examples"], 20)
+        self.assertEqual((report["examples"], report["held_out_prompts"]), (20, 20))
+        self.assertEqual(report["recalled"]["asked"], 20)   # the run that learns from all; a fold leaves it to that one
+        self.assertNotIn("recalled", self.report("run/parts/fold-1"))
         runs = report["spread"]["runs"]
         self.assertEqual([run["fold"] for run in runs], [1, 2, 3, 4])
         scores = [self.report(f"run/parts/fold-{fold}")["metrics"]["chrf"]["tuned"]["score"] for fold in range(1, 5)]

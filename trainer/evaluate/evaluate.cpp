@@ -31,16 +31,31 @@ Batch window_batch(const std::vector<TokenId>& ids, std::size_t begin, std::size
   return batch;
 }
 
-}  // namespace
-
-EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation, Ranks& ranks) {
-  const auto start = std::chrono::steady_clock::now();
-  at::NoGradGuard no_grad;
+Loader rows_of(const SetEvaluation& evaluation) {
   LoaderOptions options;
   options.sequence_length = evaluation.sequence_length;
   options.shuffle = false;
   options.padding = !evaluation.tuning;
-  Loader loader(*evaluation.set, options);
+  return Loader(*evaluation.set, options);
+}
+
+}  // namespace
+
+std::vector<double> row_losses(Decoder& decoder, const SetEvaluation& evaluation, std::uint64_t most) {
+  at::NoGradGuard no_grad;
+  Loader loader = rows_of(evaluation);
+  std::vector<double> losses;
+  for (std::uint64_t row = 0; row < std::min(most, loader.rows_per_epoch()); ++row) {
+    const ObjectiveValue value = causal_lm_loss(decoder, loader.read(row, 1, 1), {});
+    if (value.count > 0) losses.push_back(value.sum.item<double>() / static_cast<double>(value.count));
+  }
+  return losses;
+}
+
+EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation, Ranks& ranks) {
+  const auto start = std::chrono::steady_clock::now();
+  at::NoGradGuard no_grad;
+  Loader loader = rows_of(evaluation);
   std::uint64_t rows = loader.rows_per_epoch();
   if (evaluation.max_rows > 0) rows = std::min(rows, static_cast<std::uint64_t>(evaluation.max_rows));
   const auto world = static_cast<std::uint64_t>(ranks.info().world_size);

@@ -1,6 +1,8 @@
 #pragma once
 // Held-out loss: of a prepared set (by rows, while training) and of a text file (by overlapping windows, the command).
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "data/shards/prepare.h"
 #include "models/decoder/decoder.h"
@@ -18,6 +20,10 @@ struct SetEvaluation {
 // Sum over all target tokens divided by their count. bits_per_byte charges every byte: a document's first token, which
 // nothing predicts, costs log2(V). Rows are shared among ranks; every rank returns the same.
 EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation, Ranks& ranks);
+
+// The mean loss of each of the set's first `most` rows that predict something, in their order, on this rank alone: what a
+// paired test compares before and after.
+std::vector<double> row_losses(Decoder& decoder, const SetEvaluation& evaluation, std::uint64_t most);
 
 struct TextEvaluation {
   double loss = 0, perplexity = 0, bits_per_byte = 0, token_accuracy = 0;

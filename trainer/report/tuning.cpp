@@ -53,6 +53,53 @@ std::string spread_text(const std::string& name, const Json& entry, std::size_t 
          ", from " + format_fixed(entry.at("min").get<double>(), 3) + " to " + format_fixed(entry.at("max").get<double>(), 3);
 }
 
+std::int64_t count_of(const Json& json, const char* key) { return json.at(key).get<std::int64_t>(); }
+double number_of(const Json& json, const char* key) { return json.at(key).get<double>(); }
+
+// "2.000 before, 2.100 after (+5.0 %)".
+std::string change_text(const Json& change) {
+  const double share = number_of(change, "change");
+  return format_fixed(number_of(change, "base_loss"), 3) + " before, " + format_fixed(number_of(change, "tuned_loss"), 3) +
+         " after (" + (share < 0 ? "" : "+") + format_fixed(100 * share, 1) + " %)";
+}
+
+// What was measured by losses, where it was.
+std::vector<std::string> loss_lines(const Json& report) {
+  std::vector<std::string> lines;
+  if (report.contains("held_out")) lines.push_back("held-out loss: " + change_text(report.at("held_out")));
+  if (report.contains("general_text")) lines.push_back("loss on general text: " + change_text(report.at("general_text")));
+  const Json course = report.value("course", Json::object());
+  if (course.contains("training_loss") && course.contains("first_training_loss"))
+    lines.push_back("training loss: " + format_fixed(number_of(course, "first_training_loss"), 3) + " at the first step, " +
+                    format_fixed(number_of(course, "training_loss"), 3) + " at the last");
+  return lines;
+}
+
+std::string run_text(const Json& meter) {
+  return std::to_string(count_of(meter, "longest_characters")) + " characters, " +
+         std::to_string(count_of(meter, "longest_words")) + " words";
+}
+
+// What is copied from the training answers, unasked and asked.
+std::vector<std::string> memory_lines(const Json& report) {
+  std::vector<std::string> lines;
+  if (report.contains("memorised"))
+    lines.push_back("longest run of an answer to a held-out prompt that stands word for word in a training answer: " +
+                    run_text(report.at("memorised")));
+  if (report.contains("recalled")) {
+    const Json& meter = report.at("recalled");
+    lines.push_back("asked " + asked_of(meter.at("asked").get<std::size_t>(), meter.at("of").get<std::size_t>()) +
+                    " training prompts, it says " + percent(number_of(meter, "verbatim")) +
+                    " of their answers word for word; longest run of a training answer: " + run_text(meter));
+  }
+  return lines;
+}
+
+std::string asked_text_of(const Json& report) {
+  const std::size_t asked = report.at("examples").get<std::size_t>();
+  return asked_of(asked, report.value("held_out_prompts", asked));
+}
+
 // Every fold and seed by itself, and their spread.
 std::string spread_section(const Json& report) {
   if (!report.contains("spread")) return "";
@@ -113,21 +160,29 @@ std::string answers(const Json& report) {
 
 }  // namespace
 
-std::vector<std::string> tuning_looks(const Json& report) {
-  std::vector<std::string> out;
-  const Json &tuned = report.at("behaviour").at("tuned"), &general = report.at("general_text");
-  if (const double share = tuned.at("never_stops").get<double>(); share > 0.1)
+std::string asked_of(std::size_t asked, std::size_t all) {
+  return all > asked ? std::to_string(asked) + " of " + std::to_string(all) : std::to_string(asked);
+}
+
+namespace {
+
+void look_at_answers(const Json& report, std::vector<std::string>& out) {
+  const Json& tuned = report.at("behaviour").at("tuned");
+  if (const double share = number_of(tuned, "never_stops"); share > 0.1)
     out.push_back(percent(share) + " of the tuned answers do not stop by themselves: train longer, or see that every answer ends");
-  if (const double share = tuned.at("repeats").get<double>(); share > 0.1)
+  if (const double share = number_of(tuned, "repeats"); share > 0.1)
     out.push_back(percent(share) + " of the tuned answers repeat themselves: train shorter, or with a lower learning rate");
-  const double length = tuned.at("mean_bytes").get<double>(),
-               wanted = report.at("behaviour").at("wanted").at("mean_bytes").get<double>();
+  const double length = number_of(tuned, "mean_bytes"), wanted = number_of(report.at("behaviour").at("wanted"), "mean_bytes");
   if (wanted > 0 && (length > 1.5 * wanted || length < wanted / 1.5))
     out.push_back("the tuned answers have " + format_fixed(length, 0) + " bytes on average, the wanted ones " +
                   format_fixed(wanted, 0) + ": their length drifted");
-  if (const double change = general.at("change").get<double>(); change > 0.05)
-    out.push_back("the loss on general text rose by " + percent(change) +
-                  ": much was forgotten; lower optimizer.learning_rate or train.epochs, or use an adapter");
+}
+
+void look_at_losses(const Json& report, std::vector<std::string>& out) {
+  if (report.contains("general_text"))
+    if (const double change = number_of(report.at("general_text"), "change"); change > 0.05)
+      out.push_back("the loss on general text rose by " + percent(change) +
+                    ": much was forgotten; lower optimizer.learning_rate or train.epochs, or use an adapter");
   const Json course = report.value("course", Json::object());
   if (const double best = course.value("best_loss", 0.0), last = course.value("last_loss", 0.0); last > 1.1 * best && best > 0)
     out.push_back("the held-out loss was lowest (" + format_fixed(best, 3) + ") at step " +
@@ -136,8 +191,16 @@ std::vector<std::string> tuning_looks(const Json& report) {
   if (const double base = course.value("base_loss", 0.0), best = course.value("best_loss", 0.0); base > 0 && best >= base)
     out.push_back("the held-out loss never fell below the base's (" + format_fixed(base, 3) +
                   "): nothing was learned that holds elsewhere; lower optimizer.learning_rate, or bring more examples");
-  if (report.at("memorised").at("longest_words").get<std::int64_t>() >= 20)
-    out.push_back("a tuned answer repeats " + std::to_string(report.at("memorised").at("longest_words").get<std::int64_t>()) +
+}
+
+}  // namespace
+
+std::vector<std::string> tuning_looks(const Json& report) {
+  std::vector<std::string> out;
+  if (report.contains("behaviour")) look_at_answers(report, out);
+  look_at_losses(report, out);
+  if (report.contains("memorised") && count_of(report.at("memorised"), "longest_words") >= 20)
+    out.push_back("a tuned answer repeats " + std::to_string(count_of(report.at("memorised"), "longest_words")) +
                   " words of the training answers in a row");
   return out;
 }
@@ -145,35 +208,39 @@ std::vector<std::string> tuning_looks(const Json& report) {
 std::string tuning_section(const Json& report) {
   if (report.is_null()) return "";
   if (is_picture_report(report)) return picture_section(report);
-  std::string out = "<p><strong>" + escape_html(report.at("verdict").get<std::string>()) + "</strong><br>" +
-                    escape_html(report.at("verdict_few_shot").get<std::string>()) + "</p>\n" + metrics_table(report) +
-                    spread_section(report);
-  out += "<p>Same " + std::to_string(report.at("examples").get<std::int64_t>()) +
-         " held-out prompts for all, greedy. Loss on general text: " +
-         format_fixed(report.at("general_text").at("base_loss").get<double>(), 3) + " before, " +
-         format_fixed(report.at("general_text").at("tuned_loss").get<double>(), 3) + " after.</p>\n";
-  out += "<p>Longest run of a tuned answer that stands word for word in a training answer: " +
-         std::to_string(report.at("memorised").at("longest_characters").get<std::int64_t>()) + " characters, " +
-         std::to_string(report.at("memorised").at("longest_words").get<std::int64_t>()) + " words.</p>\n";
+  const bool asked = report.contains("metrics");
+  std::string out = "<p><strong>" + escape_html(report.at("verdict").get<std::string>()) + "</strong>";
+  if (asked) out += "<br>" + escape_html(report.at("verdict_few_shot").get<std::string>());
+  out += "</p>\n";
+  if (asked)
+    out += metrics_table(report) + spread_section(report) + "<p>Same " + asked_text_of(report) +
+           " held-out prompts for all, greedy.</p>\n";
+  for (const auto& lines : {loss_lines(report), memory_lines(report)})
+    for (const std::string& line : lines) out += "<p>" + escape_html(line) + ".</p>\n";
   for (const std::string& text : looks(report)) out += "<p>Look: " + escape_html(text) + ".</p>\n";
-  return out + behaviour_table(report) + answers(report);
+  return asked ? out + behaviour_table(report) + answers(report) : out;
 }
 
 std::string tuning_summary(const Json& report) {
   if (is_picture_report(report)) return picture_summary(report);
   std::string out;
+  const Json metrics = report.value("metrics", Json::object());
   for (const System& system : kSystems) {
-    std::string line = system.name;
+    std::string line = system.name, scores;
     line.resize(32, ' ');
-    for (const auto& [name, systems] : report.at("metrics").items())
-      if (systems.contains(system.key)) line += name + " " + cell(systems.at(system.key)) + "   ";
-    out += line + "\n";
+    for (const auto& [name, systems] : metrics.items())
+      if (systems.contains(system.key)) scores += name + " " + cell(systems.at(system.key)) + "   ";
+    if (!scores.empty()) out += line + scores + "\n";
   }
+  if (!metrics.empty()) out += "asked: " + asked_text_of(report) + " held-out prompts\n";
   if (report.contains("spread")) {
     for (const auto& [name, entry] : report.at("spread").at("metrics").items())
       out += spread_text(name, entry, report.at("spread").at("runs").size()) + "\n";
   }
-  out += "verdict: " + report.at("verdict").get<std::string>() + "\n         " + report.at("verdict_few_shot").get<std::string>();
+  for (const auto& lines : {loss_lines(report), memory_lines(report)})
+    for (const std::string& line : lines) out += line + "\n";
+  out += "verdict: " + report.at("verdict").get<std::string>();
+  if (report.contains("verdict_few_shot")) out += "\n         " + report.at("verdict_few_shot").get<std::string>();
   for (const std::string& text : looks(report)) out += "\nlook: " + text;
   return out;
 }

@@ -4,9 +4,8 @@
 #include <filesystem>
 #include <map>
 
-#include "data/io/line_reader.h"
 #include "data/metrics/metric.h"
-#include "data/metrics/overlap.h"
+#include "data/metrics/significance.h"
 #include "data/shards/prepare_examples.h"
 #include "data/sources/example_text.h"
 #include "trainer/evaluate/answers.h"
@@ -14,19 +13,34 @@
 #include "trainer/evaluate/probe_text.h"
 #include "trainer/model_source.h"
 #include "trainer/report/bedrock_csv.h"
+#include "trainer/report/course.h"
 #include "trainer/report/tuning.h"
+#include "trainer/text/recall.h"
 
 namespace lathe {
 namespace {
 
 constexpr std::size_t kMostAsked = 64, kShown = 4;
+constexpr std::uint64_t kMostRows = 256, kResampling = 0;
 
-std::vector<Example> asked_examples(const TextTask& task) {
+// A base is compared with what became of it; a model from scratch has nothing before it.
+bool has_base(const Session& session, const TextTask& task) {
+  return task.tuning() || !session.recipe().model.path.empty();
+}
+
+// Held-out examples that ask something; plain texts do not.
+std::vector<Example> held_questions(const TextTask& task) {
   std::vector<Example> examples;
-  if (!task.data.tuning || task.data.tuning->validation.empty()) return examples;
-  for (const Example& example : task.data.tuning->validation.front()) {
-    if (example.kind != ExampleKind::Text && examples.size() < kMostAsked) examples.push_back(example);
-  }
+  if (!task.tuning() || task.data.tuning->validation.empty()) return examples;
+  for (const Example& example : task.data.tuning->validation.front())
+    if (example.kind != ExampleKind::Text) examples.push_back(example);
+  return examples;
+}
+
+// The first of them, as many as are asked.
+std::vector<Example> asked_examples(const TextTask& task) {
+  std::vector<Example> examples = held_questions(task);
+  if (examples.size() > kMostAsked) examples.resize(kMostAsked);
   return examples;
 }
 
@@ -48,6 +62,12 @@ std::vector<Answer> ask(const TextTask& task, const std::vector<Example>& exampl
   options.max_tokens = std::min(answer_limit(*task.data.tokenizer, examples), task.plan.spec.max_positions / 2);
   options.shown = std::move(shown);
   return answer_examples(*task.model, *task.data.tokenizer, task.data.tuning->format, examples, options);
+}
+
+// A fold leaves that to the run that learns from all examples.
+std::vector<Example> recall_questions(const TextTask& task, const Recipe& recipe) {
+  if (!task.tuning() || recipe.data.validation.folds.fold > 0) return {};
+  return recall_examples(task.data.tuning->train, recipe.train.seed);
 }
 
 std::vector<Example> shown_examples(const TextTask& task) {
@@ -77,16 +97,11 @@ std::map<std::string, std::vector<std::string>> trivial_answers(const TextTask& 
   return answers;
 }
 
-Json memorised(const TextTask& task, const std::vector<Answer>& answers) {
-  std::vector<std::string> texts;
-  for (const Example& example : task.data.tuning->train) texts.push_back(answer_text(example));
-  const VerbatimIndex index(texts);
-  Overlap longest;
-  for (const Answer& answer : answers) {
-    const Overlap overlap = index.measure(answer.text);
-    if (overlap.characters > longest.characters) longest = overlap;
-  }
-  return Json{{"longest_characters", longest.characters}, {"longest_words", longest.words}, {"text", longest.text}};
+// Losses of held-out rows; none where nothing is held out.
+std::vector<double> held_losses(const Session& session, const TextTask& task) {
+  if (task.data.validation.empty()) return {};
+  const SetEvaluation what{&task.data.validation.front(), session.recipe().data.sequence_length, 1, 0, task.tuning()};
+  return row_losses(*task.model, what, kMostRows);
 }
 
 }  // namespace
@@ -110,18 +125,21 @@ std::vector<std::string> tuning_metrics(const Recipe& recipe) {
 }
 
 void measure_base(Session& session, const TextTask& task, const Say& say) {
-  const std::vector<Example> examples = asked_examples(task);
   const std::string path = session.run.path + "/base.json", &other = session.options.base_answers;
-  const bool wanted = !examples.empty() || (task.data.tuning && has_parts(session.recipe()));
-  if (!wanted || std::filesystem::exists(path)) return;
+  if (!has_base(session, task) || std::filesystem::exists(path)) return;
   if (!other.empty() && other != path && std::filesystem::exists(other))
     return write_file_atomically(path, read_file(other));
+  const std::vector<Example> examples = asked_examples(task);
   require_choices(tuning_metrics(session.recipe()), examples);
   Json base = Json{{"probe_loss", probe_loss(session, task)}};
-  if (!examples.empty())
-    say(cat("asking the base ", examples.size(), " held-out prompts, alone and shown ", shown_examples(task).size(), " examples"));
-  base["answers"] = answers_json(ask(task, examples, {}));
-  base["few_shot"] = answers_json(ask(task, examples, shown_examples(task)));
+  if (examples.empty()) {
+    base["held_losses"] = held_losses(session, task);
+  } else {
+    say(cat("asking the base ", asked_of(examples.size(), held_questions(task).size()), " held-out prompts, alone and shown ",
+            shown_examples(task).size(), " examples"));
+    base["answers"] = answers_json(ask(task, examples, {}));
+    base["few_shot"] = answers_json(ask(task, examples, shown_examples(task)));
+  }
   write_file_atomically(path, base.dump(1) + "\n");
 }
 
@@ -144,69 +162,75 @@ HeldAnswers ask_tuned(const TextTask& task, const std::vector<Example>& examples
 }
 
 // The run's own held-out answers as one more part: that of the first seed, where seeds are many and folds are none.
-PartResult own_part(const Session& session, const TextTask& task, HeldAnswers held, const std::vector<std::string>& metrics) {
+PartResult own_part(const Session& session, const TextTask& task, HeldAnswers held) {
   PartResult own;
   own.seed = session.recipe().train.seed;
   own.best_step = session.state.best_step;
   own.total_steps = session.total_steps;
-  own.report = compare_answers({held}, metrics);
-  own.report["memorised"] = memorised(task, held.tuned);
+  own.report = compare_answers({held}, tuning_metrics(session.recipe()));
+  own.report["memorised"] = memorised(task.data.tuning->train, held.tuned);
+  own.report["held_out_prompts"] = held_questions(task).size();
   own.held = std::move(held);
   return own;
 }
 
-// Held-out loss on the way, against the loss of training: what "too long" looks like.
-Json course_of(const Session& session) {
-  Json course = Json{{"best_step", session.state.best_step}, {"last_step", session.state.step}};
-  LineReader lines(session.run.path + "/metrics.jsonl");
-  while (const auto line = lines.next()) {
-    const Json record = parse_json(*line, session.run.path + "/metrics.jsonl");
-    if (record.contains("validation_loss") && record.value("set", "validation") == "validation") {
-      const double loss = record.value("validation_loss", 0.0);
-      if (record.value("step", 0) == 0) course["base_loss"] = loss;
-      if (record.value("step", 0) == session.state.best_step) course["best_loss"] = loss;
-      course["last_loss"] = loss;
-    } else if (record.contains("learning_rate")) {
-      course["training_loss"] = record.value("loss", 0.0);
-    }
-  }
-  return course;
+// What base and tuned model say, judged over all parts.
+void add_answers(Json& report, const std::vector<PartResult>& parts, const Recipe& recipe) {
+  const std::vector<std::string> metrics = tuning_metrics(recipe);
+  const std::vector<HeldAnswers> seeds = pooled(parts);
+  report.update(compare_answers(seeds, metrics));
+  report["held_out_prompts"] = held_out_prompts(parts);
+  if (parts.size() > 1) report["spread"] = spread_of(parts, metrics);
+  report["memorised"] = longest_memorised(parts);
+  if (recipe.report.examples != "none") report["answers"] = shown_answers(seeds.front());
+}
+
+// Where no answers are compared, the losses of held-out rows are, by the same paired test; lower is better.
+std::string verdict_by_loss(const Session& session, const TextTask& task, const Json& base, const std::string& path) {
+  if (task.data.validation.empty()) return "not shown: nothing was held out";
+  std::vector<double> before = json_get_or<std::vector<double>>(base, "held_losses", {}, path), after = held_losses(session, task);
+  if (before.empty() || before.size() != after.size()) return "not shown: the base's held-out loss was not measured";
+  for (std::vector<double>* losses : {&before, &after})
+    for (double& loss : *losses) loss = -loss;
+  return cat("tuned against base, fall of the loss of held-out rows: ", describe(compare_paired(after, before, kResampling)));
 }
 
 }  // namespace
 
 Json make_tuning_report(Session& session, const TextTask& task, const std::vector<PartResult>& others, const Say& say) {
-  const std::vector<Example> examples = asked_examples(task);
-  const std::string path = session.run.path + "/base.json";
-  if (!task.data.tuning) return nullptr;
-  write_bedrock_csv(session.run.path, session.recipe().train.global_batch_size,
-                    static_cast<std::int64_t>(task.rows_per_epoch()));
-  if ((examples.empty() && others.empty()) || !std::filesystem::exists(path)) return nullptr;
-  const ModelSource best = resolve_model(session.run.path);
+  if (!has_base(session, task)) return nullptr;
+  const std::string &run = session.run.path, path = run + "/base.json";
+  const Recipe& recipe = session.recipe();
+  write_bedrock_csv(run, recipe.train.global_batch_size, static_cast<std::int64_t>(task.rows_per_epoch()));
+  const Json base = std::filesystem::exists(path) ? read_json(path) : Json::object();
+  const ModelSource best = resolve_model(run);
   load_checkpoint(best.folder, *session.task, session.trained());
   const AveragesInUse averages(session.averages.get(), session.parameters);
-  const Json base = read_json(path);
-  const std::vector<std::string> metrics = tuning_metrics(session.recipe());
+  const RunLog log = read_run_log(run + "/metrics.jsonl");
+  Json report = Json{{"format", "lathe-tuning-report"}, {"version", 1}, {"step", best.step}};
+
   std::vector<PartResult> parts;
-  if (!examples.empty()) {
+  if (const std::vector<Example> examples = asked_examples(task); !examples.empty() && base.contains("answers")) {
     say(cat("asking the tuned model (step ", best.step, ") the same"));
     const HeldAnswers held = ask_tuned(task, examples, base, path);
-    write_file_atomically(session.run.path + "/answers.json", to_json(held).dump(1) + "\n");
-    parts.push_back(own_part(session, task, held, metrics));
+    write_file_atomically(run + "/answers.json", to_json(held).dump(1) + "\n");
+    parts.push_back(own_part(session, task, held));
   }
   parts.insert(parts.end(), others.begin(), others.end());
-  const std::vector<HeldAnswers> seeds = pooled(parts);
-  Json report = Json{{"format", "lathe-tuning-report"}, {"version", 1}, {"step", best.step}};
-  report.update(compare_answers(seeds, metrics));
-  if (parts.size() > 1) report["spread"] = spread_of(parts, metrics);
-  report["memorised"] = longest_memorised(parts);
-  report["course"] = course_of(session);
-  const double before = json_get<double>(base, "probe_loss", path), after = probe_loss(session, task);
-  report["general_text"] = Json{{"base_loss", before}, {"tuned_loss", after}, {"change", before > 0 ? after / before - 1 : 0}};
+  if (parts.empty()) report["verdict"] = verdict_by_loss(session, task, base, path);
+  else add_answers(report, parts, recipe);
+
+  if (const std::vector<Example> learned = recall_questions(task, recipe); !learned.empty())
+    report["recalled"] = recalled(task.data.tuning->train, learned, ask(task, learned, {}));
+  report["course"] = course_of(log, session.state.best_step, session.state.step);
+  if (const auto before = held_loss_at(log, 0), after = held_loss_at(log, best.step); before && after)
+    report["held_out"] = loss_change(*before, *after);
+  if (base.contains("probe_loss"))
+    report["general_text"] = loss_change(json_get<double>(base, "probe_loss", path), probe_loss(session, task));
   report["look"] = tuning_looks(report);
-  if (session.recipe().report.examples != "none") report["answers"] = shown_answers(seeds.front());
-  else report["memorised"].erase("text");
-  write_file_atomically(session.run.path + "/report.json", report.dump(1) + "\n");
+  for (const char* meter : {"memorised", "recalled"})
+    if (recipe.report.examples == "none" && report.contains(meter)) report[meter].erase("text");
+  write_file_atomically(run + "/report.json", report.dump(1) + "\n");
   return report;
 }
 

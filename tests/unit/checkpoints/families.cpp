@@ -198,8 +198,9 @@ TEST_CASE("every kind of rotary scaling") {
   CHECK(yarn.truncate);
   CHECK_FALSE(rotary("rope_parameters", R"({"rope_type":"yarn","factor":4,"truncate":false})").truncate);
   // Without a factor it is the ratio of the lengths: 131072 over the original one.
-  CHECK(rotary("rope_scaling", R"({"rope_type":"yarn","factor":null,"original_max_position_embeddings":32768})")
-            .factor == 4);
+  CHECK(
+      rotary("rope_scaling", R"({"rope_type":"yarn","factor":null,"original_max_position_embeddings":32768})")
+          .factor == 4);
   std::string halves = "[1";
   for (int i = 1; i < 32; ++i) halves += ",1.5";
   halves += "]";
@@ -212,9 +213,9 @@ TEST_CASE("every kind of rotary scaling") {
   CHECK(longrope.long_factors.at(31) == 1.5);
   for (const std::string bad :
        {R"({"rope_type":"longrope","factor":2})", R"({"rope_type":"linear"})",
-        R"({"rope_type":"longrope","short_factor":[1,-1],"long_factor":[1]})", R"({"rope_type":"proportional"})",
-        R"({"rope_type":"linear","factor":-1})", R"({"rope_type":"llama3","factor":8})",
-        R"({"full_attention":{"rope_type":"default"}})",
+        R"({"rope_type":"longrope","short_factor":[1,-1],"long_factor":[1]})",
+        R"({"rope_type":"proportional"})", R"({"rope_type":"linear","factor":-1})",
+        R"({"rope_type":"llama3","factor":8})", R"({"full_attention":{"rope_type":"default"}})",
         R"({"rope_type":"yarn","factor":4,"truncate":0})",
         R"({"rope_type":"default","partial_rotary_factor":0.5})"}) {
     INFO(bad);

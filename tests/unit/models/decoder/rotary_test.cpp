@@ -76,7 +76,9 @@ TEST_CASE("YaRN without truncation ramps between fractions of dimensions") {
   spec.rotary.beta_fast = 4;
   spec.rotary.beta_slow = 0.5;
   spec.rotary.truncate = false;
-  const auto turning_at = [](double turns) { return 4 * std::log(64 / (turns * 2 * std::numbers::pi)) / std::log(100.0); };
+  const auto turning_at = [](double turns) {
+    return 4 * std::log(64 / (turns * 2 * std::numbers::pi)) / std::log(100.0);
+  };
   const double low = turning_at(4), high = turning_at(0.5);  // 0.81 and 2.62
   CHECK(low == Approx(0.81188).epsilon(1e-5));
   CHECK(high == Approx(2.61806).epsilon(1e-5));
@@ -92,8 +94,10 @@ TEST_CASE("LongRoPE divides by other factors beyond the original length") {
   spec.rotary.long_factors = {2, 4, 8, 16};
   const double plain[] = {1, 0.31622777, 0.1, 0.031622777};
   for (std::size_t i = 0; i < 4; ++i) {
-    CHECK(frequency(spec, 16, static_cast<int>(i)) == Approx(plain[i] / spec.rotary.short_factors[i]).epsilon(1e-6));
-    CHECK(frequency(spec, 17, static_cast<int>(i)) == Approx(plain[i] / spec.rotary.long_factors[i]).epsilon(1e-6));
+    CHECK(frequency(spec, 16, static_cast<int>(i)) ==
+          Approx(plain[i] / spec.rotary.short_factors[i]).epsilon(1e-6));
+    CHECK(frequency(spec, 17, static_cast<int>(i)) ==
+          Approx(plain[i] / spec.rotary.long_factors[i]).epsilon(1e-6));
   }
   CHECK(rotary_magnitude(spec) == Approx(std::sqrt(1.5)));  // 1 + ln 4 / ln 16
   spec.rotary.factor = 1;

@@ -68,6 +68,14 @@ TEST_CASE("the run on all goes as far as the median part was best") {
   CHECK(longest_memorised(results).at("longest_characters") == 8);
 }
 
+TEST_CASE("held-out prompts are counted once, asked or not") {
+  std::vector<PartResult> results = {part(1, 7, 8, held({"yes"}, "a")), part(2, 7, 8, held({"yes", "no"}, "b")),
+                                     part(1, 8, 8, held({"yes"}, "a")), part(2, 8, 8, held({"yes", "no"}, "b"))};
+  CHECK(held_out_prompts(results) == 3);
+  results[1].report["held_out_prompts"] = 90;
+  CHECK(held_out_prompts(results) == 91);
+}
+
 TEST_CASE("spread over folds and seeds") {
   const std::vector<PartResult> results = {part(1, 7, 8, held({"yes", "no"}, "a")), part(2, 7, 8, held({"yes", "yes"}, "b")),
                                            part(1, 8, 8, held({"yes", "yes"}, "a")), part(2, 8, 8, held({"no", "no"}, "b"))};
