@@ -10,6 +10,7 @@ void each_field(Ledger& ledger, const Visit& visit) {
   visit("documents_kept", ledger.documents_kept);
   visit("documents_duplicate", ledger.documents_duplicate);
   visit("documents_dropped", ledger.documents_dropped);
+  visit("documents_cut", ledger.documents_cut);
   visit("bytes_read", ledger.bytes_read);
   visit("bytes_kept", ledger.bytes_kept);
   visit("tokens_read", ledger.tokens_read);
@@ -32,6 +33,8 @@ Json TokenLedger::to_json() const {
 TokenLedger TokenLedger::from_json(const Json& json, const std::string& where) {
   TokenLedger ledger;
   each_field(ledger, [&](const char* name, std::uint64_t& value) {
+    const bool absent = json.is_object() && !json.contains(name);
+    if (absent && name == std::string_view("documents_cut")) return;  // a shard written before there was such a count
     // nlohmann turns -1 and 1.5 into numbers silently; a ledger holds counts.
     if (!json.is_object() || !json.contains(name) || !json.at(name).is_number_unsigned()) {
       fail(where, ": '", name, "' is not a count");

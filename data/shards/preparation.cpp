@@ -75,6 +75,7 @@ class Preparation {
   std::vector<Corpus> corpora_;      // train first
   std::vector<Survey> surveys_;      // parallel
   std::vector<Fate> fates_;          // of the training corpus' documents
+  std::map<std::size_t, std::uint64_t> cuts_;  // where the held-out ends of those that are cut begin
   std::string data_sha256_;
   std::string tokenizer_id_;         // content key of the tokenizer
   std::string tokenizer_folder_;     // name in the cache
@@ -131,9 +132,11 @@ void Preparation::survey() {
             corpora_[c].files.size(), " file(s) were read, all empty or left out as invalid UTF-8");
   }
   data_sha256_ = hash_corpora(corpora_, surveys_);
-  fates_ = select_documents(surveys_[0], {.deduplicate = recipe_.data.deduplicate,
-                                          .validation_share = recipe_.data.validation.share,
-                                          .threads = threads_});
+  DocumentSplit split = select_documents(surveys_[0], {.deduplicate = recipe_.data.deduplicate,
+                                               .validation_share = recipe_.data.validation.share,
+                                               .threads = threads_});
+  cuts_ = place_cuts(corpora_[0], surveys_[0], split, recipe_.data.encoding);
+  fates_ = std::move(split.fates);
 }
 
 // A trained tokenizer is named by what it is trained on, a given one by its content, so both are known before any work.
@@ -149,7 +152,7 @@ void Preparation::choose_tokenizer() {
     publish_tokenizer(*tokenizer_, cache_ + "/" + tokenizer_folder_, files_);
     return;
   }
-  const Selection training{&corpora_[0], &surveys_[0], fates_, Fate::Keep, {}};
+  const Selection training{&corpora_[0], &surveys_[0], fates_, Fate::Keep, {}, cuts_};
   Json key = {{"train", section.train},
               {"vocab_size", section.vocab_size},
               {"pattern", section.pattern},
@@ -190,11 +193,11 @@ std::optional<FimRule> Preparation::fim_rule() const {
 std::vector<Job> Preparation::list_jobs() const {
   std::vector<Job> jobs;
   for (std::uint32_t s = 0; s < corpora_[0].sections.size(); ++s) {
-    jobs.push_back({"train", cat("train-", s, ".h5"), s, {&corpora_[0], &surveys_[0], fates_, Fate::Keep, s}});
+    jobs.push_back({"train", cat("train-", s, ".h5"), s, {&corpora_[0], &surveys_[0], fates_, Fate::Keep, s, cuts_}});
   }
   if (recipe_.data.validation.share > 0) {
     jobs.push_back({"validation", file_name("validation"), 0,
-                    {&corpora_[0], &surveys_[0], fates_, Fate::HeldOut, {}}});
+                    {&corpora_[0], &surveys_[0], fates_, Fate::HeldOut, {}, cuts_}});
   }
   for (std::size_t c = 1; c < corpora_.size(); ++c) {
     std::vector<Fate> all(surveys_[c].documents.size(), Fate::Keep);
@@ -253,7 +256,8 @@ void Preparation::check_training_set(const ManifestSet& train) const {
        held, " held out for validation; add data, or change data.overlength, data.encoding or data.deduplicate");
 }
 
-// The files whose documents are all held out, for people and for comparisons with other compressors of the same bytes.
+// The files whose documents are all held out, and of a file whose one document is cut the byte where its held-out end
+// begins (after a tab): for people and for comparisons with other compressors of the same bytes.
 void Preparation::write_held_out_list() const {
   std::string list;
   for (std::size_t f = 0; f < corpora_[0].files.size(); ++f) {
@@ -261,6 +265,7 @@ void Preparation::write_held_out_list() const {
     bool all = begin < end;
     for (std::size_t d = begin; d < end; ++d) all = all && fates_[d] == Fate::HeldOut;
     if (all) list += corpora_[0].files[f].origin + "\n";
+    if (begin + 1 == end && fates_[begin] == Fate::Cut) list += cat(corpora_[0].files[f].origin, '\t', cuts_.at(begin), '\n');
   }
   write_file_atomically(folder_ + "/held-out.txt", list, files_);
 }
@@ -270,9 +275,8 @@ PreparedData Preparation::make() {
   survey();
   choose_tokenizer();
   fim_rule();  // its error before any work
-  const Json key = {{"data", data_sha256_},
-                    {"tokenizer", tokenizer_->fingerprint()},
-                    {"settings", shard_settings(recipe_)}};
+  Json key = {{"data", data_sha256_}, {"tokenizer", tokenizer_->fingerprint()}, {"settings", shard_settings(recipe_)}};
+  for (const auto& [document, begin] : cuts_) key["cuts"].push_back({document, begin});
   folder_ = cache_ + "/data-" + sha256_hex(key.dump()).substr(0, kNameDigits);
   if (const auto manifest = read_manifest(cache_, folder_)) {
     PreparedData data = describe(*manifest);

@@ -47,4 +47,7 @@ using PrepareProgress = std::function<void(const std::string& phase, double frac
 
 PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress = {});
 
+// A line for people where documents were cut to hold out a share (data/sources/split.h); empty where none was.
+std::string describe_cuts(const PreparedData& data);
+
 }  // namespace lathe

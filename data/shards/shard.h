@@ -28,6 +28,7 @@ namespace lathe {
 // documents_dropped holds what was too short to predict anything, too long under `drop`, empty, or skipped as invalid.
 struct TokenLedger {
   std::uint64_t documents_read = 0, documents_kept = 0, documents_duplicate = 0, documents_dropped = 0;
+  std::uint64_t documents_cut = 0;  // of those read: only a part is of this set, their held-out end or the rest
   std::uint64_t bytes_read = 0, bytes_kept = 0;
   std::uint64_t tokens_read = 0, tokens_kept = 0, tokens_truncated = 0, tokens_dropped = 0;
   std::uint64_t rows = 0, row_tokens = 0, padded = 0;  // rows * row width == row_tokens + padded

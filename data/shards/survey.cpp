@@ -28,7 +28,8 @@ Survey survey_corpus(const Corpus& corpus, const SurveyOptions& options, const F
       if (options.signatures) survey.signatures[first + i] = min_hash(text);
     });
     for (std::size_t i = 0; i < chunk.size(); ++i) {
-      while (survey.first_document.size() <= chunk[i].file) {  // files without a document begin where the next does
+      while (survey.first_document.size() <=
+             chunk[i].file) {  // files without a document begin where the next does
         if (!survey.first_document.empty()) read += corpus.files[survey.first_document.size() - 1].bytes;
         survey.first_document.push_back(first + i);
       }
@@ -54,16 +55,17 @@ std::string hash_corpora(const std::vector<Corpus>& corpora, const std::vector<S
   return hash.hex();
 }
 
-std::vector<Fate> select_documents(const Survey& survey, const SelectionOptions& options) {
+DocumentSplit select_documents(const Survey& survey, const SelectionOptions& options) {
   const auto& documents = survey.documents;
-  std::vector<Fate> fates(documents.size(), Fate::Keep);
+  DocumentSplit split{std::vector<Fate>(documents.size(), Fate::Keep), {}};
+  std::vector<Fate>& fates = split.fates;
   if (options.deduplicate) {
     DuplicateFilter filter;
     for (std::size_t d = 0; d < documents.size(); ++d) {
       if (!filter.add_sha256(documents[d].sha256)) fates[d] = Fate::Duplicate;
     }
   }
-  if (options.validation_share == 0) return fates;
+  if (options.validation_share == 0) return split;
 
   std::vector<std::size_t> candidates;  // copies take no part: they would shift the shares
   NearDuplicates near;
@@ -78,11 +80,19 @@ std::vector<Fate> select_documents(const Survey& survey, const SelectionOptions&
     const DocumentFacts& facts = documents[candidates[i]];
     keys.push_back({.sha256 = facts.sha256, .bytes = facts.bytes, .group = groups[i]});
   }
+  if (const auto tails = held_out_tails(keys, options.validation_share); !tails.empty()) {
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      if (tails[i] == 0) continue;
+      fates[candidates[i]] = Fate::Cut;
+      split.tails[candidates[i]] = tails[i];
+    }
+    return split;
+  }
   const std::vector<bool> held = validation_split(keys, options.validation_share);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (held[i]) fates[candidates[i]] = Fate::HeldOut;
   }
-  return fates;
+  return split;
 }
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 // The first pass over the data: what there is, by content. Holds facts of every document, never the texts.
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,8 @@ struct Corpus {
 };
 
 struct DocumentFacts {
-  std::string sha256;       // of the text
-  std::uint64_t xxh3 = 0;   // of the text: the second pass checks that it reads the same
+  std::string sha256;      // of the text
+  std::uint64_t xxh3 = 0;  // of the text: the second pass checks that it reads the same
   std::uint64_t bytes = 0;
   std::uint32_t source = 0;
 };
@@ -45,7 +46,12 @@ Survey survey_corpus(const Corpus& corpus, const SurveyOptions& options, const F
 std::string hash_corpora(const std::vector<Corpus>& corpora, const std::vector<Survey>& surveys);
 
 // Which documents go where.
-enum class Fate : std::uint8_t { Keep, HeldOut, Duplicate };
+enum class Fate : std::uint8_t { Keep, HeldOut, Duplicate, Cut };  // Cut: its end is held out, the rest kept
+
+struct DocumentSplit {
+  std::vector<Fate> fates;                     // parallel to the survey's documents
+  std::map<std::size_t, std::uint64_t> tails;  // of those that are cut: the bytes wanted of their end
+};
 
 struct SelectionOptions {
   bool deduplicate = true;
@@ -53,7 +59,8 @@ struct SelectionOptions {
   int threads = 0;
 };
 
-// Of equal texts the first is kept, over all sources. The split never separates near-duplicates.
-std::vector<Fate> select_documents(const Survey& survey, const SelectionOptions& options);
+// Of equal texts the first is kept, over all sources. The split never separates near-duplicates; it cuts
+// documents where whole ones cannot give about the share (data/sources/split.h).
+DocumentSplit select_documents(const Survey& survey, const SelectionOptions& options);
 
 }  // namespace lathe

@@ -4,6 +4,7 @@
 #include "data/io/threads.h"
 #include "data/shards/document_feed.h"
 #include "data/shards/writer.h"
+#include "data/sources/split.h"
 
 namespace lathe {
 namespace {
@@ -26,7 +27,12 @@ class SelectedFeed {
       const std::size_t file = files_[fed.file];
       const std::size_t index = selection_.survey->first_document[file] + fed.index;
       check_unchanged(fed.document, index, selection_.survey->first_document[file + 1]);
-      if (selection_.takes(index)) documents.push_back(std::move(fed.document));
+      if (selection_.takes(index)) {
+        const auto [begin, end] = selection_.part(index);
+        if (end - begin < fed.document.text.size())
+          fed.document.text = fed.document.text.substr(begin, end - begin);
+        documents.push_back(std::move(fed.document));
+      }
       if (progress_) last_ = fed.file;
     }
     if (progress_) progress_(static_cast<double>(last_) / static_cast<double>(files_.size()));
@@ -38,7 +44,8 @@ class SelectedFeed {
     std::vector<std::size_t> files;
     for (std::size_t f = 0; f < selection.corpus->files.size(); ++f) {
       bool useful = false;
-      for (std::size_t d = selection.survey->first_document[f]; d < selection.survey->first_document[f + 1]; ++d) {
+      for (std::size_t d = selection.survey->first_document[f]; d < selection.survey->first_document[f + 1];
+           ++d) {
         useful = useful || selection.takes(d);
       }
       if (useful) files.push_back(f);
@@ -53,9 +60,11 @@ class SelectedFeed {
   }
 
   void check_unchanged(const Document& document, std::size_t index, std::size_t end) const {
-    const bool known = index < end && selection_.survey->documents[index].bytes == document.text.size() &&
-                       selection_.survey->documents[index].xxh3 == xxh3(std::as_bytes(std::span(document.text)));
-    require(known, document.origin, ": the file changed while it was being prepared; start again when it is still");
+    const bool known =
+        index < end && selection_.survey->documents[index].bytes == document.text.size() &&
+        selection_.survey->documents[index].xxh3 == xxh3(std::as_bytes(std::span(document.text)));
+    require(known, document.origin,
+            ": the file changed while it was being prepared; start again when it is still");
   }
 
   const Selection& selection_;
@@ -131,12 +140,24 @@ bool Selection::in_source(std::size_t document) const {
   return !source || survey->documents[document].source == *source;
 }
 
-bool Selection::takes(std::size_t document) const { return fates[document] == wanted && in_source(document); }
+bool Selection::takes(std::size_t document) const {
+  const bool both = fates[document] == Fate::Cut && wanted != Fate::Duplicate;
+  return (fates[document] == wanted || both) && in_source(document);
+}
+
+std::pair<std::uint64_t, std::uint64_t> Selection::part(std::size_t document) const {
+  const std::uint64_t bytes = survey->documents[document].bytes;
+  if (fates[document] != Fate::Cut || wanted == Fate::Cut) return {0, bytes};
+  const std::uint64_t cut = cuts.at(document);
+  return wanted == Fate::HeldOut ? std::pair{cut, bytes} : std::pair{std::uint64_t{0}, cut};
+}
 
 std::string Selection::sha256() const {
   Sha256 hash;
   for (std::size_t d = 0; d < fates.size(); ++d) {
-    if (takes(d)) hash.update(survey->documents[d].sha256);
+    if (!takes(d)) continue;
+    hash.update(survey->documents[d].sha256);
+    if (fates[d] == Fate::Cut) hash.update(cat(' ', part(d).first, '-', part(d).second));
   }
   return hash.hex();
 }
@@ -148,7 +169,9 @@ TokenLedger Selection::counts() const {
     if (!duplicate && !takes(d)) continue;
     ++ledger.documents_read;
     ledger.documents_duplicate += duplicate ? 1 : 0;
-    ledger.bytes_read += survey->documents[d].bytes;
+    ledger.documents_cut += fates[d] == Fate::Cut ? 1 : 0;
+    const auto [begin, end] = part(d);
+    ledger.bytes_read += end - begin;
   }
   for (std::size_t s = 0; s < survey->counts.size() && wanted == Fate::Keep; ++s) {
     if (source && *source != s) continue;
@@ -157,6 +180,22 @@ TokenLedger Selection::counts() const {
     ledger.documents_dropped += left_out;
   }
   return ledger;
+}
+
+std::map<std::size_t, std::uint64_t> place_cuts(const Corpus& corpus, const Survey& survey,
+                                                const DocumentSplit& split, const std::string& encoding) {
+  std::map<std::size_t, std::uint64_t> cuts;
+  if (split.tails.empty()) return cuts;
+  const Selection selection{&corpus, &survey, split.fates, Fate::Cut, {}};
+  SelectedFeed feed(selection, encoding, {});
+  auto tail = split.tails.begin();  // the feed gives the documents in their order
+  for (std::vector<Document> documents; feed.next(documents);) {
+    for (const Document& document : documents) {
+      cuts[tail->first] = tail_begin(document.text, tail->second);
+      ++tail;
+    }
+  }
+  return cuts;
 }
 
 TokenLedger tokenise(const Selection& selection, const Tokenizer& tokenizer, const std::string& path,

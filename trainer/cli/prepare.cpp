@@ -39,6 +39,7 @@ ExitCode prepare(Context& context, const std::string& path, const std::vector<st
   context.say(cat(data.was_ready ? "already prepared: " : "prepared: ", data.directory));
   context.say(cat("tokenizer: ", data.tokenizer->vocab_size(), " ids, ", data.tokenizer_path));
   say_set(context, data.train);
+  if (const std::string cuts = describe_cuts(data); !cuts.empty()) context.say(cuts);
   context.result["directory"] = data.directory;
   context.result["was_ready"] = data.was_ready;
   context.result["tokenizer"] = data.tokenizer_path;

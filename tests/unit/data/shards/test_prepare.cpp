@@ -179,6 +179,43 @@ TEST_CASE("the held-out files are listed by their names inside the source") {
   CHECK(listed == texts_of(data.validation[0]));
 }
 
+TEST_CASE("one long document is cut: its end is held out, the tokenizer sees the rest") {
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "line " + std::to_string(i) + (i % 5 == 4 ? "\n\n" : "\n");
+  std::map<std::string, std::string> written;
+  for (const int threads : {1, 4}) {
+    Workplace place;
+    write_text(place.folder / "one/book.txt", text);
+    place.recipe.data.train.resize(1);
+    place.recipe.data.train[0].path = place.folder / "one/book.txt";
+    place.recipe.data.validation.share = 0.1;
+    place.recipe.data.workers = threads;
+    CountingTools counting;
+    const PreparedData data = prepare_data_with(place.recipe, {}, counting.tools());
+    REQUIRE(texts_of(data.train).size() == 1);
+    REQUIRE(texts_of(data.validation.at(0)).size() == 1);
+    const std::string kept = *texts_of(data.train).begin(), held = *texts_of(data.validation[0]).begin();
+    CHECK(kept + held == text);
+    CHECK(kept.ends_with("\n\n"));
+    CHECK(held.starts_with("line 90\n"));   // 810 bytes, 81 wanted: the nearest blank line leaves ten lines
+    CHECK(counting.training_texts == std::vector<std::string>{kept});
+    for (const PreparedSet* set : {&data.train, &data.validation[0]}) {
+      check_balance(set->ledger, 32);
+      CHECK(set->ledger.documents_cut == 1);
+      CHECK(set->ledger.bytes_read == (set == &data.train ? kept : held).size());
+    }
+    CHECK(describe_cuts(data).find(cat("the last ", held.size(), " bytes of 1 document, cut")) != std::string::npos);
+    CHECK(read_bytes(data.directory + "/held-out.txt") == cat("book.txt\t", kept.size(), '\n'));
+    if (!written.empty()) CHECK(written == shard_bytes(data));
+    written = shard_bytes(data);
+    CHECK(prepare_data_with(place.recipe, {}, counting.tools()).was_ready);
+    place.recipe.data.validation.share = 0.2;   // another cut is another folder and another tokenizer
+    const PreparedData other = prepare_data_with(place.recipe, {}, counting.tools());
+    CHECK(other.directory != data.directory);
+    CHECK(counting.trained == 2);
+  }
+}
+
 TEST_CASE("unchanged data is ready at once, without being read") {
   Workplace place;
   CountingTools counting;

@@ -86,6 +86,45 @@ TEST_CASE("adding documents moves few from one side to the other") {
   CHECK(moved <= 10);
 }
 
+TEST_CASE("whole documents serve where they give about the share") {
+  CHECK(held_out_tails(distinct(6), 0.1).empty());  // one of six: 1.7 times the share
+  CHECK(held_out_tails(distinct(1000), 0.001).empty());
+  CHECK(held_out_tails(distinct(2), 0.3).empty());  // a half
+}
+
+TEST_CASE("documents longer than the share are cut where whole ones cannot give it") {
+  CHECK(held_out_tails(distinct(1, 1000), 0.1) == std::vector<std::uint64_t>{100});
+  CHECK(held_out_tails(distinct(2, 1000), 0.1) == std::vector<std::uint64_t>{100, 100});
+  CHECK(held_out_tails(distinct(2, 1000), 0.9) == std::vector<std::uint64_t>{900, 900});
+  // SHA-256 of "1" (6b) comes before that of "2" (d4); "0" (5f) is first and would be 80 %. 125 of 1,250 are
+  // the share.
+  auto documents = distinct(3, 125);
+  documents[0].bytes = 1000;
+  CHECK(held_out_tails(documents, 0.1) == std::vector<std::uint64_t>{125, 0, 0});
+  auto copies = distinct(3, 1000);  // two that are nearly the same text give nothing of theirs
+  copies[1].group = copies[0].group;
+  CHECK(held_out_tails(copies, 0.1) == std::vector<std::uint64_t>{0, 0, 300});
+  copies[2].group = copies[0].group;
+  CHECK(held_out_tails(copies, 0.1).empty());
+  CHECK(held_out_tails({}, 0.1).empty());
+}
+
+TEST_CASE("a held-out end begins after the nearest blank line, line or space") {
+  CHECK(tail_begin("one one\n\ntwo two\n", 8) == 9);
+  CHECK(tail_begin("aaaa\naaaa\r\n\r\nbbbb\nbbbb\n", 12) ==
+        13);  // a blank line of Windows beats a nearer line's end
+  CHECK(tail_begin("aaaa\nbbbb\ncccc\ndddd\n", 10) == 10);
+  CHECK(tail_begin("aaaa\nbbbb\ncccc\ndddd\n", 9) == 10);
+  CHECK(tail_begin("aaaa bbbb cccc dddd ", 9) == 10);
+  CHECK(tail_begin("aaaaaaaaaa", 3) == 7);
+  const std::string accents = "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9";
+  for (std::uint64_t wanted = 1; wanted < 8; ++wanted) {
+    const std::size_t at = tail_begin(accents, wanted);
+    CHECK(at % 2 == 0);
+    CHECK((at > 0 && at < 8));
+  }
+}
+
 TEST_CASE("a split that leaves one side empty is an error") {
   CHECK(contains(error_of([] { validation_split(distinct(1), 0.1); }), "nothing to train on"));
   CHECK(contains(error_of([] { validation_split({}, 0.1); }), "nothing to hold out"));
