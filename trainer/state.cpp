@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <atomic>
 #include <map>
 #include <thread>
 
@@ -61,15 +62,23 @@ std::string exactness_difference(const Json& before, const Json& now) {
 
 struct CheckpointWriter::Worker {
   std::thread thread;
+  std::atomic<bool> running{false};
   std::exception_ptr error;
 };
 
-CheckpointWriter::CheckpointWriter(const std::string& run_directory, const Task& task, std::string recipe_text)
-    : directory_(run_directory), task_(task), recipe_text_(std::move(recipe_text)), worker_(std::make_unique<Worker>()) {}
+CheckpointWriter::CheckpointWriter(const std::string& run_directory, const Task& task, std::string recipe_text,
+                                   FileSystem& files)
+    : directory_(run_directory),
+      task_(task),
+      recipe_text_(std::move(recipe_text)),
+      files_(files),
+      worker_(std::make_unique<Worker>()) {}
 
 CheckpointWriter::~CheckpointWriter() {
   if (worker_->thread.joinable()) worker_->thread.join();
 }
+
+bool CheckpointWriter::busy() const { return worker_->running; }
 
 void CheckpointWriter::wait() {
   if (worker_->thread.joinable()) worker_->thread.join();
@@ -105,12 +114,14 @@ void CheckpointWriter::save(const TrainState& state, const Trained& trained, std
   if (keep_best && state.best_step >= 0) best = state.best_step;
   auto work = [this, state, keep_last, best, weights = std::move(weights), moments = std::move(moments)]() mutable {
     try {
-      CheckpointStore store(directory_);
+      CheckpointStore store(directory_, files_);
       store.save(state.step, checkpoint_files(task_, recipe_text_, state, std::move(weights), std::move(moments)), keep_last, best);
     } catch (...) {
       worker_->error = std::current_exception();
     }
+    worker_->running = false;
   };
+  worker_->running = true;
   worker_->thread = std::thread(std::move(work));
 }
 

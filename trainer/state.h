@@ -41,16 +41,19 @@ struct Trained {
 class CheckpointWriter {
  public:
   // Model files are the task's, which outlives the writer.
-  CheckpointWriter(const std::string& run_directory, const Task& task, std::string recipe_text);
+  CheckpointWriter(const std::string& run_directory, const Task& task, std::string recipe_text,
+                   FileSystem& files = real_file_system());
   ~CheckpointWriter();                        // waits; errors were reported by wait()
   void save(const TrainState& state, const Trained& trained, std::int64_t keep_last, bool keep_best);
   void wait();                                // until the write in flight is durable; rethrows its Error
+  bool busy() const;                          // one is in flight: save() would wait for it
 
  private:
   struct Worker;
   std::string directory_;
   const Task& task_;
   std::string recipe_text_;
+  FileSystem& files_;
   std::unique_ptr<Worker> worker_;
 };
 

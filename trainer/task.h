@@ -65,6 +65,8 @@ class Task {
   virtual std::int64_t parameters() const = 0;
   virtual Json ledger() const = 0;
   virtual std::int64_t peak_memory(const Session& session) const = 0;   // as planned, bytes; 0: not planned
+  // Seconds of training left, from a short timing of this machine; 0: not known before it trains.
+  virtual double expected_seconds(const Session&) const { return 0; }
   virtual void before_first_step(Session& session, const Say& say) = 0; // leader
   // After the end, on the leader: a report of its own, or null; then the exports.
   virtual Json report(Session& session, const std::vector<PartResult>& others, const Say& say) = 0;

@@ -107,7 +107,7 @@ class TrainingLoop {
     if (spike) handle_spike(loss, norm);
     s_.state.norm_window = watch_.window();
     if (due(evaluate_every())) evaluate();
-    if (due(s_.recipe().checkpoint.every) && s_.state.step < s_.last_step) save();
+    save_if_due();
   }
 
   std::int64_t evaluate_every() const {
@@ -191,7 +191,20 @@ class TrainingLoop {
     }
   }
 
+  // A slow disk does not hold training up: while a checkpoint is being written, the next periodic one is owed, and made of
+  // the step at which that is done. The best one and the last wait. So does every one where spikes go back to the newest:
+  // which that is must not depend on the disk's speed.
+  void save_if_due() {
+    owed_ = owed_ || due(s_.recipe().checkpoint.every);
+    if (!owed_ || !s_.writer || s_.state.step >= s_.last_step) return;
+    if (s_.recipe().train.on_spike == "rollback" || !s_.writer->busy()) return save();
+    if (!std::exchange(slow_disk_told_, true))
+      progress_.note(cat("step ", s_.state.step, ": a checkpoint is due while the one before is still being written; "
+                         "it is made once that is done"));
+  }
+
   void save() {
+    owed_ = false;
     if (!s_.writer || saved_at_ == s_.state.step) return;
     s_.writer->save(s_.state, s_.trained(), s_.recipe().checkpoint.keep_last, s_.recipe().checkpoint.keep_best);
     saved_at_ = s_.state.step;
@@ -226,6 +239,7 @@ class TrainingLoop {
   TrainOutcome outcome_;
   Clock::time_point started_ = Clock::now();
   std::int64_t evaluated_at_ = -1, saved_at_ = -1;
+  bool owed_ = false, slow_disk_told_ = false;
 };
 
 }  // namespace

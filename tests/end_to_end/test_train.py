@@ -1,6 +1,7 @@
 """The main job on a small corpus: train, stop, kill, resume, refuse, export."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from program import LATHE, Case, relative_difference, tensors
+
+
+MUON = "optimizer={name: muon, learning_rate: 3e-3, muon_learning_rate: 0.02, weight_decay: 0.01}"
+WSD = "schedule={name: wsd, warmup_steps: 4, decay_ratio: 0.4}"
 
 
 class MainJob(Case):
@@ -65,21 +70,21 @@ class MainJob(Case):
         self.lathe("verify", path.parent, code=1)
 
     def test_twenty_steps_are_ten_and_a_kill_and_ten(self):
-        for precision in ("fp32", "bf16"):
-            straight, killed = f"straight-{precision}", f"killed-{precision}"
-            self.train(straight, f"train.precision={precision}", "train.dropout=0.1")
-            self.kill_after_checkpoint(killed, 10, precision)
-            self.train(killed, f"train.precision={precision}", "train.dropout=0.1")
+        for row, sets in {"fp32": ("train.precision=fp32",), "bf16": ("train.precision=bf16",), "muon": (MUON, WSD, "train.precision=bf16")}.items():
+            straight, killed, sets = f"straight-{row}", f"killed-{row}", (*sets, "train.dropout=0.1")
+            self.train(straight, *sets)
+            self.kill_after_checkpoint(killed, 10, sets)
+            self.train(killed, *sets)
             for name in ("model.safetensors", "optimizer.safetensors"):
                 self.assertEqual((self.checkpoint(straight, 20) / name).read_bytes(),
-                                 (self.checkpoint(killed, 20) / name).read_bytes(), f"{precision} {name}")
+                                 (self.checkpoint(killed, 20) / name).read_bytes(), f"{row} {name}")
             self.assertEqual([record["loss"] for record in self.metrics(straight)],
                              [record["loss"] for record in self.metrics(killed)])
 
-    def kill_after_checkpoint(self, name, step, precision):
+    def kill_after_checkpoint(self, name, step, sets):
         """Stops by SIGKILL some time after the checkpoint of `step` exists and before the run's end."""
         recipe = self.recipe(name)
-        arguments = [LATHE, "train", recipe, "--quiet", "--set", f"train.precision={precision}", "--set", "train.dropout=0.1"]
+        arguments = [LATHE, "train", recipe, "--quiet", *(item for value in sets for item in ("--set", value))]
         # --stop-after keeps the run from finishing before the signal arrives; the schedule stays that of 20 steps.
         process = subprocess.Popen([str(a) for a in arguments], cwd=self.folder, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
@@ -100,20 +105,113 @@ class MainJob(Case):
         self.assertEqual((self.checkpoint("straight", 20) / "model.safetensors").read_bytes(),
                          (self.checkpoint("stopped", 20) / "model.safetensors").read_bytes())
 
-    def test_interrupt_saves_and_exits_130(self):
-        recipe = self.recipe("run")
-        process = subprocess.Popen([str(LATHE), "train", str(recipe), "--quiet", "--set", "train.max_steps=100000"],
+    def endless(self, *sets):
+        """A run that only a signal ends, once its first checkpoint (of step 5) is on disk."""
+        arguments = [item for value in ("train.max_steps=100000", *sets) for item in ("--set", value)]
+        process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--quiet", *arguments],
                                    cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        metrics = self.folder / "run" / "metrics.jsonl"
         deadline = time.time() + 60
-        while not metrics.exists() or metrics.stat().st_size < 200:
+        while not self.checkpoint("run", 5).exists():
+            self.assertIsNone(process.poll())
             self.assertLess(time.time(), deadline)
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(timeout=30), 130, process.stderr.read())
-        process.stderr.close()
-        done = self.metrics("run")[-1]["step"]
-        self.assertTrue(self.checkpoint("run", done).exists())
+        return process
+
+    def test_interrupt_and_termination_save_and_exit_130(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.endless("checkpoint.every=5")
+            process.send_signal(number)
+            self.assertEqual(process.wait(timeout=30), 130, process.stderr.read())
+            process.stderr.close()
+            done = self.metrics("run")[-1]["step"]
+            self.assertTrue(self.json("inspect", self.checkpoint("run", done))["whole"])
+            shutil.rmtree(self.folder / "run")
+
+    def test_a_second_interrupt_exits_at_once_and_the_last_checkpoint_is_whole(self):
+        # The longest work between two looks at the signal is an evaluation: the second signal does not wait for its end.
+        for attempt in range(3):
+            process = self.endless("evaluate.every=6")
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.002 * attempt)
+            process.send_signal(signal.SIGINT)
+            start = time.time()
+            self.assertEqual(process.wait(timeout=30), 130, process.stderr.read())
+            self.assertLess(time.time() - start, 2)
+            process.stderr.close()
+            saved = sorted((self.folder / "run" / "checkpoints").glob("step-????????"))
+            self.assertTrue(saved)
+            for path in saved:
+                self.assertTrue(self.json("inspect", path)["whole"], path)
+            _, log = self.lathe("train", self.recipe("run"), "--set", "train.max_steps=100001", "--set", "evaluate.every=6",
+                                "--stop-after", str(int(saved[-1].name[5:]) + 1))
+            self.assertIn(f"resumed from step {int(saved[-1].name[5:])}", log)
+            shutil.rmtree(self.folder / "run")
+
+    def test_a_run_that_stops_before_it_is_evaluated_again_says_so(self):
+        out, _ = self.lathe("train", self.recipe("run"), "--stop-after", "3")
+        self.assertIn("at step 0, before training", out)
+        self.assertNotIn("step -1", out)
+        result = json.loads((self.folder / "run" / "result.json").read_text())
+        self.assertNotIn("best_step", result)
+        self.assertEqual(result["validation_loss"], result["first_validation_loss"])
+        self.train("run", extra=("--stop-after", "12"))
+        self.assertEqual(json.loads((self.folder / "run" / "result.json").read_text())["best_step"], 10)
+
+    def test_a_slow_disk_does_not_stall_training(self):
+        source, library = Path(__file__).parent / "slow_disk_preload.cpp", self.folder / "slow_disk.so"
+        subprocess.run([os.environ.get("CXX", "g++"), "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        recipe = self.recipe("run")
+        arguments = [item for value in ("checkpoint.every=1", "checkpoint.keep_best=false", "evaluate.every=20")
+                     for item in ("--set", value)]
+        self.train("prepared", extra=("--stop-after", "1"))   # shards are not what is measured
+        _, log = self.lathe("train", recipe, *arguments, env={"LD_PRELOAD": str(library), "LATHE_SYNC_SECONDS": "0.2"})
+        self.assertEqual(log.count("still being written"), 1, log)
+        # At least five syncs a checkpoint and 19 checkpoints before the last are 19 s, if the loop waited for each.
+        result = json.loads((self.folder / "run" / "result.json").read_text())
+        lines = [json.loads(line) for line in (self.folder / "run" / "metrics.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in lines if "learning_rate" in line], list(range(1, 21)))
+        written = sorted((self.folder / "run" / "checkpoints").glob("step-????????"))
+        self.assertEqual(written[-1].name, "step-00000020")
+        self.assertLess(len(written), 15)
+        for path in written:
+            self.assertTrue(self.json("inspect", path)["whole"], path)
+        self.assertEqual(result["steps"], 20)
+
+    def test_a_copied_checkpoint_is_whole_under_another_name(self):
+        self.train("run", extra=("--stop-after", "5"))
+        copied = shutil.copytree(self.checkpoint("run", 5), self.folder / "kept é")
+        self.assertTrue(self.json("inspect", copied)["whole"])
+        (copied / "state.json").chmod(0o600)
+        (copied / "state.json").write_text("{}")
+        _, log = self.lathe("inspect", copied, code=1)
+        self.assertIn("damaged", log)
+
+    def test_the_opening_lines_tell_the_time(self):
+        _, log = self.lathe("train", self.recipe("run"), "--stop-after", "1")
+        self.assertRegex(log, r"20 steps; memory about .*; time very roughly [0-9.]+ (s|min|h)")
+        before = log[: log.index("time very roughly")]
+        self.assertNotIn("step 0", before)
+        out, _ = self.lathe("plan", self.recipe("run"))
+        self.assertRegex(out, r"time: very roughly [0-9.]+ (s|min|h).*--measure")
+
+    def test_one_file_is_cut_to_hold_out_its_end(self):
+        text = "".join(path.read_text() + "\n" for path in sorted(self.corpus.iterdir()))
+        book = self.folder / "book é.txt"
+        book.write_text(text, encoding="utf-8")
+        recipe = self.recipe("run")
+        sets = ("--set", f"data.train={json.dumps(str(book))}")
+        out, _ = self.lathe("prepare", recipe, *sets)
+        self.assertIn("of 1 document, cut", out)
+        prepared = self.json("prepare", recipe, *sets)
+        self.assertTrue(prepared["was_ready"])
+        held, kept = prepared["validation"][0]["ledger"], prepared["train"]["ledger"]
+        self.assertEqual((held["documents_cut"], kept["documents_cut"]), (1, 1))
+        self.assertEqual(held["bytes_kept"] + kept["bytes_kept"], len(text.encode()))
+        self.assertAlmostEqual(held["bytes_kept"] / len(text.encode()), 0.15, delta=0.02)
+        _, log = self.lathe("train", recipe, *sets, "--stop-after", "2")
+        self.assertIn("of 1 document, cut", log)
+        _, log = self.lathe("train", recipe, *sets, "--stop-after", "4")
+        self.assertIn("resumed from step 2", log)
 
     def test_a_damaged_checkpoint_is_skipped_and_named(self):
         self.train("run", extra=("--stop-after", "10"))
@@ -172,6 +270,17 @@ class Accounting(Case):
             self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-6 * a["loss"])
         self.assertLess(relative_difference(self.checkpoint("one", 20) / "model.safetensors",
                                             self.checkpoint("two", 20) / "model.safetensors"), 1e-5)
+
+    def test_muon_in_bf16_counts_the_same_way(self):
+        sets = (MUON, WSD, "train.precision=bf16")
+        self.train("one", "train.micro_batch_size=4", *sets)
+        self.train("parts", "train.micro_batch_size=1", *sets)
+        self.train("two", "train.micro_batch_size=2", *sets, extra=("--processes", "2"))
+        for other in ("parts", "two"):
+            self.assertEqual(len(self.metrics(other)), 20)
+            for a, b in zip(self.metrics("one"), self.metrics(other)):
+                self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-3 * a["loss"], msg=other)
+                self.assertEqual(a["tokens"], b["tokens"])
 
     def test_a_run_goes_on_at_another_world_size(self):
         self.train("one", "train.micro_batch_size=2")

@@ -96,9 +96,15 @@ void inspect_picture_shard(Context& context, const std::string& path) {
     context.say(cat("  ", shard.picture(i).name, ": ", shard.picture(i).caption));
 }
 
-void inspect_checkpoint(Context& context, const std::string& path) {
-  const std::string wrong = CheckpointStore::check(path);
+// A folder with a manifest, that of a run's checkpoint or an export: every file is as it says, whatever its own name is.
+void check_whole(const std::string& path) {
+  const CheckpointManifest manifest = read_checkpoint_manifest(path);
+  const std::string wrong = check_manifest(path, manifest, ManifestCheck::Hashes);
   require(wrong.empty(), path, ": damaged: ", wrong);
+}
+
+void inspect_checkpoint(Context& context, const std::string& path) {
+  check_whole(path);
   const TrainState state = read_train_state(path);
   context.result["state"] = state.to_json();
   context.say(cat("checkpoint: step ", state.step, ", ", state.tokens, " tokens, whole (every file's SHA-256 is right)"));
@@ -175,13 +181,6 @@ void inspect_pipeline(Context& context, const std::string& path) {
                   scheduler_class(model.noise())));
 }
 
-// A folder with a manifest, that of a run's checkpoint or an export: every file is as it says.
-void check_whole(const std::string& path) {
-  const CheckpointManifest manifest = read_checkpoint_manifest(path);
-  const std::string wrong = check_manifest(path, manifest, ManifestCheck::Hashes);
-  require(wrong.empty(), path, ": damaged: ", wrong);
-}
-
 ExitCode inspect(Context& context, const std::string& path) {
   require(fs::exists(path), "'", path, "' does not exist");
   context.result["path"] = path;
@@ -191,8 +190,11 @@ ExitCode inspect(Context& context, const std::string& path) {
       if (fs::exists(path + "/state.json")) inspect_checkpoint(context, path);
       else if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
       inspect_pipeline(context, path);
-    } else if (fs::exists(path + "/MANIFEST.json")) inspect_checkpoint(context, path);
-    else if (fs::exists(path + "/config.json")) inspect_model(context, path);
+    } else if (fs::exists(path + "/MANIFEST.json") && fs::exists(path + "/state.json")) inspect_checkpoint(context, path);
+    else if (fs::exists(path + "/config.json")) {
+      if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
+      inspect_model(context, path);
+    } else if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
     else fail("'", path, "' is no run, checkpoint or model folder (run.json, MANIFEST.json, config.json and model_index.json are not there)");
   } else if (path.ends_with(".safetensors")) {
     inspect_safetensors(context, path);

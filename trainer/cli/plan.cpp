@@ -58,9 +58,11 @@ void say_memory(Context& context, const DecoderSpec& spec, const Plan& plan, con
   context.say("does not fit: " + advice);
 }
 
-void say_time(Context& context, const Arguments& arguments, double tokens, double rate) {
+void say_time(Context& context, const Arguments& arguments, double tokens, double rate, double estimate) {
   if (rate <= 0) {
-    context.say("time: --measure trains for a few seconds to tell, or give --tokens-per-second");
+    context.result["estimated_seconds"] = tokens / estimate;
+    context.say(cat("time: very roughly ", format_duration(tokens / estimate),
+                    " (matrix products timed here; --measure trains for a few seconds to tell, or give --tokens-per-second)"));
     return;
   }
   const double seconds = tokens / rate;
@@ -97,7 +99,9 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
   double rate = arguments.tokens_per_second;
   if (rate <= 0 && arguments.measure && context.result["fits"].get<bool>())
     rate = arguments.processes * measure_tokens_per_second(model.spec, settings, recipe);
-  say_time(context, arguments, work.tokens, rate);
+  if (rate <= 0) set_compute_threads(settings.threads);
+  const double estimate = rate > 0 ? 0 : arguments.processes * estimate_tokens_per_second(model.spec, settings);
+  say_time(context, arguments, work.tokens, rate, estimate);
   return ExitCode::Done;
 }
 

@@ -51,6 +51,12 @@ struct Role {
   std::vector<PartResult> results;  // of the parts, judged with the run's own
 };
 
+// Empty where only training tells: the progress line does then.
+std::string time_expected(const Session& session) {
+  const double seconds = session.task->expected_seconds(session);
+  return seconds <= 0 ? "" : cat("; time very roughly ", format_duration(seconds), " (matrix products timed here)");
+}
+
 void say_before_start(const Context& context, const Session& session) {
   const Recipe& recipe = session.recipe();
   std::vector<std::string> lines = session.task->opening_lines(session);
@@ -64,7 +70,7 @@ void say_before_start(const Context& context, const Session& session) {
       cat("batch: ", recipe.train.global_batch_size, " rows = ", session.ranks->info().world_size,
           " ranks x ", session.micro_batch_size, " rows x ",
           recipe.train.global_batch_size / session.ranks->info().world_size / session.micro_batch_size,
-          " accumulated; ", session.last_step, " steps", memory));
+          " accumulated; ", session.last_step, " steps", memory, time_expected(session)));
   for (const std::string& warning : session.warnings) context.log("warning: " + warning);
 }
 
@@ -89,7 +95,7 @@ Json result_json(const Session& session, const TrainOutcome& outcome, const Eval
   json[unit + "_per_second"] =
       session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
   json["seconds_to_first_step"] = outcome.seconds_to_first_step;
-  json["best_step"] = session.state.best_step;
+  if (session.state.best_step >= 0) json["best_step"] = session.state.best_step;   // absent: not evaluated since step 0
   json["skipped_steps"] = session.state.skipped_steps;
   if (!outcome.last_evaluation.set.empty()) {
     json["first_validation_loss"] = outcome.first_evaluation.loss;
@@ -127,7 +133,10 @@ std::string worse_since(const Session& session, const TrainOutcome& outcome) {
 void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome,
                 const EvaluationMetrics& best, const Json& result) {
   const std::string& path = session.run.path;
-  if (!outcome.last_evaluation.set.empty())
+  if (!outcome.last_evaluation.set.empty() && session.state.best_step < 0)
+    context.say(cat(session.task->one_line(best), " at step ", best.step,
+                    ", before training; the run stopped before it was evaluated again"));
+  else if (!outcome.last_evaluation.set.empty())
     context.say(cat(session.task->one_line(best), " at step ", session.state.best_step,
                     ", the lowest of those evaluated", worse_since(session, outcome)));
   context.say(cat("run: ", path, "   report: ", path, "/report.html"));

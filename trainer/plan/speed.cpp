@@ -111,4 +111,24 @@ double measure_tokens_per_second(const DecoderSpec& spec, const PlanSettings& se
   return accumulated * trial.tokens() / (accumulated * pass + update);
 }
 
+double estimate_tokens_per_second(const DecoderSpec& spec, const PlanSettings& settings) {
+  constexpr double kBudget = 0.05, kTrainingShare = 0.5;
+  const std::int64_t rows = std::clamp<std::int64_t>(settings.micro_batch_size * settings.sequence_length, 64, 4096);
+  const at::ScalarType type = settings.bf16 ? at::kBFloat16 : at::kFloat;
+  const at::Tensor input = at::ones({rows, spec.hidden_size}, type);
+  const at::Tensor weight = at::ones({spec.hidden_size, spec.intermediate_size}, type);
+  const double work = 2.0 * static_cast<double>(rows) * static_cast<double>(weight.numel());
+  at::mm(input, weight);   // makes oneDNN's primitive
+  double best = 0, spent = 0;
+  for (int i = 0; i < 50 && spent < kBudget; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    at::mm(input, weight);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    spent += seconds;
+    best = std::max(best, work / seconds);
+  }
+  const double trained_share = settings.adapter_rank > 0 ? 2.0 / 3 : 1;   // no gradients of the base's weights
+  return kTrainingShare * best / (trained_share * make_plan(spec, settings).flops_per_token);
+}
+
 }  // namespace lathe

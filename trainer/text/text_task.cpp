@@ -11,6 +11,8 @@
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/export.h"
 #include "trainer/model_source.h"
+#include "trainer/parallel/ranks.h"
+#include "trainer/plan/speed.h"
 #include "trainer/report/format.h"
 #include "trainer/session.h"
 #include "trainer/text/samples.h"
@@ -154,10 +156,13 @@ void TextTask::say_data(const Session& session, bool strict, const Say& say) con
 
 std::vector<std::string> TextTask::opening_lines(const Session& session) const {
   const TokenLedger& ledger = data.train.ledger;
-  return {cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
+  std::vector<std::string> lines;
+  if (const std::string cuts = describe_cuts(data); !cuts.empty()) lines.push_back(cuts);
+  lines.push_back(cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
               " dropped, ", format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ", rows_per_epoch(), " rows of ",
-              session.recipe().data.sequence_length),
-          cat("model: ", plan.family->name, ", ", format_count(static_cast<double>(parameters())), " parameters")};
+              session.recipe().data.sequence_length));
+  lines.push_back(cat("model: ", plan.family->name, ", ", format_count(static_cast<double>(parameters())), " parameters"));
+  return lines;
 }
 
 Json TextTask::identity(const Session& session) const {
@@ -169,6 +174,14 @@ Json TextTask::identity(const Session& session) const {
 std::int64_t TextTask::parameters() const { return parameter_count(plan.spec); }
 Json TextTask::ledger() const { return data.train.ledger.to_json(); }
 std::int64_t TextTask::peak_memory(const Session&) const { return make_plan(plan.spec, expected).peak_bytes; }
+
+double TextTask::expected_seconds(const Session& session) const {
+  const double rows = static_cast<double>(session.total_rows) * static_cast<double>(session.last_step) /
+                          static_cast<double>(std::max<std::int64_t>(1, session.total_steps)) -
+                      static_cast<double>(session.state.cursor);
+  const double tokens = std::max(0.0, rows) / static_cast<double>(rows_per_epoch()) * static_cast<double>(units_per_epoch());
+  return tokens / (session.ranks->info().world_size * estimate_tokens_per_second(plan.spec, expected));
+}
 
 void TextTask::before_first_step(Session& session, const Say& say) { measure_base(session, *this, say); }
 

@@ -43,6 +43,7 @@ class TextTask final : public Task {
   std::int64_t parameters() const override;
   Json ledger() const override;
   std::int64_t peak_memory(const Session& session) const override;
+  double expected_seconds(const Session& session) const override;
   void before_first_step(Session& session, const Say& say) override;
   Json report(Session& session, const std::vector<PartResult>& others, const Say& say) override;
   Json export_run(const Session& session, const Say& say) override;
