@@ -147,7 +147,7 @@ std::string sentencepiece_json(const SentencePieceModel& model, const std::vecto
                {"pre_tokenizer", nullptr},
                {"post_processor", post_processor(model, before, after)},
                {"decoder", decoder(model, keep_mark)}};
-  append_key(json, "model", model.kind == SentencePieceModel::Kind::Bpe ? bpe(model) : unigram(model));
+  append_key(json, "model", model.kind == SentencePieceModel::Kind::Unigram ? unigram(model) : bpe(model));
   return json.dump(1) + "\n";
 }
 

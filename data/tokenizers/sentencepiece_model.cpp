@@ -97,8 +97,9 @@ void parse_trainer(std::string_view bytes, SentencePieceModel& model, const std:
   for (WireReader reader(bytes, where); reader.next();) {
     switch (reader.field()) {
       case 3:
-        require(reader.number() == 1 || reader.number() == 2, where, ": SentencePiece model type ",
-                reader.number(), " is not supported; supported are 1 (unigram) and 2 (bpe)");
+        require(reader.number() == 1 || reader.number() == 2 || reader.number() == 4, where,
+                ": SentencePiece model type ", reader.number(),
+                " is not supported; supported are 1 (unigram), 2 (bpe) and 4 (char)");
         model.kind = static_cast<SentencePieceModel::Kind>(reader.number());
         break;
       case 24:
@@ -175,7 +176,7 @@ SentencePieceModel parse_sentencepiece(std::string_view bytes, const std::string
   require(!model.pieces.empty(), where, ": not a SentencePiece model: it holds no pieces");
   for (const SentencePiece& piece : model.pieces) {
     require(piece.type != PieceType::Unused || model.kind == SentencePieceModel::Kind::Unigram, where,
-            ": piece '", piece.text, "' is of type UNUSED, which is not supported in a bpe model");
+            ": piece '", piece.text, "' is of type UNUSED, which is supported in a unigram model only");
   }
   return model;
 }

@@ -18,7 +18,7 @@ struct SentencePiece {
 };
 
 struct SentencePieceModel {
-  enum class Kind { Unigram = 1, Bpe = 2 };
+  enum class Kind { Unigram = 1, Bpe = 2, Char = 4 };  // 3, whole words, is refused
   Kind kind = Kind::Unigram;
   std::vector<SentencePiece> pieces;
   bool byte_fallback = false;
@@ -42,7 +42,7 @@ struct PieceMerge {
   TokenId left, right, id;
   float score;
 };
-// Every split of a piece into two pieces, the best-scored pieces first.
+// Every split of a piece into two pieces, the best-scored pieces first; none in a model of characters.
 std::vector<PieceMerge> piece_merges(const SentencePieceModel& model);
 
 }  // namespace lathe

@@ -141,6 +141,7 @@ std::unique_ptr<TokenModel> make_unigram(const SentencePieceModel& model, Vocabu
 }  // namespace
 
 std::vector<PieceMerge> piece_merges(const SentencePieceModel& model) {
+  if (model.kind == SentencePieceModel::Kind::Char) return {};
   std::unordered_map<std::string_view, TokenId> ids;
   for (TokenId id = 0; id < model.pieces.size(); ++id) {
     if (model.pieces[id].type == PieceType::Normal) ids.emplace(model.pieces[id].text, id);
@@ -186,8 +187,8 @@ TokenizerParts sentencepiece_parts(const SentencePieceModel& model, const std::s
   }
   parts.special.unk = unk;
   parts.normalizer = std::make_unique<SentencePieceNormalizer>(model, user_defined(model), where);
-  parts.model = model.kind == SentencePieceModel::Kind::Bpe ? make_bpe(model, std::move(vocabulary), unk)
-                                                            : make_unigram(model, std::move(vocabulary), unk);
+  parts.model = model.kind == SentencePieceModel::Kind::Unigram ? make_unigram(model, std::move(vocabulary), unk)
+                                                                : make_bpe(model, std::move(vocabulary), unk);
   Json steps = Json::array({{{"type", "Replace"}, {"pattern", {{"String", kMark}}}, {"content", " "}},
                             {{"type", "ByteFallback"}},
                             {{"type", "Fuse"}}});

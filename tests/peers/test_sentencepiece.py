@@ -1,4 +1,4 @@
-"""Ids of SentencePiece models, unigram and bpe, beside the sentencepiece library's on hard, random and very long texts: which of two
+"""Ids of SentencePiece models, unigram, bpe and char, beside the sentencepiece library's on hard, random and very long texts: which of two
 equally good paths wins, and where float sums of long texts begin anew, shows only there."""
 import sys
 import sysconfig
@@ -18,11 +18,12 @@ class SentencePiece(Case):
         library_sources = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[:60]
         lines = [line for path in library_sources for line in path.read_bytes().decode("utf-8", "ignore").split("\n") if line.strip()]
         long_text = "\n".join(lines)[:1_500_000]
-        for kind in ("unigram", "bpe"):
+        for kind in ("unigram", "bpe", "char"):
             with self.subTest(kind):
                 prefix = self.folder / kind
                 sentencepiece.SentencePieceTrainer.train(
-                    sentence_iterator=iter(lines), model_prefix=str(prefix), vocab_size=4000, model_type=kind, byte_fallback=True,
+                    sentence_iterator=iter(lines), model_prefix=str(prefix), vocab_size=400 if kind == "char" else 4000, model_type=kind,
+                    byte_fallback=True, hard_vocab_limit=kind != "char", user_defined_symbols=["return", "<note>"],
                     normalization_rule_name="identity", remove_extra_whitespaces=False, character_coverage=1.0, minloglevel=2)
                 model = Path(f"{prefix}.model")
                 library = sentencepiece.SentencePieceProcessor(model_file=str(model))
