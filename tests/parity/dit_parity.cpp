@@ -129,6 +129,6 @@ TEST_CASE("a fresh DiT says zero in bf16 and every gradient of its end is there"
   CHECK(model.named_parameters()["proj_out_2.weight"].grad().abs().max().item<double>() > 0);
 }
 
-TEST_CASE("drawn DiTs are diffusers'", "[drawn_dits]") {
+TEST_CASE("drawn DiTs are diffusers'", "[.][drawn_dits]") {
   for_each_drawn("LATHE_DRAWN_DITS", [](const DiffusionGolden& golden) { check_dit_golden(golden, 1e-4); });
 }

@@ -1,9 +1,6 @@
 // A real model: the 260 K parameter story teller of llama2.c (stories260K in Hugging Face's layout, beside an
-// expected.json of greedy continuations computed by transformers). Set LATHE_STORIES260K to its folder;
-// skipped without.
+// expected.json of greedy continuations computed by transformers), where the shared data are.
 #include <ATen/ATen.h>
-
-#include <cstdlib>
 
 #include "checkpoints/bundle/bundle.h"
 #include "data/io/json.h"
@@ -11,17 +8,15 @@
 #include "models/generation/generate.h"
 #include "tests/catch.h"
 #include "tests/parity/golden.h"
+#include "tests/shared_data.h"
 
 using namespace lathe;
 
 TEST_CASE("stories260K tells transformers' stories") {
-  const char* folder = std::getenv("LATHE_STORIES260K");
-  if (folder == nullptr) {
-    WARN("skipped: LATHE_STORIES260K is not set");
-    return;
-  }
+  const std::string folder = test::shared_data("weights/stories260K");
+  if (test::skipped_without(folder)) return;
   const auto decoder = build_decoder(read_bundle(folder), at::kFloat);
-  const Json expected = read_json(std::string(folder) + "/expected.json");
+  const Json expected = read_json(folder + "/expected.json");
   for (const Json& run : expected.at("runs")) {
     INFO(run.at("name").get<std::string>());
     const auto prompt = run.at("prompt_ids").get<std::vector<TokenId>>();

@@ -197,6 +197,6 @@ TEST_CASE("a fresh UNet says zero and remembers its channels-last layout in bf16
   }
 }
 
-TEST_CASE("drawn UNets are diffusers'", "[drawn_unets]") {
+TEST_CASE("drawn UNets are diffusers'", "[.][drawn_unets]") {
   for_each_drawn("LATHE_DRAWN_UNETS", [](const DiffusionGolden& golden) { check_unet(golden, 1e-4); });
 }

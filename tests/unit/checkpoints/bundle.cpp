@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "checkpoints/formats/safetensors.h"
+#include "tests/shared_data.h"
 #include "tests/unit/checkpoints/support.h"
 
 namespace lathe {
@@ -233,13 +234,10 @@ TEST_CASE("folders that are none") {
   CHECK(error_of([&] { read_bundle(folder.path()); }).find("config.json") != std::string::npos);
 }
 
-// llama2.c's smallest trained model, when the machine has it: LATHE_STORIES260K names its folder.
+// llama2.c's smallest trained model, where the shared data are.
 TEST_CASE("a real Llama folder") {
-  const char* folder = std::getenv("LATHE_STORIES260K");
-  if (!folder || !std::filesystem::exists(folder)) {
-    WARN("skipped: LATHE_STORIES260K does not name a folder with config.json and model.safetensors");
-    return;
-  }
+  const std::string folder = test::shared_data("weights/stories260K");
+  if (test::skipped_without(folder)) return;
   const Bundle bundle = read_bundle(folder);
   CHECK(parameter_count(bundle.spec) == 260'032);
   CHECK(bundle.spec.num_kv_heads == 4);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tests/catch.h"
+#include "tests/shared_data.h"
 
 using namespace lathe;
 
@@ -60,7 +61,7 @@ TEST_CASE("numbers are finite and read the same in every locale") {
   REQUIRE(parse_number("1.5").value == 1.5);
   REQUIRE(number_text(1.5) == "1.5");
   std::setlocale(LC_ALL, "C");
-  if (!comma) WARN("no locale with a decimal comma here");
+  if (!comma) test::say_skipped("half of it, there is no locale with a decimal comma");
 }
 
 TEST_CASE("number_text is the shortest that reads back") {

@@ -9,7 +9,7 @@
 #include "data/sources/examples.h"
 #include "tests/catch.h"
 #include "tests/complaints.h"
-#include "tests/places.h"
+#include "tests/shared_data.h"
 
 using namespace lathe;
 
@@ -191,11 +191,8 @@ TEST_CASE("report: conversations are compared by what is asked and answered") {
 // Published sets hold what people really wrote. Each match in them was looked at once: they are addresses and
 // numbers, and a longer list here would be false alarms.
 TEST_CASE("report: no false alarms on published instruction sets") {
-  const std::string folder = test::source_folder() + "/../shared/data/instruct/";
-  if (!std::filesystem::exists(folder)) {
-    std::cout << "SKIPPED: shared data is not here\n";
-    return;
-  }
+  const std::string folder = test::shared_data("instruct/");
+  if (test::skipped_without(folder)) return;
   struct Wanted {
     const char* file;
     std::size_t emails, phones, damaged;
@@ -221,11 +218,8 @@ TEST_CASE("report: no false alarms on published instruction sets") {
 }
 
 TEST_CASE("report: novels in two languages hold nothing personal and no damage") {
-  const std::string folder = test::source_folder() + "/../shared/data/text/";
-  if (!std::filesystem::exists(folder)) {
-    std::cout << "SKIPPED: shared data is not here\n";
-    return;
-  }
+  const std::string folder = test::shared_data("text/");
+  if (test::skipped_without(folder)) return;
   std::size_t files = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().extension() != ".txt") continue;

@@ -4,17 +4,14 @@
 #include <map>
 
 #include "tests/catch.h"
-#include "tests/places.h"
+#include "tests/shared_data.h"
 #include "tests/unit/data/examples/support.h"
 
 using namespace lathe;
 
 TEST_CASE("published instruction sets are read whole") {
-  const std::string folder = test::source_folder() + "/../shared/data/instruct/";
-  if (!std::filesystem::exists(folder)) {
-    std::cout << "SKIPPED: shared data is not here\n";
-    return;
-  }
+  const std::string folder = test::shared_data("instruct/");
+  if (test::skipped_without(folder)) return;
   struct Wanted {
     std::string file, format;
     std::size_t count;

@@ -5,17 +5,14 @@
 
 #include "support.h"
 #include "tests/catch.h"
-#include "tests/places.h"
+#include "tests/shared_data.h"
 
 using namespace lathe;
 using namespace lathe::test;
 
 namespace {
 
-std::string shared_templates() {
-  const char* set = std::getenv("LATHE_SHARED_DATA");
-  return (set ? std::string(set) : test::source_folder() + "/../shared/data") + "/chat_templates";
-}
+std::string shared_templates() { return shared_data("chat_templates"); }
 
 Json say(const char* role, const char* content) { return {{"role", role}, {"content", content}}; }
 
@@ -43,10 +40,7 @@ const Published kPublished[] = {
 }  // namespace
 
 TEST_CASE("published templates: answers and their stop tokens are trained, nothing else") {
-  if (!std::filesystem::is_directory(shared_templates())) {
-    WARN("skipped: there is no " << shared_templates());
-    return;
-  }
+  if (skipped_without(shared_templates())) return;
   const auto tokenizer = marked_tokenizer();
   Example turns, call;
   turns.kind = call.kind = ExampleKind::Chat;

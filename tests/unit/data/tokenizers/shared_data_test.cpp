@@ -5,19 +5,15 @@
 #include "data/tokenizers/load.h"
 #include "data/tokenizers/tokenizer_json.h"
 #include "tests/catch.h"
-#include "tests/places.h"
+#include "tests/shared_data.h"
 #include "tests/unit/data/tokenizers/support.h"
 
 namespace lathe {
 namespace {
 
-const std::string kData = test::source_folder() + "/../shared/data/tokenizers/";
+const std::string kData = test::shared_data("tokenizers/");
 
-bool present() {
-  if (std::filesystem::exists(kData + "gpt2/encoder.json")) return true;
-  WARN("no shared data; skipped");
-  return false;
-}
+bool present() { return !test::skipped_without(kData + "gpt2/encoder.json"); }
 
 std::vector<std::string> split_lines(const std::string& text, const std::string& separator) {
   std::vector<std::string> parts;

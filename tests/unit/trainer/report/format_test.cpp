@@ -1,4 +1,5 @@
 #include "tests/catch.h"
+#include "tests/shared_data.h"
 
 #include <clocale>
 #include <cmath>
@@ -43,5 +44,5 @@ TEST_CASE("numbers have a decimal point in any locale") {
   CHECK(format_significant(0.0012, 3) == "0.0012");
   CHECK(format_fixed(std::nan(""), 2) == "nan");
   std::setlocale(LC_ALL, "C");
-  if (!comma) WARN("no locale with a decimal comma is installed here");
+  if (!comma) test::say_skipped("half of it, there is no locale with a decimal comma");
 }
