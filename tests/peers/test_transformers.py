@@ -49,6 +49,15 @@ class Transformers(Case):
                 with self.subTest(name=name, dtype=dtype):
                     self.compare(self.export(f"{name}-{dtype}", model, dtype))
 
+    def test_a_folder_in_several_files_loads(self):
+        folder = self.export("sharded", self.MODELS["llama-untied"], "fp32, max_shard_bytes: 100_000")
+        files = sorted(folder.glob("model-*-of-*.safetensors"))
+        self.assertGreater(len(files), 2)
+        self.assertFalse((folder / "model.safetensors").exists())
+        index = json.loads((folder / "model.safetensors.index.json").read_text())
+        self.assertEqual(sorted(set(index["weight_map"].values())), [path.name for path in files])
+        self.compare(folder)
+
     def compare(self, folder):
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
