@@ -23,7 +23,7 @@ class SentencePiece(Case):
                 prefix = self.folder / kind
                 sentencepiece.SentencePieceTrainer.train(
                     sentence_iterator=iter(lines), model_prefix=str(prefix), vocab_size=400 if kind == "char" else 4000, model_type=kind,
-                    byte_fallback=True, hard_vocab_limit=kind != "char", user_defined_symbols=["return", "<note>"],
+                    byte_fallback=True, hard_vocab_limit=kind != "char", user_defined_symbols=[] if kind == "unigram" else ["return", "<note>"],
                     normalization_rule_name="identity", remove_extra_whitespaces=False, character_coverage=1.0, minloglevel=2)
                 model = Path(f"{prefix}.model")
                 library = sentencepiece.SentencePieceProcessor(model_file=str(model))
