@@ -224,6 +224,15 @@ class Examples(Tuning):
         self.assertEqual(steps[5]["tokens"] - steps[4]["tokens"], sum(len(shown[i]["ids"]) - 1 for rest in left for i in rest))
         self.assertNotEqual(read[0], read[6])   # another order
 
+    def test_fewer_examples_than_a_batch_are_all_read_as_often_as_asked(self):
+        held = self.write("held.jsonl", [{"prompt": "the yew is 9\n", "completion": "9 yew"}])
+        recipe = self.tuning("run", self.pairs(3), json.dumps(str(held)))
+        self.lathe("train", recipe, "--quiet")
+        steps = self.metrics("run")
+        shown = json.loads(self.lathe("preview", recipe, "--count", "3", "--json")[0])["examples"]
+        self.assertEqual([record["step"] for record in steps], [1, 2])   # four, then the two that are left of two epochs
+        self.assertEqual(steps[-1]["tokens"], 2 * sum(len(example["ids"]) - 1 for example in shown))
+
     def test_resumed_in_the_middle_of_an_epoch_it_ends_with_the_same_bytes(self):
         data = self.pairs(22)
         self.lathe("train", self.tuning("straight", data), "--quiet")
