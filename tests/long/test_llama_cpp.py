@@ -2,61 +2,20 @@
 import json
 import math
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
-sys.path.insert(0, str(ROOT / "tests" / "peers"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from llama_cpp_case import LlamaCppCase   # it finds the modules of tests/peers and tests/end_to_end
 import check_gguf
 import numpy
 from gguf import GGUFReader
-from program import RECIPE, Case
+from program import RECIPE
 
 GREEDY = 64
-SHARED = Path(os.environ.get("LATHE_SHARED_DATA", ROOT.parent / "shared" / "data")) / "tokenizers" / "hard_texts"
 
 
-def hard_texts():
-    """Our own, and llama.cpp's and the naughty strings where they are there."""
-    texts = [text for text in check_gguf.HARD if text]
-    for path in sorted(SHARED.glob("*.inp")):
-        texts += [text.removeprefix("\n").removesuffix("\n") for text in path.read_text(encoding="utf-8").split("__ggml_vocab_test__")]
-    naughty = SHARED / "blns.json"
-    if naughty.exists():
-        texts += json.loads(naughty.read_text(encoding="utf-8"))
-    return sorted({text for text in texts if text and "\0" not in text})   # its tokenize takes C strings
-
-
-class LlamaCpp(Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.python = os.environ.get("LATHE_LLAMA_CPP_PYTHON")   # one that has llama_cpp already
-        if not cls.python:
-            cls.python = subprocess.run([ROOT / "scripts" / "peers_env", "llama_cpp"], capture_output=True, text=True,
-                                        check=True).stdout.strip().splitlines()[-1]
-        cls.texts = hard_texts()
-        print(f"  {len(cls.texts)} hard texts", flush=True)
-
-    def ask(self, path, **request):
-        result = subprocess.run([self.python, ROOT / "tests" / "peers" / "run_llama_cpp.py", path], input=json.dumps(request),
-                                capture_output=True, text=True, timeout=900)
-        self.assertEqual(result.returncode, 0, result.stderr[-3000:])
-        return json.loads(result.stdout)
-
-    def ids(self, tokenizer, text):
-        return json.loads(self.lathe("tokenize", "--tokenizer", tokenizer, "--json", input=text.encode())[0])["ids"]
-
-    def all_ids(self, tokenizer):
-        lines = "".join(json.dumps({"text": text}) + "\n" for text in self.texts)
-        output = self.lathe("tokenize", "--tokenizer", tokenizer, "--lines", input=lines.encode())[0]
-        return [json.loads(line)["ids"] for line in output.splitlines()]
-
-    def check_ids(self, theirs, ours):
-        different = [(text, a, b) for text, a, b in zip(self.texts, theirs, ours, strict=True) if a != b]
-        self.assertFalse(different, f"{len(different)} of {len(self.texts)} texts, such as {different[:2]!r}")
-
+class LlamaCpp(LlamaCppCase):
     def test_every_family(self):
         folders = check_gguf.make_models(self.folder / "models")
         ours_ids = self.all_ids(next(iter(folders.values())))   # they share their tokenizer
@@ -77,6 +36,20 @@ class LlamaCpp(Case):
                         self.assertEqual(ours, theirs["greedy"][: len(ours)])
                         self.assertGreater(len(ours), GREEDY // 2)
 
+    def test_a_mistral_whose_window_is_shorter_than_the_text(self):
+        """llama.cpp has no windows for this architecture: the file promises the context within which they change nothing."""
+        window, prompt = 32, "The cat sat on"
+        folder = check_gguf.make_models(self.folder / "models", ["mistral-window"])["mistral-window"]
+        self.lathe("export", folder, "--format", "gguf", "--quantize", "f32", "--output", self.folder / "out")
+        path = next((self.folder / "out").glob("*.gguf"))
+        start = self.ids(folder, prompt)
+        theirs = self.ask(path, texts=[], prompt_ids=start, greedy=GREEDY)
+        self.assertEqual(theirs["trained_context"], window)
+        ours = self.json("generate", folder, "--raw", "--prompt", prompt, "--max-tokens", GREEDY, "--temperature", "0")["completions"][0]["tokens"]
+        same = next((i for i, (a, b) in enumerate(zip(ours, theirs["greedy"])) if a != b), len(ours))
+        print(f"  mistral, window of {window}: {same} of {len(ours)} greedy tokens equal after {len(start)}", flush=True)
+        self.assertGreaterEqual(same, window - len(start))
+
     def test_trained_tokenizers(self):
         for kind, pattern, size in (("byte_bpe", "gpt2", 512), ("byte_bpe", "llama3", 512), ("bpe", "gpt2", 420)):
             with self.subTest(kind=kind, pattern=pattern):
@@ -94,10 +67,10 @@ class LlamaCpp(Case):
                              .replace("vocab_size: 512", "vocab_size: 2048"))
         code = Path(os.__file__).parent
         self.lathe("train", recipe, "--quiet", "--set", f"data.train=[{{path: {json.dumps(str(code / 'email'))}, glob: '**/*.py'}}]",
-                   "--set", "data.sequence_length=256", "--set", "train.max_steps=300", "--set", "train.global_batch_size=8",
-                   "--set", "train.threads=2", "--set", "evaluate.every=100", "--set", "checkpoint.every=100", timeout=3600)
+                   "--set", "data.sequence_length=256", "--set", "train.max_steps=120", "--set", "train.global_batch_size=4",
+                   "--set", "train.threads=2", "--set", "evaluate.every=120", "--set", "checkpoint.every=120", timeout=3600)
         text = self.folder / "text.py"
-        text.write_bytes((code / "argparse.py").read_bytes()[:60000])
+        text.write_bytes((code / "argparse.py").read_bytes()[:16000])
         files, losses = {}, {}
         for quantize in ("f32", "q8_0", "q4_k_m"):
             output = self.folder / quantize
@@ -107,7 +80,7 @@ class LlamaCpp(Case):
             path = self.folder / f"theirs-{kind}.gguf"
             self.ask(files["lathe f32"], quantize=kind, output=str(path))
             files[f"llama.cpp {kind.lower()}"] = path
-        ids = self.ids(self.checkpoint("learned", 300), text.read_text())
+        ids = self.ids(self.checkpoint("learned", 120), text.read_text())
         for name, path in files.items():
             losses[name] = self.ask(path, score_ids=ids, window=256)["loss"]
             print(f"  {name}: perplexity {math.exp(losses[name]):.4f} in llama.cpp, {path.stat().st_size} bytes", flush=True)

@@ -54,6 +54,12 @@ def configs():
     }
 
 
+def windowed():
+    """What llama.cpp runs within the window only."""
+    config = configs()["mistral"].to_dict()
+    return {"mistral-window": MistralConfig(**{**config, "sliding_window": 32, "rope_parameters": rope()})}
+
+
 def trained_tokenizer():
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -65,11 +71,11 @@ def trained_tokenizer():
 
 
 def make_models(root, names=None):
-    """{name: folder}; the same models every time."""
+    """{name: folder}; the same models every time. Without names all that llama.cpp runs at any length."""
     tokenizer = trained_tokenizer()
     folders = {}
-    for number, (name, config) in enumerate(configs().items()):
-        if names and name not in names:
+    for number, (name, config) in enumerate({**configs(), **windowed()}.items()):
+        if name not in (names or configs()):
             continue
         folder = Path(root) / name
         model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
