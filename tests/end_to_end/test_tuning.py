@@ -199,6 +199,7 @@ class Examples(Tuning):
         held = self.write("held.jsonl", [{"prompt": "the yew is 9\n", "completion": "9 yew"}])
         recipe = self.tuning("run", data, json.dumps(str(held)), self.untied_base(), "checkpoint: {every: 1, keep_last: 12}\n")
         text = "".join(line for line in recipe.read_text().splitlines(True) if not line.startswith("adapter"))
+        text = text.replace("seed: 5", "seed: 5, on_spike: rollback")   # then a slow disk leaves no checkpoint out
         recipe.write_text(text.replace("learning_rate: 2e-3", "learning_rate: 1e-5, beta1: 0"))
         shown = json.loads(self.lathe("preview", recipe, "--count", "22", "--json")[0])["examples"]
         self.assertEqual(len(shown), 22)
