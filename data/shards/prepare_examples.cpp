@@ -20,6 +20,7 @@ namespace {
 
 namespace filesystem = std::filesystem;
 constexpr std::size_t kNameDigits = 24;
+constexpr std::size_t kBlock = 1024;  // examples rendered at once
 
 struct RenderedSet {
   std::string name;
@@ -141,28 +142,40 @@ class ExamplePreparation {
     return newest;
   }
 
-  // Renders in parallel, then decides what is kept in the order of the file.
+  // Renders a block at a time in parallel, then decides what is kept in the order of the file. The pieces of text behind the
+  // tokens take ten times their ids: they live as long as a block.
   void render(RenderedSet& set) {
     if (progress_) progress_("tokenising " + set.name, 0);
     const LossOn loss_on = parse_loss_on(recipe_.data.loss_on);
-    std::vector<TokenExample> rendered(set.examples.size());
-    parallel_for(set.examples.size(), static_cast<int>(recipe_.data.workers), [&](std::size_t i) {
-      rendered[i] = render_example(set.examples[i], *tokenizer_, tuning_->format, loss_on);
-    });
     std::vector<Example> kept;
-    for (std::size_t i = 0; i < rendered.size(); ++i) {
-      set.ledger.documents_read += 1;
-      set.ledger.tokens_read += rendered[i].ids.size();
-      if (!fit(rendered[i], set.examples[i], set.ledger)) continue;
-      set.ledger.documents_kept += 1;
-      set.ledger.bytes_read += supervised_bytes(rendered[i]);
-      set.ledger.bytes_kept += supervised_bytes(rendered[i]);
-      kept.push_back(std::move(set.examples[i]));
-      set.tokens.push_back(std::move(rendered[i]));
+    for (std::size_t first = 0; first < set.examples.size(); first += kBlock) {
+      std::vector<TokenExample> rendered(std::min(kBlock, set.examples.size() - first));
+      parallel_for(rendered.size(), static_cast<int>(recipe_.data.workers), [&](std::size_t i) {
+        rendered[i] = render_example(set.examples[first + i], *tokenizer_, tuning_->format, loss_on);
+      });
+      for (std::size_t i = 0; i < rendered.size(); ++i) {
+        Example& example = set.examples[first + i];
+        if (!keep(std::move(rendered[i]), example, set)) continue;
+        kept.push_back(std::move(example));
+      }
     }
     require(!kept.empty(), "data: nothing remains of the ", set.name,
             " set: every example is longer than data.sequence_length ", recipe_.data.sequence_length);
     set.examples = std::move(kept);
+  }
+
+  // False when the example is left out.
+  bool keep(TokenExample tokens, const Example& example, RenderedSet& set) const {
+    set.ledger.documents_read += 1;
+    set.ledger.tokens_read += tokens.ids.size();
+    if (!fit(tokens, example, set.ledger)) return false;
+    set.ledger.documents_kept += 1;
+    set.ledger.bytes_read += supervised_bytes(tokens);
+    set.ledger.bytes_kept += supervised_bytes(tokens);
+    set.tokens.push_back({std::move(tokens.ids), std::move(tokens.supervised), {}});
+    set.tokens.back().ids.shrink_to_fit();
+    set.tokens.back().supervised.shrink_to_fit();
+    return true;
   }
 
   // Applies `overlength`; false when the example is left out.
