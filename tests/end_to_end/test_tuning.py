@@ -471,10 +471,10 @@ class NewRecipe(Tuning):
         records = [{"prompt": f"the {word} {i}\n", "completion": json.dumps({"word": word})} for i, word in enumerate(WORDS)]
         text, found = self.new(self.write("fields.jsonl", records))
         self.assertIn("metrics: [exact_match, json_valid]", text)
-        self.assertRegex(text, r"(?m)^  validation: 0\.2 .*5 held out")
+        self.assertRegex(text, r"(?m)^  validation: \{folds: 5\} .*every example is held out once")   # five answers show nothing
         self.assertNotIn("\nadapter:", text)          # a tiny base: all weights
         self.assertEqual(found["examples"], 24)
-        self.assertIn("epochs: 30", text)             # 19 of 24 in batches of 4: 200 updates would be 42 epochs
+        self.assertIn("epochs: 30", text)             # 24 in batches of 4: 200 updates would be 33 epochs
         self.assertIn("learning_rate: 0.00056}", text)   # 1.75e-5 x 2,048 / 64
         self.assertNotIn("template: {", text)         # each prompt ends in a line break
         self.lathe("train", "mine.yaml", "--quiet", "--set", "train.max_steps=2", "--set", "train.precision=fp32")
