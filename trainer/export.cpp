@@ -11,6 +11,8 @@
 #include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
 #include "models/generation/generate.h"
+#include "trainer/allocator.h"
+#include "trainer/read_model.h"
 #include "trainer/text/samples.h"
 #include "trainer/export_card.h"
 
@@ -77,24 +79,28 @@ Json make_reference(const Bundle& bundle, Decoder& decoder, const std::string& d
   return reference;
 }
 
-// The exported values in fp32: what both sides of the comparison compute with.
-std::vector<BundleTensor> exported_values(const Bundle& bundle, const ExportRequest& request, const ExportOptions& options) {
-  if (request.format == "gguf") return gguf_values(bundle, gguf_mix(options.quantize));
-  const DType dtype = request.format == "peft" ? DType::F32 : options.dtype;   // an adapter's base stays
-  std::vector<BundleTensor> tensors = bundle.tensors;
-  for (BundleTensor& tensor : tensors) tensor = convert_tensor(convert_tensor(tensor, dtype), DType::F32);
-  return tensors;
+// The model with the values that will be exported; both sides of the comparison compute with them in fp32.
+std::shared_ptr<Decoder> exported_decoder(Bundle model, const ExportRequest& request, const ExportOptions& options) {
+  if (request.format == "gguf") {
+    model.tensors = gguf_values(model, gguf_mix(options.quantize));
+  } else {
+    for (BundleTensor& tensor : model.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
+  }
+  return build_decoder(model, frozen_storage(at::kFloat));
 }
 
-// Largest change of a logit between a model and the exported one, over the prompts.
-double difference_from(const Bundle& bundle, Decoder& exported, const std::vector<std::string>& prompts) {
-  const auto source = build_decoder(bundle, at::kFloat);
-  double largest = 0;
+std::vector<at::Tensor> logits_of_prompts(const Bundle& bundle, Decoder& decoder, const std::vector<std::string>& prompts) {
+  std::vector<at::Tensor> logits;
   for (const std::string& prompt : prompts) {
     const std::vector<TokenId> ids = prompt_ids(bundle, prompt);
-    if (ids.empty()) continue;
-    largest = std::max(largest, (logits_of(*source, ids) - logits_of(exported, ids)).abs().max().item<double>());
+    if (!ids.empty()) logits.push_back(logits_of(decoder, ids));
   }
+  return logits;
+}
+
+double largest_difference(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, (a[i] - b[i]).abs().max().item<double>());
   return largest;
 }
 
@@ -193,16 +199,28 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
   options.card = request.heading + use_of(model, adapted, request.format, options.quantize);
-  std::optional<double> rounding, quantisation;
+  // One decoder at a time: their weights may be most of the machine's memory.
+  std::vector<at::Tensor> exported;
   {
-    Bundle rounded = model;
-    rounded.tensors = exported_values(model, request, options);
-    const auto decoder = build_decoder(rounded, at::kFloat);
+    // An adapter's base stays what it is.
+    const auto decoder = alone ? read_adapted(*adapted, frozen_storage(at::kFloat)) : exported_decoder(model, request, options);
     const std::string type = gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
     options.reference = make_reference(model, *decoder, type, request.prompts);
-    if (quantised) rounding = difference_from(model, *decoder, request.prompts);
-    if (const auto nf4 = adapted ? trained_in_nf4(source) : std::nullopt)
-      quantisation = difference_from(merge_adapter(nf4_rounded(adapted->base, *nf4), adapted->adapter), *decoder, request.prompts);
+    exported = logits_of_prompts(model, *decoder, request.prompts);
+  }
+  const auto difference_from = [&](const std::shared_ptr<Decoder>& decoder) {
+    return largest_difference(exported, logits_of_prompts(model, *decoder, request.prompts));
+  };
+  std::optional<double> rounding, quantisation;
+  if (quantised) {
+    const LinearStorage storage = frozen_storage(at::kFloat);
+    rounding = difference_from(adapted ? read_adapted(*adapted, storage) : build_decoder(model, storage));
+  }
+  if (const auto nf4 = adapted ? trained_in_nf4(source) : std::nullopt) {
+    LinearStorage storage = frozen_storage(at::kFloat);
+    storage.nf4 = true;
+    storage.double_quantised = *nf4;
+    quantisation = difference_from(read_adapted(*adapted, storage));
   }
   if (alone) export_peft(adapted->base, adapted->adapter, options);
   else if (gguf) export_gguf(model, options);
@@ -221,9 +239,8 @@ Verification verify_export(const std::string& directory) {
   require(std::filesystem::exists(path), "'", directory, "' has no reference.json, so there is nothing to compare with; "
           "only exports of lathe carry one");
   const Json reference = read_json(path);
-  const Bundle bundle = load_model({directory, "", -1, directory});
+  const auto [bundle, decoder] = read_model({directory, "", -1, directory}, frozen_storage(at::kFloat));
   require(bundle.tokenizer != nullptr, directory, ": tokenizer.json is missing");
-  const auto decoder = build_decoder(bundle, at::kFloat);
   Verification verification;
   for (const Json& entry : json_get<Json>(reference, "prompts", path))
     compare_prompt(entry, bundle, *decoder, path, verification);
@@ -235,7 +252,12 @@ std::string damaged_file(const std::string& directory) {
   return check_manifest(directory, read_checkpoint_manifest(directory), ManifestCheck::Hashes);
 }
 
-Json export_run(const Session& session, const TextTask& task, const Say& say) {
+Json export_run(Session& session, TextTask& task, const Say& say) {
+  session.parameters.clear();   // what is exported stands in a checkpoint
+  session.optimizer.reset();
+  session.averages.reset();
+  task.model.reset();
+  release_free_blocks();
   Json results = Json::array();
   const ModelSource source = resolve_model(session.run.path);
   for (const ExportSection& target : session.recipe().exports) {
@@ -246,6 +268,7 @@ Json export_run(const Session& session, const TextTask& task, const Say& say) {
     say(cat("export: ", target.format, " from ", source.description));
     const ExportRequest request{target.format, target.dtype, reference_prompts(task), card_heading(session, task, source, target),
                                 target.quantize};
+    release_free_blocks();
     const Verification verification = export_model(source, request, options);
     Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", dtype_name(export_dtype(request))}};
     entry.update(verification.to_json());

@@ -40,6 +40,6 @@ Verification verify_export(const std::string& directory);
 std::string damaged_file(const std::string& directory);
 
 // Every target of `export:` in a finished run, from the best checkpoint; [{format, directory, max_error}].
-Json export_run(const Session& session, const TextTask& task, const Say& say);
+Json export_run(Session& session, TextTask& task, const Say& say);
 
 }  // namespace lathe

@@ -68,9 +68,10 @@ class Task {
   // Seconds of training left, from a short timing of this machine; 0: not known before it trains.
   virtual double expected_seconds(const Session&) const { return 0; }
   virtual void before_first_step(Session& session, const Say& say) = 0; // leader
-  // After the end, on the leader: a report of its own, or null; then the exports.
+  // After the end, on the leader: a report of its own, or null; then the exports, which may
+  // let go of the model and the session's records.
   virtual Json report(Session& session, const std::vector<PartResult>& others, const Say& say) = 0;
-  virtual Json export_run(const Session& session, const Say& say) = 0;
+  virtual Json export_run(Session& session, const Say& say) = 0;
   virtual std::string next_commands(const Session& session) const = 0;
 };
 

@@ -25,7 +25,8 @@ struct Decoder::State {
   // Embeddings of tokens at positions: the stream before the first block. Checks what the tables hold.
   at::Tensor embed(const at::Tensor& tokens, const at::Tensor& where) const {
     at::Tensor x = embeddings->forward(tokens);
-    if (spec.embedding_scale != 1) x = x * at::scalar_tensor(spec.embedding_scale, at::kFloat).to(x.scalar_type());
+    if (spec.embedding_scale != 1)
+      x = x * at::scalar_tensor(spec.embedding_scale, at::kFloat).to(x.scalar_type());
     return positions ? x + positions->forward(where) : x;
   }
   // Rotary tables or the check of learned positions, for sequences of at most `longest` tokens.
@@ -39,13 +40,20 @@ struct Decoder::State {
     }
   }
 
+  // The head or the tied embedding, as it is stored.
+  at::Tensor stored_head() const {
+    if (!head) return embeddings->weight;
+    return head->frozen() ? head->matrix().values : head->weight;
+  }
+
   DecoderSpec spec;
+  at::ScalarType dtype = at::kFloat;  // of activations
   RotaryTables rotary, local_rotary;
   std::shared_ptr<Embedding> embeddings, positions;  // positions: learned only
   std::vector<std::shared_ptr<Block>> blocks;
   std::shared_ptr<Norm> norm;
-  std::shared_ptr<Linear> head;  // null when tied
-  TokenRows head_rows;           // of that head
+  std::shared_ptr<Linear> head;           // null when tied
+  TokenRows head_rows;                    // of that head
   std::shared_ptr<AdapterPass> adapters;  // null: none
 };
 
@@ -65,15 +73,19 @@ KvCache::KvCache(const DecoderSpec& spec, std::int64_t rows, std::int64_t capaci
   }
 }
 
-Decoder::Decoder(const DecoderSpec& spec, const LinearStorage& storage) : state_(std::make_shared<State>(spec)) {
+Decoder::Decoder(const DecoderSpec& spec, const LinearStorage& storage)
+    : state_(std::make_shared<State>(spec)) {
   State& s = *state_;
   const at::ScalarType dtype = storage.dtype;
+  s.dtype = dtype;
+  LinearStorage tables(dtype);
+  tables.frozen = storage.frozen;
   const auto body = register_module("model", std::make_shared<torch::nn::Module>());
-  s.embeddings = body->register_module("embed_tokens",
-                                       std::make_shared<Embedding>(spec.vocab_size, spec.hidden_size, dtype));
+  s.embeddings = body->register_module(
+      "embed_tokens", std::make_shared<Embedding>(spec.vocab_size, spec.hidden_size, tables));
   if (spec.position == PositionKind::Learned) {
     s.positions = body->register_module(
-        "position_embeddings", std::make_shared<Embedding>(spec.max_positions, spec.hidden_size, dtype));
+        "position_embeddings", std::make_shared<Embedding>(spec.max_positions, spec.hidden_size, tables));
   }
   const auto layers = body->register_module("layers", std::make_shared<torch::nn::Module>());
   for (std::int64_t layer = 0; layer < spec.num_layers; ++layer) {
@@ -82,8 +94,8 @@ Decoder::Decoder(const DecoderSpec& spec, const LinearStorage& storage) : state_
   }
   s.norm = body->register_module("norm", std::make_shared<Norm>(spec, dtype));
   if (!spec.tie_embeddings) {
-    s.head =
-        register_module("lm_head", std::make_shared<Linear>(spec.hidden_size, spec.vocab_size, false, dtype));
+    s.head = register_module("lm_head",
+                             std::make_shared<Linear>(spec.hidden_size, spec.vocab_size, false, tables));
   }
 }
 
@@ -91,14 +103,15 @@ void Decoder::set_adapter_pass(std::shared_ptr<AdapterPass> pass) { state_->adap
 
 const DecoderSpec& Decoder::spec() const { return state_->spec; }
 
-at::Tensor Decoder::head_weight() const {
-  return state_->head ? state_->head->weight : state_->embeddings->weight;
-}
+at::Tensor Decoder::head_weight() const { return state_->stored_head().to(state_->dtype); }
+
+at::ScalarType Decoder::dtype() const { return state_->dtype; }
 
 void Decoder::train_token_rows(std::int64_t begin, std::int64_t count) {
   State& s = *state_;
   s.embeddings->train_rows(begin, count);
   if (!s.head) return;
+  s.head->own_weight();
   s.head_rows = train_rows_of(s.head->weight, begin, count);
   s.head_rows.values = s.head->register_parameter("trainable_tokens", s.head_rows.values);
 }
@@ -108,7 +121,13 @@ const TokenRows& Decoder::head_rows() const {
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden) const {
-  const at::Tensor raw = at::matmul(hidden, head_weight().t()).to(at::kFloat);
+  const at::Tensor head = state_->stored_head();
+  std::vector<std::int64_t> shape = hidden.sizes().vec();
+  shape.back() = head.size(0);
+  const at::Tensor raw = (head.scalar_type() == hidden.scalar_type()
+                              ? at::matmul(hidden, head.t())
+                              : widened_product(hidden.reshape({-1, hidden.size(-1)}), head).view(shape))
+                             .to(at::kFloat);
   const double cap = spec().final_softcap;
   return cap > 0 ? at::tanh(raw / cap) * cap : raw;
 }
@@ -156,8 +175,8 @@ at::Tensor Decoder::forward_cached(const at::Tensor& tokens, KvCache& cache) {
   const at::Tensor branch = stream.branch.defined() ? last(stream.branch) : at::Tensor();
   const at::Tensor x =
       s.norm->add(last(stream.residual).contiguous(), branch.defined() ? branch.contiguous() : branch)
-          .second;                                         // (B, C)
-  return logits(x);                                        // (B, V)
+          .second;   // (B, C)
+  return logits(x);  // (B, V)
 }
 
 }  // namespace lathe

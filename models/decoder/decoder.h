@@ -1,8 +1,8 @@
 #pragma once
 // One decoder network for every DecoderSpec. Letters: B rows, T row length, N = B * T flattened tokens, C
 // hidden size, H query heads, K key/value heads, D head size, V vocabulary. Parameters carry the internal
-// names of spec.h. Single-device and rank-free; precision is the parameters' dtype (fp32 or bf16),
-// accumulation is fp32; the blocks' frozen matrices may be kept in 4 bits.
+// names of spec.h. Single-device and rank-free; precision is dtype() (fp32 or bf16), accumulation is fp32;
+// frozen matrices stay as the base's file holds them or are kept in 4 bits.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
@@ -54,7 +54,8 @@ class Decoder : public torch::nn::Module {
   at::Tensor forward(const DecoderInput& input, const RunOptions& options = {});
   // Adapters put on later (models/adapters) read the pass they work in from here.
   void set_adapter_pass(std::shared_ptr<AdapterPass> pass);
-  at::Tensor head_weight() const;  // (V, C): lm_head or the tied embedding
+  at::Tensor head_weight() const;  // (V, C): lm_head or the tied embedding, in dtype()
+  at::ScalarType dtype() const;    // of activations
   // Of a frozen model: rows [begin, begin + count) of the embedding, and of a head of its own, are trained
   // after all, as parameters model.embed_tokens.trainable_tokens and lm_head.trainable_tokens (count, C) over
   // the tables' memory. Once.

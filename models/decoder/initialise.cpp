@@ -51,7 +51,7 @@ void Decoder::initialise(std::uint64_t seed) {
   for (const ParameterInfo& info : decoder_parameters(spec())) {
     at::Tensor& parameter = parameters[info.name];
     const std::uint32_t place = site++;
-    if (parameter.is_meta()) continue;  // kept in 4 bits, by Linear::quantise
+    if (parameter.is_meta()) continue;  // frozen, by Linear::hold
     if (info.shape.size() == 1) {
       parameter.fill_(ends_with(info.name, ".weight") ? 1.0 - spec().norm_offset : 0.0);
       continue;

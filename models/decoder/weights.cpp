@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <functional>
 #include <map>
 #include <set>
 #include <utility>
 
+#include "models/layers/embedding.h"
 #include "models/ops/nf4.h"
 #include "recipes/schema/error.h"
 
@@ -24,14 +26,17 @@ constexpr std::array<std::pair<DType, at::ScalarType>, 10> kTypes = {{{DType::F6
                                                                       {DType::U8, at::kByte},
                                                                       {DType::Bool, at::kBool}}};
 
-// The quantised linears by the names of their weights.
-std::map<std::string, std::shared_ptr<Linear>> quantised_linears(const Decoder& decoder) {
-  std::map<std::string, std::shared_ptr<Linear>> linears;
+// What takes the values of a frozen matrix, by the names of the weights.
+std::map<std::string, std::function<void(const at::Tensor&)>> frozen_matrices(const Decoder& decoder) {
+  std::map<std::string, std::function<void(const at::Tensor&)>> matrices;
   for (const auto& item : decoder.named_modules("", false)) {
-    const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
-    if (linear && linear->quantised()) linears[item.key() + ".weight"] = linear;
+    const std::string name = item.key() + ".weight";
+    if (const auto linear = std::dynamic_pointer_cast<Linear>(item.value()); linear && linear->frozen())
+      matrices[name] = [linear](const at::Tensor& values) { linear->hold(values); };
+    if (const auto table = std::dynamic_pointer_cast<Embedding>(item.value()); table && table->frozen())
+      matrices[name] = [table](const at::Tensor& values) { table->hold(values); };
   }
-  return linears;
+  return matrices;
 }
 
 std::string shape_text(at::IntArrayRef shape) {
@@ -84,23 +89,10 @@ std::shared_ptr<Decoder> build_decoder(const Bundle& bundle, const LinearStorage
   return decoder;
 }
 
-Bundle nf4_rounded(Bundle bundle, bool double_quantised) {
-  for (BundleTensor& tensor : bundle.tensors) {
-    if (tensor.shape.size() != 2 || tensor.name.find("layers.") == std::string::npos) continue;
-    const BundleTensor original = tensor;
-    tensor.dtype = DType::F32;
-    tensor.bytes = [original, double_quantised] {
-      const Nf4Matrix matrix = nf4_quantise(to_tensor(original).contiguous(), double_quantised);
-      return from_tensor(original.name, nf4_dequantised(matrix, at::kFloat)).bytes();
-    };
-  }
-  return bundle;
-}
-
 void load_parameters(Decoder& decoder, const std::vector<BundleTensor>& tensors) {
   const at::NoGradGuard no_grad;
   auto parameters = decoder.named_parameters();
-  const auto quantised = quantised_linears(decoder);
+  const auto frozen = frozen_matrices(decoder);
   std::set<std::string> seen;
   for (const BundleTensor& tensor : tensors) {
     at::Tensor* parameter = parameters.find(tensor.name);
@@ -108,13 +100,13 @@ void load_parameters(Decoder& decoder, const std::vector<BundleTensor>& tensors)
     require(parameter->sizes() == at::IntArrayRef(tensor.shape), "tensor '", tensor.name, "': wanted shape ",
             shape_text(parameter->sizes()), ", found ", shape_text(tensor.shape));
     require(seen.insert(tensor.name).second, "tensor '", tensor.name, "' appears twice");
-    const auto linear = quantised.find(tensor.name);
-    if (linear == quantised.end()) {
+    const auto matrix = frozen.find(tensor.name);
+    if (matrix == frozen.end()) {
       parameter->copy_(to_tensor(tensor));
       continue;
     }
     try {
-      linear->second->quantise(to_tensor(tensor));
+      matrix->second(to_tensor(tensor));
     } catch (const Error& e) {
       throw Error(cat("tensor '", tensor.name, "': ", e.what()), e.code());
     }

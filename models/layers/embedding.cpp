@@ -102,18 +102,31 @@ TokenRows train_rows_of(at::Tensor& table, std::int64_t begin, std::int64_t coun
   return rows;
 }
 
-Embedding::Embedding(std::int64_t count, std::int64_t channels, at::ScalarType dtype) {
-  weight = register_parameter("weight", at::zeros({count, channels}, dtype));
+Embedding::Embedding(std::int64_t count, std::int64_t channels, const LinearStorage& storage)
+    : storage_(storage) {
+  const at::TensorOptions options(storage.dtype);
+  weight = register_parameter("weight",
+                              frozen() ? at::empty({count, channels}, options.device(at::kMeta))
+                                       : at::zeros({count, channels}, options),
+                              /*requires_grad=*/!frozen());
+}
+
+void Embedding::hold(const at::Tensor& values) {
+  require(frozen(), "a table that is not frozen owns its values");
+  require(values.sizes() == weight.sizes(), "a table of shape ", weight.sizes(), " is wanted, found ",
+          values.sizes());
+  weight = parameters_["weight"] = held_values(values, storage_.dtype);
 }
 
 void Embedding::train_rows(std::int64_t begin, std::int64_t count) {
+  if (weight.scalar_type() != storage_.dtype) weight = parameters_["weight"] = weight.to(storage_.dtype);
   rows = train_rows_of(weight, begin, count);
   rows.values = register_parameter("trainable_tokens", rows.values);
 }
 
 at::Tensor Embedding::forward(const at::Tensor& ids) const {
   const auto values = rows.values.defined() ? std::optional(rows.values) : std::nullopt;
-  return TableRows::apply(weight, ids, values, rows.begin);
+  return TableRows::apply(weight, ids, values, rows.begin).to(storage_.dtype);
 }
 
 }  // namespace lathe

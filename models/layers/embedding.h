@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "models/layers/linear.h"
+
 namespace lathe {
 
 // Rows of a frozen table that are trained.
@@ -18,16 +20,23 @@ TokenRows train_rows_of(at::Tensor& table, std::int64_t begin, std::int64_t coun
 
 class Embedding : public torch::nn::Module {
  public:
-  Embedding(std::int64_t count, std::int64_t channels, at::ScalarType dtype);
-  // ids (N) int32 or int64 -> (N, channels).
+  Embedding(std::int64_t count, std::int64_t channels, const LinearStorage& storage);
+  // ids (N) int32 or int64 -> (N, channels), in the type of products.
   at::Tensor forward(const at::Tensor& ids) const;
 
   // From now on only rows [begin, begin + count) are trained: the parameter trainable_tokens below this
   // module, which shares the table's memory; the other rows get neither gradient nor optimizer state. Once.
   void train_rows(std::int64_t begin, std::int64_t count);
 
-  at::Tensor weight;  // (count, channels)
+  // Frozen: takes the table as Linear::hold does.
+  void hold(const at::Tensor& values);
+  bool frozen() const { return storage_.frozen; }
+
+  at::Tensor weight;  // (count, channels); frozen: of any float type, on no device before hold()
   TokenRows rows;     // of train_rows
+
+ private:
+  LinearStorage storage_;
 };
 
 }  // namespace lathe

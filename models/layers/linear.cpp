@@ -2,7 +2,6 @@
 
 #include "models/adapters/adapter.h"
 #include "models/layers/group_product.h"
-#include "models/layers/quantised_product.h"
 #include "models/layers/weight_gradient.h"
 #include "models/ops/nf4.h"
 #include "models/ops/ops.h"
@@ -118,14 +117,14 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, const LinearSt
     : storage_(storage) {
   const at::TensorOptions options(storage.dtype);
   weight = register_parameter(
-      "weight", storage.nf4 ? at::empty({out, in}, options.device(at::kMeta)) : at::zeros({out, in}, options),
-      /*requires_grad=*/!storage.nf4);
+      "weight", frozen() ? at::empty({out, in}, options.device(at::kMeta)) : at::zeros({out, in}, options),
+      /*requires_grad=*/!frozen());
   if (with_bias) bias = register_parameter("bias", at::zeros({out}, storage.dtype));
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
-  if (quantised()) {
-    const at::Tensor y = quantised_product(x, {matrix_});
+  if (frozen()) {
+    const at::Tensor y = frozen_product(x, {matrix_});
     if (adapter_)
       return adapter_->apply(x, y, adapter_->magnitude.defined() ? dense_weight() : at::Tensor(), bias);
     return bias.defined() ? y + bias : y;
@@ -134,17 +133,31 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
   return Product::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
-void Linear::quantise(const at::Tensor& values) {
-  require(storage_.nf4, "a Linear that is not stored in 4 bits cannot be quantised");
+void Linear::hold(const at::Tensor& values) {
+  require(frozen(), "a Linear that is not frozen owns its weight");
   require(values.sizes() == weight.sizes(), "a weight of shape ", weight.sizes(), " is wanted, found ",
           values.sizes());
-  matrix_ = std::make_shared<const Nf4Matrix>(nf4_quantise(values.contiguous(), storage_.double_quantised));
+  if (quantised()) {
+    matrix_.quantised =
+        std::make_shared<const Nf4Matrix>(nf4_quantise(values.contiguous(), storage_.double_quantised));
+    return;
+  }
+  matrix_.values = held_values(values, storage_.dtype);
+}
+
+void Linear::own_weight() {
+  if (!frozen()) return;
+  const at::NoGradGuard no_grad;
+  weight = parameters_["weight"] = dense_weight().clone();
+  storage_.frozen = storage_.nf4 = false;
+  matrix_ = {};
 }
 
 at::Tensor Linear::dense_weight() const {
-  if (!quantised()) return weight;
-  require(matrix_ != nullptr, "a quantised Linear has no weight yet");
-  return nf4_dequantised(*matrix_, storage_.dtype);
+  if (!frozen()) return weight;
+  require(matrix_.quantised || matrix_.values.defined(), "a frozen Linear has no weight yet");
+  return matrix_.quantised ? nf4_dequantised(*matrix_.quantised, storage_.dtype)
+                           : matrix_.values.to(storage_.dtype);
 }
 
 void Linear::adapt(const std::shared_ptr<Adapter>& adapter) {
@@ -154,7 +167,7 @@ void Linear::adapt(const std::shared_ptr<Adapter>& adapter) {
 }
 
 LinearGroup::LinearGroup(std::vector<std::shared_ptr<Linear>> parts) : parts_(std::move(parts)) {
-  if (parts_[0]->quantised()) return;
+  if (parts_[0]->frozen()) return;
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> weights, biases;
   for (const auto& part : parts_) {
@@ -205,23 +218,28 @@ std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x) const {
 }
 
 std::vector<at::Tensor> LinearGroup::products(const at::Tensor& x) const {
-  if (!parts_[0]->quantised()) {
+  if (!parts_[0]->frozen()) {
     const GroupTensors t = tensors();
     return SplitProduct::apply(x, t.weight, std::nullopt,
                                at::TensorList(t.parameters).slice(0, parts_.size()));
   }
-  std::vector<std::shared_ptr<const Nf4Matrix>> matrices;
+  if (!parts_[0]->quantised()) {  // they lie apart in their file
+    std::vector<at::Tensor> result;
+    for (const auto& part : parts_) result.push_back(frozen_product(x, {part->matrix()}));
+    return result;
+  }
+  std::vector<FrozenMatrix> matrices;
   std::vector<std::int64_t> widths;
   for (const auto& part : parts_) {
     matrices.push_back(part->matrix());
     widths.push_back(out_of(part->weight));
   }
-  return quantised_product(x, matrices).split_with_sizes(widths, 1);
+  return frozen_product(x, matrices).split_with_sizes(widths, 1);
 }
 
 bool LinearGroup::plain() const {
   for (const auto& part : parts_) {
-    if (part->adapter() || part->quantised()) return false;
+    if (part->adapter() || part->frozen()) return false;
   }
   return true;
 }

@@ -8,20 +8,29 @@
 #include <memory>
 #include <vector>
 
+#include "models/layers/frozen_product.h"
+
 namespace lathe {
 
 struct GroupTensors;
-struct Nf4Matrix;
 class Adapter;
 
 // How the weights of a block's linears are kept. Biases, norms and everything outside of the blocks have
 // `dtype`.
 struct LinearStorage {
-  at::ScalarType dtype = at::kFloat;                   // that products are computed in
-  bool nf4 = false;                                    // frozen, in 4 bits (models/ops/nf4.h)
-  bool double_quantised = true;                        // the scales of the 4 bits too
+  at::ScalarType dtype = at::kFloat;  // that products are computed in
+  bool frozen = false;                // as the base's file holds them, often mapped; all but vectors
+  bool nf4 = false;                   // frozen, in 4 bits (models/ops/nf4.h)
+  bool double_quantised = true;       // the scales of the 4 bits too
   LinearStorage(at::ScalarType type) : dtype(type) {}  // NOLINT: a plain dtype is a storage
 };
+
+// Of a model that is read: computed in `dtype`, kept as its files have it.
+inline LinearStorage frozen_storage(at::ScalarType dtype) {
+  LinearStorage storage(dtype);
+  storage.frozen = true;
+  return storage;
+}
 
 class Linear : public torch::nn::Module {
  public:
@@ -31,20 +40,24 @@ class Linear : public torch::nn::Module {
   // Puts a low-rank adapter on the weight, whose parameters get PEFT's names below this module; once.
   void adapt(const std::shared_ptr<Adapter>& adapter);
   const std::shared_ptr<Adapter>& adapter() const { return adapter_; }
-  // NF4: takes the values of the weight (out, in) of any float type; before the first forward.
-  void quantise(const at::Tensor& values);
+  // Frozen: takes the values of the weight (out, in) of any float type, before the first forward. NF4
+  // quantises them; else they stay where they are, unless they are wider than what products are computed in.
+  void hold(const at::Tensor& values);
+  bool frozen() const { return storage_.frozen || storage_.nf4; }
   bool quantised() const { return storage_.nf4; }
-  const std::shared_ptr<const Nf4Matrix>& matrix() const { return matrix_; }  // NF4 only
-  // The weight as products see it: the parameter, or its 4 bits made dense.
+  const FrozenMatrix& matrix() const { return matrix_; }  // frozen only
+  // The weight in the type of products: the parameter, or what is frozen made dense.
   at::Tensor dense_weight() const;
+  // Of a frozen weight that is no longer: memory of its own, in the type of products.
+  void own_weight();
 
-  at::Tensor weight;  // (out, in); NF4: on no device, its shape alone
+  at::Tensor weight;  // (out, in); frozen: on no device, its shape alone
   at::Tensor bias;    // (out), undefined without
 
  private:
   LinearStorage storage_;
   std::shared_ptr<Adapter> adapter_;  // null: none
-  std::shared_ptr<const Nf4Matrix> matrix_;
+  FrozenMatrix matrix_;
 };
 
 // Linears that read the same input, as one matrix product: their weights are re-homed as consecutive rows of
@@ -59,14 +72,14 @@ class LinearGroup {
   std::vector<at::Tensor> forward(const at::Tensor& x) const;
   // The buffers and the parameters, checked to share storage still.
   GroupTensors tensors() const;
-  // Some part has an adapter or is quantised: then forward() is the way, not the fused products of
+  // No part has an adapter or is frozen: else forward() is the way, not the fused products of
   // projections.h.
   bool plain() const;
 
  private:
   std::vector<at::Tensor> products(const at::Tensor& x) const;  // (N, out_i), no bias
   std::vector<std::shared_ptr<Linear>> parts_;
-  at::Tensor weight_, bias_;  // (sum of out, in), (sum of out); undefined when quantised
+  at::Tensor weight_, bias_;  // (sum of out, in), (sum of out); undefined when frozen
 };
 
 }  // namespace lathe

@@ -133,8 +133,23 @@ def llama_shapes(c):
     return shapes
 
 
-def write_zeros(path, shapes):
-    """A safetensors file of bf16 zeros that takes no room on the disk; returns the bytes of its tensors."""
+def peak_of(*arguments):
+    """Peak resident memory of a command that succeeds, bytes."""
+    process = subprocess.Popen([LATHE, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"{arguments}: exit {process.returncode}"
+    return usage.ru_maxrss * 1024
+
+
+def small_values(count):
+    """Bytes of bf16 numbers with a deviation of 0.02."""
+    draw = random.Random(0)
+    return b"".join(struct.pack("<f", draw.gauss(0, 0.02))[2:] for _ in range(count))
+
+
+def write_tensors(path, shapes, block=b""):
+    """A safetensors file of bf16 tensors that repeat the block, or of zeros that take no room on the disk; returns their bytes."""
     header, end = {}, 0
     for name, shape in shapes.items():
         begin, end = end, end + 2 * math.prod(shape)
@@ -142,5 +157,7 @@ def write_zeros(path, shapes):
     text = json.dumps(header).encode()
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
+        for _ in range(end // len(block) if block else 0):
+            file.write(block)
         file.truncate(8 + len(text) + end)
     return end

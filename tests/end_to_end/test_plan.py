@@ -10,7 +10,8 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from planning import TOLERANCE, describe, describe_tuning, draw_tuning, llama_shapes, recipe_text, run, tuning_recipe, write_zeros
+from planning import (TOLERANCE, describe, describe_tuning, draw_tuning, llama_shapes, peak_of, recipe_text, run, small_values,
+                      tuning_recipe, write_tensors)
 from program import LATHE, RECIPE, Case
 
 SHAPE = {"family": "llama", "hidden": 128, "heads": 4, "kv": 2, "layers": 4, "inner": 384, "tie": True, "vocabulary": 512,
@@ -67,18 +68,52 @@ class Plan(unittest.TestCase):
                 self.assertLess(abs(ratio - 1), TOLERANCE, f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
                 self.assertEqual(plan["steps"], result["total_steps"])
 
-    def test_a_base_is_not_held_twice_while_it_is_read(self):
-        """140 M weights in bf16, none of them written to the disk: holes of a file are zeros."""
+    def folder_of_base(self, **shape):
+        """A folder but for its tensors, and its config."""
         run("train", self.write(SHAPE, "small"), "--stop-after", 1, cwd=self.folder)
         base, small = self.folder / "base", self.folder / "small" / "checkpoints" / "step-00000001"
         base.mkdir()
         for name in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(small / name, base)
-        config = json.loads((small / "config.json").read_text())
-        config.update(hidden_size=1024, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=16, num_key_value_heads=8,
-                      head_dim=64)
+        config = {**json.loads((small / "config.json").read_text()), **shape}
         (base / "config.json").write_text(json.dumps(config))
-        size = write_zeros(base / "model.safetensors", llama_shapes(config))
+        return base, config
+
+    def test_exports_and_answers_take_no_more_than_training(self):
+        """44 M weights in bf16: what is verified stays in the types of its files, one model at a time."""
+        base, config = self.folder_of_base(hidden_size=768, intermediate_size=2048, num_hidden_layers=6, num_attention_heads=12,
+                                           num_key_value_heads=12, head_dim=64)
+        size = write_tensors(base / "model.safetensors", llama_shapes(config), small_values(1 << 16))
+        recipe = tuning_recipe({"method": "lora", "precision": "bf16", "rank": 4, "micro": 1, "accumulate": 1, "words": (3, 6), "seed": 3},
+                               "tuned", self.folder, base)
+        recipe.write_text(recipe.read_text().replace("max_steps: 40", "max_steps: 2")
+                          + "export: [{format: peft}, {format: huggingface}, {format: gguf, quantize: q8_0}]\n")
+        plan = run("plan", recipe, cwd=self.folder)
+        result = run("train", recipe, cwd=self.folder)
+        self.assertEqual(len(result["exports"]), 3)
+        self.assertLess(abs(plan["peak_memory"] / result["peak_memory"] - 1), TOLERANCE,
+                        f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
+        self.assertLess(peak_of("generate", self.folder / "tuned", "--prompt", "a", "--max-tokens", "4"), 150e6 + 1.3 * size)
+
+    def test_preparing_many_examples_keeps_their_texts_and_ids_alone(self):
+        """20,000 pairs, 5 MB: the pieces of text behind the tokens took 40 times the file."""
+        run("train", self.write(SHAPE, "base"), "--stop-after", 1, cwd=self.folder)
+        peaks = []
+        for count in (200, 20_000):
+            recipe = tuning_recipe({"method": "lora", "precision": "bf16", "rank": 4, "micro": 1, "accumulate": 1, "words": (1, 2),
+                                    "seed": 3}, f"pairs{count}", self.folder, self.folder / "base")
+            data = self.folder / f"pairs{count}.jsonl"
+            data.write_text("".join(json.dumps({"prompt": f"What is number {i} of the catalogue of things that are sold here?\n",
+                                                "completion": f"It is thing {i * 7919 % 100003} of many, sold since {1900 + i % 100}."})
+                                    + "\n" for i in range(count)))
+            peaks.append(peak_of("prepare", recipe))
+        self.assertLess(peaks[1] - peaks[0], 18 * data.stat().st_size)
+
+    def test_a_base_is_not_held_twice_while_it_is_read(self):
+        """140 M weights in bf16, none of them written to the disk: holes of a file are zeros."""
+        base, config = self.folder_of_base(hidden_size=1024, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=16,
+                                           num_key_value_heads=8, head_dim=64)
+        size = write_tensors(base / "model.safetensors", llama_shapes(config))
         recipe = tuning_recipe({"method": "lora", "precision": "bf16", "rank": 4, "micro": 1, "accumulate": 1, "words": (3, 6), "seed": 3},
                                "tuned", self.folder, base)
         plan = run("plan", recipe, cwd=self.folder)

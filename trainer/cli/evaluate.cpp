@@ -11,14 +11,13 @@
 #include "data/metrics/metric.h"
 #include "data/sources/example_text.h"
 #include "data/templates/template_folder.h"
-#include "models/decoder/weights.h"
 #include "models/objectives/causal_lm.h"
 #include "trainer/cli/command.h"
 #include "trainer/evaluate/answers.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/evaluate/example_batch.h"
 #include "trainer/machine.h"
-#include "trainer/model_source.h"
+#include "trainer/read_model.h"
 
 namespace lathe {
 
@@ -92,9 +91,9 @@ ExitCode evaluate_examples(Context& context, const Arguments& arguments, const M
 ExitCode evaluate(Context& context, const Arguments& arguments) {
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
-  const Bundle bundle = load_model(source);
+  const auto [bundle, decoder] =
+      read_model(source, frozen_storage(arguments.precision == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float));
   require(bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
-  const auto decoder = build_decoder(bundle, arguments.precision == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float);
   if (!arguments.metrics.empty()) return evaluate_examples(context, arguments, source, bundle, *decoder);
   const std::string text = read_file(arguments.data);
   if (const auto bad = first_invalid_utf8(text))

@@ -7,9 +7,8 @@
 
 #include "data/io/utf8.h"
 #include "data/templates/template_folder.h"
-#include "models/decoder/weights.h"
 #include "trainer/machine.h"
-#include "trainer/model_source.h"
+#include "trainer/read_model.h"
 
 namespace lathe {
 
@@ -61,11 +60,12 @@ Responder load_responder(const std::string& model) {
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(model);
   Responder responder;
-  responder.bundle = load_model(source);
+  ReadModel loaded = read_model(source, frozen_storage(c10::ScalarType::Float));
+  responder.bundle = std::move(loaded.bundle);
+  responder.decoder = std::move(loaded.decoder);
   require(responder.bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
   responder.format = read_chat_format(source.folder);
   responder.format.now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  responder.decoder = build_decoder(responder.bundle, c10::ScalarType::Float);
   responder.description = source.description;
   return responder;
 }

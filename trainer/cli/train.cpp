@@ -185,6 +185,7 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     const Json tuning = ended ? session.task->report(session, role.results, say) : Json();
     if (!tuning.is_null()) result["verdict"] = tuning.at("verdict");
     if (ended) result["exports"] = session.task->export_run(session, say);
+    result["peak_memory"] = memory_use().peak;
     write_reports(session, result, tuning);
     if (!tuning.is_null())
       (role.part ? context.log(tuning_summary(tuning)) : context.say(tuning_summary(tuning)));

@@ -34,7 +34,7 @@ std::string card_heading(const Session& session, const PictureTask& task, const 
 
 }  // namespace
 
-Json PictureTask::export_run(const Session& session, const Say& say) {
+Json PictureTask::export_run(Session& session, const Say& say) {
   Json results = Json::array();
   const ModelSource source = resolve_model(session.run.path);
   for (const ExportSection& target : session.recipe().exports) {

@@ -47,7 +47,7 @@ class PictureTask final : public Task {
   std::int64_t peak_memory(const Session& session) const override;
   void before_first_step(Session& session, const Say& say) override;
   Json report(Session& session, const std::vector<PartResult>& others, const Say& say) override;
-  Json export_run(const Session& session, const Say& say) override;
+  Json export_run(Session& session, const Say& say) override;
   std::string next_commands(const Session& session) const override;
 
   // What the network says of noisy pictures (B, c, H, W), without the captions that were dropped.

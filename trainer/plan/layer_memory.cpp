@@ -22,7 +22,8 @@ LayerMemory::LayerMemory(AllocatorBooks& books, const DecoderSpec& spec, const P
       query_(spec.num_heads * spec.head_size),
       key_(spec.num_kv_heads * spec.head_size),
       input_width_(spec.mlp == MlpKind::Gated ? 2 * spec.intermediate_size : spec.intermediate_size),
-      adapted_(settings.adapter_rank > 0) {}
+      adapted_(settings.adapter_rank > 0),
+      widened_(adapted_ && !settings.bf16 && settings.base_bytes < 3 * parameter_count(spec)) {}
 
 // Rows of a power of two are kept a cache line apart (models/layers/weight_gradient.cpp).
 LayerMemory::Held LayerMemory::spaced(std::int64_t channels) {
@@ -30,7 +31,7 @@ LayerMemory::Held LayerMemory::spaced(std::int64_t channels) {
 }
 
 LayerMemory::Held LayerMemory::product(std::int64_t weights, Held out) {
-  const Held dense = settings_.nf4 ? books_.take(weights * element_, Use::Activations) : Held();
+  const Held dense = settings_.nf4 || widened_ ? books_.take(weights * element_, Use::Activations) : Held();
   return out;
 }
 
@@ -199,7 +200,10 @@ void LayerMemory::pass(std::int64_t tokens, std::vector<GradientBlock>& gradient
   }
   Held total = activation(channels), hidden = activation(channels);
   stream = {};
-  Held head_gradient, gradient = head_loss(head_gradient);
+  Held head_gradient, wide_head;
+  if (widened_) wide_head = books_.take(table * 4, Use::Loss);   // Decoder::head_weight()
+  Held gradient = head_loss(head_gradient);
+  wide_head.reset();
   hidden.reset();
   gradient = activation(channels);         // through the last norm
   total.reset();

@@ -45,7 +45,7 @@ class LayerMemory {
   const DecoderSpec& spec_;
   const PlanSettings& settings_;
   std::int64_t tokens_ = 0, element_, query_, key_, input_width_;
-  bool adapted_;
+  bool adapted_, widened_;   // widened: of a base that is narrower than what products are computed in
 };
 
 }  // namespace lathe

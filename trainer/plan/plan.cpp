@@ -34,6 +34,13 @@ std::int64_t safetensors_bytes(const std::string& folder) {
   return bytes;
 }
 
+// Of a parameter while an export is compared with what it came from (trainer/export.cpp): values that a file rounds are fp32
+// there (and the file beside them), an adapter's base stays mapped.
+std::int64_t export_bytes(const ExportSection& target) {
+  if (target.format == "peft") return 0;
+  return target.format == "gguf" ? 5 : target.dtype == "fp32" ? 4 : 2;
+}
+
 double flops_per_token(const DecoderSpec& spec, const PlanSettings& settings, std::int64_t parameters) {
   const std::int64_t head = spec.vocab_size * spec.hidden_size;
   const std::int64_t products = parameters - (spec.tie_embeddings ? 0 : head);   // looking up an embedding costs nothing
@@ -66,6 +73,7 @@ PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, s
     settings.double_quantised = recipe.model.quantization.double_;
   }
   settings.frozen = recipe.model.freeze;
+  for (const ExportSection& target : recipe.exports) settings.export_bytes = std::max(settings.export_bytes, export_bytes(target));
   if (!recipe.model.path.empty()) settings.base_bytes = safetensors_bytes(resolve_model(recipe.model.path).folder);
   return settings;
 }
@@ -101,6 +109,13 @@ Plan make_plan(const DecoderSpec& spec, const PlanSettings& settings) {
                 {"checkpoint copy", of(Use::CheckpointCopy)},
                 {"base file", peak.outside}};
   for (const PlanPart& part : plan.parts) plan.peak_bytes += part.bytes;
+  // trainer/export.cpp: what was trained is gone by then.
+  const std::int64_t exporting = plan.parts[0].bytes + plan.parts[1].bytes + settings.base_bytes +
+                                 settings.export_bytes * plan.parameters;
+  if (settings.export_bytes > 0 && exporting > plan.peak_bytes) {
+    plan.parts.push_back({"export", exporting - plan.peak_bytes});
+    plan.peak_bytes = exporting;
+  }
   plan.flops_per_token = flops_per_token(spec, settings, plan.parameters);
   return plan;
 }

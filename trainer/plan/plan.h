@@ -22,7 +22,8 @@ struct PlanSettings {
   std::vector<std::string> adapter_targets;
   std::vector<std::string> frozen;             // parts of names whose parameters are not trained
   bool nf4 = false, double_quantised = true;   // the frozen matrices of the blocks in 4 bits
-  std::int64_t base_bytes = 0;                 // files of the model that is tuned, read a tensor at a time
+  std::int64_t export_bytes = 0;               // of a parameter in the widest export, while it is compared; 0: none
+  std::int64_t base_bytes = 0;                 // files of the model that is tuned; of a frozen one they stay mapped
   std::vector<std::int64_t> batch_tokens;      // tuning: tokens of the micro-batches; empty: all of full length
 };
 PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, std::int64_t micro_batch_size, int world_size);

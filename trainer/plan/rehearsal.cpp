@@ -71,27 +71,39 @@ class Rehearsal {
     for (const ParameterInfo& info : decoder_parameters(spec_)) {
       std::int64_t bytes = element;
       for (const std::int64_t extent : info.shape) bytes *= extent;
+      if (from_base && settings_.adapter_rank > 0 && info.shape.size() > 1) {
+        freeze(info, bytes);
+        continue;
+      }
       if (from_base) read_from_base(bytes / element);
       const bool input = info.name.ends_with("q_proj.weight") || info.name.ends_with("k_proj.weight") ||
                          info.name.ends_with("v_proj.weight") || info.name.ends_with("gate_proj.weight") ||
                          info.name.ends_with("up_proj.weight");
       const bool first = info.name.ends_with("q_proj.weight") || info.name.ends_with("gate_proj.weight");
       if (!input || first) close_group();
-      if (settings_.nf4 && info.shape.size() > 1 && info.name.find("layers.") != std::string::npos) {
-        take_quantised(bytes / element);
-        continue;
-      }
       if (!input) weights_.push_back(books_.take(bytes, Use::Weights));
       else group.push_back(books_.take(bytes, Use::Weights)), grouped += bytes;
     }
     close_group();
-    books_.set_outside(0);
+    books_.set_outside(mapped_);
+  }
+
+  // A matrix of a frozen base (models/layers/linear.h, hold()): in 4 bits, or where its file is mapped unless that is wider.
+  void freeze(const ParameterInfo& info, std::int64_t bytes) {
+    read_from_base(bytes / element_);
+    if (settings_.nf4 && info.name.find("layers.") != std::string::npos) take_quantised(bytes / element_);
+    else if (base_share(bytes / element_) > bytes + bytes / 8) weights_.push_back(books_.take(bytes, Use::Weights));
+    else mapped_ += base_share(bytes / element_);
+  }
+  // Bytes of so many parameters in the base's files.
+  std::int64_t base_share(std::int64_t count) const {
+    return static_cast<std::int64_t>(static_cast<double>(settings_.base_bytes) * static_cast<double>(count) /
+                                     static_cast<double>(parameter_count(spec_)));
   }
 
   // data/io/mapped_file.h, lend(): a tensor's pages of the base are there while it is copied.
   void read_from_base(std::int64_t count) {
-    books_.set_outside(static_cast<std::int64_t>(static_cast<double>(settings_.base_bytes) * static_cast<double>(count) /
-                                                 static_cast<double>(parameter_count(spec_))));
+    books_.set_outside(mapped_ + base_share(count));
   }
 
   // models/ops/nf4.h
@@ -198,6 +210,7 @@ class Rehearsal {
   AllocatorBooks books_;   // before all that is held
   std::vector<Matrix> trained_;
   std::vector<Held> weights_;
+  std::int64_t mapped_ = 0;   // bytes of the base's files that stay
   LayerMemory layers_;
   std::size_t next_ = 0;
 };

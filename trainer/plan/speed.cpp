@@ -51,7 +51,7 @@ class Trial {
     model_->initialise(1);
     for (const auto& module : model_->modules(/*include_self=*/false)) {
       const auto linear = std::dynamic_pointer_cast<Linear>(module);
-      if (linear && linear->quantised()) linear->quantise(at::randn(linear->weight.sizes()) * spec.initializer_range);
+      if (linear && linear->quantised()) linear->hold(at::randn(linear->weight.sizes()) * spec.initializer_range);
     }
     if (settings.adapter_rank > 0) attach_adapters(*model_, adapter_spec(recipe.adapter), /*seed=*/1);
     std::vector<std::pair<std::string, at::Tensor>> named;

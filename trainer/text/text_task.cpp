@@ -189,7 +189,7 @@ Json TextTask::report(Session& session, const std::vector<PartResult>& others, c
   return make_tuning_report(session, *this, others, say);
 }
 
-Json TextTask::export_run(const Session& session, const Say& say) { return lathe::export_run(session, *this, say); }
+Json TextTask::export_run(Session& session, const Say& say) { return lathe::export_run(session, *this, say); }
 
 std::string TextTask::next_commands(const Session& session) const {
   const std::string& run = session.run.path;

@@ -46,7 +46,7 @@ class TextTask final : public Task {
   double expected_seconds(const Session& session) const override;
   void before_first_step(Session& session, const Say& say) override;
   Json report(Session& session, const std::vector<PartResult>& others, const Say& say) override;
-  Json export_run(const Session& session, const Say& say) override;
+  Json export_run(Session& session, const Say& say) override;
   std::string next_commands(const Session& session) const override;
 
  private:

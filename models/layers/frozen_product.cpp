@@ -1,0 +1,108 @@
+#include "models/layers/frozen_product.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/ivalue.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "models/layers/weight_gradient.h"
+#include "models/ops/launch.h"
+#include "models/ops/ops.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr std::int64_t kFewRows = 16;           // of a generation
+constexpr std::int64_t kCachePiece = 1 << 16;   // elements that stay in a core's second-level cache
+constexpr std::int64_t kMemoryPiece = 1 << 23;  // elements widened at once for many rows
+
+struct Matrices : torch::CustomClassHolder {
+  std::vector<FrozenMatrix> parts;
+};
+using Held = c10::intrusive_ptr<Matrices>;
+
+std::int64_t rows_of(const FrozenMatrix& part) {
+  return part.quantised ? part.quantised->rows : part.values.size(0);
+}
+std::int64_t columns_of(const FrozenMatrix& part) {
+  return part.quantised ? part.quantised->columns : part.values.size(1);
+}
+
+at::Tensor dense(const Matrices& matrices, at::ScalarType type) {
+  const FrozenMatrix& first = matrices.parts[0];
+  if (matrices.parts.size() == 1 && !first.quantised) return first.values.to(type);
+  std::int64_t rows = 0;
+  for (const FrozenMatrix& part : matrices.parts) rows += rows_of(part);
+  const at::Tensor all = at::empty({rows, columns_of(first)}, type);
+  std::int64_t begin = 0;
+  for (const FrozenMatrix& part : matrices.parts) {
+    const at::Tensor target = all.narrow(0, begin, rows_of(part));
+    part.quantised ? nf4_dequantise(*part.quantised, target) : static_cast<void>(target.copy_(part.values));
+    begin += rows_of(part);
+  }
+  return all;
+}
+
+struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const Held& matrices) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    ctx->saved_data["matrices"] = c10::IValue::make_capsule(matrices);
+    const FrozenMatrix& first = matrices->parts[0];
+    const bool widens =
+        matrices->parts.size() == 1 && !first.quantised && first.values.scalar_type() != x.scalar_type();
+    if (widens) return widened_product(x, first.values);
+    const at::Tensor weight = dense(*matrices, x.scalar_type());
+    at::Tensor out = spaced_rows(x, x.size(0), weight.size(0));
+    product_into(out, x, weight.t());
+    return out;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const auto matrices =
+        c10::static_intrusive_pointer_cast<Matrices>(ctx->saved_data["matrices"].toCapsule());
+    const at::Tensor& gradient = gradients[0];
+    return {product(gradient, dense(*matrices, gradient.scalar_type())), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor held_values(const at::Tensor& values, at::ScalarType type) {
+  const bool narrower =
+      type == at::kFloat && (values.scalar_type() == at::kBFloat16 || values.scalar_type() == at::kHalf);
+  return narrower ? values : values.to(type);
+}
+
+at::Tensor frozen_product(const at::Tensor& x, const std::vector<FrozenMatrix>& matrices) {
+  const Held held = c10::make_intrusive<Matrices>();
+  for (const FrozenMatrix& matrix : matrices)
+    require(matrix.quantised || matrix.values.defined(), "a frozen Linear has no weight yet");
+  held->parts = matrices;
+  return FrozenProduct::apply(x, held);
+}
+
+at::Tensor widened_product(const at::Tensor& x, const at::Tensor& values) {
+  const std::int64_t count = values.size(0), columns = std::max<std::int64_t>(1, values.size(1));
+  const at::Tensor out = at::empty({x.size(0), count}, x.options());
+  const auto piece = [&](std::int64_t begin, std::int64_t rows) {
+    at::Tensor target = out.narrow(1, begin, rows);
+    at::mm_out(target, x, values.narrow(0, begin, rows).to(x.scalar_type()).t());
+  };
+  if (x.size(0) <= kFewRows) {  // bound by memory: each core reads its rows once, in their own type
+    const std::int64_t step = std::max<std::int64_t>(1, kCachePiece / columns);
+    parallel_ranges((count + step - 1) / step, 1, [&](std::int64_t first, std::int64_t last) {
+      const at::NoGradGuard no_grad;
+      for (std::int64_t i = first; i < last; ++i) piece(i * step, std::min(step, count - i * step));
+    });
+    return out;
+  }
+  const std::int64_t step = std::max<std::int64_t>(1, kMemoryPiece / columns);
+  for (std::int64_t begin = 0; begin < count; begin += step) piece(begin, std::min(step, count - begin));
+  return out;
+}
+
+}  // namespace lathe
