@@ -8,6 +8,14 @@ from program import Case
 
 
 class Gguf(Case):
+    def test_check_tells_what_llama_cpp_would_lack(self):
+        def told(*sets):
+            arguments = [item for value in ("export=[{format: gguf}]", *sets) for item in ("--set", value)]
+            return self.lathe("check", self.recipe("run"), *arguments)[0].split("# export gguf: ")[1]
+
+        self.assertIn("llama.cpp and Ollama read it", told())
+        self.assertIn("cannot be written: llama.cpp has no dynamic rope_scaling", told("model.rope_scaling={rope_type: dynamic, factor: 2.0}"))
+
     def test_a_run_exports_what_generates_the_same(self):
         self.train("run", "train.max_steps=30",
                    "export=[{format: huggingface, dtype: fp32}, {format: gguf, quantize: f32}, "

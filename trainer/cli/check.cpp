@@ -4,10 +4,39 @@
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
 #include "trainer/cli/pictures.h"
+#include "trainer/model_source.h"
 
 namespace lathe {
 
 namespace {
+
+// Why llama.cpp would not run such a model; "" when it would.
+std::string gguf_lack(const Family& family, const DecoderSpec& spec) {
+  if (family.gguf.architecture.empty()) return "llama.cpp does not know the family " + family.name;
+  return family.gguf.lacks ? family.gguf.lacks(spec) : "";
+}
+
+// The same of a recipe's base, from its configuration alone; "" when it is not on this machine (train says so).
+std::string gguf_lack_of_base(const std::string& model) {
+  try {
+    const ModelSource source = resolve_model(model);
+    const Bundle base = is_adapter_folder(source.folder) ? load_adapted(source).base : read_bundle(source.folder);
+    return gguf_lack(*base.family, base.spec);
+  } catch (const Error&) {
+    return "";
+  }
+}
+
+// What the engines that read an export would find.
+std::string told(const ExportSection& target, const std::string& gguf_lack) {
+  if (target.format == "peft")
+    return "the adapter alone and the tokenizer are written; peft, vLLM and llama.cpp's converter read this folder "
+           "beside its base";
+  if (target.format != "gguf")
+    return "every tensor and the tokenizer are written; transformers, vLLM and llama.cpp's converter read this folder";
+  if (!gguf_lack.empty()) return "cannot be written: " + gguf_lack + "; export huggingface instead";
+  return "every tensor and the tokenizer in one file, and a Modelfile; llama.cpp and Ollama read it";
+}
 
 ExitCode check(Context& context, const std::string& path, const std::vector<std::string>& overrides) {
   const LoadedRecipe loaded = checked_recipe(path, overrides);
@@ -20,6 +49,7 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     check_pictures(context, loaded.recipe);
     return ExitCode::Done;
   }
+  std::string lack;
   std::vector<RecipeProblem> none;
   if (loaded.recipe.model.path.empty()) {
     const ModelPlan plan = plan_model(loaded.recipe, loaded.recipe.tokenizer.vocab_size, {}, none);
@@ -27,14 +57,12 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     context.result["parameters"] = parameter_count(plan.spec);
     context.say(cat("# model: ", plan.family->name, ", ", parameter_count(plan.spec), " parameters; config.json:"));
     context.say("# " + plan.config.dump());
+    lack = gguf_lack(*plan.family, plan.spec);
+  } else {
+    lack = gguf_lack_of_base(loaded.recipe.model.path);
   }
-  for (const ExportSection& target : loaded.recipe.exports) {
-    const char* what = target.format == "peft" ? "the adapter alone and the tokenizer are written; peft, vLLM and llama.cpp's "
-                                                 "converter read this folder beside its base"
-                                               : "every tensor and the tokenizer are written; transformers, vLLM and "
-                                                 "llama.cpp's converter read this folder";
-    context.say(cat("# export ", target.format, ": ", what));
-  }
+  for (const ExportSection& target : loaded.recipe.exports)
+    context.say(cat("# export ", target.format, ": ", told(target, lack)));
   return ExitCode::Done;
 }
 
