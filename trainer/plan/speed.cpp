@@ -51,7 +51,8 @@ class Trial {
     model_->initialise(1);
     for (const auto& module : model_->modules(/*include_self=*/false)) {
       const auto linear = std::dynamic_pointer_cast<Linear>(module);
-      if (linear && linear->quantised()) linear->hold(at::randn(linear->weight.sizes()) * spec.initializer_range);
+      if (linear && linear->quantised())
+        linear->hold(at::randn(linear->weight.sizes()) * spec.initializer_range);
     }
     if (settings.adapter_rank > 0) attach_adapters(*model_, adapter_spec(recipe.adapter), /*seed=*/1);
     std::vector<std::pair<std::string, at::Tensor>> named;
@@ -63,9 +64,10 @@ class Trial {
     run_.activation_checkpointing = settings.activation_checkpointing;
     run_.dropout = recipe.train.dropout;
     std::int64_t rows = settings.micro_batch_size, length = settings.sequence_length;
-    if (!settings.batch_tokens.empty()) {   // rows as long as they are: a batch of the middle size
+    if (!settings.batch_tokens.empty()) {  // rows as long as they are: a batch of the middle size
       std::vector<std::int64_t> tokens = settings.batch_tokens;
-      std::nth_element(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(tokens.size() / 2), tokens.end());
+      std::nth_element(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(tokens.size() / 2),
+                       tokens.end());
       length = std::max<std::int64_t>(1, tokens[tokens.size() / 2] / rows);
     }
     batch_ = random_batch(spec, rows, length);
@@ -97,28 +99,34 @@ class Trial {
 
 }  // namespace
 
-double measure_tokens_per_second(const DecoderSpec& spec, const PlanSettings& settings, const Recipe& recipe) {
+double measure_tokens_per_second(const DecoderSpec& spec, const PlanSettings& settings,
+                                 const Recipe& recipe) {
   set_compute_threads(settings.threads);
   Trial trial(spec, settings, recipe);
-  trial.pass_seconds();   // the first makes oneDNN's primitives and faults pages in
+  trial.pass_seconds();  // the first makes oneDNN's primitives and faults pages in
   trial.update_seconds();
   std::vector<double> passes;
-  for (double spent = 0; spent < kSeconds && passes.size() < 100; spent += passes.back()) passes.push_back(trial.pass_seconds());
+  for (double spent = 0; spent < kSeconds && passes.size() < 100; spent += passes.back())
+    passes.push_back(trial.pass_seconds());
   std::sort(passes.begin(), passes.end());
   const double update = trial.update_seconds(), pass = passes[passes.size() / 2];
   const std::int64_t share = settings.global_batch_size / settings.world_size;
-  const double accumulated = std::max(1.0, static_cast<double>(share) / static_cast<double>(settings.micro_batch_size));
+  const double accumulated =
+      std::max(1.0, static_cast<double>(share) / static_cast<double>(settings.micro_batch_size));
   return accumulated * trial.tokens() / (accumulated * pass + update);
 }
 
 double estimate_tokens_per_second(const DecoderSpec& spec, const PlanSettings& settings) {
-  constexpr double kBudget = 0.05, kTrainingShare = 0.5;
-  const std::int64_t rows = std::clamp<std::int64_t>(settings.micro_batch_size * settings.sequence_length, 64, 4096);
+  // A quarter of a plain product's rate is what whole steps of 5 to 58 M parameters reached; an update reads
+  // and writes about 30 bytes a trained parameter.
+  constexpr double kBudget = 0.05, kTrainingShare = 0.25, kUpdateBytes = 30, kBytesPerSecond = 10e9;
+  const std::int64_t rows =
+      std::clamp<std::int64_t>(settings.micro_batch_size * settings.sequence_length, 64, 4096);
   const at::ScalarType type = settings.bf16 ? at::kBFloat16 : at::kFloat;
   const at::Tensor input = at::ones({rows, spec.hidden_size}, type);
   const at::Tensor weight = at::ones({spec.hidden_size, spec.intermediate_size}, type);
   const double work = 2.0 * static_cast<double>(rows) * static_cast<double>(weight.numel());
-  at::mm(input, weight);   // makes oneDNN's primitive
+  at::mm(input, weight);  // makes oneDNN's primitive
   double best = 0, spent = 0;
   for (int i = 0; i < 50 && spent < kBudget; ++i) {
     const auto start = std::chrono::steady_clock::now();
@@ -127,8 +135,16 @@ double estimate_tokens_per_second(const DecoderSpec& spec, const PlanSettings& s
     spent += seconds;
     best = std::max(best, work / seconds);
   }
-  const double trained_share = settings.adapter_rank > 0 ? 2.0 / 3 : 1;   // no gradients of the base's weights
-  return kTrainingShare * best / (trained_share * make_plan(spec, settings).flops_per_token);
+  const double trained_share = settings.adapter_rank > 0 ? 2.0 / 3 : 1;  // no gradients of the base's weights
+  const Plan plan = make_plan(spec, settings);
+  const std::int64_t rows_a_step =
+      std::max<std::int64_t>(1, settings.global_batch_size / settings.world_size);
+  const double row = settings.batch_tokens.empty() ? static_cast<double>(settings.sequence_length)
+                                                   : static_cast<double>(settings.batch_tokens.front()) /
+                                                         static_cast<double>(settings.micro_batch_size);
+  const double tokens = static_cast<double>(rows_a_step) * row;
+  const double passes = tokens * trained_share * plan.flops_per_token / (kTrainingShare * best);
+  return tokens / (passes + static_cast<double>(plan.trained) * kUpdateBytes / kBytesPerSecond);
 }
 
 }  // namespace lathe
