@@ -199,6 +199,7 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
   options.card = request.heading + use_of(model, adapted, request.format, options.quantize);
+  const std::optional<bool> nf4 = adapted ? trained_in_nf4(source) : std::nullopt;
   // One decoder at a time: their weights may be most of the machine's memory.
   std::vector<at::Tensor> exported;
   {
@@ -206,7 +207,7 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
     const auto decoder = alone ? read_adapted(*adapted, frozen_storage(at::kFloat)) : exported_decoder(model, request, options);
     const std::string type = gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
     options.reference = make_reference(model, *decoder, type, request.prompts);
-    exported = logits_of_prompts(model, *decoder, request.prompts);
+    if (quantised || nf4) exported = logits_of_prompts(model, *decoder, request.prompts);
   }
   const auto difference_from = [&](const std::shared_ptr<Decoder>& decoder) {
     return largest_difference(exported, logits_of_prompts(model, *decoder, request.prompts));
@@ -216,7 +217,7 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
     const LinearStorage storage = frozen_storage(at::kFloat);
     rounding = difference_from(adapted ? read_adapted(*adapted, storage) : build_decoder(model, storage));
   }
-  if (const auto nf4 = adapted ? trained_in_nf4(source) : std::nullopt) {
+  if (nf4) {
     LinearStorage storage = frozen_storage(at::kFloat);
     storage.nf4 = true;
     storage.double_quantised = *nf4;

@@ -88,6 +88,11 @@ ModelSource from_run(const std::string& run, const std::string& which) {
   fail("run '", run, "' has no checkpoint of step ", wanted, "; it has: ", have);
 }
 
+void refuse_pictures(const ModelSource& source) {
+  require(!is_pipeline(source.folder) && !is_picture_adapter(source.folder), source.description,
+          " draws pictures and has no text model; use lathe sample");
+}
+
 }  // namespace
 
 ModelSource resolve_model(const std::string& model) {
@@ -122,6 +127,7 @@ PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) 
 }
 
 AdaptedModel load_adapted(const ModelSource& source) {
+  refuse_pictures(source);
   const PeftAdapter settings = read_peft_config(source.folder);
   require(!settings.base.empty(), source.folder, "/", kPeftConfig, ": base_model_name_or_path is empty; name the base there");
   AdaptedModel model;
@@ -157,12 +163,15 @@ std::string portable_base(const std::string& base) {
 }
 
 Bundle load_model(const ModelSource& source) {
-  require(!is_pipeline(source.folder) && !is_picture_adapter(source.folder), source.description, " draws pictures and has no text model; use lathe sample");
+  refuse_pictures(source);
   if (source.folder.ends_with(".gguf")) return read_gguf_bundle(source.folder);
   const bool whole = fs::exists(fs::path(source.folder) / "config.json") || is_adapter_folder(source.folder);
   if (const std::string file = whole ? "" : gguf_in_folder(source.folder); !file.empty()) return read_gguf_bundle(file);
   if (!is_adapter_folder(source.folder)) return read_bundle(source.folder);
-  const AdaptedModel model = load_adapted(source);
+  return merged_model(load_adapted(source), source);
+}
+
+Bundle merged_model(const AdaptedModel& model, const ModelSource& source) {
   Bundle merged = merge_adapter(model.base, model.adapter);
   merged.origin = source.folder;
   return merged;

@@ -29,6 +29,8 @@ struct AdaptedModel {
   PeftAdapter adapter;
 };
 AdaptedModel load_adapted(const ModelSource& source);
+// What load_model gives of them.
+Bundle merged_model(const AdaptedModel& model, const ModelSource& source);
 // The base as other programs find it: the absolute path of a folder, or the Hub's id of a cached model. Error when the
 // base is an adapter itself.
 std::string portable_base(const std::string& base);

@@ -12,9 +12,12 @@ std::shared_ptr<Decoder> read_adapted(const AdaptedModel& model, const LinearSto
 }
 
 ReadModel read_model(const ModelSource& source, const LinearStorage& storage) {
+  if (is_adapter_folder(source.folder)) {
+    const AdaptedModel model = load_adapted(source);
+    return {merged_model(model, source), read_adapted(model, storage)};
+  }
   Bundle bundle = load_model(source);
-  auto decoder = is_adapter_folder(source.folder) ? read_adapted(load_adapted(source), storage)
-                                                  : build_decoder(bundle, storage);
+  auto decoder = build_decoder(bundle, storage);
   return {std::move(bundle), std::move(decoder)};
 }
 

@@ -35,8 +35,7 @@ Bundle load_base(const Session& session, const TextTask& task) {
 void make_adapted_model(Session& session, TextTask& task) {
   const Recipe& recipe = session.recipe();
   const auto type = session.precision == "bf16" ? at::kBFloat16 : at::kFloat;
-  LinearStorage storage(type);
-  storage.frozen = true;
+  LinearStorage storage = frozen_storage(type);
   storage.nf4 = recipe.model.quantization.kind == "nf4";
   storage.double_quantised = recipe.model.quantization.double_;
   task.model = build_decoder(load_base(session, task), storage);
