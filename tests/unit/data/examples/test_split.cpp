@@ -7,18 +7,14 @@
 
 #include "data/sources/example_text.h"
 #include "tests/catch.h"
+#include "tests/pairs.h"
 #include "tests/unit/data/examples/support.h"
 
 using namespace lathe;
 
 namespace {
 
-Example pair(const std::string& prompt, const std::string& completion) {
-  Example example;
-  example.prompt = prompt;
-  example.completion = completion;
-  return example;
-}
+using test::pair;
 
 // Prompts that share nothing.
 std::string distinct(std::size_t i) {

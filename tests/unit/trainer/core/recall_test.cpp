@@ -5,17 +5,13 @@
 
 #include "recipes/schema/error.h"
 #include "tests/catch.h"
+#include "tests/pairs.h"
 
 using namespace lathe;
 
 namespace {
 
-Example pair(const std::string& prompt, const std::string& completion) {
-  Example example;
-  example.prompt = prompt;
-  example.completion = completion;
-  return example;
-}
+using test::pair;
 
 Answer said(const std::string& text) { return {text, 3, true}; }
 
