@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from program import tensors
-from test_tuning import WORDS, Tuning
+from tuning_case import WORDS, Tuning
 
 ADDED = 'tokenizer: {add_tokens: ["[ticket]"], add_special_tokens: ["<|note|>"]}\n'
 TABLE, ROWS = "model.embed_tokens.weight", "model.embed_tokens.trainable_tokens"

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_tuning import Tuning
+from tuning_case import Tuning
 
 
 class Parts(Tuning):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from program import LATHE
-from test_tuning import Tuning
+from tuning_case import Tuning
 
 
 class Private(Tuning):

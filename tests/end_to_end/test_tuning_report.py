@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_tuning import Tuning
+from tuning_case import Tuning
 
 COMMON = "the dog sat on the mat"
 TRAIN = [("where is Anna?", "in the old town"), ("what is 12?", COMMON), ("who came home?", COMMON), ("is it late?", "a quarter past nine"),

@@ -1,0 +1,103 @@
+"""What a tuning tells when it ends: Bedrock's files, the verdict, what was asked, what is kept out."""
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tuning_case import WORDS, Tuning
+
+
+class Outcome(Tuning):
+    def test_bedrocks_two_files_hold_the_figures_of_the_run(self):
+        self.lathe("train", self.tuning("run", self.pairs(22)), "--quiet")
+        log = [json.loads(line) for line in (self.folder / "run" / "metrics.jsonl").read_text().splitlines()]
+        steps = [(record["step"] - 1, record["loss"]) for record in log if "learning_rate" in record]
+        held = [(record["step"], record["validation_loss"]) for record in log if "validation_loss" in record]
+        self.assertEqual((len(steps), [step for step, _ in held]), (9, [0, 5, 9]))
+        for name, loss, rows in (("step_wise_training_metrics", "training_loss", steps), ("validation_metrics", "validation_loss", held)):
+            with open(self.folder / "run" / f"{name}.csv", encoding="utf-8", newline="") as file:
+                table = list(csv.DictReader(file))
+            self.assertEqual(list(table[0]), ["step_number", "epoch_number", loss, "perplexity"])
+            self.assertEqual(len(table), len(rows))
+            for line, (step, value) in zip(table, rows):
+                self.assertEqual((int(line["step_number"]), int(line["epoch_number"])), (step, step * 4 // 18))   # 18 of 22 are learned
+                self.assertAlmostEqual(float(line[loss]), value, delta=1e-6 * value)
+                self.assertAlmostEqual(float(line["perplexity"]), math.exp(value), delta=1e-5 * math.exp(value))
+
+    def test_pretraining_that_goes_on_is_judged_by_the_losses_of_held_out_rows(self):
+        texts = [{"text": " ".join(f"the {WORDS[(i + k) % 24]} sat on the {WORDS[(i * k) % 24]}." for k in range(6))} for i in range(40)]
+        recipe = self.tuning("run", self.write("texts.jsonl", texts), "0.3", extra="export: [{format: peft}]\n")
+        text = recipe.read_text().replace("task: sft", "task: pretrain").replace("sequence_length: 128", "sequence_length: 64")
+        recipe.write_text(text.replace("epochs: 2", "max_steps: 12"))
+        log = self.lathe("train", recipe)[0]
+        report, result = self.report("run"), json.loads((self.folder / "run" / "result.json").read_text())
+        base = json.loads((self.folder / "run" / "base.json").read_text())
+        self.assertGreater(len(base["held_losses"]), 6)
+        self.assertTrue(min(base["held_losses"]) <= report["held_out"]["base_loss"] <= max(base["held_losses"]))
+        self.assertLess(report["held_out"]["tuned_loss"], report["held_out"]["base_loss"])
+        self.assertAlmostEqual(report["held_out"]["change"], result["validation_loss"] / result["first_validation_loss"] - 1, places=9)
+        self.assertRegex(report["verdict"], rf"^tuned against base, fall of the loss of held-out rows: better .*n = {len(base['held_losses'])}\)")
+        self.assertIn("verdict: " + report["verdict"], log)
+        self.assertIn(report["verdict"], (self.folder / "run" / "report.html").read_text(encoding="utf-8"))
+        probe = self.folder / "probe.txt"
+        probe.write_text(" ".join(text["text"] for text in texts), encoding="utf-8")   # a probe of one's own is read as the command reads it
+        self.lathe("train", recipe, "--quiet", "--fresh", "--set", f"evaluate.probe={json.dumps(str(probe))}")
+        general = self.report("run")["general_text"]
+        for model, key in ((self.base, "base_loss"), (self.folder / "run", "tuned_loss")):
+            loss = json.loads(self.lathe("evaluate", model, "--data", probe, "--json", "--quiet")[0])["loss"]
+            self.assertAlmostEqual(general[key], loss, delta=1e-4 * loss)
+
+    def test_without_held_out_data_the_report_says_so_and_tells_the_rest(self):
+        recipe = self.tuning("run", self.pairs(8))
+        recipe.write_text(recipe.read_text().replace("validation: 0.2, ", ""))
+        log = self.lathe("train", recipe)[0]
+        report = self.report("run")
+        self.assertEqual(report["verdict"], "not shown: nothing was held out")
+        self.assertIn("verdict: not shown: nothing was held out", log)
+        losses = [record["loss"] for record in self.metrics("run")]
+        self.assertEqual((report["course"]["first_training_loss"], report["course"]["training_loss"]), (losses[0], losses[-1]))
+        self.assertEqual((report["recalled"]["asked"], report["recalled"]["of"]), (8, 8))
+        self.assertGreater(report["general_text"]["base_loss"], 0)
+        for absent in ("metrics", "held_out", "memorised", "answers"):
+            self.assertNotIn(absent, report)
+        self.assertIn("not shown: nothing was held out", (self.folder / "run" / "report.html").read_text(encoding="utf-8"))
+        self.assertTrue((self.folder / "run" / "step_wise_training_metrics.csv").exists())
+
+    def test_training_prompts_are_asked_too_and_what_is_cut_is_said(self):
+        learned = [{"prompt": f"the {WORDS[i % 24]} {i}\n", "completion": WORDS[(7 * i) % 24]} for i in range(40)]
+        held = self.write("held.jsonl", [{"prompt": f"a {WORDS[i % 24]} {i}\n", "completion": WORDS[(5 * i) % 24]} for i in range(70)])
+        out, log = self.lathe("train", self.tuning("many", self.write("many.jsonl", learned), json.dumps(str(held))))
+        report = self.report("many")
+        self.assertEqual((report["examples"], report["held_out_prompts"]), (64, 70))
+        self.assertEqual((report["recalled"]["asked"], report["recalled"]["of"]), (32, 40))
+        self.assertIn("asking the base 64 of 70 held-out prompts", log)
+        page = (self.folder / "many" / "report.html").read_text(encoding="utf-8")
+        for text in (out, page):
+            self.assertIn("64 of 70 held-out prompts", text)
+            self.assertIn("asked 32 of 40 training prompts", text)
+
+        recipe = self.tuning("few", self.pairs(4))   # learned by heart: as the command answers, so says the meter
+        text = "".join(line for line in recipe.read_text().splitlines(True) if not line.startswith("adapter"))
+        recipe.write_text(text.replace("validation: 0.2, ", "").replace("epochs: 2", "epochs: 60").replace("2e-3", "5e-3"))
+        self.lathe("train", recipe, "--quiet")
+        recalled, right = self.report("few")["recalled"], 0
+        for i in range(4):
+            answer = json.loads(self.lathe("generate", self.folder / "few", "--prompt", f"the {WORDS[i]} is {i}\n", "--max-tokens", "32",
+                                           "--temperature", "0", "--json", "--quiet")[0])["completions"][0]["text"]
+            right += answer == f"{i} {WORDS[i]}"
+        self.assertEqual(recalled["verbatim"], right / 4)
+        self.assertGreater(right, 0)
+        self.assertGreaterEqual(recalled["longest_words"], 2)
+
+    def test_a_report_without_examples_holds_no_text(self):
+        secret = "zanzibar"
+        records = [{"prompt": f"the {word} is {secret}\n", "completion": f"{secret} {word}"} for word in WORDS[:12]]
+        data = self.write("private.jsonl", records)
+        self.lathe("train", self.tuning("open", data), "--quiet")
+        self.lathe("train", self.tuning("closed", data, extra="report: {examples: none}\n"), "--quiet")
+        for file in ("report.json", "report.html"):
+            self.assertNotIn(secret, (self.folder / "closed" / file).read_text(encoding="utf-8"), file)
+        self.assertIn(secret, (self.folder / "open" / "report.json").read_text(encoding="utf-8"))
+        self.assertEqual(self.report("open")["metrics"], self.report("closed")["metrics"])
