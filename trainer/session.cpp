@@ -16,22 +16,23 @@ namespace {
 constexpr std::int64_t kEndless = std::int64_t{1} << 40;
 
 void measure_length(Session& session) {
-  const RunLength length = run_length(session.recipe().train, session.task->rows_per_epoch(), session.task->units_per_epoch());
+  const RunLength length =
+      run_length(session.recipe().train, session.task->rows_per_epoch(), session.task->units_per_epoch());
   session.total_steps = length.steps;
   session.total_rows = length.rows;
-  session.last_step =
-      std::clamp<std::int64_t>(std::llround(session.options.share * static_cast<double>(length.steps)), 1, length.steps);
+  session.last_step = std::clamp<std::int64_t>(
+      std::llround(session.options.share * static_cast<double>(length.steps)), 1, length.steps);
 }
 
-// Before there are weights. The ranks of a machine share its memory. A run that never began leaves no recipe behind, which
-// would refuse the changed one.
+// Before there are weights. The ranks of a machine share its memory. A run that never began leaves no recipe
+// behind, which would refuse the changed one.
 void refuse_too_large(Session& session) {
   const std::int64_t limit = memory_limit() / session.ranks->info().local_world_size;
   const std::string advice = session.task->objection(session, limit);
   if (advice.empty()) return;
   if (!session.run.existed) {
     std::filesystem::remove(session.run.path + "/recipe.yaml");
-    std::error_code ignored;   // a folder with anything else in it stays
+    std::error_code ignored;  // a folder with anything else in it stays
     std::filesystem::remove(session.run.path, ignored);
   }
   fail_usage(advice);
@@ -109,7 +110,13 @@ std::int64_t row_tokens(const Recipe& recipe) {
 
 }  // namespace
 
-RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch, std::uint64_t tokens_per_epoch) {
+RowSchedule Session::row_schedule() const {
+  return {total_rows, recipe().train.global_batch_size, micro_batch_size, ranks->info().rank,
+          ranks->info().world_size};
+}
+
+RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch,
+                     std::uint64_t tokens_per_epoch) {
   const double batch = static_cast<double>(train.global_batch_size);
   RunLength length{kEndless, static_cast<std::uint64_t>(kEndless)};
   const auto limit_rows = [&](double rows) {
@@ -143,8 +150,7 @@ std::int64_t choose_micro_batch(const Recipe& recipe, int world_size) {
   return best;
 }
 
-Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
-                     const Say& say) {
+Session open_session(const LoadedRecipe& loaded, const TrainOptions& options, const Say& say) {
   Session session;
   session.loaded = loaded;
   session.options = options;
@@ -168,7 +174,8 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options,
   resume(session, say);
   session.task->seek(session.state.cursor);
   if (session.leader()) {
-    session.writer = std::make_unique<CheckpointWriter>(session.run.path, *session.task, print_recipe(session.loaded));
+    session.writer =
+        std::make_unique<CheckpointWriter>(session.run.path, *session.task, print_recipe(session.loaded));
     write_run_json(session);
   }
   return session;

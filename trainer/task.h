@@ -25,6 +25,7 @@ using Say = std::function<void(const std::string&)>;
 struct MicroBatchLoss {
   ObjectiveValue value;
   std::int64_t units = 0;   // tokens or pictures, padding left out
+  double waited = 0;        // seconds until its data was there
 };
 
 class Task {

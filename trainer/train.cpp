@@ -16,11 +16,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // Sums over the rows of one optimizer step, over all ranks.
 struct StepSums {
-  double loss = 0, targets = 0, units = 0, stop = 0, time_up = 0;
+  double loss = 0, targets = 0, units = 0, stop = 0, time_up = 0, waited = 0;
 };
 
 class TrainingLoop {
@@ -52,34 +54,31 @@ class TrainingLoop {
   }
 
  private:
-  std::int64_t rows_this_step() const {
-    const std::uint64_t left = s_.total_rows - s_.state.cursor;
-    return static_cast<std::int64_t>(
-        std::min(left, static_cast<std::uint64_t>(s_.recipe().train.global_batch_size)));
-  }
-
-  // Micro-batches of this rank's rows. Gradients are of the summed loss; update() divides by the global count.
+  // Micro-batches of this rank's rows. Gradients are of the summed loss; update() divides by the global
+  // count.
   StepSums forward_backward() {
-    const std::int64_t rows = rows_this_step(), world = s_.ranks->info().world_size, rank = s_.ranks->info().rank;
-    const std::int64_t begin = rows * rank / world, end = rows * (rank + 1) / world;
-    const bool accumulating = s_.recipe().train.global_batch_size / world > s_.micro_batch_size;
+    const RowRange mine = s_.row_schedule().part(s_.state.cursor);
+    const bool accumulating =
+        s_.recipe().train.global_batch_size / s_.ranks->info().world_size > s_.micro_batch_size;
     StepSums sums;
-    for (std::int64_t row = begin; row < end; row += s_.micro_batch_size) {
-      const std::int64_t take = std::min(s_.micro_batch_size, end - row);
-      const MicroBatchLoss part = s_.task->loss(s_, s_.state.cursor + static_cast<std::uint64_t>(row), take);
-      if (row + take >= end) reducer_.prepare();
+    for (std::int64_t row = 0; row < mine.count; row += s_.micro_batch_size) {
+      const std::int64_t take = std::min(s_.micro_batch_size, mine.count - row);
+      const MicroBatchLoss part = s_.task->loss(s_, mine.first + static_cast<std::uint64_t>(row), take);
+      if (row + take >= mine.count) reducer_.prepare();
       part.value.sum.backward();
       if (accumulating) accumulate_gradients(s_.parameters);
       sums.loss += part.value.sum.item<double>();
       sums.targets += static_cast<double>(part.value.count);
       sums.units += static_cast<double>(part.units);
+      sums.waited += part.waited;
     }
     reducer_.finish();
     sums.stop = stop_requested() ? 1 : 0;
     const auto& minutes = s_.recipe().train.max_minutes;
     sums.time_up = s_.leader() && minutes && s_.state.seconds >= *minutes * 60 ? 1 : 0;
-    const auto all = s_.ranks->sum(std::vector<double>{sums.loss, sums.targets, sums.units, sums.stop, sums.time_up});
-    return {all[0], all[1], all[2], all[3], all[4]};
+    const auto all =
+        s_.ranks->sum(std::vector<double>{sums.loss, sums.targets, sums.units, sums.stop, sums.time_up});
+    return {all[0], all[1], all[2], all[3], all[4], sums.waited};
   }
 
   void update(const StepSums& sums, Clock::time_point start) {
@@ -91,19 +90,24 @@ class TrainingLoop {
     StepOptions step;
     step.learning_rate_scale = schedule_factor(s_.recipe().schedule, s_.state.step, s_.total_steps);
     step.gradient_scale = scale;
-    if (train.max_grad_norm > 0 && norm > train.max_grad_norm) step.gradient_scale *= train.max_grad_norm / norm;
+    if (train.max_grad_norm > 0 && norm > train.max_grad_norm)
+      step.gradient_scale *= train.max_grad_norm / norm;
     if (!spike) s_.optimizer->step(s_.parameters, step);
     if (!spike && s_.averages) s_.averages->update(s_.parameters, s_.state.step + 1);
     watch_.observe(norm);
     clear_gradients(s_.parameters);
-    const auto rows = static_cast<std::uint64_t>(rows_this_step());
-    s_.state.cursor += rows;
+    s_.state.cursor += static_cast<std::uint64_t>(s_.row_schedule().rows(s_.state.cursor));
     s_.task->seek(s_.state.cursor);
     s_.state.step += 1;
     s_.state.tokens += static_cast<std::int64_t>(sums.units);
     const double seconds = seconds_since(start);
     s_.state.seconds += seconds;
-    report_step(loss, norm, step.learning_rate_scale, sums.units / seconds, spike);
+    report_step({.loss = loss,
+                 .grad_norm = norm,
+                 .tokens_per_second = sums.units / seconds,
+                 .data_seconds = sums.waited,
+                 .skipped = spike},
+                step.learning_rate_scale);
     if (spike) handle_spike(loss, norm);
     s_.state.norm_window = watch_.window();
     if (due(evaluate_every())) evaluate();
@@ -117,17 +121,14 @@ class TrainingLoop {
 
   bool due(std::int64_t every) const { return every > 0 && s_.state.step % every == 0; }
 
-  void report_step(double loss, double norm, double factor, double rate, bool skipped) {
-    if (s_.state.step == 1 || outcome_.seconds_to_first_step == 0) outcome_.seconds_to_first_step = seconds_since(started_);
-    StepMetrics metrics;
+  void report_step(StepMetrics metrics, double factor) {
+    if (s_.state.step == 1 || outcome_.seconds_to_first_step == 0)
+      outcome_.seconds_to_first_step = seconds_since(started_);
     metrics.step = s_.state.step;
-    metrics.loss = loss;
     metrics.learning_rate = factor * s_.recipe().optimizer.learning_rate;
-    metrics.grad_norm = norm;
     metrics.tokens = s_.state.tokens;
-    metrics.tokens_per_second = rate;
     metrics.seconds = s_.state.seconds;
-    metrics.skipped = skipped;
+    outcome_.data_seconds += metrics.data_seconds;
     if (metrics_) metrics_->step(metrics);
     progress_.step(metrics);
   }
@@ -161,11 +162,13 @@ class TrainingLoop {
     for (EvaluationMetrics& metrics : evaluated()) {
       metrics.step = s_.state.step;
       if (metrics_) metrics_->evaluation(metrics);
-      if (s_.state.step > 0 || first) progress_.note(cat("step ", s_.state.step, ": ", s_.task->one_line(metrics)));
+      if (s_.state.step > 0 || first)
+        progress_.note(cat("step ", s_.state.step, ": ", s_.task->one_line(metrics)));
       if (std::exchange(first, false)) remember(metrics);
     }
     const std::int64_t every = evaluate_every();
-    const std::int64_t left = every > 0 ? (s_.last_step - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
+    const std::int64_t left =
+        every > 0 ? (s_.last_step - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
     progress_.set_remaining_overhead(static_cast<double>(left) * seconds_since(start));
   }
 
@@ -191,22 +194,24 @@ class TrainingLoop {
     }
   }
 
-  // A slow disk does not hold training up: while a checkpoint is being written, the next periodic one is owed, and made of
-  // the step at which that is done. The best one and the last wait. So does every one where spikes go back to the newest:
-  // which that is must not depend on the disk's speed.
+  // A slow disk does not hold training up: while a checkpoint is being written, the next periodic one is
+  // owed, and made of the step at which that is done. The best one and the last wait. So does every one where
+  // spikes go back to the newest: which that is must not depend on the disk's speed.
   void save_if_due() {
     owed_ = owed_ || due(s_.recipe().checkpoint.every);
     if (!owed_ || !s_.writer || s_.state.step >= s_.last_step) return;
     if (s_.recipe().train.on_spike == "rollback" || !s_.writer->busy()) return save();
     if (!std::exchange(slow_disk_told_, true))
-      progress_.note(cat("step ", s_.state.step, ": a checkpoint is due while the one before is still being written; "
+      progress_.note(cat("step ", s_.state.step,
+                         ": a checkpoint is due while the one before is still being written; "
                          "it is made once that is done"));
   }
 
   void save() {
     owed_ = false;
     if (!s_.writer || saved_at_ == s_.state.step) return;
-    s_.writer->save(s_.state, s_.trained(), s_.recipe().checkpoint.keep_last, s_.recipe().checkpoint.keep_best);
+    s_.writer->save(s_.state, s_.trained(), s_.recipe().checkpoint.keep_last,
+                    s_.recipe().checkpoint.keep_best);
     saved_at_ = s_.state.step;
   }
 
@@ -219,15 +224,27 @@ class TrainingLoop {
     return std::nullopt;
   }
 
-  // An interrupted run saves at once; a finished one is evaluated first, so that the best step can be its last.
+  // An interrupted run saves at once; a finished one is evaluated first, so that the best step can be its
+  // last.
   void finish() {
-    const bool stopped_short = outcome_.reason == StopReason::Interrupted || outcome_.reason == StopReason::StopAfter;
+    const bool stopped_short =
+        outcome_.reason == StopReason::Interrupted || outcome_.reason == StopReason::StopAfter;
     release_free_blocks();  // the copy that is saved needs room, the next step none
     if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
     save();
     if (s_.writer) s_.writer->wait();
+    tell_slow_data();
     progress_.done();
     if (metrics_) metrics_->flush();
+  }
+
+  // The loader reads ahead along the row schedule: a step that still waits is held up by the disk.
+  void tell_slow_data() {
+    const double all = s_.state.seconds - seconds_before_, waited = outcome_.data_seconds;
+    if (waited < 1 || waited < 0.05 * all) return;
+    progress_.note(cat(format_duration(waited), " of ", format_duration(all),
+                       " of training were spent waiting for data: put data.cache "
+                       "(the shards) on a faster disk"));
   }
 
   Session& s_;
@@ -238,6 +255,7 @@ class TrainingLoop {
   std::unique_ptr<MetricsWriter> metrics_;
   TrainOutcome outcome_;
   Clock::time_point started_ = Clock::now();
+  double seconds_before_ = s_.state.seconds;
   std::int64_t evaluated_at_ = -1, saved_at_ = -1;
   bool owed_ = false, slow_disk_told_ = false;
 };

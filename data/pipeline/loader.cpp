@@ -13,9 +13,10 @@ OpenShards open_shards(const PreparedSet& set, std::int64_t sequence_length) {
   for (const std::string& path : set.shards) {
     // prepare_data made these files and listed them with their hashes.
     const TokenShard& shard = open.shards.emplace_back(path, ShardTrust::Own);
-    require(sequence_length >= 1 && shard.info().sequence_length <= static_cast<std::uint64_t>(sequence_length), path,
-            ": its rows are ", shard.info().sequence_length, " tokens long, the recipe's data.sequence_length is ",
-            sequence_length, "; prepare the data again");
+    require(
+        sequence_length >= 1 && shard.info().sequence_length <= static_cast<std::uint64_t>(sequence_length),
+        path, ": its rows are ", shard.info().sequence_length,
+        " tokens long, the recipe's data.sequence_length is ", sequence_length, "; prepare the data again");
     require(shard.info().tokenizer_sha256 == open.shards.front().info().tokenizer_sha256, path,
             ": another tokenizer made it than ", set.shards.front());
     open.first_document.push_back(documents);
@@ -49,7 +50,8 @@ struct Loader::State {
       : open(open_shards(set, options.sequence_length)),
         order(make_order(open, set, options)),
         length(options.padding ? options.sequence_length : 0),
-        prefetcher([this](std::uint64_t first, std::int64_t count) { return make(first, count); }, options.prefetch) {}
+        prefetcher([this](std::uint64_t first, std::int64_t count) { return make(first, count); },
+                   options.prefetch) {}
 
   Batch make(std::uint64_t first, std::int64_t count) const {
     std::vector<RowPlace> rows;
@@ -69,15 +71,14 @@ std::uint64_t Loader::rows_per_epoch() const { return state_->order.rows_per_epo
 std::uint64_t Loader::tokens_per_epoch() const { return state_->order.targets_per_epoch(); }
 std::uint64_t Loader::cursor() const { return state_->cursor; }
 
-void Loader::seek(std::uint64_t cursor) {
-  state_->cursor = cursor;
-  state_->prefetcher.forget();
+void Loader::seek(std::uint64_t cursor) { state_->cursor = cursor; }
+
+Batch Loader::read(std::uint64_t first, std::int64_t count, const RowsAfter& after) {
+  require(count >= 1, "a batch of ", count, " rows was asked for");
+  return state_->prefetcher.get({first, count}, after);
 }
 
-Batch Loader::read(std::uint64_t first, std::int64_t count, std::int64_t stride) {
-  require(count >= 1, "a batch of ", count, " rows was asked for");
-  return state_->prefetcher.get(first, count, stride);
-}
+std::uint64_t Loader::unforeseen() const { return state_->prefetcher.unforeseen(); }
 
 void Loader::advance(std::uint64_t rows) { state_->cursor += rows; }
 

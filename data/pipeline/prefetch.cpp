@@ -18,53 +18,50 @@ Prefetcher::~Prefetcher() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Prefetcher::forget() {
-  const std::lock_guard lock(mutex_);
-  slots_.clear();
+std::shared_ptr<Prefetcher::Slot> Prefetcher::find(RowRange rows) const {
+  const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) {
+    return slot->rows.first == rows.first && slot->rows.count == rows.count;
+  });
+  return found == slots_.end() ? nullptr : *found;
 }
 
-// The slot of this request, taken out together with those expected before it; null when it was not foreseen or when
-// the thread has not begun it, which is then quicker done here.
-std::shared_ptr<Prefetcher::Slot> Prefetcher::claim(std::uint64_t first, std::int64_t count) {
-  const auto found = std::find_if(slots_.begin(), slots_.end(),
-                                  [&](const auto& slot) { return slot->first == first && slot->count == count; });
-  if (found == slots_.end()) {
+// The slot of this request, taken out together with those expected before it; null when it was not foreseen
+// or when the thread has not begun it, which is then quicker done here.
+std::shared_ptr<Prefetcher::Slot> Prefetcher::claim(RowRange rows) {
+  const std::shared_ptr<Slot> slot = find(rows);
+  if (!slot) {
     slots_.clear();
+    unforeseen_ += 1;
     return nullptr;
   }
-  std::shared_ptr<Slot> slot = *found;
-  slots_.erase(slots_.begin(), found + 1);
+  slots_.erase(slots_.begin(), std::find(slots_.begin(), slots_.end(), slot) + 1);
   return slot->stage == Stage::Waiting ? nullptr : slot;
 }
 
-void Prefetcher::plan(std::uint64_t first, std::int64_t count, std::int64_t stride) {
-  if (stride == 0) return;
+void Prefetcher::plan(RowRange rows, const RowsAfter& after) {
+  if (!after) return;
   std::deque<std::shared_ptr<Slot>> wanted;
-  for (std::size_t i = 1; i <= depth_; ++i) {
-    const std::uint64_t next = first + static_cast<std::uint64_t>(stride) * i;  // wraps for a negative stride
-    if ((stride > 0) != (next > first)) break;                                  // ran off the end of the numbers
-    const auto known = std::find_if(slots_.begin(), slots_.end(),
-                                    [&](const auto& slot) { return slot->first == next && slot->count == count; });
-    if (known != slots_.end()) {
-      wanted.push_back(*known);
-    } else {
-      wanted.push_back(std::make_shared<Slot>());
-      wanted.back()->first = next;
-      wanted.back()->count = count;
-    }
+  for (std::size_t i = 0; i < depth_; ++i) {
+    const std::optional<RowRange> next = after(rows);
+    if (!next) break;
+    rows = *next;
+    wanted.push_back(find(rows));
+    if (wanted.back()) continue;
+    wanted.back() = std::make_shared<Slot>();
+    wanted.back()->rows = rows;
   }
   slots_ = std::move(wanted);
 }
 
-Batch Prefetcher::get(std::uint64_t first, std::int64_t count, std::int64_t stride) {
-  if (depth_ == 0) return make_(first, count);
+Batch Prefetcher::get(RowRange rows, const RowsAfter& after) {
+  if (depth_ == 0) return make_(rows.first, rows.count);
   std::unique_lock lock(mutex_);
-  const std::shared_ptr<Slot> slot = claim(first, count);
-  plan(first, count, stride);
+  const std::shared_ptr<Slot> slot = claim(rows);
+  plan(rows, after);
   changed_.notify_all();
   if (!slot) {
     lock.unlock();
-    return make_(first, count);
+    return make_(rows.first, rows.count);
   }
   changed_.wait(lock, [&] { return slot->stage == Stage::Done; });
   if (slot->error) std::rethrow_exception(slot->error);
@@ -88,7 +85,7 @@ void Prefetcher::work() {
     Batch batch;
     std::exception_ptr error;
     try {
-      batch = make_(slot->first, slot->count);
+      batch = make_(slot->rows.first, slot->rows.count);
     } catch (...) {
       error = std::current_exception();
     }

@@ -1,6 +1,7 @@
 #pragma once
-// One thread that makes batches ahead of their reader. A request it guessed wrong is thrown away, a batch nobody
-// guessed is made on the caller's thread: the answer to get(first, count) is always make(first, count).
+// One thread that makes batches ahead of their reader. A request it guessed wrong is thrown away, a batch
+// nobody guessed is made on the caller's thread: the answer to get(first, count) is always make(first,
+// count).
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -20,21 +21,22 @@ class Prefetcher {
   // depth: batches kept ready beside the one just handed out; 0 starts no thread.
   Prefetcher(Make make, std::int64_t depth);
   ~Prefetcher();
-  // make(first, count), and prepares first + stride, first + 2 stride ... An exception of make is rethrown here.
-  Batch get(std::uint64_t first, std::int64_t count, std::int64_t stride);
-  void forget();  // drops everything made ahead
+  // make(first, count), and prepares what comes after it, as `after` says. An exception of make is rethrown
+  // here.
+  Batch get(RowRange rows, const RowsAfter& after);
+  std::uint64_t unforeseen() const { return unforeseen_; }  // requests that nothing had announced
 
  private:
   enum class Stage { Waiting, Making, Done };
   struct Slot {
-    std::uint64_t first;
-    std::int64_t count;
+    RowRange rows;
     Stage stage = Stage::Waiting;
     Batch batch;
     std::exception_ptr error;
   };
-  std::shared_ptr<Slot> claim(std::uint64_t first, std::int64_t count);
-  void plan(std::uint64_t first, std::int64_t count, std::int64_t stride);
+  std::shared_ptr<Slot> find(RowRange rows) const;
+  std::shared_ptr<Slot> claim(RowRange rows);
+  void plan(RowRange rows, const RowsAfter& after);
   void work();
 
   Make make_;
@@ -42,6 +44,7 @@ class Prefetcher {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::shared_ptr<Slot>> slots_;  // in the order they are expected
+  std::uint64_t unforeseen_ = 0;
   bool stop_ = false;
   std::thread thread_;
 };

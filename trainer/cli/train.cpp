@@ -95,6 +95,7 @@ Json result_json(const Session& session, const TrainOutcome& outcome, const Eval
   json[unit + "_per_second"] =
       session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
   json["seconds_to_first_step"] = outcome.seconds_to_first_step;
+  json["data_seconds"] = outcome.data_seconds;
   if (session.state.best_step >= 0) json["best_step"] = session.state.best_step;   // absent: not evaluated since step 0
   json["skipped_steps"] = session.state.skipped_steps;
   if (!outcome.last_evaluation.set.empty()) {

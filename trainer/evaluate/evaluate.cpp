@@ -46,7 +46,7 @@ std::vector<double> row_losses(Decoder& decoder, const SetEvaluation& evaluation
   Loader loader = rows_of(evaluation);
   std::vector<double> losses;
   for (std::uint64_t row = 0; row < std::min(most, loader.rows_per_epoch()); ++row) {
-    const ObjectiveValue value = causal_lm_loss(decoder, loader.read(row, 1, 1), {});
+    const ObjectiveValue value = causal_lm_loss(decoder, loader.read(row, 1), {});
     if (value.count > 0) losses.push_back(value.sum.item<double>() / static_cast<double>(value.count));
   }
   return losses;
@@ -60,10 +60,15 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
   if (evaluation.max_rows > 0) rows = std::min(rows, static_cast<std::uint64_t>(evaluation.max_rows));
   const auto world = static_cast<std::uint64_t>(ranks.info().world_size);
   const auto micro = static_cast<std::uint64_t>(evaluation.micro_batch_size);
+  const auto following = [&](RowRange batch) -> std::optional<RowRange> {
+    const std::uint64_t next = batch.first + world * micro;
+    if (next >= rows) return std::nullopt;
+    return RowRange{next, static_cast<std::int64_t>(std::min(micro, rows - next))};
+  };
   double loss = 0, count = 0;
   for (std::uint64_t first = static_cast<std::uint64_t>(ranks.info().rank) * micro; first < rows; first += world * micro) {
     const auto take = static_cast<std::int64_t>(std::min(micro, rows - first));
-    const Batch batch = loader.read(first, take, static_cast<std::int64_t>(world * micro));
+    const Batch batch = loader.read(first, take, following);
     const ObjectiveValue value = causal_lm_loss(decoder, batch, {});
     loss += value.sum.item<double>();
     count += static_cast<double>(value.count);

@@ -187,7 +187,10 @@ ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOp
 }
 
 MicroBatchLoss PictureTask::loss(const Session&, std::uint64_t first, std::int64_t count) {
-  MicroBatchLoss loss{denoise(loader_->read(first, count), options_, 0), count};
+  const auto start = std::chrono::steady_clock::now();
+  const PictureBatch batch = loader_->read(first, count);
+  const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  MicroBatchLoss loss{denoise(batch, options_, 0), count, waited};
   if (!prior_) return loss;
   // As a mean over the old pictures beside the mean over the new: the trainer divides by the count of the
   // new.

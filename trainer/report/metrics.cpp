@@ -132,7 +132,8 @@ void MetricsWriter::step(const StepMetrics& metrics) {
                {"grad_norm", metrics.grad_norm},
                {state_->unit, metrics.tokens},
                {state_->unit + "_per_second", metrics.tokens_per_second},
-               {"seconds", metrics.seconds}};
+               {"seconds", metrics.seconds},
+               {"data_seconds", metrics.data_seconds}};
   if (metrics.skipped) line["skipped"] = true;
   state_->last_step = metrics.step;
   state_->lines.append(dump_line(line));

@@ -17,6 +17,7 @@ struct StepMetrics {
   std::int64_t tokens = 0;  // (or pictures: MetricsWriter's unit) seen since the run's start
   double tokens_per_second = 0;
   double seconds = 0;  // training time since the run's start
+  double data_seconds = 0;  // of this step: waiting for its batches
   bool skipped = false;
 };
 

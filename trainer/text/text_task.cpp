@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "checkpoints/formats/safetensors.h"
@@ -40,7 +41,8 @@ RunOptions run_options(const Session& session) {
 
 void choose_tuning_length(TrainSection& train, std::uint64_t rows, bool adapter) {
   if (train.max_steps || train.epochs || train.max_tokens || train.max_minutes) return;
-  const double twice = adapter ? 1 : 2, per_epoch = static_cast<double>(rows) / static_cast<double>(train.global_batch_size);
+  const double twice = adapter ? 1 : 2,
+               per_epoch = static_cast<double>(rows) / static_cast<double>(train.global_batch_size);
   train.epochs = std::clamp(std::round(twice * 100 / per_epoch), 3.0, twice * 15);
 }
 
@@ -54,11 +56,13 @@ LoaderOptions loader_options(const Recipe& recipe) {
 
 void TextTask::prepare(Session& session, const Say& say) {
   const Recipe& recipe = session.recipe();
-  data = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) { return prepare_for(recipe, progress); });
+  data = prepare_on_all_ranks(session, say,
+                              [&](const PrepareProgress& progress) { return prepare_for(recipe, progress); });
   plan = plan_model(recipe, *data.tokenizer);
   loader_ = std::make_unique<Loader>(data.train, loader_options(recipe));
   if (recipe.task == "sft")
-    choose_tuning_length(session.loaded.recipe.train, loader_->rows_per_epoch(), !recipe.adapter.kind.empty());
+    choose_tuning_length(session.loaded.recipe.train, loader_->rows_per_epoch(),
+                         !recipe.adapter.kind.empty());
 }
 
 std::uint64_t TextTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
@@ -75,19 +79,25 @@ std::string TextTask::objection(Session& session, std::int64_t limit) {
 void TextTask::seek(std::uint64_t cursor) { loader_->seek(cursor); }
 
 MicroBatchLoss TextTask::loss(const Session& session, std::uint64_t first, std::int64_t count) {
-  const Batch batch = loader_->read(first, count, count);
-  return {causal_lm_loss(*model, batch, run_options(session)), batch.token_count};
+  const auto start = std::chrono::steady_clock::now();
+  const RowSchedule schedule = session.row_schedule();
+  const Batch batch =
+      loader_->read(first, count, [&](RowRange rows) { return schedule.after(rows, session.state.cursor); });
+  const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {causal_lm_loss(*model, batch, run_options(session)), batch.token_count, waited};
 }
 
 std::vector<EvaluationMetrics> TextTask::evaluate(Session& session) {
   const Recipe& recipe = session.recipe();
   std::vector<EvaluationMetrics> results;
   for (const PreparedSet& set : data.validation) {
-    const SetEvaluation what{&set, recipe.data.sequence_length, session.micro_batch_size, recipe.evaluate.max_rows, tuning()};
+    const SetEvaluation what{&set, recipe.data.sequence_length, session.micro_batch_size,
+                             recipe.evaluate.max_rows, tuning()};
     results.push_back(evaluate_set(*model, what, *session.ranks));
     // Before the first step a model from scratch writes noise: nothing to see, and the user waits for it.
     const bool noise = session.state.step == 0 && recipe.model.path.empty();
-    if (results.size() == 1 && session.leader() && !noise) results.front().samples = make_samples(session, *this);
+    if (results.size() == 1 && session.leader() && !noise)
+      results.front().samples = make_samples(session, *this);
   }
   return results;
 }
@@ -158,10 +168,12 @@ std::vector<std::string> TextTask::opening_lines(const Session& session) const {
   const TokenLedger& ledger = data.train.ledger;
   std::vector<std::string> lines;
   if (const std::string cuts = describe_cuts(data); !cuts.empty()) lines.push_back(cuts);
-  lines.push_back(cat("data: ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate + ledger.documents_dropped,
-              " dropped, ", format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ", rows_per_epoch(), " rows of ",
-              session.recipe().data.sequence_length));
-  lines.push_back(cat("model: ", plan.family->name, ", ", format_count(static_cast<double>(parameters())), " parameters"));
+  lines.push_back(cat("data: ", ledger.documents_kept, " documents kept, ",
+                      ledger.documents_duplicate + ledger.documents_dropped, " dropped, ",
+                      format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ", rows_per_epoch(),
+                      " rows of ", session.recipe().data.sequence_length));
+  lines.push_back(cat("model: ", plan.family->name, ", ", format_count(static_cast<double>(parameters())),
+                      " parameters"));
   return lines;
 }
 
@@ -179,7 +191,8 @@ double TextTask::expected_seconds(const Session& session) const {
   const double rows = static_cast<double>(session.total_rows) * static_cast<double>(session.last_step) /
                           static_cast<double>(std::max<std::int64_t>(1, session.total_steps)) -
                       static_cast<double>(session.state.cursor);
-  const double tokens = std::max(0.0, rows) / static_cast<double>(rows_per_epoch()) * static_cast<double>(units_per_epoch());
+  const double tokens =
+      std::max(0.0, rows) / static_cast<double>(rows_per_epoch()) * static_cast<double>(units_per_epoch());
   return tokens / (session.ranks->info().world_size * estimate_tokens_per_second(plan.spec, expected));
 }
 
@@ -193,7 +206,8 @@ Json TextTask::export_run(Session& session, const Say& say) { return lathe::expo
 
 std::string TextTask::next_commands(const Session& session) const {
   const std::string& run = session.run.path;
-  if (tuning()) return cat("lathe chat ", run, "    lathe evaluate ", run, " --data FILE --metrics exact_match");
+  if (tuning())
+    return cat("lathe chat ", run, "    lathe evaluate ", run, " --data FILE --metrics exact_match");
   return cat("lathe generate ", run, " --prompt TEXT    lathe evaluate ", run, " --data FILE");
 }
 

@@ -17,6 +17,10 @@ Batch marked(std::uint64_t first, std::int64_t count) {
   return batch;
 }
 
+RowsAfter by(std::uint64_t stride) {
+  return [=](RowRange rows) { return RowRange{rows.first + stride, rows.count}; };
+}
+
 }  // namespace
 
 TEST_CASE("the answer is that of the request, whatever was guessed") {
@@ -28,8 +32,7 @@ TEST_CASE("the answer is that of the request, whatever was guessed") {
     const auto draw = state >> 59;
     const std::int64_t count = draw == 0 ? 7 : 4;
     if (draw == 1) first = state >> 40;  // a jump
-    if (draw == 2) prefetcher.forget();
-    const Batch batch = prefetcher.get(first, count, draw == 3 ? 0 : 8);
+    const Batch batch = prefetcher.get({first, count}, draw == 3 ? RowsAfter() : by(8));
     REQUIRE(batch.rows == count);
     REQUIRE(batch.target_count == static_cast<std::int64_t>(first));
     first += 8;
@@ -47,11 +50,11 @@ TEST_CASE("the next batches are made before they are asked for") {
         return marked(first, count);
       },
       4);
-  prefetcher.get(0, 2, 10);
+  prefetcher.get({0, 2}, by(10));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (made < 5 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   CHECK(made == 5);  // the one asked for and four more
-  for (std::uint64_t i = 1; i <= 4; ++i) CHECK(prefetcher.get(10 * i, 2, 0).target_count == static_cast<int>(10 * i));
+  for (std::uint64_t i = 1; i <= 4; ++i) CHECK(prefetcher.get({10 * i, 2}, {}).target_count == static_cast<int>(10 * i));
   CHECK(on_caller <= 1);
 }
 
@@ -61,11 +64,11 @@ TEST_CASE("an error made ahead is thrown where its batch is read") {
     return marked(first, count);
   };
   Prefetcher prefetcher(make, 2);
-  CHECK(prefetcher.get(0, 1, 10).target_count == 0);
-  CHECK(prefetcher.get(10, 1, 10).target_count == 10);
-  CHECK_THROWS_WITH(prefetcher.get(20, 1, 10), "row 20 is damaged");
-  CHECK_THROWS_WITH(prefetcher.get(20, 1, 10), "row 20 is damaged");
-  CHECK(prefetcher.get(30, 1, 10).target_count == 30);
+  CHECK(prefetcher.get({0, 1}, by(10)).target_count == 0);
+  CHECK(prefetcher.get({10, 1}, by(10)).target_count == 10);
+  CHECK_THROWS_WITH(prefetcher.get({20, 1}, by(10)), "row 20 is damaged");
+  CHECK_THROWS_WITH(prefetcher.get({20, 1}, by(10)), "row 20 is damaged");
+  CHECK(prefetcher.get({30, 1}, by(10)).target_count == 30);
   Prefetcher direct(make, 0);
-  CHECK(direct.get(10, 1, 10).target_count == 10);
+  CHECK(direct.get({10, 1}, by(10)).target_count == 10);
 }
