@@ -28,17 +28,25 @@ Sha256& Sha256::update(std::span<const std::byte> bytes) {
 
 Sha256& Sha256::update(std::string_view text) { return update(std::as_bytes(std::span(text))); }
 
-std::string Sha256::hex() {
-  unsigned char digest[EVP_MAX_MD_SIZE];
+Sha256Digest Sha256::digest() {
+  Sha256Digest digest{};
   unsigned length = 0;
-  require(EVP_DigestFinal_ex(state_->context, digest, &length) == 1, "SHA-256: OpenSSL failed");
+  require(EVP_DigestFinal_ex(state_->context, digest.data(), &length) == 1 && length == digest.size(), "SHA-256: OpenSSL failed");
+  return digest;
+}
+
+std::string Sha256::hex() { return lathe::hex(digest()); }
+
+std::string hex(const Sha256Digest& digest) {
   std::string text;
-  for (unsigned i = 0; i < length; ++i) {
-    text += "0123456789abcdef"[digest[i] >> 4];
-    text += "0123456789abcdef"[digest[i] & 15];
+  for (const std::uint8_t byte : digest) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
   }
   return text;
 }
+
+Sha256Digest sha256(std::string_view text) { return Sha256().update(text).digest(); }
 
 std::string sha256_hex(std::string_view text) { return Sha256().update(text).hex(); }
 

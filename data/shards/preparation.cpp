@@ -135,6 +135,7 @@ void Preparation::survey() {
   DocumentSplit split = select_documents(surveys_[0], {.deduplicate = recipe_.data.deduplicate,
                                                .validation_share = recipe_.data.validation.share,
                                                .threads = threads_});
+  surveys_[0].signatures.clear();
   cuts_ = place_cuts(corpora_[0], surveys_[0], split, recipe_.data.encoding);
   fates_ = std::move(split.fates);
 }

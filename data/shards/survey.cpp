@@ -1,9 +1,12 @@
 #include "data/shards/survey.h"
 
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
 #include "data/io/hash.h"
 #include "data/io/threads.h"
 #include "data/shards/document_feed.h"
-#include "data/sources/duplicates.h"
 #include "data/sources/split.h"
 #include "recipes/schema/error.h"
 
@@ -21,7 +24,7 @@ Survey survey_corpus(const Corpus& corpus, const SurveyOptions& options, const F
     if (options.signatures) survey.signatures.resize(first + chunk.size());
     parallel_for(chunk.size(), options.threads, [&](std::size_t i) {
       const std::string& text = chunk[i].document.text;
-      survey.documents[first + i] = {.sha256 = sha256_hex(text),
+      survey.documents[first + i] = {.sha256 = sha256(text),
                                      .xxh3 = xxh3(std::as_bytes(std::span(text))),
                                      .bytes = text.size(),
                                      .source = chunk[i].document.source};
@@ -49,37 +52,54 @@ std::string hash_corpora(const std::vector<Corpus>& corpora, const std::vector<S
       const SourceFile& file = corpora[c].files[f];
       const std::size_t begin = surveys[c].first_document[f], end = surveys[c].first_document[f + 1];
       hash.update(cat("file ", file.source, ' ', file.bytes, ' ', end - begin, ' ', file.origin, '\n'));
-      for (std::size_t d = begin; d < end; ++d) hash.update(surveys[c].documents[d].sha256);
+      for (std::size_t d = begin; d < end; ++d) hash.update(hex(surveys[c].documents[d].sha256));
     }
   }
   return hash.hex();
 }
 
-DocumentSplit select_documents(const Survey& survey, const SelectionOptions& options) {
-  const auto& documents = survey.documents;
-  DocumentSplit split{std::vector<Fate>(documents.size(), Fate::Keep), {}};
-  std::vector<Fate>& fates = split.fates;
-  if (options.deduplicate) {
-    DuplicateFilter filter;
-    for (std::size_t d = 0; d < documents.size(); ++d) {
-      if (!filter.add_sha256(documents[d].sha256)) fates[d] = Fate::Duplicate;
-    }
-  }
-  if (options.validation_share == 0) return split;
+namespace {
 
-  std::vector<std::size_t> candidates;  // copies take no part: they would shift the shares
-  NearDuplicates near;
-  for (std::size_t d = 0; d < documents.size(); ++d) {
-    if (fates[d] != Fate::Keep) continue;
-    candidates.push_back(d);
-    near.add(survey.signatures.at(d));
-  }
-  const std::vector<std::uint32_t> groups = near.groups();
+// Of equal texts the first is kept.
+void mark_duplicates(const Survey& survey, std::vector<Fate>& fates) {
+  const auto& documents = survey.documents;
+  std::vector<std::uint32_t> order(documents.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    const int sign = std::memcmp(documents[a].sha256.data(), documents[b].sha256.data(), sizeof(Sha256Digest));
+    return sign != 0 ? sign < 0 : a < b;
+  });
+  for (std::size_t i = 1; i < order.size(); ++i)
+    if (documents[order[i]].sha256 == documents[order[i - 1]].sha256) fates[order[i]] = Fate::Duplicate;
+}
+
+// Documents that take part in the split, as their hashes, sizes and near-duplicates. Copies take no part: they would
+// shift the shares.
+std::vector<DocumentKey> keys_of(const Survey& survey, const std::vector<std::uint32_t>& candidates) {
   std::vector<DocumentKey> keys;
+  keys.reserve(candidates.size());
+  const std::vector<std::uint32_t> groups = near_duplicate_groups(survey.signatures, candidates);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const DocumentFacts& facts = documents[candidates[i]];
+    const DocumentFacts& facts = survey.documents[candidates[i]];
     keys.push_back({.sha256 = facts.sha256, .bytes = facts.bytes, .group = groups[i]});
   }
+  return keys;
+}
+
+}  // namespace
+
+DocumentSplit select_documents(const Survey& survey, const SelectionOptions& options) {
+  const std::size_t count = survey.documents.size();
+  require(count < 0xFFFFFFFFU, "data: more than 2^32 documents");
+  DocumentSplit split{std::vector<Fate>(count, Fate::Keep), {}};
+  std::vector<Fate>& fates = split.fates;
+  if (options.deduplicate) mark_duplicates(survey, fates);
+  if (options.validation_share == 0) return split;
+
+  std::vector<std::uint32_t> candidates;
+  for (std::uint32_t d = 0; d < count; ++d)
+    if (fates[d] == Fate::Keep) candidates.push_back(d);
+  const std::vector<DocumentKey> keys = keys_of(survey, candidates);
   if (const auto tails = held_out_tails(keys, options.validation_share); !tails.empty()) {
     for (std::size_t i = 0; i < candidates.size(); ++i) {
       if (tails[i] == 0) continue;

@@ -1,11 +1,14 @@
 #pragma once
-// The first pass over the data: what there is, by content. Holds facts of every document, never the texts.
+// The first pass over the data: what there is, by content. Holds facts of every document, never the texts: about 60 bytes
+// each, and until the split is made 250 more (signatures, the selection's own).
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "data/io/hash.h"
 #include "data/sources/documents.h"
 #include "data/sources/near_duplicates.h"
 
@@ -19,23 +22,23 @@ struct Corpus {
 };
 
 struct DocumentFacts {
-  std::string sha256;      // of the text
+  Sha256Digest sha256{};   // of the text
   std::uint64_t xxh3 = 0;  // of the text: the second pass checks that it reads the same
   std::uint64_t bytes = 0;
   std::uint32_t source = 0;
 };
 
 struct Survey {
-  std::vector<DocumentFacts> documents;     // in order, over all files
+  std::deque<DocumentFacts> documents;      // in order, over all files; a deque: no copy of all while it grows
   std::vector<std::size_t> first_document;  // of each file, then the total
   std::vector<SourceCounts> counts;         // one a section
-  std::vector<MinHash> signatures;          // parallel to documents; empty unless asked for
+  std::deque<MinHash> signatures;           // parallel to documents; empty unless asked for
 };
 
 struct SurveyOptions {
   std::string encoding = "error";
   int threads = 0;
-  bool signatures = false;  // for near-duplicates: 256 bytes a document
+  bool signatures = false;  // for near-duplicates: 128 bytes a document
 };
 
 using Fraction = std::function<void(double)>;  // progress in [0, 1]

@@ -156,7 +156,7 @@ std::string Selection::sha256() const {
   Sha256 hash;
   for (std::size_t d = 0; d < fates.size(); ++d) {
     if (!takes(d)) continue;
-    hash.update(survey->documents[d].sha256);
+    hash.update(hex(survey->documents[d].sha256));
     if (fates[d] == Fate::Cut) hash.update(cat(' ', part(d).first, '-', part(d).second));
   }
   return hash.hex();

@@ -30,7 +30,7 @@ struct SourceFile {
 std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources);
 
 // documents and bytes (of their text) are those visited; the second line counts documents too. `duplicates`
-// is for who filters them (data/sources/duplicates.h).
+// is for who filters them (data/shards/survey.h).
 struct SourceCounts {
   std::uint64_t files = 0, documents = 0, bytes = 0;
   std::uint64_t empty = 0, invalid_skipped = 0, invalid_replaced = 0, duplicates = 0;

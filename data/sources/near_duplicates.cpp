@@ -33,7 +33,9 @@ struct Family {
 };
 constexpr Family kFamily;
 
-void include(MinHash& signature, std::string_view shingle) {
+using Minima = std::array<std::uint32_t, 64>;
+
+void include(Minima& signature, std::string_view shingle) {
   const std::uint64_t h = xxh3(std::as_bytes(std::span(shingle)));
   for (std::size_t i = 0; i < signature.size(); ++i) {
     const auto value = static_cast<std::uint32_t>((kFamily.a[i] * h + kFamily.b[i]) >> 32);
@@ -63,7 +65,7 @@ Words words_of(std::string_view text) {
   return words;
 }
 
-void include_windows(MinHash& signature, std::string_view text) {
+void include_windows(Minima& signature, std::string_view text) {
   for (std::size_t at = 0; at + kWindow < text.size(); ++at) include(signature, text.substr(at, kWindow));
   include(signature, text.size() < kWindow ? text : text.substr(text.size() - kWindow));
 }
@@ -93,7 +95,7 @@ std::uint32_t equal_entries(const MinHash& a, const MinHash& b) {
 }  // namespace
 
 MinHash min_hash(std::string_view text) {
-  MinHash signature;
+  Minima signature;
   signature.fill(0xFFFFFFFFu);
   const Words words = words_of(text);
   const std::size_t count = words.begins.size();
@@ -109,18 +111,21 @@ MinHash min_hash(std::string_view text) {
       include(signature, std::string_view(words.text).substr(words.begins[i], end - words.begins[i]));
     }
   }
-  return signature;
+  MinHash low;
+  std::transform(signature.begin(), signature.end(), low.begin(), [](std::uint32_t v) { return static_cast<std::uint16_t>(v); });
+  return low;
 }
 
 double similarity(const MinHash& a, const MinHash& b) { return equal_entries(a, b) / 64.0; }
 
-std::vector<std::uint32_t> NearDuplicates::groups() const {
-  require(signatures_.size() < 0xFFFFFFFFu, "near-duplicates: more than 2^32 documents");
-  UnionFind sets(signatures_.size());
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> keys(signatures_.size());
+std::vector<std::uint32_t> near_duplicate_groups(const std::deque<MinHash>& signatures,
+                                                 std::span<const std::uint32_t> documents) {
+  UnionFind sets(documents.size());
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> keys(documents.size());
+  const auto signature = [&](std::uint32_t i) -> const MinHash& { return signatures[documents[i]]; };
   for (std::size_t band = 0; band < kBands; ++band) {
     for (std::uint32_t i = 0; i < keys.size(); ++i) {
-      keys[i] = {xxh3(std::as_bytes(std::span(signatures_[i]).subspan(band * kRows, kRows))), i};
+      keys[i] = {xxh3(std::as_bytes(std::span(signature(i)).subspan(band * kRows, kRows))), i};
     }
     std::sort(keys.begin(), keys.end());
     std::vector<std::uint32_t> kinds;  // of the bucket: each document is compared with one of every kind
@@ -129,24 +134,25 @@ std::vector<std::uint32_t> NearDuplicates::groups() const {
       const std::uint32_t document = keys[k].second;
       bool matched = false;
       for (const std::uint32_t other : kinds) {
-        if (equal_entries(signatures_[document], signatures_[other]) < kEqualEntries) continue;
+        if (equal_entries(signature(document), signature(other)) < kEqualEntries) continue;
         sets.join(document, other);
         matched = true;
       }
       if (!matched && kinds.size() < kMostKinds) kinds.push_back(document);
     }
   }
-  std::vector<std::uint32_t> groups(signatures_.size());
+  std::vector<std::uint32_t> groups(documents.size());
   for (std::uint32_t i = 0; i < groups.size(); ++i) groups[i] = sets.root(i);
   return groups;
 }
 
 std::vector<std::uint32_t> near_duplicate_groups(std::span<const std::string> texts, int threads) {
-  std::vector<MinHash> signatures(texts.size());
+  require(texts.size() < 0xFFFFFFFFu, "near-duplicates: more than 2^32 documents");
+  std::deque<MinHash> signatures(texts.size());
   parallel_for(texts.size(), threads, [&](std::size_t i) { signatures[i] = min_hash(texts[i]); });
-  NearDuplicates documents;
-  for (const auto& signature : signatures) documents.add(signature);
-  return documents.groups();
+  std::vector<std::uint32_t> documents(texts.size());
+  std::iota(documents.begin(), documents.end(), 0u);
+  return near_duplicate_groups(signatures, documents);
 }
 
 }  // namespace lathe

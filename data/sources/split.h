@@ -2,14 +2,15 @@
 // Which documents are held out for validation: a function of their contents alone, not of names, order or
 // machine, so that adding documents moves few from one side to the other.
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <vector>
+
+#include "data/io/hash.h"
 
 namespace lathe {
 
 struct DocumentKey {
-  std::string sha256;       // of the text: 64 lower-case digits
+  Sha256Digest sha256{};    // of the text
   std::uint64_t bytes = 0;  // of the text
   std::uint32_t group = 0;  // documents of one group (near_duplicates.h) stay together
 };

@@ -13,7 +13,7 @@ namespace {
 
 std::vector<DocumentKey> distinct(std::uint32_t count, std::uint64_t bytes = 100) {
   std::vector<DocumentKey> documents;
-  for (std::uint32_t i = 0; i < count; ++i) documents.push_back({sha256_hex(std::to_string(i)), bytes, i});
+  for (std::uint32_t i = 0; i < count; ++i) documents.push_back({sha256(std::to_string(i)), bytes, i});
   return documents;
 }
 
@@ -41,7 +41,7 @@ TEST_CASE("the order in which documents are listed does not matter") {
   auto documents = distinct(500);
   for (std::size_t i = 0; i < documents.size(); ++i) documents[i].bytes = 50 + i * 37 % 101;
   const auto held = validation_split(documents, 0.1);
-  std::map<std::string, bool> side;
+  std::map<Sha256Digest, bool> side;
   for (std::size_t i = 0; i < held.size(); ++i) side[documents[i].sha256] = held[i];
   std::reverse(documents.begin(), documents.end());
   const auto again = validation_split(documents, 0.1);
