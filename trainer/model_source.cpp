@@ -57,25 +57,44 @@ std::int64_t best_step(const std::string& checkpoint) {
   return json_get_or<std::int64_t>(state, "best_step", -1, checkpoint + "/state.json");
 }
 
+[[noreturn]] void refuse_damaged(const std::string& run, const std::string& damage, std::int64_t whole) {
+  fail("run '", run, "': ", damage, "; the newest whole checkpoint is ", run, "@step-", whole,
+       ": name it if it will do, or let `lathe train` go on from it");
+}
+
 ModelSource from_run(const std::string& run, const std::string& which) {
   CheckpointStore store(run);
-  std::vector<CheckpointEntry> whole;
-  for (const CheckpointEntry& entry : store.list())
-    if (CheckpointStore::check(entry.path).empty()) whole.push_back(entry);
-  require(!whole.empty(), "run '", run, "' has no whole checkpoint yet; let it train until the first one");
+  std::vector<CheckpointEntry> whole, damaged;
+  std::string why_damaged;
+  for (const CheckpointEntry& entry : store.list()) {
+    const std::string wrong = CheckpointStore::check(entry.path);
+    (wrong.empty() ? whole : damaged).push_back(entry);
+    if (!wrong.empty()) why_damaged += cat(why_damaged.empty() ? "" : "; ", "step ", entry.step, " is damaged (", wrong, ")");
+  }
+  require(!whole.empty(), "run '", run, "' has no whole checkpoint", damaged.empty() ? " yet; let it train until the first one" : ": ",
+          why_damaged);
   const CheckpointEntry& last = whole.back();
+  // A damaged one after the last whole one may have been the best; which one was, only it knows.
+  const bool unknown = !damaged.empty() && damaged.back().step > last.step;
   std::int64_t wanted = last.step;
   std::string why = "last";
   if (which.empty() || which == "best") {
+    if (unknown) refuse_damaged(run, why_damaged, last.step);
     const std::int64_t best = best_step(last.path);
     require(best >= 0 || which.empty(), "run '", run, "' was not validated, so it has no best checkpoint; use ", run,
             "@last");
     if (best >= 0) wanted = best, why = "best validation loss";
+    for (const CheckpointEntry& entry : damaged)
+      if (entry.step == wanted) refuse_damaged(run, why_damaged, last.step);
   } else if (which.starts_with("step-")) {
     wanted = std::strtoll(which.c_str() + 5, nullptr, 10);
     why = "as asked";
+    for (const CheckpointEntry& entry : damaged)
+      if (entry.step == wanted) refuse_damaged(run, why_damaged, last.step);
   } else if (which != "last") {
     fail_usage("'@", which, "' names no checkpoint; use @last, @best or @step-100");
+  } else if (unknown) {
+    why = cat("last whole one; ", why_damaged);
   }
   for (const CheckpointEntry& entry : whole)
     if (entry.step == wanted)

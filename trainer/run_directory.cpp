@@ -1,8 +1,14 @@
 #include "trainer/run_directory.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <map>
 
 #include "checkpoints/store/store.h"
 #include "data/io/file_system.h"
@@ -21,6 +27,31 @@ void move_aside(const std::string& path) {
   int number = 1;
   while (fs::exists(cat(path, ".", number))) ++number;
   real_file_system().rename(path, cat(path, ".", number));
+}
+
+// Held until the last copy is gone; this process may open a run again (folds do). An Error when another one holds it.
+std::shared_ptr<const int> lock_run(const std::string& path) {
+  static std::map<std::string, std::weak_ptr<const int>> held_here;   // runs are opened by one thread
+  std::weak_ptr<const int>& mine = held_here[fs::canonical(path).string()];
+  if (auto lock = mine.lock()) return lock;
+  const std::string name = path + "/lock";
+  const int descriptor = ::open(name.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  require(descriptor >= 0, name, ": cannot be created: ", std::strerror(errno));
+  std::shared_ptr<const int> lock(new int(descriptor), [](const int* held) {
+    ::close(*held);
+    delete held;
+  });
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    require(errno == EWOULDBLOCK, name, ": cannot be locked: ", std::strerror(errno));
+    const std::string who = read_file(name, 32);
+    fail("another process", who.empty() ? "" : " (" + who + ")", " trains '", path,
+         "'; wait until it ends, stop it, or give this run another name (name: or directory:)");
+  }
+  const std::string who = cat("pid ", ::getpid());
+  if (::ftruncate(descriptor, 0) != 0 || ::pwrite(descriptor, who.data(), who.size(), 0) < 0)
+    fail(name, ": cannot be written: ", std::strerror(errno));
+  mine = lock;
+  return lock;
 }
 
 void refuse_changed(const LoadedRecipe& loaded, const std::string& path) {
@@ -52,9 +83,11 @@ RunDirectory open_run(const LoadedRecipe& loaded, bool fresh) {
   const bool is_run = fs::exists(run.path + "/run.json") || fs::exists(run.path + "/recipe.yaml");
   require(is_run || !fs::exists(run.path) || fs::is_empty(run.path), "'", run.path,
           "' exists and is no run of lathe; choose another directory:");
+  if (is_run) run.lock = lock_run(run.path);
   if (is_run && (fresh || loaded.recipe.checkpoint.resume == "never")) {
     require(fresh, "'", run.path, "' holds a run and checkpoint.resume is never; --fresh keeps it as ", run.path, ".1");
     move_aside(run.path);
+    run.lock.reset();   // of the old one
   } else if (is_run) {
     refuse_changed(loaded, run.path);
     run.existed = true;
@@ -65,7 +98,10 @@ RunDirectory open_run(const LoadedRecipe& loaded, bool fresh) {
   }
   require(loaded.recipe.checkpoint.resume != "must" || (run.existed && has_checkpoint(run.path)),
           "checkpoint.resume is must, and '", run.path, "' holds no checkpoint to resume");
-  if (!run.existed) real_file_system().make_directory(run.path);
+  if (!run.existed) {
+    real_file_system().make_directory(run.path);
+    run.lock = lock_run(run.path);
+  }
   ::chmod(run.path.c_str(), 0700);
   write_file_atomically(run.path + "/recipe.yaml", print_recipe(loaded));
   return run;

@@ -49,6 +49,22 @@ Json exactness_key(const Session& session) {
   return json;
 }
 
+// What is resumed must be what was begun: the same data, tokenizer or classes, by content. run.json has their hashes.
+void refuse_changed_data(const Session& session) {
+  const std::string path = session.run.path + "/run.json";
+  if (!session.run.existed || !std::filesystem::exists(path) || CheckpointStore(session.run.path).list().empty()) return;
+  const Json before = read_json(path), now = session.task->identity(session);
+  std::string differences;
+  const auto text = [](const Json& value) { return value.is_string() ? value.get<std::string>().substr(0, 12) : value.dump(); };
+  for (const auto& [key, value] : now.items())
+    if (key != "base" && before.contains(key) && before.at(key) != value)   // the base's path is the recipe's
+      differences += cat("\n  ", key, ": ", text(before.at(key)), " -> ", text(value));
+  if (differences.empty()) return;
+  fail_usage("'", session.run.path, "' was begun on other data; what it reads has changed since:", differences,
+             "\nbring the data back to go on exactly, give the changed one another name (name: or directory:), or start over with "
+             "--fresh, which keeps the old run as ", session.run.path, ".1");
+}
+
 void resume(Session& session, const Say& say) {
   CheckpointStore store(session.run.path);
   const auto newest = store.newest([&](const std::string& text) { say("warning: " + text); });
@@ -165,7 +181,10 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options, co
   session.task = make_task(session.recipe());
   session.task->prepare(session, say);
   measure_length(session);
-  session.ranks->leader_alone("planning the memory", [&] { refuse_too_large(session); });
+  session.ranks->leader_alone("planning the memory", [&] {
+    refuse_changed_data(session);
+    refuse_too_large(session);
+  });
   keep_free_blocks(slack_of_training(/*frozen_base=*/!session.recipe().adapter.kind.empty()));
   session.task->build(session);
   session.optimizer = make_optimizer(session.recipe().optimizer, session.parameters, 0);

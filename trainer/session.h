@@ -10,6 +10,7 @@
 #include "trainer/parallel/ranks.h"
 #include "trainer/row_schedule.h"
 #include "trainer/run_directory.h"
+#include "trainer/signals.h"
 #include "trainer/state.h"
 #include "trainer/task.h"
 
@@ -58,6 +59,7 @@ auto prepare_on_all_ranks(Session& session, const Say& say, const Make& make)
     -> decltype(make(PrepareProgress{})) {
   std::string last_phase;
   const PrepareProgress progress = [&](const std::string& phase, double) {
+    stop_if_requested("preparing the data");
     if (phase != last_phase) say("prepare: " + phase);
     last_phase = phase;
   };

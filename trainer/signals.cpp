@@ -5,6 +5,8 @@
 
 #include <atomic>
 
+#include "recipes/schema/error.h"
+
 namespace lathe {
 
 namespace {
@@ -13,6 +15,8 @@ std::atomic<int> signals_seen{0};
 
 void on_signal(int) {
   if (signals_seen.fetch_add(1) > 0) _exit(130);
+  constexpr char kSaid[] = "\nlathe: stopping, and saving what was trained; again to exit at once\n";
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, kSaid, sizeof kSaid - 1);
 }
 
 }  // namespace
@@ -27,5 +31,14 @@ void install_signal_handlers() {
 }
 
 bool stop_requested() { return signals_seen.load() > 0; }
+
+void stop_if_requested(const char* doing) {
+  if (stop_requested()) stop_before_first_step(doing);
+}
+
+void stop_before_first_step(const char* doing) {
+  throw Error(cat("interrupted while ", doing, ", before the first step; the same command begins again with what is ready"),
+              ExitCode::Interrupted);
+}
 
 }  // namespace lathe

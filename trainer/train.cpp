@@ -39,6 +39,7 @@ class TrainingLoop {
 
   TrainOutcome run() {
     if (s_.state.step == 0) evaluate();
+    if (s_.state.step == 0 && s_.ranks->sum(stop_requested() ? 1.0 : 0.0) > 0) stop_before_first_step("evaluating step 0");
     outcome_.first_evaluation = outcome_.last_evaluation;
     while (s_.state.step < s_.last_step) {
       const Clock::time_point start = Clock::now();

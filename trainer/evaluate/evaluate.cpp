@@ -70,6 +70,7 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
     const auto take = static_cast<std::int64_t>(std::min(micro, rows - first));
     const Batch batch = loader.read(first, take, following);
     const ObjectiveValue value = causal_lm_loss(decoder, batch, {});
+    if (evaluation.between) evaluation.between();
     loss += value.sum.item<double>();
     count += static_cast<double>(value.count);
   }

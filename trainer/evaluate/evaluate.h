@@ -1,6 +1,7 @@
 #pragma once
 // Held-out loss: of a prepared set (by rows, while training) and of a text file (by overlapping windows, the command).
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct SetEvaluation {
   const PreparedSet* set = nullptr;
   std::int64_t sequence_length = 512, micro_batch_size = 8, max_rows = 0;
   bool tuning = false;   // rows without padding; only supervised text is charged, first tokens are given
+  std::function<void()> between;   // called between batches; may throw where one rank evaluates alone
 };
 
 // Sum over all target tokens divided by their count. bits_per_byte charges every byte: a document's first token, which

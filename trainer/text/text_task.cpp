@@ -90,9 +90,12 @@ MicroBatchLoss TextTask::loss(const Session& session, std::uint64_t first, std::
 std::vector<EvaluationMetrics> TextTask::evaluate(Session& session) {
   const Recipe& recipe = session.recipe();
   std::vector<EvaluationMetrics> results;
+  std::function<void()> between;   // a long evaluation before step 1 does not hold up who stops there: nothing is lost
+  if (session.state.step == 0 && session.ranks->info().world_size == 1)
+    between = [] { stop_if_requested("evaluating step 0"); };
   for (const PreparedSet& set : data.validation) {
     const SetEvaluation what{&set, recipe.data.sequence_length, session.micro_batch_size,
-                             recipe.evaluate.max_rows, tuning()};
+                             recipe.evaluate.max_rows, tuning(), between};
     results.push_back(evaluate_set(*model, what, *session.ranks));
     // Before the first step a model from scratch writes noise: nothing to see, and the user waits for it.
     const bool noise = session.state.step == 0 && recipe.model.path.empty();

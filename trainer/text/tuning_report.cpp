@@ -100,7 +100,7 @@ std::map<std::string, std::vector<std::string>> trivial_answers(const TextTask& 
 // Losses of held-out rows; none where nothing is held out.
 std::vector<double> held_losses(const Session& session, const TextTask& task) {
   if (task.data.validation.empty()) return {};
-  const SetEvaluation what{&task.data.validation.front(), session.recipe().data.sequence_length, 1, 0, task.tuning()};
+  const SetEvaluation what{&task.data.validation.front(), session.recipe().data.sequence_length, 1, 0, task.tuning(), {}};
   return row_losses(*task.model, what, kMostRows);
 }
 
