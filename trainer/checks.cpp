@@ -1,5 +1,7 @@
 #include "trainer/checks.h"
 
+#include <filesystem>
+
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/tuning_rate.h"
@@ -22,6 +24,27 @@ void default_rate(LoadedRecipe& loaded) {
     recipe.optimizer.learning_rate = tuning_rate(width, !recipe.adapter.kind.empty());
   } catch (const Error&) {   // a base that is not there is told by whoever loads it
   }
+}
+
+// Files and folders that a recipe names are looked for before any work, each told at its key. A base may be the Hub's name
+// of one: resolve_model tells.
+void look_for_inputs(LoadedRecipe& loaded) {
+  const Recipe& recipe = loaded.recipe;
+  const auto look = [&](const std::string& key, const std::string& path) {
+    std::error_code error;
+    if (path.empty() || path.find("://") != path.npos || std::filesystem::exists(path, error)) return;
+    const auto place = loaded.places.find(key);
+    RecipeProblem problem{place != loaded.places.end() ? place->second : Place{loaded.file, 1, 1},
+                          cat("'", key, "' names '", path, "', which does not exist")};
+    loaded.problems.push_back(problem);
+  };
+  for (std::size_t i = 0; i < recipe.data.train.size(); ++i) look(cat("data.train[", i, "].path"), recipe.data.train[i].path);
+  const auto& sets = recipe.data.validation.sets;
+  for (std::size_t i = 0; i < sets.size(); ++i) look(cat("data.validation[", i, "].path"), sets[i].path);
+  look("tokenizer.path", recipe.tokenizer.path);
+  look("evaluate.prompts", recipe.evaluate.prompts);
+  look("evaluate.probe", recipe.evaluate.probe);
+  look("prior.prompts", recipe.prior.prompts);
 }
 
 ModelPlan plan_from_base(const std::string& path) {
@@ -78,6 +101,7 @@ ModelPlan plan_model(const Recipe& recipe, const Tokenizer& tokenizer) {
 LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::string>& overrides) {
   LoadedRecipe loaded = load_recipe(path, overrides);
   const Recipe& recipe = loaded.recipe;
+  look_for_inputs(loaded);
   const bool known_family = recipe.model.path.empty() && !recipe.model.family.empty();
   if (known_family) {
     try {

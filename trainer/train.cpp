@@ -169,7 +169,7 @@ class TrainingLoop {
     }
     const std::int64_t every = evaluate_every();
     const std::int64_t left =
-        every > 0 ? (s_.last_step - s_.state.step) / every : (s_.state.step == 0 ? 1 : 0);
+        every > 0 ? (s_.last_step - s_.state.step + every - 1) / every : (s_.state.step == 0 ? 1 : 0);
     progress_.set_remaining_overhead(static_cast<double>(left) * seconds_since(start));
   }
 

@@ -40,7 +40,7 @@ void require_replaceable(const std::string& target, bool overwrite) {
   }
   require(manifest.format == kFormat, target,
           ": exists and is not an export of this program; choose another name");
-  require(overwrite, target, ": exists; choose another name or ask to overwrite it");
+  require(overwrite, target, ": exists; choose another name, or replace that export (--overwrite)");
   std::set<std::string> known{kManifestName, "verification.json"};  // written once the rest can be read
   for (const ManifestFile& file : manifest.files) {
     known.insert(file.name);

@@ -69,6 +69,7 @@ Loader& Loader::operator=(Loader&&) noexcept = default;
 
 std::uint64_t Loader::rows_per_epoch() const { return state_->order.rows_per_epoch(); }
 std::uint64_t Loader::tokens_per_epoch() const { return state_->order.targets_per_epoch(); }
+std::vector<SourceUse> Loader::sources(std::uint64_t rows) const { return state_->order.sources(rows); }
 std::uint64_t Loader::cursor() const { return state_->cursor; }
 
 void Loader::seek(std::uint64_t cursor) { state_->cursor = cursor; }

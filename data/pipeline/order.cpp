@@ -35,6 +35,17 @@ RowOrder::RowOrder(std::vector<std::uint64_t> rows, const std::vector<std::uint6
   }
 }
 
+std::vector<SourceUse> RowOrder::sources(std::uint64_t n) const {
+  std::vector<SourceUse> uses;
+  for (std::size_t k = 0; k < rows_.size(); ++k) {
+    // A common permutation takes each source by its share of the rows: exactly so after whole epochs.
+    const double share = static_cast<double>(rows_[k]) / static_cast<double>(starts_.back());
+    const auto taken = static_cast<std::uint64_t>(std::llround(static_cast<double>(n) * share));
+    uses.push_back({rows_[k], mixing_ ? mixing_->count(k, n) : taken});
+  }
+  return uses;
+}
+
 RowPlace RowOrder::place(std::uint64_t global) const {
   const auto after = std::upper_bound(starts_.begin(), starts_.end(), global);
   const auto source = static_cast<std::size_t>(after - starts_.begin()) - 1;

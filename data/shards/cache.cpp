@@ -75,7 +75,12 @@ void remove_temporaries(const std::string& folder, FileSystem& files) {
 
 std::vector<Corpus> list_corpora(const DataSection& data) {
   require(data.train.size() < 65536, "data.train: at most 65535 sources, found ", data.train.size());
-  std::vector<Corpus> corpora{{"train", data.train, list_source_files(data.train)}};
+  const auto listed = [](const std::string& name, const std::vector<SourceSection>& sections) {
+    Corpus corpus{name, sections, {}};
+    corpus.files = list_source_files(sections, &corpus.left_out);
+    return corpus;
+  };
+  std::vector<Corpus> corpora{listed("train", data.train)};
   std::set<std::string> names{"train"};
   for (const SourceSection& section : data.validation.sets) {
     const std::string name =
@@ -85,7 +90,7 @@ std::vector<Corpus> list_corpora(const DataSection& data) {
     if (!names.insert(name).second) {
       fail_usage("data.validation: two sets are called '", name, "'; give each a name of its own");
     }
-    corpora.push_back({name, {section}, list_source_files({section})});
+    corpora.push_back(listed(name, {section}));
   }
   return corpora;
 }

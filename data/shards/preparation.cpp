@@ -306,6 +306,16 @@ PreparedData Preparation::make() {
   return describe(manifest);
 }
 
+// Where documents were cut to hold out a share (data/sources/split.h).
+std::string describe_cuts(const PreparedData& data) {
+  const std::uint64_t cut = data.train.ledger.documents_cut;
+  if (cut == 0 || data.validation.empty()) return "";
+  return cat("held out: the last ", data.validation[0].ledger.bytes_read, " bytes of ", cut,
+             cut == 1 ? " document, cut" : " documents, each cut",
+             " at a blank line or a line's end, because whole documents cannot give the share that "
+             "data.validation asks for");
+}
+
 PreparedData Preparation::describe(const Manifest& manifest) const {
   PreparedData data;
   data.directory = folder_;
@@ -325,6 +335,9 @@ PreparedData Preparation::describe(const Manifest& manifest) const {
     if (s == 0) data.train = std::move(set);
     else data.validation.push_back(std::move(set));
   }
+  for (const Corpus& corpus : corpora_)
+    if (!corpus.left_out.empty()) data.notes.push_back(cat(corpus.name, ": ", corpus.left_out));
+  if (const std::string cuts = describe_cuts(data); !cuts.empty()) data.notes.push_back(cuts);
   return data;
 }
 

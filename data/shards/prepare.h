@@ -40,14 +40,12 @@ struct PreparedData {
   std::vector<PreparedSet> validation;  // empty when none is asked
   std::string data_sha256;          // of names, sizes and contents
   bool was_ready = false;           // everything was there already
+  std::vector<std::string> notes;   // for people: files that are not read, documents that are cut to hold out a share
   std::shared_ptr<const TuningData> tuning;   // null when pretraining
 };
 
 using PrepareProgress = std::function<void(const std::string& phase, double fraction)>;
 
 PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress = {});
-
-// A line for people where documents were cut to hold out a share (data/sources/split.h); empty where none was.
-std::string describe_cuts(const PreparedData& data);
 
 }  // namespace lathe

@@ -19,6 +19,7 @@ struct Corpus {
   std::string name;
   std::vector<SourceSection> sections;
   std::vector<SourceFile> files;
+  std::string left_out = {};  // for people: which files of its folders are not read
 };
 
 struct DocumentFacts {

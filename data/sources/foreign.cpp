@@ -100,7 +100,9 @@ std::optional<std::string> fetch_command(const std::string& path) {
     } else {
       rest = std::string(scheme.name) + "://" + rest;
     }
-    return cat(scheme.before, rest, scheme.after);
+    std::string before(scheme.before);   // one object, by its name, is no prefix to walk
+    if (const auto recursive = before.find("--recursive "); recursive != before.npos && !last_extension(rest).empty()) before.erase(recursive, 12);
+    return cat(before, rest, scheme.after);
   }
   return std::nullopt;
 }

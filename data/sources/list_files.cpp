@@ -27,6 +27,19 @@ bool is_excluded(const std::vector<Glob>& exclude, const std::string& relative, 
   return false;
 }
 
+using Kinds = std::map<std::string, std::size_t>;  // files by extension
+
+// "4 .log, 1 .pdf": the five most.
+std::string kinds_text(const Kinds& kinds) {
+  std::vector<std::pair<std::size_t, std::string>> order;
+  for (const auto& [extension, count] : kinds) order.emplace_back(count, extension);
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::string text;
+  for (std::size_t i = 0; i < order.size() && i < 5; ++i)
+    text += cat(i ? ", " : "", order[i].first, " ", order[i].second.empty() ? "without extension" : order[i].second);
+  return order.size() > 5 ? text + " ..." : text;
+}
+
 // Everything below one folder, chosen by one source.
 class FolderWalk {
  public:
@@ -48,18 +61,12 @@ class FolderWalk {
   // What to say when nothing was found.
   std::string summary() const {
     if (seen_.empty()) return excluded_ ? "found only what `exclude` leaves out" : "found no files";
-    std::vector<std::pair<std::size_t, std::string>> order;
-    for (const auto& [extension, count] : seen_) order.emplace_back(count, extension);
-    std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    std::string text = "found only";
-    for (std::size_t i = 0; i < order.size() && i < 5; ++i) {
-      text += cat(i ? ", " : " ", order[i].first, " ", order[i].second.empty() ? "without extension" : order[i].second);
-    }
-    return text;
+    return "found only " + kinds_text(seen_);
   }
 
   const std::string& first_foreign() const { return first_foreign_; }
   bool default_glob() const { return default_glob_; }
+  const Kinds& left_out() const { return left_out_; }
 
  private:
   void enter(const std::string& relative) {
@@ -98,6 +105,7 @@ class FolderWalk {
       if (first_foreign_.empty() || (is_data_format(name) && !is_data_format(first_foreign_))) {
         if (convert_command(name)) first_foreign_ = root_ + "/" + relative;
       }
+      ++left_out_[text_extension(name)];
       return;
     }
     found_.push_back(relative);
@@ -109,7 +117,7 @@ class FolderWalk {
   std::vector<Glob> exclude_;
   std::set<FolderId> visited_;
   std::vector<std::string> found_, linked_;
-  std::map<std::string, std::size_t> seen_;
+  Kinds seen_, left_out_;
   std::string first_foreign_;
 };
 
@@ -126,7 +134,7 @@ SourceFile describe(const std::string& path, const std::string& origin, std::uin
 }
 
 void list_folder(const SourceSection& source, const std::string& root, std::uint32_t index,
-                 std::vector<SourceFile>& files) {
+                 std::vector<SourceFile>& files, Kinds& left_out) {
   FolderWalk walk(source, root);
   const auto found = walk.run();
   const std::string foreign = walk.first_foreign();
@@ -140,6 +148,7 @@ void list_folder(const SourceSection& source, const std::string& root, std::uint
                flat ? cat("; with folders below: glob: '**/", source.glob, "'")
                     : walk.default_glob() ? "; name others with glob, e.g. glob: '**/*.xyz'" : "");
   }
+  for (const auto& [extension, count] : walk.left_out()) left_out[extension] += count;
   const std::string shown = stdfs::path(root).filename().string();
   for (const auto& relative : found) {
     files.push_back(describe(root + "/" + relative, shown.empty() ? relative : shown + "/" + relative, index));
@@ -148,8 +157,9 @@ void list_folder(const SourceSection& source, const std::string& root, std::uint
 
 }  // namespace
 
-std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources) {
+std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources, std::string* left_out) {
   std::vector<SourceFile> files;
+  Kinds unread;
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const SourceSection& source = sources[i];
     const auto index = static_cast<std::uint32_t>(i);
@@ -161,11 +171,13 @@ std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sour
     if (!path.has_filename()) path = path.parent_path();
     std::error_code ignored;
     if (stdfs::is_directory(path, ignored)) {
-      list_folder(source, path.string(), index, files);
+      list_folder(source, path.string(), index, files, unread);
     } else {
       files.push_back(describe(path.string(), path.filename().string(), index));
     }
   }
+  if (left_out)
+    *left_out = unread.empty() ? "" : cat("left out, no text by their names: ", kinds_text(unread), " (glob: '**/*' reads all)");
   return files;
 }
 

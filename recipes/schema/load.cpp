@@ -134,6 +134,7 @@ void decode(const Yaml& document, const std::string& file, LoadedRecipe& loaded)
   Recipe::fields(reader, recipe);
   reader.finish();
   loaded.source = std::move(context.source);
+  loaded.places = context.places;
   resolve_defaults(recipe, file, loaded);
   validate_recipe(recipe, file, context, loaded.notes);
   loaded.problems.insert(loaded.problems.end(), context.problems.begin(), context.problems.end());

@@ -3,12 +3,20 @@
 #include <algorithm>
 #include <set>
 
+#include "recipes/schema/load.h"
+
 namespace lathe {
 
 namespace {
 
 // Pictures that have a class instead of a text, and so no tokenizer.
 bool draws_by_class(const std::string& family) { return family == "unet2d" || family == "dit"; }
+
+std::set<std::string> changed_keys(const Recipe& recipe) {
+  std::set<std::string> keys;
+  for (const RecipeDifference& difference : compare_recipes(Recipe{}, recipe)) keys.insert(difference.key);
+  return keys;
+}
 
 class Validator {
  public:
@@ -373,8 +381,9 @@ class Validator {
     }
   }
 
+  // A default that is written out, as a run's own recipe.yaml does, asks for nothing.
   void no_effect(bool idle, const std::string& key, const std::string& why) {
-    if (idle && given(key))
+    if (idle && given(key) && changed_.contains(key))
       notes_.push_back(cat("note: ", source_text(place(key)), ": '", key, "' has no effect ", why));
   }
 
@@ -411,6 +420,7 @@ class Validator {
   std::string file_;
   ReadContext& context_;
   std::vector<std::string>& notes_;
+  std::set<std::string> changed_ = changed_keys(r_);
 };
 
 }  // namespace

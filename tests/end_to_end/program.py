@@ -6,6 +6,7 @@ import struct
 import subprocess
 import tempfile
 import textwrap
+import time
 import unittest
 from pathlib import Path
 
@@ -76,12 +77,31 @@ class Case(unittest.TestCase):
         path = self.folder / name / "result.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
+    def endless(self, *sets):
+        """A run that only a signal ends, once its first checkpoint (of step 5) is on disk."""
+        arguments = [item for value in ("train.max_steps=100000", *sets) for item in ("--set", value)]
+        process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--quiet", *arguments],
+                                   cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        deadline = time.time() + 60
+        while not self.checkpoint("run", 5).exists():
+            self.assertIsNone(process.poll())
+            self.assertLess(time.time(), deadline)
+            time.sleep(0.01)
+        return process
+
     def metrics(self, name):
         lines = (self.folder / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         return [record for record in map(json.loads, lines) if "learning_rate" in record]
 
     def checkpoint(self, name, step):
         return self.folder / name / "checkpoints" / f"step-{step:08d}"
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
 
 
 def tensors(path):

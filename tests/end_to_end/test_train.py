@@ -9,18 +9,11 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from program import LATHE, Case, corpus_text, relative_difference, tensors
+from program import LATHE, Case, damage, relative_difference, tensors
 
 
 MUON = "optimizer={name: muon, learning_rate: 3e-3, muon_learning_rate: 0.02, weight_decay: 0.01}"
 WSD = "schedule={name: wsd, warmup_steps: 4, decay_ratio: 0.4}"
-
-
-def damage(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(data)
 
 
 class MainJob(Case):
@@ -111,18 +104,6 @@ class MainJob(Case):
         self.train("stopped")
         self.assertEqual((self.checkpoint("straight", 20) / "model.safetensors").read_bytes(),
                          (self.checkpoint("stopped", 20) / "model.safetensors").read_bytes())
-
-    def endless(self, *sets):
-        """A run that only a signal ends, once its first checkpoint (of step 5) is on disk."""
-        arguments = [item for value in ("train.max_steps=100000", *sets) for item in ("--set", value)]
-        process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--quiet", *arguments],
-                                   cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        deadline = time.time() + 60
-        while not self.checkpoint("run", 5).exists():
-            self.assertIsNone(process.poll())
-            self.assertLess(time.time(), deadline)
-            time.sleep(0.01)
-        return process
 
     def test_interrupt_and_termination_save_and_exit_130(self):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -226,66 +207,6 @@ class MainJob(Case):
         _, log = self.lathe("train", self.recipe("run"))
         self.assertIn("step-00000010", log)
         self.assertIn("resumed from step 5", log)
-
-    def test_a_damaged_checkpoint_is_not_passed_over_in_silence(self):
-        self.train("run", extra=("--stop-after", "10"))
-        run = self.folder / "run"
-        damage(self.checkpoint("run", 10) / "model.safetensors")
-        for command in (("generate", run, "--prompt", "a"), ("export", run, "--format", "huggingface", "--output", self.folder / "out"),
-                        ("generate", f"{run}@step-10", "--prompt", "a")):
-            _, log = self.lathe(*command, code=1)
-            self.assertIn("step 10 is damaged", log)
-            self.assertIn("@step-5", log)
-        self.assertFalse((self.folder / "out").exists())
-        _, log = self.lathe("generate", f"{run}@last", "--prompt", "a", "--max-tokens", "2")
-        self.assertIn("step 10 is damaged", log)
-        self.lathe("generate", f"{run}@step-5", "--prompt", "a", "--max-tokens", "2")
-        damage(self.checkpoint("run", 5) / "model.safetensors")
-        _, log = self.lathe("generate", run, "--prompt", "a", code=1)
-        self.assertIn("no whole checkpoint: step 5 is damaged", log)
-
-    def test_changed_data_is_refused_on_resume(self):
-        self.train("run", extra=("--stop-after", "5"))
-        proof = (self.folder / "run" / "run.json").read_bytes()
-        more = self.corpus / "more.txt"
-        more.write_text("quux zzyzx frobnicate " * 200)
-        _, log = self.lathe("train", self.recipe("run"), code=2)
-        for wanted in ("data_sha256", "tokenizer_sha256", "--fresh", "has changed since"):
-            self.assertIn(wanted, log)
-        self.assertEqual(proof, (self.folder / "run" / "run.json").read_bytes())
-        more.unlink()
-        _, log = self.lathe("train", self.recipe("run"))
-        self.assertIn("resumed from step 5 (bit-exact)", log)
-
-    def test_one_process_at_a_time_trains_a_run(self):
-        process = self.endless("checkpoint.every=5")
-        for extra in ((), ("--fresh",)):
-            _, log = self.lathe("train", self.recipe("run"), "--set", "train.max_steps=100000", "--set", "checkpoint.every=5", *extra, code=1)
-            self.assertIn(f"another process (pid {process.pid}) trains", log)
-        self.assertFalse((self.folder / "run.1").exists())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-        self.train("run", "train.max_steps=100000", "checkpoint.every=5", extra=("--stop-after", str(self.metrics("run")[-1]["step"] + 1)))
-        self.train("run", "train.max_steps=6", extra=("--fresh",))
-        self.assertTrue((self.folder / "run" / "lock").exists())
-
-    def test_a_signal_before_the_first_step_stops_at_once(self):
-        for index in range(400):   # a second or more of preparation
-            (self.corpus / f"more {index}.txt").write_text(corpus_text(1000 + index, 400))
-        process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--set", "tokenizer.vocab_size=8000"], cwd=self.folder,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for line in process.stderr:
-            if line.startswith("prepare:"):
-                break
-        process.send_signal(signal.SIGTERM)
-        log = process.stderr.read()
-        process.stderr.close()
-        self.assertEqual(process.wait(timeout=60), 130)
-        self.assertIn("stopping", log)
-        self.assertIn("before the first step", log)
-        self.assertFalse((self.folder / "run" / "metrics.jsonl").exists())
-        self.train("run", "tokenizer.vocab_size=8000", extra=("--stop-after", "1"))
 
     def test_finished_runs_say_so_and_changed_recipes_are_refused(self):
         self.train("run")

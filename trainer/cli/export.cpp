@@ -3,6 +3,7 @@
 
 #include "checkpoints/diffusion/pipeline.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/limits.h"
 #include "trainer/export.h"
 #include "trainer/export_pictures.h"
 #include "trainer/machine.h"
@@ -15,6 +16,7 @@ namespace {
 struct Arguments {
   std::string model, format, output, dtype = "auto", quantize;
   std::int64_t max_shard_bytes = 5'000'000'000;
+  bool overwrite = false;
 };
 
 void tell(Context& context, const Verification& verification) {
@@ -79,6 +81,7 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
     fail_usage("--format ", arguments.format, ": ", source.description, " is no text-to-picture model");
   ExportOptions options;
   options.directory = arguments.output;
+  options.overwrite = arguments.overwrite;
   options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
   if (!arguments.quantize.empty() && arguments.format != "gguf")
     fail_usage("--quantize goes with --format gguf");
@@ -124,6 +127,7 @@ void add_export(CLI::App& app, Run& run) {
       ->check(
           CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "single_file", "kohya", "comfyui"}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
+  command->add_flag("--overwrite", arguments->overwrite, "replace an export of this program that is there, never anything else");
   command
       ->add_option("--dtype", arguments->dtype,
                    "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")
@@ -131,7 +135,7 @@ void add_export(CLI::App& app, Run& run) {
   command->add_option("--quantize", arguments->quantize, "gguf: the type of the file; default --dtype's")
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_k_m"}));
   command->add_option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   command->callback(
       [=, &run] { run = [=](Context& context) { return export_command(context, *arguments); }; });
 }

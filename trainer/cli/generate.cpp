@@ -6,6 +6,7 @@
 #include "data/io/line_reader.h"
 #include "data/templates/fill_in_middle.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/limits.h"
 #include "trainer/cli/respond.h"
 
 namespace lathe {
@@ -13,14 +14,15 @@ namespace lathe {
 namespace {
 
 struct Arguments {
-  std::string model, prompt, prompts_file, system, suffix, output;
+  std::optional<std::string> prompt;
+  std::string model, prompts_file, system, suffix, output;
   bool raw = false;
   std::int64_t count = 1;
   ResponseOptions response;
 };
 
 std::vector<std::string> prompts_of(const Arguments& arguments) {
-  if (arguments.prompts_file.empty()) return {arguments.prompt};
+  if (arguments.prompts_file.empty()) return {*arguments.prompt};
   std::vector<std::string> prompts = filled_lines(arguments.prompts_file);
   require(!prompts.empty(), arguments.prompts_file, ": no prompt in it; one a line is wanted");
   return prompts;
@@ -49,7 +51,8 @@ std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& p
 }
 
 ExitCode generate(Context& context, const Arguments& arguments) {
-  if (arguments.prompt.empty() == arguments.prompts_file.empty())
+  if (arguments.prompt && arguments.prompt->empty()) fail_usage("--prompt is empty; give it the text to go on from");
+  if (arguments.prompt.has_value() == !arguments.prompts_file.empty())
     fail_usage("give one of --prompt TEXT and --prompts FILE");
   const Responder responder = load_responder(arguments.model);
   const bool templated =
@@ -95,7 +98,7 @@ void add_generate(CLI::App& app, Run& run) {
   command->add_option("--system", arguments->system, "the system message of a model with a chat template");
   command->add_option("--suffix", arguments->suffix, "what follows: a code model fills in the middle");
   command->add_flag("--raw", arguments->raw, "no chat template: the text is completed as it is");
-  command->add_option("--count", arguments->count, "completions a prompt")->check(CLI::PositiveNumber);
+  command->add_option("--count", arguments->count, "completions a prompt")->check(at_least_one());
   command->add_option("--output", arguments->output, "a .jsonl file instead of the screen");
   add_response_options(*command, arguments->response);
   command->callback([=, &run] { run = [=](Context& context) { return generate(context, *arguments); }; });

@@ -3,6 +3,7 @@
 
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/limits.h"
 #include "trainer/cli/pictures.h"
 #include "trainer/machine.h"
 #include "trainer/model_source.h"
@@ -90,6 +91,7 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
   const std::string trained = plan.trained == plan.parameters ? "" : cat(", ", plan.trained, " of them trained");
   context.say(cat("parameters: ", plan.parameters, trained, "\nsteps: ", work.length.steps, " (", format_count(work.tokens),
                   " tokens, ", work.epochs, " epochs)"));
+  for (const std::string& line : source_lines(recipe, loader, work.length.rows)) context.say(line);
   context.result = Json{{"parameters", plan.parameters}, {"trained", plan.trained}, {"steps", work.length.steps},
                         {"tokens", work.tokens},         {"micro_batch_size", micro},
                         {"flops", plan.flops_per_token * work.tokens}};
@@ -116,10 +118,10 @@ void add_plan(CLI::App& app, Run& run) {
   command->add_option("--memory-per-process", arguments->memory_per_process,
                       "as in 80GB; otherwise this machine's, shared by the processes")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
-  command->add_option("--price-per-hour", arguments->price_per_hour, "of the machine")->check(CLI::NonNegativeNumber);
+  command->add_option("--price-per-hour", arguments->price_per_hour, "of the machine")->check(not_negative());
   command->add_flag("--measure", arguments->measure, "time two seconds of training on this machine");
   command->add_option("--tokens-per-second", arguments->tokens_per_second, "known from a run; goes before --measure")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   command->callback([=, &run] { run = [=](Context& context) { return plan_command(context, *arguments); }; });
 }
 

@@ -39,11 +39,12 @@ ExitCode prepare(Context& context, const std::string& path, const std::vector<st
   context.say(cat(data.was_ready ? "already prepared: " : "prepared: ", data.directory));
   context.say(cat("tokenizer: ", data.tokenizer->vocab_size(), " ids, ", data.tokenizer_path));
   say_set(context, data.train);
-  if (const std::string cuts = describe_cuts(data); !cuts.empty()) context.say(cuts);
+  for (const std::string& note : data.notes) context.say(note);
   context.result["directory"] = data.directory;
   context.result["was_ready"] = data.was_ready;
   context.result["tokenizer"] = data.tokenizer_path;
   context.result["data_sha256"] = data.data_sha256;
+  context.result["notes"] = data.notes;
   context.result["train"] = set_json(data.train);
   context.result["validation"] = Json::array();
   for (const PreparedSet& set : data.validation) {

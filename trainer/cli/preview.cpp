@@ -12,6 +12,7 @@
 #include "data/shards/prepare_examples.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/limits.h"
 #include "trainer/cli/preview_pictures.h"
 #include "trainer/text/tuning_report.h"
 #include "trainer/model_source.h"
@@ -119,7 +120,7 @@ void add_preview(CLI::App& app, Run& run) {
   auto arguments = std::make_shared<Arguments>();
   command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
   command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
-  command->add_option("--count", arguments->count, "rows, examples or pictures; default 2, of pictures 16")->check(CLI::PositiveNumber);
+  command->add_option("--count", arguments->count, "rows, examples or pictures; default 2, of pictures 16")->check(at_least_one());
   command->add_option("--sheet", arguments->sheet, "pictures: where the contact sheet goes; default beside the shards");
   command->add_flag("--strict", arguments->strict, "tuning, pictures: fail when the data report has errors or warnings");
   command->callback([=, &run] { run = [=](Context& context) { return preview(context, *arguments); }; });

@@ -7,6 +7,7 @@
 
 #include "data/io/utf8.h"
 #include "data/templates/template_folder.h"
+#include "trainer/cli/limits.h"
 #include "trainer/machine.h"
 #include "trainer/read_model.h"
 
@@ -71,9 +72,9 @@ Responder load_responder(const std::string& model) {
 }
 
 void add_response_options(CLI::App& command, ResponseOptions& options) {
-  command.add_option("--max-tokens", options.max_tokens, "at most")->check(CLI::PositiveNumber);
-  command.add_option("--temperature", options.temperature, "0 is greedy")->check(CLI::NonNegativeNumber);
-  command.add_option("--top-k", options.top_k, "0 is off")->check(CLI::NonNegativeNumber);
+  command.add_option("--max-tokens", options.max_tokens, "at most")->check(at_least_one());
+  command.add_option("--temperature", options.temperature, "0 is greedy")->check(not_negative());
+  command.add_option("--top-k", options.top_k, "0 is off")->check(not_negative());
   command.add_option("--top-p", options.top_p, "nucleus")->check(CLI::Range(0.0, 1.0));
   command.add_option("--stop", options.stop, "stop before this text (repeatable)")->take_all()->expected(1);
   command.add_option("--seed", options.seed, "of sampling");

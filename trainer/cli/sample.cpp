@@ -16,6 +16,7 @@
 #include "models/diffusion/text_to_picture.h"
 #include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/limits.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/picture_source.h"
 
@@ -194,21 +195,21 @@ void add_sample(CLI::App& app, Run& run) {
       "which class of a UNet or DiT, by name or number; without: all in turn, or pictures of no class");
   command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
       ->check(CLI::ExistingFile);
-  command->add_option("--count", arguments->count, "pictures a prompt")->check(CLI::PositiveNumber);
+  command->add_option("--count", arguments->count, "pictures a prompt")->check(at_least_one());
   command
       ->add_option("--steps", arguments->steps,
                    "steps from noise to picture; default: as the model was trained to be drawn, else 20")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   command
       ->add_option("--guidance", arguments->guidance,
                    "how much more than without the text, 1: not at all; default: the run's, else 3")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   command->add_option("--seed", draw.seed, "of the noise");
   command->add_option("--sampler", arguments->sampler,
                       "flow_euler, ddim, ddpm, euler, heun or dpm++_2m; default: what goes with the model");
   command->add_option("--height", draw.height, "default: what the model was trained on")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--width", draw.width)->check(CLI::PositiveNumber);
+      ->check(at_least_one());
+  command->add_option("--width", draw.width)->check(at_least_one());
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
   command->callback([=, &run] { run = [=](Context& context) { return sample(context, *arguments); }; });
 }

@@ -17,13 +17,15 @@ struct Arguments {
   bool decode = false, special = false, add_special = false, lines = false;
 };
 
-std::vector<TokenId> read_ids(const std::string& text) {
+std::vector<TokenId> read_ids(const std::string& text, std::size_t vocab_size) {
   std::vector<TokenId> ids;
   std::istringstream in(text);
   for (std::string word; in >> word;) {
     for (char c : word) require(c >= '0' && c <= '9', "standard input: wanted token ids, found '", word.substr(0, 40), "'");
     require(word.size() <= 9, "standard input: token id ", word.substr(0, 40), " is too large");
-    ids.push_back(static_cast<TokenId>(std::stoul(word)));
+    const unsigned long id = std::stoul(word);
+    require(id < vocab_size, "standard input: token id ", id, " is none of this tokenizer's: they are 0 to ", vocab_size - 1);
+    ids.push_back(static_cast<TokenId>(id));
   }
   return ids;
 }
@@ -53,7 +55,7 @@ ExitCode tokenize(Context& context, const Arguments& arguments) {
   }
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   if (arguments.decode) {
-    const std::string decoded = tokenizer->decode(read_ids(text), arguments.special);
+    const std::string decoded = tokenizer->decode(read_ids(text, tokenizer->vocab_size()), arguments.special);
     context.result["text"] = replace_invalid_utf8(decoded);
     if (!context.json) std::cout << decoded;
     return ExitCode::Done;

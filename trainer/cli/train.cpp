@@ -7,6 +7,7 @@
 #include "trainer/allocator.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/limits.h"
 #include "trainer/machine.h"
 #include "trainer/parts.h"
 #include "trainer/report/format.h"
@@ -274,7 +275,7 @@ void add_train(CLI::App& app, Run& run) {
   command
       ->add_option("--stop-after", arguments->stop_after,
                    "stop and save once so many steps are done; the schedule stays")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   command->callback(
       [=, &run] { run = [=](Context& context) { return train_command(context, *arguments); }; });
 }

@@ -18,8 +18,8 @@ constexpr std::size_t kSampleBytes = 64 << 10;  // shown of one file
 constexpr std::size_t kGridBytes = 4 << 20;     // a larger grid is cut, and so not shown
 
 // "tokens_kept" is drawn against the other "tokens_..." numbers: bytes and documents have bars of their own
-// scale.
-std::string unit_of(const std::string& key) { return key.substr(0, key.find('_')); }
+// scale; what fills rows up ("padded") is drawn against "row_tokens".
+std::string unit_of(const std::string& key) { return key == "padded" ? "row" : key.substr(0, key.find('_')); }
 
 }  // namespace
 

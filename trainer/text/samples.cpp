@@ -37,6 +37,10 @@ std::vector<Sample> make_samples(Session& session, const TextTask& task) {
   GenerationOptions options;
   options.max_tokens = session.recipe().evaluate.sample_tokens;
   options.seed = static_cast<std::uint64_t>(session.recipe().train.seed);
+  if (session.recipe().model.path.empty()) {   // a young model's likeliest words go round in circles
+    options.temperature = 0.7;
+    options.top_p = 0.9;
+  }
   if (tokenizer.special().eos) options.stop_ids.push_back(*tokenizer.special().eos);
   std::vector<Sample> samples;
   for (const auto& prompt : prompts_of(session, task)) {

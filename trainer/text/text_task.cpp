@@ -54,6 +54,17 @@ LoaderOptions loader_options(const Recipe& recipe) {
   return options;
 }
 
+std::vector<std::string> source_lines(const Recipe& recipe, const Loader& loader, std::uint64_t rows) {
+  const std::vector<SourceUse> uses = loader.sources(rows);
+  std::vector<std::string> lines;
+  for (std::size_t k = 0; k < uses.size() && uses.size() > 1 && uses.size() == recipe.data.train.size(); ++k) {
+    const double taken = static_cast<double>(uses[k].taken);
+    lines.push_back(cat("source ", recipe.data.train[k].path, ": ", format_fixed(100 * taken / static_cast<double>(rows), 1),
+                        " % of the rows, ", format_fixed(taken / static_cast<double>(uses[k].rows), 2), " epochs"));
+  }
+  return lines;
+}
+
 void TextTask::prepare(Session& session, const Say& say) {
   const Recipe& recipe = session.recipe();
   data = prepare_on_all_ranks(session, say,
@@ -170,11 +181,12 @@ void TextTask::say_data(const Session& session, bool strict, const Say& say) con
 std::vector<std::string> TextTask::opening_lines(const Session& session) const {
   const TokenLedger& ledger = data.train.ledger;
   std::vector<std::string> lines;
-  if (const std::string cuts = describe_cuts(data); !cuts.empty()) lines.push_back(cuts);
+  for (const std::string& note : data.notes) lines.push_back(note);
   lines.push_back(cat("data: ", ledger.documents_kept, " documents kept, ",
                       ledger.documents_duplicate + ledger.documents_dropped, " dropped, ",
                       format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ", rows_per_epoch(),
                       " rows of ", session.recipe().data.sequence_length));
+  for (const std::string& line : source_lines(session.recipe(), *loader_, session.total_rows)) lines.push_back(line);
   lines.push_back(cat("model: ", plan.family->name, ", ", format_count(static_cast<double>(parameters())),
                       " parameters"));
   return lines;

@@ -56,6 +56,9 @@ class TextTask final : public Task {
 // How a recipe's training rows are read.
 LoaderOptions loader_options(const Recipe& recipe);
 
+// "source NAME: 40 % of the rows, 1.6 epochs": a line each where there are several, over a run of `rows`.
+std::vector<std::string> source_lines(const Recipe& recipe, const Loader& loader, std::uint64_t rows);
+
 // Tuning without an end of its own: about 100 optimizer updates, at least 3 and at most 15 epochs; of all weights, at their
 // lower rate, twice as many.
 void choose_tuning_length(TrainSection& train, std::uint64_t rows, bool adapter);

@@ -151,7 +151,7 @@ TEST_CASE("what is there is not overwritten") {
   CHECK(refused("link", true).find("not a folder") != std::string::npos);
 
   export_huggingface(bundle, options_for(folder / "out"));
-  CHECK(refused("out", false).find("ask to overwrite it") != std::string::npos);
+  CHECK(refused("out", false).find("--overwrite") != std::string::npos);
   write_text(folder / "out/notes.txt", "x");
   CHECK(refused("out", true).find("notes.txt: is not part of the export") != std::string::npos);
   files::remove(folder / "out/notes.txt");

@@ -86,6 +86,11 @@ TEST_CASE("with weights every source has epochs of its own") {
     if (order(n).source == 0) first.insert(order(n).row);
   }
   CHECK(first.size() == 30);
+  const std::vector<SourceUse> use = order.sources(600);
+  CHECK(use[0].taken == seen[0].size());
+  CHECK(use[1].taken == seen[1].size());
+  CHECK(use[1].rows == 8);   // 37 epochs of it
+  CHECK(RowOrder({7, 5}, {70, 50}, {0, 0}, {.seed = 4}).sources(24)[1].taken == 10);
 }
 
 TEST_CASE("without shuffling rows come as stored") {

@@ -204,7 +204,7 @@ TEST_CASE("one long document is cut: its end is held out, the tokenizer sees the
       CHECK(set->ledger.documents_cut == 1);
       CHECK(set->ledger.bytes_read == (set == &data.train ? kept : held).size());
     }
-    CHECK(describe_cuts(data).find(cat("the last ", held.size(), " bytes of 1 document, cut")) != std::string::npos);
+    CHECK(data.notes.back().find(cat("the last ", held.size(), " bytes of 1 document, cut")) != std::string::npos);
     CHECK(read_bytes(data.directory + "/held-out.txt") == cat("book.txt\t", kept.size(), '\n'));
     if (!written.empty()) CHECK(written == shard_bytes(data));
     written = shard_bytes(data);

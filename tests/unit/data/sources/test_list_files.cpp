@@ -46,6 +46,16 @@ TEST_CASE("a folder gives its text files in the order of their paths' bytes") {
   CHECK(origins({source(folder / "c", "Makefile")}) == Names{"c/Makefile"});
 }
 
+TEST_CASE("files that are not read are told, by kind") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a.txt", "b.log", "d/c.log", "d/Makefile", ".hidden.log", "x/skip.log"}) folder.write(name, "x");
+  std::string left_out = "?";
+  CHECK(list_source_files({source(folder.path(), "", {"x"})}, &left_out).size() == 1);
+  CHECK(left_out == "left out, no text by their names: 2 .log, 1 without extension (glob: '**/*' reads all)");
+  CHECK(list_source_files({source(folder.path(), "*.txt")}, &left_out).size() == 1);
+  CHECK(left_out.empty());   // who names a glob knows
+}
+
 TEST_CASE("excluded folders and globs are left out") {
   const TemporaryFolder folder;
   for (const char* name : {"a.py", "test/a.py", "lib/test/b.py", "lib/c.py", "lib/test_d.py"}) folder.write(name, "x");

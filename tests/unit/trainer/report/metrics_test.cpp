@@ -66,7 +66,7 @@ TEST_CASE("each step, evaluation and event is one line with the promised keys") 
   writer.event("spike", {{"loss", 9.0}});
   CHECK(
       run.text() ==
-      R"({"step":1,"loss":4.0,"learning_rate":0.001,"grad_norm":0.5,"tokens":100,"tokens_per_second":50.0,"seconds":2.0})"
+      R"({"step":1,"loss":4.0,"learning_rate":0.001,"grad_norm":0.5,"tokens":100,"tokens_per_second":50.0,"seconds":2.0,"data_seconds":0.0})"
       "\n"
       R"({"step":1,"set":"validation","validation_loss":3.5,"perplexity":33.1,"bits_per_byte":1.6,"tokens":1000,)"
       R"("seconds_evaluating":0.25,"samples":[{"prompt":"Once","text":" upon \"a\")"
