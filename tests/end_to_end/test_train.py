@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from kills import assert_same_run, kill_at_random
 from program import LATHE, Case, damage, relative_difference, tensors
 
 
@@ -96,6 +97,14 @@ class MainJob(Case):
         process.send_signal(signal.SIGKILL)
         process.wait()
         self.assertFalse(self.checkpoint(name, 20).exists())
+
+    def test_killed_at_random_moments_it_always_goes_on(self):
+        sets = ("train.max_steps=400", "checkpoint.every=1", "checkpoint.keep_last=2", "evaluate.every=100")
+        self.train("straight", *sets)
+        steps = kill_at_random(self, "killed", sets, kills=5, longest=0.8)
+        self.assertGreater(max(steps), 0)
+        self.train("killed", *sets)
+        assert_same_run(self, "straight", "killed", 400)
 
     def test_stop_after_leaves_the_schedule_alone(self):
         self.train("straight")

@@ -67,6 +67,7 @@ class GradientReducer {
   ~GradientReducer();
   void prepare();
   void finish();
+  std::size_t launched() const;  // buckets whose sum has begun since prepare(); 0 for one rank
 
  private:
   struct State;

@@ -167,6 +167,8 @@ void GradientReducer::prepare() {
   s.armed = true;
 }
 
+std::size_t GradientReducer::launched() const { return state_ ? state_->launched : 0; }
+
 void GradientReducer::finish() {
   if (!state_) return;
   State& s = *state_;

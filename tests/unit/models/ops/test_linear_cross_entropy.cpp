@@ -1,3 +1,6 @@
+#include <fstream>
+#include <string>
+
 #include "models/objectives/causal_lm.h"
 #include "models/objectives/token_loss.h"
 #include "recipes/schema/error.h"
@@ -31,6 +34,28 @@ TEST_CASE("linear cross-entropy equals log-softmax of the logits", "[ops]") {
 TEST_CASE("linear cross-entropy over several chunks", "[ops]") {
   at::manual_seed(10);
   check(700, 16, 70000, at::randint(70000, {700}));
+}
+
+namespace {
+
+std::int64_t peak_memory() {   // of the process so far, bytes: VmHWM
+  std::ifstream status("/proc/self/status");
+  std::int64_t kilobytes = 0;
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) kilobytes = std::stoll(line.substr(6));
+  return kilobytes * 1024;
+}
+
+}  // namespace
+
+TEST_CASE("the logits are never whole: neither forward nor backward needs their memory", "[ops]") {
+  constexpr std::int64_t kTokens = 8192, kVocabulary = 131072;   // logits: 2 GiB in bf16
+  const at::Tensor hidden = at::randn({kTokens, 16}).to(at::kBFloat16).set_requires_grad(true);
+  const at::Tensor weight = at::randn({kVocabulary, 16}).to(at::kBFloat16).set_requires_grad(true);
+  const at::Tensor targets = at::randint(kVocabulary, {kTokens}).to(at::kInt);
+  const std::int64_t before = peak_memory();
+  linear_cross_entropy(hidden, weight, targets).backward();
+  CHECK(peak_memory() - before < std::int64_t{400} << 20);
 }
 
 TEST_CASE("ignored targets count nothing", "[ops]") {
