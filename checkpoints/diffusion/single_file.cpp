@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <set>
 
+#include "checkpoints/diffusion/open_clip.h"
 #include "checkpoints/diffusion/original_names.h"
 #include "checkpoints/diffusion/pipeline_parts.h"
 #include "checkpoints/diffusion/single_file_layout.h"
@@ -15,13 +17,21 @@ namespace {
 
 namespace files = std::filesystem;
 
-constexpr const char* kArchitecture = "stable-diffusion-v1";
 constexpr std::int64_t kMostSide = 8192;
 constexpr const char* kResolutionKey = "modelspec.resolution";
 constexpr const char* kPredictionKey = "modelspec.prediction_type";
 
-// Tables and losses of the training code, averages kept beside the weights, and CLIP's 0, 1, 2 ...
-bool is_left_out(const std::string& name) {
+// Version 2's text encoder is OpenCLIP's: with the exact activation.
+bool is_second(const PictureModel& model) { return model.text_encoder.activation == ClipActivation::Gelu; }
+
+// Tables and losses of the training code, averages kept beside the weights, CLIP's 0, 1, 2 ..., and of
+// OpenCLIP what stands behind the layers that are read.
+bool is_left_out(const std::string& name, const PictureModel& model) {
+  if (is_second(model) &&
+      (name == cat(kOriginalOpenClip, "logit_scale") || name == cat(kOriginalOpenClip, "text_projection") ||
+       name.starts_with(
+           cat(kOriginalOpenClip, "transformer.resblocks.", model.text_encoder.num_layers, "."))))
+    return true;
   if (name.ends_with("text_model.embeddings.position_ids")) return true;
   for (const char* front :
        {"model_ema.", "first_stage_model.loss.", "alphas_cumprod", "betas", "log_one_minus_", "posterior_",
@@ -30,11 +40,14 @@ bool is_left_out(const std::string& name) {
   return false;
 }
 
-// A tensor's original name, by what its part is called in PictureModel::parts.
-std::string original_name(const std::string& part, const std::string& name, const PictureModel& model) {
-  if (part == "unet.") return kOriginalUNet + original_unet_name(name, *model.unet);
-  if (part == "vae.") return kOriginalVae + original_vae_name(name, *model.vae);
-  return kOriginalText + name;
+// Where a parameter stands, by what its part is called in PictureModel::parts.
+OpenClipPlace original_place(const std::string& part, const std::string& name, const PictureModel& model) {
+  if (part == "unet.") return {kOriginalUNet + original_unet_name(name, *model.unet)};
+  if (part == "vae.") return {kOriginalVae + original_vae_name(name, *model.vae)};
+  if (!is_second(model)) return {kOriginalText + name};
+  OpenClipPlace place = open_clip_place(name);
+  place.name = kOriginalOpenClip + place.name;
+  return place;
 }
 
 // (out, in) and (out, in, 1, 1) have the same bytes.
@@ -71,11 +84,21 @@ PictureModel read_layout(const TensorShapes& shapes) {
   model.unet = single_file_unet(shapes);
   model.vae = single_file_vae(shapes);
   model.text_encoder = single_file_text(shapes);
+  require(model.unet->cross->linear_projection == is_second(model), shapes.where(),
+          ": its UNet's projections (linear layers in version 2) and its text encoder (OpenCLIP's, "
+          "hidden_act gelu, in "
+          "version 2) are not of the same version of Stable Diffusion");
   model.schedule.kind = NoiseKind::ScaledLinear;
   model.schedule.beta_start = 0.00085;
   model.schedule.beta_end = 0.012;
-  model.prediction = Prediction::Epsilon;
+  model.prediction = is_second(model) ? Prediction::Velocity : Prediction::Epsilon;
   return model;
+}
+
+// https://github.com/Stability-AI/ModelSpec
+std::string architecture(const PictureModel& model) {
+  if (!is_second(model)) return "stable-diffusion-v1";
+  return model.prediction == Prediction::Velocity ? "stable-diffusion-v2-768-v" : "stable-diffusion-v2-512";
 }
 
 void check_same(const Json& written, const Json& read, const char* part) {
@@ -102,8 +125,8 @@ PictureModel read_single_file(const std::string& path) {
   require(files::exists(tokenizer), path,
           ": holds no tokenizer; put CLIP's (vocab.json and merges.txt) into ", tokenizer.string());
   PictureModel model = read_layout(shapes_of(file.tensors, path));
-  if (file.metadata.contains(kPredictionKey) && file.metadata.at(kPredictionKey) == "v")
-    model.prediction = Prediction::Velocity;
+  if (file.metadata.contains(kPredictionKey))
+    model.prediction = file.metadata.at(kPredictionKey) == "v" ? Prediction::Velocity : Prediction::Epsilon;
   if (const std::int64_t side = told_side(file.metadata); side > 0 && side % model.vae->halvings() == 0) {
     model.vae->sample_size = side;
     model.unet->sample_size = side / model.vae->halvings();
@@ -111,21 +134,23 @@ PictureModel read_single_file(const std::string& path) {
   model.tokenizer = load_tokenizer(tokenizer.string());
   std::map<std::string, BundleTensor> by_name;
   for (BundleTensor& tensor : file.tensors) {
-    if (is_left_out(tensor.name)) continue;
+    if (is_left_out(tensor.name, model)) continue;
     std::string name = tensor.name;
     by_name.emplace(std::move(name), std::move(tensor));
   }
+  std::set<std::string> used;
   for (const PictureModel::Part& part : model.parts())
     for (const ParameterInfo& info : part.parameters) {
-      const std::string name = original_name(part.prefix, info.name, model);
-      const auto found = by_name.find(name);
-      require(found != by_name.end(), path, ": tensor '", name, "' is missing");
-      BundleTensor tensor = std::move(found->second);
-      by_name.erase(found);
+      const OpenClipPlace place = original_place(part.prefix, info.name, model);
+      const auto found = by_name.find(place.name);
+      require(found != by_name.end(), path, ": tensor '", place.name, "' is missing");
+      BundleTensor tensor = place.third < 0 ? found->second : third_of(found->second, place.third);
+      used.insert(place.name);
       if (part.prefix == "vae." && is_point_convolution(info.name)) reshape_point(tensor, false);
       tensor.name = info.name;
       part.tensors->push_back(std::move(tensor));
     }
+  for (const std::string& name : used) by_name.erase(name);
   require(by_name.empty(), path, ": tensor '", by_name.empty() ? "" : by_name.begin()->first,
           "' is none of Stable Diffusion's networks'");
   check_picture_model(model, path);
@@ -137,12 +162,17 @@ std::vector<BundleTensor> single_file_tensors(const PictureModel& model) {
     fail_usage("format single_file: wants Stable Diffusion, a UNet that reads texts with its VAE");
   PictureModel written = model;
   std::vector<BundleTensor> all;
-  for (const PictureModel::Part& part : written.parts())
+  for (const PictureModel::Part& part : written.parts()) {
+    if (part.prefix == "text_encoder." && is_second(model)) {
+      for (BundleTensor& tensor : open_clip_tensors(*part.tensors)) all.push_back(std::move(tensor));
+      continue;
+    }
     for (const BundleTensor& tensor : *part.tensors) {
       all.push_back(tensor);
-      all.back().name = original_name(part.prefix, tensor.name, model);
+      all.back().name = original_place(part.prefix, tensor.name, model).name;
       if (part.prefix == "vae." && is_point_convolution(tensor.name)) reshape_point(all.back(), true);
     }
+  }
   const PictureModel read = read_layout(shapes_of(all, "single file"));
   check_same(unet_2d_config(*model.unet), unet_2d_config(*read.unet), "UNet");
   check_same(autoencoder_config(*model.vae), autoencoder_config(*read.vae), "VAE");
@@ -156,7 +186,7 @@ std::map<std::string, std::string> single_file_metadata(const PictureModel& mode
   const std::string side = std::to_string(model.sample_size());
   return {{"format", "pt"},
           {"modelspec.sai_model_spec", "1.0.1"},
-          {"modelspec.architecture", kArchitecture},
+          {"modelspec.architecture", architecture(model)},
           {"modelspec.implementation", "diffusers"},
           {"modelspec.title", title},
           {kResolutionKey, side + "x" + side},

@@ -1,7 +1,7 @@
 #pragma once
-// Stable Diffusion 1 in one safetensors file of the original names (original_names.h): the networks' shapes
-// are read off its tensors, their remaining settings are those of the published model. What a file cannot say
-// (a tokenizer) stands in a folder `tokenizer` beside it. Values only, thread-safe.
+// Stable Diffusion 1 or 2 in one safetensors file of the original names (original_names.h): the networks'
+// shapes are read off its tensors, their remaining settings are those of the published model. What a file
+// cannot say (a tokenizer) stands in a folder `tokenizer` beside it. Values only, thread-safe.
 #include <map>
 #include <string>
 #include <vector>
@@ -15,7 +15,9 @@ inline constexpr const char* kSingleFile = "stable-diffusion.safetensors";  // i
 // `path` itself when it is such a file, the one named kSingleFile in the folder `path`, or "". Error for a
 // damaged one.
 std::string single_file_at(const std::string& path);
-// Untrusted. Errors name the file and the tensor: one that is missing or of none of the networks.
+// Untrusted. What the network says is told by the header alone (modelspec.prediction_type); without one
+// version 1 says the noise and version 2 the velocity, as most published files do. Errors name the file and
+// the tensor: one that is missing or of none of the networks.
 PictureModel read_single_file(const std::string& path);
 
 // All tensors of a model under the original names. Error naming the setting that a reader of the file would

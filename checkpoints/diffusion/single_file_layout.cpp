@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "checkpoints/diffusion/open_clip.h"
 #include "checkpoints/diffusion/original_names.h"
 #include "recipes/schema/error.h"
 
@@ -9,8 +10,9 @@ namespace lathe {
 
 namespace {
 
-// Stable Diffusion 1's own.
+// Stable Diffusion 1's own; version 2 has heads of one size, and pictures of 768 points.
 constexpr std::int64_t kHeads = 8, kGroups = 32, kSide = 64, kTextHeadSize = 64, kOldEnd = 2;
+constexpr std::int64_t kHeadSize = 64, kSecondSide = 96, kOpenClipLayers = 24;
 constexpr std::int64_t kMostLayers = 64, kMostLevels = 12;
 
 struct Level {
@@ -48,16 +50,16 @@ std::vector<Level> unet_levels(const TensorShapes& shapes) {
   return levels;
 }
 
-CrossAttentionSpec cross_attention(const TensorShapes& shapes, const std::string& place, std::size_t levels) {
+CrossAttentionSpec cross_attention(const TensorShapes& shapes, const std::string& place,
+                                   const std::vector<Level>& levels) {
   CrossAttentionSpec cross;
   cross.layers = count_names(
       shapes, [&](std::int64_t i) { return cat(place, "transformer_blocks.", i, ".norm1.weight"); });
   cross.context_channels = shapes.size(place + "transformer_blocks.0.attn2.to_k.weight", 1);
   cross.linear_projection = shapes.dimensions(place + "proj_in.weight") == 2;
-  require(!cross.linear_projection, shapes.where(), ": '", place,
-          "proj_in.weight' is a matrix, as in Stable "
-          "Diffusion 2; of that the diffusers folder is read, of version 1 the single file too");
-  cross.heads.assign(levels, kHeads);
+  for (const Level& level : levels)
+    cross.heads.push_back(cross.linear_projection ? std::max<std::int64_t>(1, level.channels / kHeadSize)
+                                                  : kHeads);
   return cross;
 }
 
@@ -74,11 +76,15 @@ std::size_t TensorShapes::dimensions(const std::string& name) const {
   return shapes_.at(name).size();
 }
 
+bool is_second_version(const TensorShapes& shapes) {
+  return shapes.has(cat(kOriginalOpenClip, "token_embedding.weight"));
+}
+
 UNet2DSpec single_file_unet(const TensorShapes& shapes) {
   const std::string root = kOriginalUNet;
   const std::vector<Level> levels = unet_levels(shapes);
   UNet2DSpec spec;
-  spec.sample_size = kSide;
+  spec.sample_size = is_second_version(shapes) ? kSecondSide : kSide;
   spec.in_channels = shapes.size(root + "input_blocks.0.0.weight", 1);
   spec.out_channels = shapes.size(root + "out.2.weight", 0);
   spec.layers_per_block = levels.front().layers;
@@ -100,7 +106,7 @@ UNet2DSpec single_file_unet(const TensorShapes& shapes) {
   spec.middle = shapes.has(root + "middle_block.0.in_layers.0.weight");
   if (spec.middle) attention = root + "middle_block.1.";
   require(!attention.empty(), shapes.where(), ": its UNet attends nowhere; wanted one that reads texts");
-  spec.cross = cross_attention(shapes, attention, levels.size());
+  spec.cross = cross_attention(shapes, attention, levels);
   return spec;
 }
 
@@ -124,11 +130,31 @@ AutoencoderSpec single_file_vae(const TensorShapes& shapes) {
   spec.mid_attention = shapes.has(root + "encoder.mid.attn_1.norm.weight");
   spec.quant_conv = shapes.has(root + "quant_conv.weight");
   spec.post_quant_conv = shapes.has(root + "post_quant_conv.weight");
-  spec.sample_size = kSide * spec.halvings();
+  spec.sample_size = (is_second_version(shapes) ? kSecondSide : kSide) * spec.halvings();
+  return spec;
+}
+
+// Of OpenCLIP's layers Stable Diffusion 2 reads all but the last; a file that has the projection behind them,
+// or as many layers as were published, holds that one too.
+ClipTextSpec second_text(const TensorShapes& shapes) {
+  const std::string root = kOriginalOpenClip;
+  ClipTextSpec spec;
+  spec.vocab_size = shapes.size(root + "token_embedding.weight", 0);
+  spec.hidden_size = shapes.size(root + "token_embedding.weight", 1);
+  spec.max_positions = shapes.size(root + "positional_embedding", 0);
+  spec.num_layers = count_names(
+      shapes, [&](std::int64_t i) { return cat(root, "transformer.resblocks.", i, ".ln_1.weight"); });
+  if (shapes.has(root + "text_projection") || spec.num_layers == kOpenClipLayers) --spec.num_layers;
+  require(spec.num_layers > 0, shapes.where(), ": ", root, "transformer.resblocks has too few layers");
+  spec.intermediate_size = shapes.size(root + "transformer.resblocks.0.mlp.c_fc.weight", 0);
+  spec.num_heads = std::max<std::int64_t>(1, spec.hidden_size / kTextHeadSize);
+  spec.eos_token_id = kOldEnd;
+  spec.activation = ClipActivation::Gelu;
   return spec;
 }
 
 ClipTextSpec single_file_text(const TensorShapes& shapes) {
+  if (is_second_version(shapes)) return second_text(shapes);
   const std::string root = cat(kOriginalText, "text_model.");
   ClipTextSpec spec;
   spec.vocab_size = shapes.size(root + "embeddings.token_embedding.weight", 0);

@@ -25,7 +25,9 @@ class TensorShapes {
   std::string where_;
 };
 
-// Whole original names. Settings that leave no trace in a shape are those of Stable Diffusion 1.
+// Whether its text encoder is OpenCLIP's, as in Stable Diffusion 2.
+bool is_second_version(const TensorShapes& shapes);
+// Whole original names. Settings that leave no trace in a shape are those of the published version.
 UNet2DSpec single_file_unet(const TensorShapes& shapes);
 AutoencoderSpec single_file_vae(const TensorShapes& shapes);
 ClipTextSpec single_file_text(const TensorShapes& shapes);
