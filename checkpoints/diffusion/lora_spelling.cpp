@@ -131,12 +131,18 @@ std::map<std::string, Factors> native_factors(const std::map<std::string, Factor
   return native;
 }
 
+// PEFT finds a target by the end of a module's name; a CLIPTextModel's lost their "text_model." in transformers 5.
+std::string target_module(const std::string& name) {
+  const std::string front = "text_model.";
+  return name.starts_with(front) ? name.substr(front.size()) : name;
+}
+
 Json adapter_metadata(const PeftAdapter& adapter, const PictureModel& base) {
   Json all = Json::object();
   std::map<std::string, std::set<std::string>> modules;
   for (const BundleTensor& tensor : adapter.tensors) {
     const auto dot = tensor.name.find('.'), cut = tensor.name.rfind(".lora_");
-    modules[tensor.name.substr(0, dot)].insert(tensor.name.substr(dot + 1, cut - dot - 1));
+    modules[tensor.name.substr(0, dot)].insert(target_module(tensor.name.substr(dot + 1, cut - dot - 1)));
   }
   for (const auto& [part, names] : modules)
     for (const std::string& prefix : part == "text_encoder" && !base.unet ? std::vector<std::string>{part, part + "_2"} : std::vector{part}) {
