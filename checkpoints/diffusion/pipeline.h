@@ -3,7 +3,8 @@
 // StableDiffusion3Pipeline (model_index.json; transformer/, text_encoder/, tokenizer/, scheduler/) without a
 // VAE, so that its latents are the pictures. The pipeline has two CLIP encoders; ours is in both places,
 // written twice, and a third (T5) is left out. By text, with a VAE: StableDiffusionPipeline (unet/, vae/,
-// text_encoder/, tokenizer/, scheduler/) of Stable Diffusion 1 and 2; its safety checker is left out. By
+// text_encoder/, tokenizer/, scheduler/) of Stable Diffusion 1 and 2, or StableDiffusionInpaintPipeline with
+// a UNet that reads a mask too; its safety checker is left out. By
 // class, or by nothing: DDPMPipeline (unet/, scheduler/); by class: DiTPipeline (transformer/, scheduler/),
 // its VAE left out too. Values only, thread-safe.
 #include <memory>
@@ -51,6 +52,8 @@ struct PictureModel {
   std::int64_t class_rows() const {  // of the table of classes; 0: without
     return unet ? unet->num_class_embeds : dit ? dit->class_rows() : 0;
   }
+  // A UNet that reads a mask and the latents of what it leaves beside the noisy ones (StableDiffusionInpaintPipeline).
+  bool fills_in() const { return unet && vae && unet->in_channels == 2 * vae->latent_channels + 1; }
   // Of pictures, in points a side.
   std::int64_t channels() const {
     return vae    ? vae->in_channels

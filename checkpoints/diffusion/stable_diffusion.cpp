@@ -1,5 +1,5 @@
-// The folder of diffusers' StableDiffusionPipeline (Stable Diffusion 1 and 2): model_index.json, unet/, vae/,
-// text_encoder/, tokenizer/, scheduler/.
+// The folder of diffusers' StableDiffusionPipeline and StableDiffusionInpaintPipeline (Stable Diffusion 1 and
+// 2): model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/.
 #include "checkpoints/diffusion/pipeline_names.h"
 #include "checkpoints/diffusion/pipeline_parts.h"
 
@@ -8,11 +8,13 @@ namespace lathe {
 namespace {
 
 constexpr const char* kPipeline = "StableDiffusionPipeline";
+constexpr const char* kFillingPipeline = "StableDiffusionInpaintPipeline";
 
 }  // namespace
 
 bool is_stable_diffusion(const Json& index) {
-  return index.is_object() && index.contains("_class_name") && index["_class_name"] == kPipeline;
+  return index.is_object() && index.contains("_class_name") &&
+         (index["_class_name"] == kPipeline || index["_class_name"] == kFillingPipeline);
 }
 
 void check_stable_diffusion(const PictureModel& model, const std::string& where) {
@@ -20,11 +22,11 @@ void check_stable_diffusion(const PictureModel& model, const std::string& where)
   const UNet2DSpec& unet = *model.unet;
   const AutoencoderSpec& vae = *model.vae;
   check_unet_2d(unet, where + "/unet");
-  require(unet.in_channels != 2 * vae.latent_channels + 1, where, "/unet: in_channels is ", unet.in_channels,
-          ", that of a network that fills in masked pictures; those are not drawn with or trained");
-  require(unet.in_channels == vae.latent_channels && unet.out_channels == vae.latent_channels, where,
+  const std::int64_t latents = vae.latent_channels;
+  require((unet.in_channels == latents || model.fills_in()) && unet.out_channels == latents, where,
           "/unet: in_channels and out_channels are ", unet.in_channels, " and ", unet.out_channels,
-          ", wanted latent_channels of vae, ", vae.latent_channels);
+          ", wanted latent_channels of vae, ", latents, ", or ", 2 * latents + 1, " and ", latents,
+          " of a network that fills in masked pictures");
   require(vae.in_channels == vae.out_channels, where, "/vae: out_channels is ", vae.out_channels,
           ", wanted in_channels, ", vae.in_channels);
   require(unet.cross->context_channels == model.text_encoder.hidden_size, where,
@@ -64,7 +66,7 @@ std::vector<CheckpointFile> stable_diffusion_files(const PictureModel& model) {
   const std::string tokenizer_class = add_text_files(model, "", files);
   const Json nothing = Json::array({nullptr, nullptr});
   Json index = Json::object();
-  index["_class_name"] = kPipeline;
+  index["_class_name"] = model.fills_in() ? kFillingPipeline : kPipeline;
   index["_diffusers_version"] = "0.31.0";
   index["feature_extractor"] = nothing;
   index["image_encoder"] = nothing;

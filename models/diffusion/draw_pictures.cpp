@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "models/diffusion/fill_in.h"
 #include "models/diffusion/noise.h"
 #include "models/diffusion/text_to_picture.h"
 #include "recipes/schema/error.h"
@@ -28,6 +29,7 @@ class GuidedNetwork {
   GuidedNetwork(const TextToPicture& model, const std::vector<std::string>& prompts,
                 const DrawOptions& options)
       : model_(model), options_(options), asked_(model.condition(prompts)) {
+    if (model.fills_in()) asked_.beside = both_.beside = beside(model, options);
     guided_ = options.guidance != 1 && (asked_.text.tokens.defined() || asked_.classes.defined());
     if (!guided_) return;
     const PictureCondition empty = model.condition({""});
@@ -48,6 +50,13 @@ class GuidedNetwork {
   }
 
  private:
+  // Of all pictures the same; made once, not at every step.
+  static at::Tensor beside(const TextToPicture& model, const DrawOptions& options) {
+    if (options.beside.defined()) return options.beside;
+    const auto shape = model.latent_shape(options.height, options.width);
+    return all_hidden(*model.vae, shape[1], shape[2]);
+  }
+
   const TextToPicture& model_;
   const DrawOptions& options_;
   PictureCondition asked_, both_;

@@ -9,6 +9,7 @@
 
 #include "data/tokenizers/clip.h"
 #include "models/decoder/weights.h"
+#include "models/diffusion/fill_in.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -53,7 +54,11 @@ std::int64_t class_row(const TextToPicture& model, const std::string& text) {
 std::int64_t TextToPicture::class_rows() const {
   return unet ? unet->spec().num_class_embeds : dit ? dit->spec().class_rows() : 0;
 }
+bool TextToPicture::fills_in() const {
+  return unet && vae && unet->spec().in_channels != vae->spec().latent_channels;
+}
 std::int64_t TextToPicture::channels() const {
+  if (vae) return vae->spec().latent_channels;
   return unet ? unet->spec().in_channels : dit ? dit->spec().in_channels : transformer->spec().in_channels;
 }
 std::int64_t TextToPicture::sample_size() const {
@@ -123,6 +128,12 @@ TextCondition TextToPicture::text(const at::Tensor& ids) const {
 
 at::Tensor TextToPicture::predict(const at::Tensor& pictures, const at::Tensor& times,
                                   const PictureCondition& by) const {
+  if (fills_in()) {
+    const at::Tensor beside =
+        by.beside.defined() ? by.beside : all_hidden(*vae, pictures.size(2), pictures.size(3));
+    const at::Tensor all = beside.expand({pictures.size(0), -1, -1, -1}).to(pictures.scalar_type());
+    return unet->forward(at::cat({pictures, all}, 1), times, by.classes, by.text.tokens);
+  }
   if (unet) return unet->forward(pictures, times, by.classes, by.text.tokens);
   if (dit) return dit->forward(pictures, times, by.classes);
   return transformer->forward(pictures, times, by.text);

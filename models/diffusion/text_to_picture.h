@@ -31,6 +31,7 @@ namespace lathe {
 struct PictureCondition {
   TextCondition text;
   at::Tensor classes;  // (B) int64
+  at::Tensor beside;   // (B, 1 + L, h, w) of fill_in.h; undefined: everything is hidden
 };
 
 struct TextToPicture {
@@ -46,7 +47,8 @@ struct TextToPicture {
 
   bool by_text() const { return text_encoder != nullptr; }
   std::int64_t class_rows() const;   // of the table of classes; 0: without
-  std::int64_t channels() const;     // of latents
+  std::int64_t channels() const;     // of latents, what is noised
+  bool fills_in() const;             // it reads a mask and a masked picture (fill_in.h)
   std::int64_t sample_size() const;  // of pictures, as are the next
   bool guidable() const;             // it can be asked for nothing: "" is a condition of its own
   std::int64_t side_step() const;    // sides are multiples of it
@@ -96,6 +98,7 @@ struct DrawOptions {
   double guidance_from = 0, guidance_until = 1;
   std::uint64_t seed = 0;
   SamplerKind sampler = SamplerKind::FlowEuler;
+  at::Tensor beside;  // (1, 1 + L, h, w): the picture to fill in (fill_in.h); undefined: everything is hidden
 };
 
 // (B, c, H, W) fp32, about -1 .. 1: picture k by prompts[k] from noise that is a function of (seed,

@@ -1,5 +1,7 @@
 // lathe sample MODEL [--prompt TEXT | --class NAME] --output DIR: draws pictures, a contact sheet and
 // metadata.jsonl beside.
+#include <ATen/ATen.h>
+
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
@@ -10,8 +12,10 @@
 #include <optional>
 
 #include "data/images/contact_sheet.h"
+#include "data/images/fit.h"
 #include "data/io/line_reader.h"
 #include "data/io/utf8.h"
+#include "models/diffusion/fill_in.h"
 #include "models/diffusion/names.h"
 #include "models/diffusion/text_to_picture.h"
 #include "recipes/schema/load.h"
@@ -30,7 +34,7 @@ constexpr std::size_t kBatch = 64;
 constexpr std::int64_t kSheetPictures = 256, kSheetPoints = std::int64_t{1} << 25;
 
 struct Arguments {
-  std::string model, prompt, prompts_file, class_name, output;
+  std::string model, prompt, prompts_file, class_name, image, mask, output;
   std::int64_t count = 1;
   DrawOptions draw;  // seed and size
   std::optional<std::string> sampler;
@@ -94,6 +98,31 @@ DrawOptions draw_options(const Arguments& arguments, const std::string& folder, 
   else
     options.sampler = usual_sampler(model.schedule.is_flow());
   return options;
+}
+
+// (1, c, H, W), 0 .. 1, scaled to cover what is drawn and cut in the middle.
+at::Tensor fitted(const std::string& path, std::int64_t channels, const std::vector<std::int64_t>& sides) {
+  const Picture whole = with_channels(over_background(read_picture(path), 1), channels);
+  const Picture picture = fit_picture(whole, {sides[1], sides[0], channels}, 0, 1);
+  std::vector<float> values(picture.values.begin(), picture.values.end());
+  const at::Tensor rows = at::tensor(values).view({1, sides[0], sides[1], channels});
+  return (rows / 65535).permute({0, 3, 1, 2}).contiguous();
+}
+
+// What a picture's mask leaves of it, for a network that fills in the rest.
+at::Tensor picture_to_fill(const Arguments& arguments, const TextToPicture& model) {
+  if (arguments.image.empty() && arguments.mask.empty()) return {};
+  if (arguments.image.empty() || arguments.mask.empty())
+    fail_usage(
+        "--image FILE and --mask FILE go together: the picture, and what of it is drawn anew (bright)");
+  if (!model.fills_in())
+    fail_usage(
+        "--image: this model cannot fill in pictures; a StableDiffusionInpaintPipeline, whose UNet has 9 "
+        "channels, can");
+  std::vector<std::int64_t> sides = model.latent_shape(arguments.draw.height, arguments.draw.width);
+  sides = {sides[1] * model.points_a_place(), sides[2] * model.points_a_place()};
+  const at::Tensor picture = 2 * fitted(arguments.image, model.vae->spec().in_channels, sides) - 1;
+  return fill_in_condition(*model.vae, picture, fitted(arguments.mask, 1, sides));
 }
 
 void require_new(const std::string& folder) {
@@ -168,7 +197,8 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   const TextToPicture model = build_picture_model(load_picture_model(source), at::kFloat);
   if (asked == 0 && model.by_text()) fail_usage("give one of --prompt TEXT and --prompts FILE");
   const std::vector<std::string> prompts = prompts_of(arguments, model);
-  const DrawOptions options = draw_options(arguments, source.folder, model);
+  DrawOptions options = draw_options(arguments, source.folder, model);
+  options.beside = picture_to_fill(arguments, model);
   context.log(source.description);
   Gallery gallery(arguments.output);
   const double seconds = draw_all(context, model, prompts, options, gallery);
@@ -195,6 +225,9 @@ void add_sample(CLI::App& app, Run& run) {
       "which class of a UNet or DiT, by name or number; without: all in turn, or pictures of no class");
   command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
       ->check(CLI::ExistingFile);
+  command->add_option("--image", arguments->image, "a picture to fill in, for a model that does; with --mask")
+      ->check(CLI::ExistingFile);
+  command->add_option("--mask", arguments->mask, "its mask: what is bright is drawn anew")->check(CLI::ExistingFile);
   command->add_option("--count", arguments->count, "pictures a prompt")->check(at_least_one());
   command
       ->add_option("--steps", arguments->steps,

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "models/diffusion/fill_in.h"
 #include "models/diffusion/noise.h"
 
 namespace lathe {
@@ -11,8 +12,8 @@ namespace lathe {
 namespace {
 
 constexpr std::int64_t kKeptBytes = std::int64_t{1} << 30;
-constexpr std::uint32_t kLatentSite =
-    2;  // of Purpose::Noise, behind those of models/objectives/denoising.cpp
+// Of Purpose::Noise, behind those of models/objectives/denoising.cpp.
+constexpr std::uint32_t kLatentSite = 2, kMaskSite = 3;
 
 }  // namespace
 
@@ -50,6 +51,14 @@ at::Tensor LatentSource::read(const PictureBatch& batch, std::size_t set) {
     rows.push_back(of.mean + at::exp(0.5 * of.log_variance) * noise);
   }
   return vae_->scaled(at::cat(rows)).contiguous();
+}
+
+at::Tensor LatentSource::beside(const PictureBatch& batch) const {
+  std::vector<at::Tensor> masks;
+  for (std::size_t row = 0; row < batch.ids.size(); ++row)
+    masks.push_back(random_mask({seed_, Purpose::Noise, kMaskSite, batch.visits[row], batch.ids[row]},
+                                batch.height, batch.width));
+  return fill_in_condition(*vae_, to_tensor(batch), at::stack(masks));
 }
 
 at::Tensor LatentSource::mask(const PictureBatch& batch) const {

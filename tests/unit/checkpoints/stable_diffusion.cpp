@@ -14,7 +14,7 @@
 namespace lathe {
 namespace {
 
-PictureModel tiny_stable_diffusion() {
+PictureModel tiny_stable_diffusion(bool second = false) {
   PictureModel model = tiny::picture_model();  // its tokenizer and its text encoder, but for the projection
   model.transformer_tensors.clear();
   model.text_encoder.projection_dim = 0;
@@ -28,6 +28,11 @@ PictureModel tiny_stable_diffusion() {
   unet.down_attention = {true, false};
   unet.up_attention = {false, true};
   unet.cross = CrossAttentionSpec{.context_channels = 64, .heads = {8, 8}};
+  if (second) {
+    model.text_encoder.activation = ClipActivation::Gelu;
+    unet.cross->heads = {1, 1};
+    unet.cross->linear_projection = true;
+  }
   AutoencoderSpec vae;
   vae.sample_size = 16;
   vae.block_out_channels = {32, 64, 32};
@@ -35,7 +40,7 @@ PictureModel tiny_stable_diffusion() {
   model.unet = unet;
   model.vae = vae;
   model.schedule = {.kind = NoiseKind::ScaledLinear, .beta_start = 0.00085, .beta_end = 0.012};
-  model.prediction = Prediction::Epsilon;
+  model.prediction = second ? Prediction::Velocity : Prediction::Epsilon;
   std::uint32_t site = 0;
   for (const PictureModel::Part& part : model.parts())
     *part.tensors = tiny::random_tensors(part.parameters, site += 10000);
@@ -93,6 +98,14 @@ TEST_CASE("Stable Diffusion 1 has as many parameters as were published") {
   text.num_heads = 12;
   CHECK(clip_text_parameters(text).size() == 196);
   CHECK(size_of(clip_text_parameters(text)) == 123'060'480);
+  const Json second{{"cross_attention_dim", 1024},
+                    {"attention_head_dim", {5, 10, 20, 20}},
+                    {"use_linear_projection", true}};
+  CHECK(size_of(unet_2d_parameters(read_unet_2d_condition(second, "here"))) == 865'910'724);
+  text.hidden_size = 1024;
+  text.intermediate_size = 4096;
+  text.num_layers = 23;
+  CHECK(size_of(clip_text_parameters(text)) == 340'387'840);
 }
 
 TEST_CASE("Stable Diffusion's folder carries diffusers' names and is read back") {
@@ -131,7 +144,8 @@ TEST_CASE("parts of Stable Diffusion that do not fit are refused by what is wron
     change(model);
     return error_of([&] { pipeline_files(model); });
   };
-  CHECK_THAT(changed([](auto& m) { m.unet->in_channels = 9; }), testing::contains_text("masked pictures"));
+  CHECK_THAT(changed([](auto& m) { m.unet->in_channels = 8; }), testing::contains_text("masked pictures"));
+  CHECK_THAT(changed([](auto& m) { m.unet->in_channels = 9; }), testing::contains_text("conv_in.weight"));
   CHECK_THAT(changed([](auto& m) { m.vae->latent_channels = 5; }), testing::contains_text("latent_channels"));
   CHECK_THAT(changed([](auto& m) { m.unet->cross->context_channels = 63; }),
              testing::contains_text("cross_attention_dim"));
@@ -192,6 +206,52 @@ TEST_CASE("a single file is read as what it was written from") {
   check_same_tensors(found, model);
   model.prediction = Prediction::Velocity;
   CHECK(read_pipeline(write_single(folder / "two", model, tensors)).prediction == Prediction::Velocity);
+}
+
+TEST_CASE("version 2's single file has OpenCLIP's names, queries, keys and values below each other") {
+  const PictureModel model = tiny_stable_diffusion(true);
+  std::vector<BundleTensor> tensors = single_file_tensors(model);
+  const std::string root = "cond_stage_model.model.", block = root + "transformer.resblocks.1.";
+  std::set<std::string> names;
+  for (const BundleTensor& tensor : tensors)
+    if (tensor.name.starts_with(root)) names.insert(tensor.name.substr(root.size()));
+  std::set<std::string> wanted{"token_embedding.weight", "positional_embedding", "ln_final.weight",
+                               "ln_final.bias"};
+  for (const char* layer : {"transformer.resblocks.0.", "transformer.resblocks.1."})
+    for (const char* part : {"ln_1.weight", "ln_1.bias", "ln_2.weight", "ln_2.bias", "attn.in_proj_weight",
+                             "attn.in_proj_bias", "attn.out_proj.weight", "attn.out_proj.bias",
+                             "mlp.c_fc.weight", "mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias"})
+      wanted.insert(std::string(layer) + part);
+  CHECK(names == wanted);
+  std::vector<float> rows;
+  for (const char* part : {"q", "k", "v"}) {
+    const auto some = values_of(
+        find_tensor(model.text_tensors, cat("text_model.encoder.layers.1.self_attn.", part, "_proj.weight")));
+    rows.insert(rows.end(), some.begin(), some.end());
+  }
+  CHECK(values_of(find_tensor(tensors, block + "attn.in_proj_weight")) == rows);
+
+  const TemporaryFolder folder;
+  const PictureModel found = read_pipeline(write_single(folder / "one", model, tensors));
+  CHECK(unet_2d_config(*found.unet) == unet_2d_config(*model.unet));
+  CHECK(clip_text_config(found.text_encoder)["hidden_act"] == "gelu");
+  CHECK(found.prediction == Prediction::Velocity);
+  check_same_tensors(found, model);
+  PictureModel noise = model;
+  noise.prediction = Prediction::Epsilon;
+  CHECK(read_pipeline(write_single(folder / "noise", noise, tensors)).prediction == Prediction::Epsilon);
+
+  // The whole of OpenCLIP, as it was published: the last layer and what stands behind it are not read.
+  const std::size_t written = tensors.size();
+  for (std::size_t i = 0; i < written; ++i)
+    if (tensors[i].name.starts_with(block)) {
+      BundleTensor last = tensors[i];
+      last.name = cat(root, "transformer.resblocks.2.", last.name.substr(block.size()));
+      tensors.push_back(last);
+    }
+  tensors.push_back(floats(root + "text_projection", {1, 1}, {1}));
+  tensors.push_back(floats(root + "logit_scale", {1}, {1}));
+  check_same_tensors(read_pipeline(write_single(folder / "whole", model, tensors)), model);
 }
 
 TEST_CASE("a single file that cannot be read is refused by the tensor") {
@@ -276,7 +336,10 @@ TEST_CASE("what a single file cannot say is not written") {
   CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("attention_head_dim"));
   model = tiny_stable_diffusion();
   model.text_encoder.activation = ClipActivation::Gelu;
-  CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("hidden_act"));
+  CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("same version"));
+  model = tiny_stable_diffusion(true);
+  model.unet->cross->heads = {2, 1};
+  CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("attention_head_dim"));
   CHECK_THAT(error_of([&] { single_file_tensors(tiny::picture_model()); }),
              testing::contains_text("Stable Diffusion"));
 }

@@ -3,6 +3,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
+#include "models/diffusion/fill_in.h"
 #include "tests/catch.h"
 
 namespace lathe {
@@ -75,6 +78,56 @@ TEST_CASE("masks are averaged over the points of a place; without a VAE pictures
   LatentSource none;
   CHECK(at::equal(none.read(batch, 0), to_tensor(batch)));
   CHECK(none.mask(batch).sizes() == at::IntArrayRef({1, 1, 8, 8}));
+}
+
+TEST_CASE("a quarter of the masks hide everything, the others a box or an ellipse inside the picture") {
+  int whole = 0, boxes = 0, ellipses = 0;
+  double smallest = 1;
+  for (std::uint64_t sample = 0; sample < 2000; ++sample) {
+    const at::Tensor mask = random_mask({4, Purpose::Noise, 3, 0, sample}, 16, 24);
+    REQUIRE(mask.sizes() == at::IntArrayRef({1, 16, 24}));
+    const double share = mask.mean().item<double>();
+    smallest = std::min(smallest, share);
+    if (share == 1) {
+      ++whole;
+      continue;
+    }
+    if (share == 0) continue;  // between the places' middles
+    const at::Tensor rows = std::get<0>(mask[0].max(1)), columns = std::get<0>(mask[0].max(0));
+    const bool filled = mask.sum().item<double>() == rows.sum().item<double>() * columns.sum().item<double>();
+    ++(filled ? boxes : ellipses);  // the smallest ellipses are boxes of places
+  }
+  CHECK(whole > 430);
+  CHECK(whole < 580);
+  CHECK(boxes > 700);
+  CHECK(ellipses > 500);
+  CHECK(smallest < 0.02);
+  const RandomKey key{4, Purpose::Noise, 3, 5, 6};
+  CHECK(at::equal(random_mask(key, 16, 24), random_mask(key, 16, 24)));
+}
+
+TEST_CASE("beside the latents stand the mask at their size and the latents of what it leaves") {
+  const auto vae = tiny_vae();  // halves the sides once
+  const PictureBatch batch = batch_of({1, 2}, {0, 0});
+  const at::Tensor pictures = to_tensor(batch);
+  at::Tensor masks = at::zeros({2, 1, 8, 8});
+  masks[0][0].narrow(1, 0, 4).fill_(1);
+  masks[1].fill_(1);
+  const at::Tensor beside = fill_in_condition(*vae, pictures, masks);
+  REQUIRE(beside.sizes() == at::IntArrayRef({2, 3, 4, 4}));
+  CHECK(beside[0][0].narrow(1, 0, 2).min().item<float>() == 1);
+  CHECK(beside[0][0].narrow(1, 2, 2).max().item<float>() == 0);
+  at::Tensor left = pictures.narrow(0, 0, 1).clone();
+  left.narrow(3, 0, 4).zero_();
+  CHECK(
+      at::allclose(beside.narrow(0, 0, 1).narrow(1, 1, 2), vae->scaled(vae->encode(left).mean), 1e-5, 1e-6));
+  CHECK(at::allclose(beside.narrow(0, 1, 1), all_hidden(*vae, 4, 4), 1e-5, 1e-6));
+  const LatentSource source(vae, 9);
+  CHECK(at::equal(source.beside(batch), source.beside(batch)));
+  bool differs = false;  // two visits may both hide everything
+  for (std::uint64_t visit = 1; visit < 6; ++visit)
+    differs = differs || !at::equal(source.beside(batch), source.beside(batch_of({1, 2}, {visit, visit})));
+  CHECK(differs);
 }
 
 }  // namespace
