@@ -9,8 +9,11 @@
 #include "checkpoints/diffusion/single_file.h"
 #include "checkpoints/exporters/diffusers.h"
 #include "checkpoints/exporters/picture_lora.h"
+#include "checkpoints/exporters/textual_inversion.h"
+#include "models/diffusion/fill_in.h"
 #include "models/diffusion/names.h"
 #include "models/diffusion/text_to_picture.h"
+#include "recipes/schema/output_sections.h"
 #include "trainer/pictures/picture_source.h"
 
 namespace lathe {
@@ -27,11 +30,21 @@ std::int64_t reference_side(const TextToPicture& model) {
   return side;
 }
 
+constexpr const char* kFilled = "a ramp from black on the left to white on the right; its left half is drawn anew";
+
+// What kFilled says, (1, 1 + L, h, w).
+at::Tensor filled_ramp(const TextToPicture& model, std::int64_t side) {
+  const at::Tensor across = (at::arange(side, at::kFloat) + 0.5) / static_cast<double>(side);
+  const at::Tensor picture = (2 * across - 1).expand({1, model.vae->spec().in_channels, side, side});
+  return fill_in_condition(*model.vae, picture, across.lt(0.5).expand({1, 1, side, side}));
+}
+
 DrawOptions reference_draw(const TextToPicture& model) {
   DrawOptions options;
   options.height = options.width = reference_side(model);
   options.steps = kSteps;
   options.sampler = usual_sampler(model.schedule.is_flow());
+  if (model.fills_in()) options.beside = filled_ramp(model, options.height);
   return options;
 }
 
@@ -60,6 +73,7 @@ Json make_reference(const TextToPicture& model, const PictureExportRequest& requ
                  {"steps", options.steps},      {"sampler", to_name(options.sampler)},
                  {"seed", options.seed},        {"guidance", request.guidance},
                  {"prompts", Json::array()}};
+  if (model.fills_in()) reference["filled"] = kFilled;
   for (std::size_t i = 0; i < request.prompts.size(); ++i) {
     Json entry{{"text", request.prompts[i]},
                {"ids", condition_ids(model, request.prompts[i])},
@@ -180,6 +194,10 @@ DType dtype_of_name(const std::string& name) {
   return name == "bf16" ? DType::BF16 : name == "fp16" ? DType::F16 : DType::F32;
 }
 
+double rounding_tolerance(DType dtype) {
+  return dtype == DType::BF16 ? 0x1p-7 : dtype == DType::F16 ? 0x1p-10 : 1e-6;
+}
+
 }  // namespace
 
 double PictureVerification::tolerance() const { return 1e-3 * std::max(1.0, largest_value); }
@@ -199,6 +217,14 @@ std::string picture_commands(const PictureModel& model, const std::string& promp
   if (!model.by_text()) return class_commands(model, prompt, guidance);
   const std::string text = Json(prompt).dump();
   const std::string own = own_commands(prompt, guidance);
+  if (model.fills_in())
+    return cat("diffusers (`mask.png`: what is white is drawn anew):\n\n```python\nimport torch\nfrom PIL import Image\nfrom diffusers import "
+               "StableDiffusionInpaintPipeline\n\npipe = StableDiffusionInpaintPipeline.from_pretrained(\".\", "
+               "torch_dtype=torch.float32)\npicture = pipe(", text, ", image=Image.open(\"image.png\"), "
+               "mask_image=Image.open(\"mask.png\"), height=", model.sample_size(), ", width=", model.sample_size(),
+               ",\n               num_inference_steps=20, guidance_scale=", guidance,
+               ").images[0]\npicture.save(\"picture.png\")\n```\n\nlathe itself:\n\n```\nlathe sample . --prompt ", text,
+               " --image image.png --mask mask.png --guidance ", guidance, " --output pictures\nlathe verify .\n```\n");
   if (model.vae)
     return cat("diffusers:\n\n```python\nimport torch\nfrom diffusers import StableDiffusionPipeline\n\n",
                "pipe = StableDiffusionPipeline.from_pretrained(\".\", torch_dtype=torch.float32)\n", "picture = pipe(",
@@ -218,7 +244,7 @@ std::string picture_commands(const PictureModel& model, const std::string& promp
 }
 
 std::string single_file_commands(const std::string& prompt, double guidance) {
-  return cat("`", kSingleFile, "` goes where ComfyUI, stable-diffusion.cpp and others keep their Stable Diffusion 1 files; ",
+  return cat("`", kSingleFile, "` goes where ComfyUI, stable-diffusion.cpp and others keep their Stable Diffusion files; ",
              "they have its sizes and CLIP's tokenizer built in. `tokenizer/` is for lathe.\n\n",
              own_commands(prompt, guidance));
 }
@@ -274,9 +300,24 @@ Json export_adapter_of_pictures(const ModelSource& source, const std::string& fo
   options.dtype = dtype_of_name(request.dtype);
   options.card = request.heading + picture_lora_commands(model.adapter, model.base, spelling, request.prompts.front(), request.guidance);
   const double error = export_picture_lora(model.adapter, model.base, spelling, source.description, options);
-  const double tolerance = options.dtype == DType::BF16 ? 0x1p-7 : options.dtype == DType::F16 ? 0x1p-10 : 1e-6;
+  const double tolerance = rounding_tolerance(options.dtype);
   require(error <= tolerance, "export '", options.directory, "' was written but its weights change by ", error,
           " of the largest otherwise than they were trained to; wanted at most ", tolerance);
+  return Json{{"passed", true}, {"max_error", error}, {"tolerance", tolerance}};
+}
+
+Json export_word_of_pictures(const ModelSource& source, const PictureExportRequest& request, ExportOptions options) {
+  if (!is_textual_inversion(source.folder))
+    fail_usage("format ", kTextualInversion, " exports a new word, and ", source.description, " has none (textual_inversion.token)");
+  TextualInversion learned = read_textual_inversion(source.folder);
+  const ModelSource base = resolve_model(learned.base);
+  learned.base = std::filesystem::absolute(base.folder).lexically_normal().string();
+  options.dtype = dtype_of_name(request.dtype);
+  options.card = request.heading + textual_inversion_commands(learned, load_picture_model(base).vae.has_value(),
+                                                              request.prompts.front(), request.guidance);
+  const double error = export_textual_inversion(learned, options), tolerance = rounding_tolerance(options.dtype);
+  require(error <= tolerance, "export '", options.directory, "' was written but its vectors are off by ", error,
+          " of the largest; wanted at most ", tolerance);
   return Json{{"passed", true}, {"max_error", error}, {"tolerance", tolerance}};
 }
 

@@ -40,6 +40,8 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
 // weights, against what was trained. Error when the source has no adapter.
 Json export_adapter_of_pictures(const ModelSource& source, const std::string& format, const PictureExportRequest& request,
                                 ExportOptions options);
+// The new word of a textual inversion alone. Returns as the adapter's. Error when the source has none.
+Json export_word_of_pictures(const ModelSource& source, const PictureExportRequest& request, ExportOptions options);
 PictureVerification verify_pictures(const std::string& directory);
 // The card's part on use: exact commands for diffusers and lathe.
 std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance);

@@ -7,6 +7,7 @@
 #include "checkpoints/bundle/gguf_bundle.h"
 #include "checkpoints/bundle/grow.h"
 #include "checkpoints/diffusion/adapter_folder.h"
+#include "checkpoints/diffusion/textual_inversion.h"
 #include "checkpoints/store/store.h"
 #include "models/adapters/attach.h"
 
@@ -108,7 +109,7 @@ ModelSource from_run(const std::string& run, const std::string& which) {
 }
 
 void refuse_pictures(const ModelSource& source) {
-  require(!is_pipeline(source.folder) && !is_picture_adapter(source.folder), source.description,
+  require(!is_pipeline(source.folder) && !is_picture_adapter(source.folder) && !is_textual_inversion(source.folder), source.description,
           " draws pictures and has no text model; use lathe sample");
 }
 
@@ -122,7 +123,9 @@ ModelSource resolve_model(const std::string& model) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   if (fs::exists(fs::path(path) / "run.json")) return from_run(path, which);
   require(which.empty(), "'", path, "' is not a run, so '@", which, "' names nothing in it");
-  if (fs::exists(fs::path(path) / "config.json") || is_adapter_folder(path) || is_pipeline(path)) return {path, "", -1, path};
+  if (fs::exists(fs::path(path) / "config.json") || is_adapter_folder(path) || is_pipeline(path) ||
+      is_textual_inversion(path))
+    return {path, "", -1, path};
   if (path.ends_with(".gguf") && fs::is_regular_file(path)) return {path, "", -1, path};
   if (const std::string file = gguf_in_folder(path); !file.empty()) return {file, "", -1, file};
   if (!fs::exists(path)) {

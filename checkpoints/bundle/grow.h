@@ -12,4 +12,12 @@ namespace lathe {
 // used first. Other rows keep their bytes.
 Bundle grow_vocabulary(const Bundle& bundle, std::int64_t first, std::int64_t count);
 
+// The same of one table (rows, channels): rows [first, first + count) become the mean of the rows `like`, or
+// of all before `first` when it is empty.
+BundleTensor grown_table(const BundleTensor& table, std::int64_t first, std::int64_t count,
+                         const std::vector<std::int64_t>& like = {});
+// `table` with `rows` (n, channels), put in from row `first` on, in the table's own dtype. Error when they do
+// not fit it.
+BundleTensor table_with_rows(const BundleTensor& table, std::int64_t first, const BundleTensor& rows);
+
 }  // namespace lathe

@@ -204,12 +204,32 @@ Companions clip_companions(std::size_t model_max_length) {
   return made;
 }
 
+namespace {
+
+// Behind the first token of a word of several vectors stand the others: <wug>, <wug>_1, <wug>_2 ... (diffusers
+// writes them into the prompt). CLIP's own tokens have no such followers: a word and its digits are parted.
+std::vector<TokenId> with_followers(const Tokenizer& tokenizer, const std::vector<TokenId>& words) {
+  std::vector<TokenId> all;
+  for (const TokenId id : words) {
+    all.push_back(id);
+    const std::string word = tokenizer.token_text(id);
+    for (int number = 1;; ++number) {
+      const auto next = tokenizer.token_id(cat(word, "_", number));
+      if (!next) break;
+      all.push_back(*next);
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
 PromptIds prompt_ids(const Tokenizer& tokenizer, std::string_view text, std::size_t length) {
   const SpecialTokens special = tokenizer.special();
   require(special.bos && special.eos && special.pad,
           "the text encoder's tokenizer names no begin, end or padding token");
   require(length >= 2, "a prompt needs room for its begin and its end token; found a length of ", length);
-  const std::vector<TokenId> words = tokenizer.ids(text);
+  const std::vector<TokenId> words = with_followers(tokenizer, tokenizer.ids(text));
   const std::size_t kept = std::min(words.size(), length - 2);
   PromptIds row{{*special.bos}, words.size() + 2};
   row.ids.insert(row.ids.end(), words.begin(), words.begin() + static_cast<std::ptrdiff_t>(kept));

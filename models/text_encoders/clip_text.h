@@ -30,6 +30,9 @@ class ClipText : public torch::nn::Module {
   const ClipTextSpec& spec() const { return spec_; }
   // ids (B, L) int64, L up to max_positions, each row with an end of text.
   ClipTextOutput forward(const at::Tensor& ids) const;
+  // From now on rows [first, first + count) of the table of tokens are a parameter of their own
+  // (Embedding::train_rows).
+  void train_tokens(std::int64_t first, std::int64_t count) { tokens_->train_rows(first, count); }
   // For training from scratch beside the network that reads it: tables normal(0, 1), linear layers
   // normal(0, 1 / sqrt(inputs)), norms 1, biases 0. With CLIP's own 0.02 the tokens, which leave un-normed,
   // are drowned by what the network's blocks add to them. Counter-based in (seed, parameter, element).

@@ -25,6 +25,21 @@ struct PriorSection {
   }
 };
 
+// Textual inversion (Gal et al., arXiv 2208.01618): a new word for what the pictures show; of the whole model
+// only its vectors in the text encoder's table are trained. No token: none.
+struct TextualInversionSection {
+  std::string token, initialise_from;
+  std::int64_t vectors = 1;
+  static void fields(auto& f, auto& c) {
+    f("token", c.token,
+      "the new word, such as <wug>; captions have it, or data.trigger puts it there. Only its vectors are "
+      "trained");
+    f("initialise_from", c.initialise_from,
+      "words whose vectors' mean it starts from; absent: the mean of all");
+    f("vectors", c.vectors, "how many stand for it in a prompt", range(1, 64));
+  }
+};
+
 // The text encoder of a diffusion model from scratch, of CLIP's kind.
 struct TextEncoderSection {
   std::int64_t hidden_size = 64, num_hidden_layers = 2, num_attention_heads = 2;

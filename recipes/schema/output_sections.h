@@ -55,6 +55,9 @@ struct CheckpointSection {
   }
 };
 
+// The format of a new word alone, and what its recipe section is called.
+inline constexpr const char* kTextualInversion = "textual_inversion";
+
 struct ExportSection {
   std::string format;          // huggingface | peft | gguf | diffusers | kohya | comfyui
   std::string dtype = "auto";  // auto | bf16 | fp32 | fp16
@@ -65,8 +68,8 @@ struct ExportSection {
     f("format", c.format,
       "huggingface or gguf (an adapter is merged), peft: the adapter alone; pictures: diffusers (merged), "
       "and an "
-      "adapter alone as peft (what diffusers loads), kohya or comfyui",
-      choice({"huggingface", "peft", "gguf", "diffusers", "kohya", "comfyui"}));
+      "adapter alone as peft (what diffusers loads), kohya or comfyui; textual_inversion: the new word alone",
+      choice({"huggingface", "peft", "gguf", "diffusers", "kohya", "comfyui", kTextualInversion}));
     f("dtype", c.dtype, "of the exported tensors; auto: bf16, and fp32 for an adapter alone",
       choice({"auto", "bf16", "fp32", "fp16"}));
     f("quantize", c.quantize, "gguf: the type of the file; default dtype's",

@@ -32,6 +32,7 @@ struct Recipe {
   TrainSection train;
   EmaSection ema;
   PriorSection prior;
+  TextualInversionSection textual_inversion;
   DiffusionSection diffusion;
   EarlyStoppingSection early_stopping;
   EvaluateSection evaluate;
@@ -55,6 +56,8 @@ struct Recipe {
     f("train", c.train, "how long, how large, how precise");
     f("ema", c.ema, "moving averages of the weights");
     f("prior", c.prior, "tuning of pictures: the frozen base keeps what the tuned model must not forget");
+    f("textual_inversion", c.textual_inversion,
+      "tuning of pictures: a new word, of which only the vectors are trained");
     f("diffusion", c.diffusion, "task diffusion: what the network learns and how samples are drawn");
     f("early_stopping", c.early_stopping, "when to give up");
     f("evaluate", c.evaluate, "held-out loss and samples");

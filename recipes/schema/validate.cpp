@@ -1,6 +1,7 @@
 #include "recipes/schema/validate.h"
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "recipes/schema/load.h"
@@ -308,9 +309,13 @@ class Validator {
       const std::string key = cat("export[", i, "]");
       if (!sound({key.c_str()}) || r_.exports[i].format.empty()) continue;
       const std::string& format = r_.exports[i].format;
-      if (!pictures && (format == "diffusers" || format == "kohya" || format == "comfyui"))
+      const bool word = format == kTextualInversion;
+      if (!pictures && (format == "diffusers" || format == "kohya" || format == "comfyui" || word))
         wrong(place(cat(key, ".format")), cat("'", format, "' is for pictures (task: diffusion)"));
-      if (pictures && !is_adapter_format(format) && format != "diffusers")
+      if (pictures && word && r_.textual_inversion.token.empty())
+        wrong(place(cat(key, ".format")),
+              cat("'", format, "' exports a new word, and this recipe trains none (textual_inversion.token)"));
+      if (pictures && !is_adapter_format(format) && format != "diffusers" && !word)
         wrong(place(cat(key, ".format")),
               "a diffusion model is exported as 'diffusers', its adapter as 'peft', 'kohya' or 'comfyui'");
       if (pictures && (format == "kohya" || format == "comfyui") && r_.adapter.kind == "dora")
@@ -338,6 +343,7 @@ class Validator {
             "'model.quantization' is for text models; the base of a diffusion model stays in the run's "
             "precision");
     prior();
+    textual_inversion();
     if (sound({"train"}) && (r_.train.activation_checkpointing || r_.train.dropout > 0))
       wrong(place({r_.train.dropout > 0 ? "train.dropout" : "train.activation_checkpointing"}),
             "'task: diffusion' has neither dropout nor activation checkpointing");
@@ -369,6 +375,33 @@ class Validator {
     if (p.weight > 0 && p.prompts.empty())
       wrong(place({"prior.weight"}),
             "'prior' wants 'prompts': a file of texts, one a line, that the base draws well");
+  }
+
+  void textual_inversion() {
+    const TextualInversionSection& t = r_.textual_inversion;
+    if (!sound({"textual_inversion", "model", "adapter", "prior", "tokenizer"})) return;
+    if (!r_.tokenizer.add_tokens.empty() || !r_.tokenizer.add_special_tokens.empty())
+      wrong(place({"tokenizer"}),
+            "'tokenizer.add_tokens' is for text models; a new word of a picture model is "
+            "'textual_inversion.token'");
+    if (t.token.empty()) {
+      if (!t.initialise_from.empty() || t.vectors != 1)
+        wrong(place({"textual_inversion.initialise_from", "textual_inversion.vectors"}), "'textual_inversion' wants 'token': the new word, such as <wug>");
+      return;
+    }
+    if (std::any_of(t.token.begin(), t.token.end(), [](unsigned char c) { return std::isspace(c); }))
+      wrong(place("textual_inversion.token"),
+            "'textual_inversion.token' is one word, without white space, such as <wug>");
+    if (r_.model.path.empty())
+      wrong(place("textual_inversion.token"),
+            "'textual_inversion' wants 'model.path': the base that gets a new word");
+    if (!r_.adapter.kind.empty() || !r_.model.freeze.empty())
+      wrong(place("textual_inversion.token"),
+            cat("'textual_inversion' trains the new word's vectors and nothing else; leave '",
+                r_.adapter.kind.empty() ? "model.freeze" : "adapter", "' out"));
+    if (r_.prior.weight > 0)
+      wrong(place("textual_inversion.token"),
+            "'textual_inversion' changes nothing that 'prior' could keep; leave 'prior' out");
   }
 
   void quantization() {
@@ -406,7 +439,8 @@ class Validator {
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     for (const char* key :
          {"data.resolution", "data.channels", "data.background", "data.flip", "data.crops",
-          "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder", "prior.weight"})
+          "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder", "prior.weight",
+          "textual_inversion.token"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;

@@ -67,6 +67,18 @@ def write_safetensors(path, tensors):
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
+def read_safetensors(path):
+    """{name: (shape, values)} of a file of F32 tensors."""
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header, body, tensors = json.loads(data[8:8 + size]), data[8 + size:], {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            block = body[slice(*entry["data_offsets"])]
+            tensors[name] = entry["shape"], list(struct.unpack(f"<{len(block) // 4}f", block))
+    return tensors
+
+
 def random_tensors(shapes, seed):
     source, tensors = random.Random(seed), {}
     for name, shape in shapes.items():

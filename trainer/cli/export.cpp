@@ -45,11 +45,11 @@ void tell(Context& context, const PictureVerification& verification) {
 
 ExitCode export_picture_model(Context& context, const Arguments& arguments, const ModelSource& source) {
   const std::string& format = arguments.format;
-  const bool adapter_alone = is_adapter_format(format);
-  if (!format.empty() && format != "diffusers" && format != "single_file" && !adapter_alone)
+  const bool word = format == kTextualInversion, alone = is_adapter_format(format) || word;
+  if (!format.empty() && format != "diffusers" && format != "single_file" && !alone)
     fail_usage("--format ", format, ": ", source.description,
-               " draws pictures; use --format diffusers, single_file (Stable Diffusion), or peft, kohya or comfyui for "
-               "its adapter alone");
+               " draws pictures; use --format diffusers, single_file (Stable Diffusion), peft, kohya or comfyui for "
+               "its adapter alone, or textual_inversion for its new word alone");
   if (!arguments.quantize.empty()) fail_usage("--quantize goes with --format gguf");
   ExportOptions options;
   options.directory = arguments.output;
@@ -58,11 +58,12 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
   request.single_file = format == "single_file";
   request.prompts = reference_prompts(load_picture_model(source));
   request.heading = cat("# Export of ", source.description, "\n\n## Use\n\n");
-  if (adapter_alone) {
-    context.result = export_adapter_of_pictures(source, format, request, options);
+  if (alone) {
+    context.result = word ? export_word_of_pictures(source, request, options)
+                          : export_adapter_of_pictures(source, format, request, options);
     context.result["directory"] = arguments.output;
-    context.say(cat("exported the adapter of ", source.description, " to ", arguments.output,
-                    "; largest error of a weight's change ", context.result["max_error"].get<double>()));
+    context.say(cat("exported the ", word ? "new word" : "adapter", " of ", source.description, " to ", arguments.output,
+                    word ? "; largest relative error of a value " : "; largest error of a weight's change ", context.result["max_error"].get<double>()));
     return ExitCode::Done;
   }
   const PictureVerification verification = export_pictures(source, request, options);
@@ -77,7 +78,7 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   const ModelSource source = resolve_model(arguments.model);
   if (draws_pictures(source)) return export_picture_model(context, arguments, source);
   if (arguments.format == "diffusers" || arguments.format == "single_file" || arguments.format == "kohya" ||
-      arguments.format == "comfyui")
+      arguments.format == "comfyui" || arguments.format == kTextualInversion)
     fail_usage("--format ", arguments.format, ": ", source.description, " is no text-to-picture model");
   ExportOptions options;
   options.directory = arguments.output;
@@ -123,9 +124,10 @@ void add_export(CLI::App& app, Run& run) {
           "--format", arguments->format,
           "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
           "pictures: diffusers, single_file: Stable Diffusion under its original names, and kohya or "
-          "comfyui: the adapter alone")
+          "comfyui: the adapter alone, textual_inversion: the new word alone")
       ->check(
-          CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "single_file", "kohya", "comfyui"}));
+          CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "single_file", "kohya", "comfyui",
+                          kTextualInversion}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
   command->add_flag("--overwrite", arguments->overwrite, "replace an export of this program that is there, never anything else");
   command

@@ -67,6 +67,8 @@ std::string stable_diffusion_coverage(const std::string& format, PictureModel& m
   if (format == "diffusers")
     return whole + "in the names of diffusers' StableDiffusionPipeline (UNet, VAE, text encoder), which runs the folder without a "
                    "safety checker; stable-diffusion.cpp reads it where the sizes are Stable Diffusion's";
+  if (format == kTextualInversion)
+    return "every vector of the new word, for diffusers' load_textual_inversion and as an embedding of AUTOMATIC1111's web UI and ComfyUI";
   return "every factor of the adapter, in the names of " +
          std::string(format == "peft" ? "diffusers' load_lora_weights" : "the program's own, for a base that it runs");
 }
@@ -102,6 +104,8 @@ void check_pictures(Context& context, const Recipe& recipe) {
       context.say(cat("# export ", target.format, ": ", tensors, " of ", tensors,
                     " tensors in the names of diffusers' StableDiffusion3Pipeline, which runs the folder without a VAE; "
                     "engines with SD3's own sizes built in (stable-diffusion.cpp, ComfyUI) do not"));
+    else if (target.format == kTextualInversion)
+      context.say(cat("# export ", target.format, ": every vector of the new word; diffusers has no load_textual_inversion for SD3's layout"));
     else
       context.say(cat("# export ", target.format, ": every factor of the adapter, in the names of ",
                       target.format == "peft" ? "diffusers' load_lora_weights" : "SD3's own layout, for a base that the program runs"));

@@ -49,7 +49,8 @@ Json PictureTask::export_run(Session& session, const Say& say) {
                                        .guidance = session.recipe().diffusion.sampling.guidance};
     Json entry = Json{{"format", target.format}, {"directory", options.directory}};
     entry.update(target.format == "diffusers" ? export_pictures(source, request, options).to_json()
-                                              : export_adapter_of_pictures(source, target.format, request, options));
+                 : target.format == kTextualInversion ? export_word_of_pictures(source, request, options)
+                                                      : export_adapter_of_pictures(source, target.format, request, options));
     results.push_back(entry);
   }
   return results;

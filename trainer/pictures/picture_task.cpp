@@ -38,6 +38,9 @@ std::shared_ptr<const Tokenizer> tokenizer_for(const Recipe& recipe,
   return train_tokenizer(captions, training);
 }
 
+// The record of a new word's vectors, as ClipText::train_tokens names it.
+constexpr const char* kNewRows = "text_encoder.text_model.embeddings.token_embedding.trainable_tokens";
+
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 void add_parameters(torch::nn::Module& module, const std::string& prefix, NamedTensors& named) {
@@ -77,7 +80,9 @@ void PictureTask::prepare(Session& session, const Say& say) {
       session, say, [&](const PrepareProgress& progress) { return prepare_pictures(recipe, progress); });
   std::vector<RecipeProblem> problems;
   plan = plan_picture_model(recipe, problems);
-  if (!plan.by_text())
+  if (!recipe.textual_inversion.token.empty())
+    add_new_word(recipe);
+  else if (!plan.by_text())
     fit_classes(plan, recipe, data.captions);
   else if (recipe.model.path.empty())
     fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
@@ -93,6 +98,21 @@ void PictureTask::prepare(Session& session, const Say& say) {
       data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
       recipe.train.global_batch_size);  // a step's pictures are of one size
   check_sizes();
+}
+
+void PictureTask::add_new_word(const Recipe& recipe) {
+  const TextualInversionSection& section = recipe.textual_inversion;
+  new_word = NewWord{{recipe.model.path, section.token, {}}, 0, section.vectors};
+  if (plan.tokenizer) new_word->first = static_cast<std::int64_t>(plan.tokenizer->vocab_size());
+  plan = with_new_word(std::move(plan), section.token, section.vectors, section.initialise_from);
+  const auto has = std::count_if(data.captions.begin(), data.captions.end(), [&](const std::string& caption) {
+    return caption.find(section.token) != std::string::npos;
+  });
+  if (has == 0)
+    fail_usage("textual_inversion.token: none of the ", data.captions.size(), " captions has the word '", section.token,
+               "'; write it into them, or set data.trigger to it");
+  if (static_cast<std::size_t>(has) < data.captions.size())
+    data.notes.push_back(cat("the new word '", section.token, "' is in ", has, " of ", data.captions.size(), " captions"));
 }
 
 // A base with a VAE was not looked at when the recipe was checked.
@@ -133,14 +153,25 @@ void PictureTask::build(Session& session) {
     adapter->targets =
         attach_adapters(model, adapter_spec(recipe.adapter), recipe.adapter.text_encoder, seed);
   }
+  if (new_word) train_new_word(full);
   NamedTensors named;
   for (const auto& [prefix, module] : used) add_parameters(*module, prefix, named);
-  if (adapter) std::erase_if(named, [](const auto& item) { return !item.second.requires_grad(); });
+  if (adapter || new_word) std::erase_if(named, [](const auto& item) { return !item.second.requires_grad(); });
   std::vector<std::string> frozen = recipe.model.freeze;
-  if (plan.vae && !adapter) frozen.emplace_back("text_encoder");  // what reads texts well stays as it is
+  if (plan.vae && !adapter && !new_word) frozen.emplace_back("text_encoder");  // what reads texts well stays as it is
   session.parameters = make_parameters(trained_of(named, frozen));
   if (!bf16 || adapter) return;
   for (const auto& [prefix, module] : exact) keep_masters(session.parameters, *module, prefix);
+  if (new_word)  // not the whole table that they are rows of
+    for (Parameter& parameter : session.parameters) parameter.master = parameter.master.clone();
+}
+
+// In the copy that is not rounded too, which the masters come from.
+void PictureTask::train_new_word(TextToPicture& full) {
+  for (const auto& [prefix, module] : model.modules())
+    for (auto& parameter : module->parameters()) parameter.set_requires_grad(false);
+  model.text_encoder->train_tokens(new_word->first, new_word->count);
+  if (full.text_encoder != model.text_encoder) full.text_encoder->train_tokens(new_word->first, new_word->count);
 }
 
 // A second copy of the base, in the run's precision, that stays as it is.
@@ -152,8 +183,11 @@ void PictureTask::make_prior(const Session& session) {
                                          draw_options(recipe, plan, data));
 }
 
-at::Tensor PictureTask::predict(const NoisyPictures& asked, const std::vector<std::string>& captions) {
-  return model.predict(asked.noisy, asked.times, condition(captions, asked.dropped));
+at::Tensor PictureTask::predict(const NoisyPictures& asked, const std::vector<std::string>& captions,
+                                const at::Tensor& beside) {
+  PictureCondition by = condition(captions, asked.dropped);
+  by.beside = beside;
+  return model.predict(asked.noisy, asked.times, by);
 }
 
 at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions,
@@ -174,7 +208,7 @@ at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions,
 
 PictureCondition PictureTask::condition(const std::vector<std::string>& captions,
                                         const std::vector<std::uint8_t>& dropped) {
-  if (model.by_text()) return {model.text(token_ids(captions, dropped)), {}};
+  if (model.by_text()) return {model.text(token_ids(captions, dropped)), {}, {}};
   std::vector<std::string> classes = captions;
   for (std::size_t i = 0; i < classes.size(); ++i)
     if (dropped[i]) classes[i].clear();
@@ -183,7 +217,8 @@ PictureCondition PictureTask::condition(const std::vector<std::string>& captions
 
 ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options, std::size_t set) {
   const NoisyPictures asked = add_noise(latents_.read(batch, set), batch.ids, batch.visits, options);
-  return denoising_loss(predict(asked, batch.captions), asked, latents_.mask(batch));
+  const at::Tensor beside = plan.fills_in() ? latents_.beside(batch) : at::Tensor();
+  return denoising_loss(predict(asked, batch.captions, beside), asked, latents_.mask(batch));
 }
 
 MicroBatchLoss PictureTask::loss(const Session&, std::uint64_t first, std::int64_t count) {
@@ -265,6 +300,11 @@ std::vector<CheckpointFile> PictureTask::model_files(std::vector<BundleTensor> w
     trained.tensors = std::move(weights);
     return picture_adapter_files(trained, plan);
   }
+  if (new_word) {
+    TextualInversion learned = new_word->settings;
+    learned.vectors = std::move(weights.at(0));
+    return textual_inversion_files(learned);
+  }
   PictureModel kept = plan;
   std::map<std::string, BundleTensor> trained;
   for (BundleTensor& tensor : weights) trained.emplace(tensor.name, std::move(tensor));
@@ -290,6 +330,12 @@ std::map<std::string, BundleTensor> PictureTask::read_weights(const std::string&
       weights.emplace(tensor.name, std::move(tensor));
     return weights;
   }
+  if (new_word) {
+    BundleTensor rows = read_textual_inversion(checkpoint).vectors;
+    rows.name = kNewRows;
+    weights.emplace(kNewRows, std::move(rows));
+    return weights;
+  }
   PictureModel kept = read_pipeline(checkpoint);
   for (const PictureModel::Part& part : kept.parts())
     for (BundleTensor& tensor : *part.tensors) {
@@ -313,7 +359,8 @@ std::vector<std::string> PictureTask::opening_lines(const Session& session) cons
           data.channels, ", ", held, " held out"),
       plan.vae ? cat("model: Stable Diffusion's UNet, ",
                      format_count(static_cast<double>(count_parameters(plan).transformer)),
-                     " parameters; its text encoder and its VAE stay as they are")
+                     " parameters", plan.fills_in() ? ", which fills in masked pictures" : "",
+                     "; its text encoder and its VAE stay as they are")
       : !plan.by_text()
           ? cat("model: ", plan.unet ? "unet2d, " : "dit, ", format_count(static_cast<double>(parameters())),
                 " parameters, ",
@@ -328,6 +375,9 @@ std::vector<std::string> PictureTask::opening_lines(const Session& session) cons
                         adapter->targets.size(), " linear layers, ",
                         format_count(static_cast<double>(trained)), " parameters trained"));
   }
+  if (new_word)
+    lines.push_back(cat("new word: ", new_word->settings.token, ", ", new_word->count, " x ",
+                        plan.text_encoder.hidden_size, " values; the base stays as it is"));
   if (prior_)
     lines.push_back(cat("prior: ", prior_->pictures(),
                         " pictures drawn by the base stay as it predicts them, weight ", prior_->weight()));

@@ -21,6 +21,12 @@ class PictureTask final : public Task {
   PictureModel plan;                // its tensors: the base's, empty from scratch
   TextToPicture model;              // in the run's precision
   std::optional<PeftAdapter> adapter;   // its settings, without tensors; then the base is frozen
+  // A new word, whose vectors are all that is trained then; a checkpoint is its folder.
+  struct NewWord {
+    TextualInversion settings;   // without vectors
+    std::int64_t first = 0, count = 0;   // its rows of the table
+  };
+  std::optional<NewWord> new_word;
 
   void prepare(Session& session, const Say& say) override;
   std::uint64_t rows_per_epoch() const override;
@@ -50,13 +56,16 @@ class PictureTask final : public Task {
   Json export_run(Session& session, const Say& say) override;
   std::string next_commands(const Session& session) const override;
 
-  // What the network says of noisy pictures (B, c, H, W), without the captions that were dropped.
-  at::Tensor predict(const NoisyPictures& asked, const std::vector<std::string>& captions);
+  // What the network says of noisy pictures (B, c, H, W), without the captions that were dropped; `beside` as
+  // PictureCondition has it.
+  at::Tensor predict(const NoisyPictures& asked, const std::vector<std::string>& captions, const at::Tensor& beside = {});
 
  private:
   // `set`: 0 what is trained on, from 1 on those of validation.
   ObjectiveValue denoise(const PictureBatch& batch, const DenoisingOptions& options, std::size_t set);
   void check_sizes() const;
+  void add_new_word(const Recipe& recipe);
+  void train_new_word(TextToPicture& full);
   PictureCondition condition(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
   void make_prior(const Session& session);
   at::Tensor token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
