@@ -108,6 +108,10 @@ const std::string kSubject =
     "pictures}\n"
     "train: {epochs: 2}\nprior: {weight: 2, prompts: old.txt, pictures: 20, per_picture: 3}\n";
 
+const std::string kWord =
+    "task: diffusion\nmodel: {path: base}\ndata: {train: pictures}\ntrain: {epochs: 2}\n"
+    "textual_inversion: {token: <wug>, initialise_from: a ring, vectors: 2}\n";
+
 LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {}) {
   LoadedRecipe loaded = load_recipe_text(text, "/somewhere/x.yaml", overrides);
   std::string all;
@@ -132,7 +136,7 @@ std::string shell(const std::string& command, int& status) {
 TEST_CASE("a printed recipe reads back to the same values") {
   std::set<std::string> keys;  // the text above must leave no key at its default, or this test proves little
   const Recipe defaults;
-  for (const std::string& text : {kFull, kTuned, kTemplate, kPictures, kSubject}) {
+  for (const std::string& text : {kFull, kTuned, kTemplate, kPictures, kSubject, kWord}) {
     const LoadedRecipe before = good(text);
     for (const auto& difference : compare_recipes(defaults, before.recipe)) keys.insert(difference.key);
     const LoadedRecipe after = load_recipe_text(print_recipe(before), "/elsewhere/other.yaml");
