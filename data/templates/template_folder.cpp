@@ -1,15 +1,17 @@
 #include "data/templates/template_folder.h"
 
 #include <filesystem>
+#include <set>
 
 #include "data/io/file_system.h"
+#include "data/tokenizers/sentencepiece_model.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t kMaxTemplate = std::size_t{1} << 20;
+constexpr std::size_t kMaxTemplate = std::size_t{1} << 20, kMaxModel = std::size_t{256} << 20;
 
 Json read_if_there(const fs::path& path) { return fs::exists(path) ? read_json(path.string()) : Json(); }
 
@@ -37,6 +39,35 @@ std::string token_text_of(const Json& token) {
   return {};
 }
 
+// What transformers' classes call their tokens where no file says so.
+Json tokens_of_class(const std::string& name) {
+  const auto is = [&](const char* start) { return name.starts_with(start); };
+  if (is("Llama") || is("CodeLlama"))
+    return {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}};
+  if (is("Gemma"))
+    return {{"bos_token", "<bos>"}, {"eos_token", "<eos>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}};
+  const char* end = "<|endoftext|>";
+  if (is("GPT2")) return {{"bos_token", end}, {"eos_token", end}, {"unk_token", end}};
+  if (is("Qwen2")) return {{"eos_token", end}, {"unk_token", end}, {"pad_token", end}};
+  return Json::object();
+}
+
+// The control tokens of a folder that has a SentencePiece model alone.
+Json tokens_of_model(const fs::path& folder) {
+  const fs::path path = folder / "tokenizer.model";
+  Json tokens = Json::object();
+  if (!fs::exists(path) || fs::exists(folder / "tokenizer.json")) return tokens;
+  const SentencePieceModel model = parse_sentencepiece(read_file(path.string(), kMaxModel), path.string());
+  for (const SentencePiece& piece : model.pieces) {
+    if (piece.type == PieceType::Unknown) tokens["unk_token"] = piece.text;
+    if (piece.type != PieceType::Control) continue;
+    if (piece.text == model.bos) tokens["bos_token"] = piece.text;
+    if (piece.text == model.eos) tokens["eos_token"] = piece.text;
+    if (piece.text == model.pad) tokens["pad_token"] = piece.text;
+  }
+  return tokens;
+}
+
 }  // namespace
 
 ChatFormat read_chat_format(const std::string& folder, const std::string& name) {
@@ -48,13 +79,20 @@ ChatFormat read_chat_format(const std::string& folder, const std::string& name) 
           "', is no plain name");
   const Json config = read_if_there(config_path);
   ChatFormat format;
+  std::set<std::string> mentioned;  // null takes a token away
   for (const Json& file : {config, read_if_there(base / "special_tokens_map.json")}) {
     if (!file.is_object()) continue;
     for (const auto& [key, value] : file.items()) {
       if (!key.ends_with("_token") || format.variables.contains(key)) continue;
+      mentioned.insert(key);
       if (const std::string text = token_text_of(value); !text.empty()) format.variables[key] = text;
     }
   }
+  std::string type;
+  if (config.is_object()) type = json_get_or<std::string>(config, "tokenizer_class", "", config_path.string());
+  const Json usual = type.empty() ? tokens_of_model(base) : tokens_of_class(type);
+  for (const auto& [key, value] : usual.items())
+    if (!mentioned.contains(key)) format.variables[key] = value;
   const auto take = [&](std::string source, const fs::path& path) {
     format.chat_template = ChatTemplate::parse(std::move(source), path.string());
   };

@@ -100,18 +100,22 @@ void find_special_tokens(const Companions& companions, TokenizerParts& parts, co
   find(special.unk, "unk", {"<unk>"});
 }
 
-std::string make_tokenizer_config(const TokenizerParts& parts) {
-  Json config = Json::object();
-  config["tokenizer_class"] = "PreTrainedTokenizerFast";
-  config["add_prefix_space"] = false;
-  config["clean_up_tokenization_spaces"] = false;
+void name_special_tokens(const TokenizerParts& parts, Json& config) {
   const auto name = [&](const char* key, const std::optional<TokenId>& id) {
-    if (id) config[key] = find_text(parts, *id);
+    if (id && !config.contains(key)) config[key] = find_text(parts, *id);
   };
   name("bos_token", parts.special.bos);
   name("eos_token", parts.special.eos);
   name("pad_token", parts.special.pad);
   name("unk_token", parts.special.unk);
+}
+
+std::string make_tokenizer_config(const TokenizerParts& parts) {
+  Json config = Json::object();
+  config["tokenizer_class"] = "PreTrainedTokenizerFast";
+  config["add_prefix_space"] = false;
+  config["clean_up_tokenization_spaces"] = false;
+  name_special_tokens(parts, config);
   return config.dump(2) + "\n";
 }
 

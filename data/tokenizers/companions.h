@@ -17,6 +17,9 @@ Companions read_companions(const std::string& folder);
 // Fills parts.special: by the companions, else by the names everybody uses.
 void find_special_tokens(const Companions& companions, TokenizerParts& parts, const std::string& where);
 
+// Names in tokenizer_config.json the special tokens that it does not mention.
+void name_special_tokens(const TokenizerParts& parts, Json& config);
+
 // tokenizer_config.json of a tokenizer that has none: class PreTrainedTokenizerFast and the special tokens'
 // texts.
 std::string make_tokenizer_config(const TokenizerParts& parts);

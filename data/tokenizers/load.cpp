@@ -79,13 +79,14 @@ void add_around(const Json& config, TokenizerParts& parts) {
 }
 
 // The config that goes with the tokenizer.json made from a .model: its own, but of the class that reads that
-// file.
-void use_fast_class(Companions& companions) {
+// file, which has no names of its own for the special tokens.
+void use_fast_class(Companions& companions, const TokenizerParts& parts) {
   if (!companions.config.is_object()) return;
   companions.config["tokenizer_class"] = "PreTrainedTokenizerFast";
   companions.config["clean_up_tokenization_spaces"] = false;
   for (const char* key : {"auto_map", "sp_model_kwargs", "legacy", "use_default_system_prompt"})
     companions.config.erase(key);
+  name_special_tokens(parts, companions.config);
   for (TokenizerFile& file : companions.files) {
     if (file.name == "tokenizer_config.json") file.content = companions.config.dump(2) + "\n";
   }
@@ -102,7 +103,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(std::string content, con
   parts.files.push_back({"tokenizer.json", sentencepiece_json(model, parts.before, parts.after, false)});
   parts.files.push_back({"tokenizer.model", std::move(content)});
   Companions fast = companions;
-  use_fast_class(fast);
+  use_fast_class(fast, parts);
   return finish_tokenizer(std::move(parts), fast, where);
 }
 

@@ -132,6 +132,18 @@ TEST_CASE("the template of a folder is found in each of its places") {
   const ChatFormat format = read_chat_format(folder);
   CHECK(format.chat_template->source() == "from jinja");
   CHECK(format.variables.dump() == R"({"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>"})");
+  // transformers 5.23 gives these (its special_tokens_map) to a template of such folders.
+  std::filesystem::remove(folder + "/special_tokens_map.json");
+  const auto tokens = [&](const std::string& config) {
+    write("tokenizer_config.json", config);
+    return read_chat_format(folder).variables.dump();
+  };
+  CHECK(tokens(R"({"tokenizer_class": "LlamaTokenizer"})") == R"({"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>"})");
+  CHECK(tokens(R"({"tokenizer_class": "LlamaTokenizerFast", "bos_token": null, "eos_token": "<end>"})") ==
+        R"({"eos_token":"<end>","unk_token":"<unk>"})");
+  CHECK(tokens(R"({"tokenizer_class": "GemmaTokenizer"})") ==
+        R"({"bos_token":"<bos>","eos_token":"<eos>","unk_token":"<unk>","pad_token":"<pad>"})");
+  CHECK(tokens(R"({"tokenizer_class": "PreTrainedTokenizerFast"})") == "{}");
   write("chat_template.jinja", "\n{% nonsense %}");
   CHECK(contains(error_of([&] { read_chat_format(folder); }), "chat_template.jinja:2: "));
 }

@@ -94,6 +94,20 @@ TEST_CASE("tokenizer.model and tokenizer.json of one training agree, and with th
   }
 }
 
+TEST_CASE("a model whose config names no special tokens is handed on with those that it has") {
+  const std::string model = file_of(*trained("bpe"), "tokenizer.model");
+  for (const char* given : {R"({"tokenizer_class": "LlamaTokenizer"})", R"({"eos_token": "<|endoftext|>", "unk_token": null})"}) {
+    Companions companions;
+    companions.config = parse_json(given, "config");
+    companions.files.push_back({"tokenizer_config.json", given});
+    const auto tokenizer = tokenizer_from_sentencepiece(model, companions, "test.model");
+    const Json config = parse_json(file_of(*tokenizer, "tokenizer_config.json"), "config");
+    CHECK(config["tokenizer_class"] == "PreTrainedTokenizerFast");   // which has no names of its own
+    CHECK(config["eos_token"] == "<|endoftext|>");
+    CHECK(config["unk_token"].is_null() == companions.config.contains("unk_token"));
+  }
+}
+
 TEST_CASE("training twice gives the same files") {
   CHECK(trained("bpe")->fingerprint() == trained("bpe")->fingerprint());
   CHECK(trained("unigram")->fingerprint() == trained("unigram")->fingerprint());
