@@ -41,6 +41,31 @@ class Private(Tuning):
                 json.loads(output)
                 self.assertEqual(set(noted), {"watched"})
 
+    def test_no_python_is_needed_to_train_report_and_export(self):
+        linked = subprocess.run(["ldd", LATHE], capture_output=True, text=True, check=True).stdout
+        self.assertIn("libtorch_cpu", linked)
+        self.assertNotIn("not found", linked)
+        self.assertNotRegex(linked, r"libpython|torch_python")
+        tools, called = self.folder / "tools", self.folder / "called"
+        tools.mkdir()   # whoever looks for an interpreter finds one that tells, and fails
+        for name in ("python", "python3", Path(sys.executable).name):
+            (tools / name).write_text(f"#!/bin/sh\necho {name} >> '{called}'\nexit 1\n")
+            (tools / name).chmod(0o755)
+        environment = {"PATH": str(tools), "HOME": str(self.folder / "nobody"), "PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere"}
+        found = subprocess.run(["/bin/sh", "-c", "python3 --version"], env=environment).returncode
+        self.assertEqual((found, called.read_text()), (1, "python3\n"))
+        called.unlink()
+        recipe = self.tuning("run", self.pairs(8), extra="export: [{format: peft}]\n")
+        for command in (["train", recipe], ["export", "run", "--format", "huggingface", "--output", "merged"],
+                        ["export", "run", "--format", "gguf", "--quantize", "q8_0", "--output", "gguf"],
+                        ["verify", "merged"], ["generate", "gguf", "--prompt", "the cat", "--max-tokens", "2"]):
+            result = subprocess.run([LATHE, *map(str, command), "--quiet"], capture_output=True, text=True, cwd=self.folder, timeout=300,
+                                    env=environment)
+            self.assertEqual(result.returncode, 0, (command, result.stderr))
+        self.assertIn("verdict", self.report("run"))
+        self.assertIn("<svg", (self.folder / "run" / "report.html").read_text(encoding="utf-8"))
+        self.assertFalse(called.exists(), called.exists() and called.read_text())
+
     def test_the_watcher_sees_sockets_and_look_ups(self):
         _, noted = self.watched(sys.executable, "-c", "import socket; socket.socket(); socket.getaddrinfo('localhost', 80)")
         self.assertLessEqual({"watched", "socket", "getaddrinfo"}, set(noted))
