@@ -39,6 +39,19 @@ class Data(Tuning):
         self.assertFalse(list((self.folder / "run" / "checkpoints").glob("step-*")))
         self.lathe("preview", recipe, "--strict", code=1)
 
+    def test_dropout_that_a_base_names_is_said_and_not_applied(self):
+        data, held = self.pairs(8), self.write("held.jsonl", [{"prompt": "the yew is 9\n", "completion": "9 yew"}])
+        noisy = self.folder / "noisy"
+        shutil.copytree(self.base, noisy)
+        config = json.loads((noisy / "config.json").read_text())
+        (noisy / "config.json").write_text(json.dumps({**config, "attention_dropout": 0.5}))
+        for name, base in (("plain", self.base), ("noisy run", noisy)):
+            recipe = self.tuning(name, data, json.dumps(str(held)), base)
+            checked, trained = self.lathe("check", recipe)[0], "".join(self.lathe("train", recipe))
+            for said in (checked, trained):
+                self.assertEqual("attention_dropout 0.5, which transformers and TRL apply" in said, base == noisy)
+        self.assertEqual(self.weights("plain", 4), self.weights("noisy run", 4))
+
     def test_chat_answers_through_the_bases_template(self):
         base = self.folder / "with template"
         shutil.copytree(self.base, base)

@@ -1,6 +1,7 @@
 // lathe check RECIPE: validate, print the resolved recipe with the source of each value.
 #include <CLI/CLI.hpp>
 
+#include "trainer/base_notes.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
 #include "trainer/cli/pictures.h"
@@ -16,14 +17,13 @@ std::string gguf_lack(const Family& family, const DecoderSpec& spec) {
   return family.gguf.lacks ? family.gguf.lacks(spec) : "";
 }
 
-// The same of a recipe's base, from its configuration alone; "" when it is not on this machine (train says so).
-std::string gguf_lack_of_base(const std::string& model) {
+// A recipe's base, from its configuration alone; nothing when it is not on this machine (train says so).
+std::optional<Bundle> base_of(const std::string& model) {
   try {
     const ModelSource source = resolve_model(model);
-    const Bundle base = is_adapter_folder(source.folder) ? load_adapted(source).base : read_bundle(source.folder);
-    return gguf_lack(*base.family, base.spec);
+    return is_adapter_folder(source.folder) ? load_adapted(source).base : read_bundle(source.folder);
   } catch (const Error&) {
-    return "";
+    return std::nullopt;
   }
 }
 
@@ -58,8 +58,9 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     context.say(cat("# model: ", plan.family->name, ", ", parameter_count(plan.spec), " parameters; config.json:"));
     context.say("# " + plan.config.dump());
     lack = gguf_lack(*plan.family, plan.spec);
-  } else {
-    lack = gguf_lack_of_base(loaded.recipe.model.path);
+  } else if (const std::optional<Bundle> base = base_of(loaded.recipe.model.path)) {
+    lack = gguf_lack(*base->family, base->spec);
+    if (const std::string note = base_dropout_note(*base->family, base->config); !note.empty()) context.say("# base: " + note);
   }
   for (const ExportSection& target : loaded.recipe.exports)
     context.say(cat("# export ", target.format, ": ", told(target, lack)));

@@ -9,6 +9,7 @@
 #include "checkpoints/formats/safetensors.h"
 #include "models/decoder/weights.h"
 #include "models/objectives/causal_lm.h"
+#include "trainer/base_notes.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/export.h"
 #include "trainer/model_source.h"
@@ -70,6 +71,7 @@ void TextTask::prepare(Session& session, const Say& say) {
   data = prepare_on_all_ranks(session, say,
                               [&](const PrepareProgress& progress) { return prepare_for(recipe, progress); });
   plan = plan_model(recipe, *data.tokenizer);
+  if (const std::string note = base_dropout_note(*plan.family, plan.config); !note.empty() && !recipe.model.path.empty()) say(note);
   loader_ = std::make_unique<Loader>(data.train, loader_options(recipe));
   if (recipe.task == "sft")
     choose_tuning_length(session.loaded.recipe.train, loader_->rows_per_epoch(),
