@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <filesystem>
 
 #include "checkpoints/exporters/gguf_model.h"
@@ -10,7 +9,6 @@
 #include "checkpoints/store/manifest.h"
 #include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
-#include "models/generation/generate.h"
 #include "trainer/allocator.h"
 #include "trainer/read_model.h"
 #include "trainer/text/samples.h"
@@ -20,65 +18,6 @@ namespace lathe {
 
 namespace {
 
-constexpr std::int64_t kPositions = 32, kTop = 20, kGreedy = 16;
-
-Batch row_of(const std::vector<TokenId>& ids) {
-  Batch batch;
-  batch.rows = 1;
-  batch.length = static_cast<std::int64_t>(ids.size());
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    batch.tokens.push_back(static_cast<std::int32_t>(ids[i]));
-    batch.targets.push_back(kIgnoreTarget);
-    batch.positions.push_back(static_cast<std::int32_t>(i));
-  }
-  batch.stretches.push_back({0, static_cast<std::int32_t>(ids.size()), 0, 0});
-  return batch;
-}
-
-at::Tensor logits_of(Decoder& decoder, const std::vector<TokenId>& ids) {   // (T, V) fp32
-  at::NoGradGuard no_grad;
-  return decoder.logits(decoder.forward(decoder_input(row_of(ids))));
-}
-
-std::vector<TokenId> greedy(Decoder& decoder, const std::vector<TokenId>& ids) {
-  GenerationOptions options;
-  options.max_tokens = std::min(kGreedy, decoder.spec().max_positions - static_cast<std::int64_t>(ids.size()));
-  return generate_tokens(decoder, ids, options).tokens;
-}
-
-// Prompts in ids, the first kPositions tokens of each.
-std::vector<TokenId> prompt_ids(const Bundle& bundle, const std::string& prompt) {
-  std::vector<TokenId> ids = bundle.tokenizer->ids(prompt);
-  const auto most = static_cast<std::size_t>(std::min(kPositions, bundle.spec.max_positions / 2));
-  if (ids.size() > most) ids.resize(most);
-  return ids;
-}
-
-Json make_reference(const Bundle& bundle, Decoder& decoder, const std::string& dtype, const std::vector<std::string>& prompts) {
-  Json reference = Json{{"format", "lathe-reference"}, {"version", 1}, {"dtype", dtype}, {"computed_in", "F32"}};
-  reference["prompts"] = Json::array();
-  for (const std::string& prompt : prompts) {
-    const std::vector<TokenId> ids = prompt_ids(bundle, prompt);
-    if (ids.empty()) continue;
-    const at::Tensor logits = logits_of(decoder, ids);
-    const auto [values, indices] = at::topk(logits, std::min(kTop, logits.size(1)), 1);
-    Json entry = Json{{"text", bundle.tokenizer->decode(ids, true)}, {"ids", ids}};
-    entry["whole_text"] = prompt;
-    entry["whole_ids"] = bundle.tokenizer->ids(prompt);
-    entry["largest_logit"] = logits.abs().max().item<double>();
-    entry["top"] = Json::array();
-    for (std::int64_t position = 0; position < logits.size(0); ++position) {
-      Json row = Json::array();
-      for (std::int64_t k = 0; k < values.size(1); ++k)
-        row.push_back(Json::array({indices[position][k].item<std::int64_t>(), values[position][k].item<double>()}));
-      entry["top"].push_back(row);
-    }
-    entry["greedy"] = greedy(decoder, ids);
-    reference["prompts"].push_back(entry);
-  }
-  return reference;
-}
-
 // The model with the values that will be exported; both sides of the comparison compute with them in fp32.
 std::shared_ptr<Decoder> exported_decoder(Bundle model, const ExportRequest& request, const ExportOptions& options) {
   if (request.format == "gguf") {
@@ -87,44 +26,6 @@ std::shared_ptr<Decoder> exported_decoder(Bundle model, const ExportRequest& req
     for (BundleTensor& tensor : model.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
   }
   return build_decoder(model, frozen_storage(at::kFloat));
-}
-
-std::vector<at::Tensor> logits_of_prompts(const Bundle& bundle, Decoder& decoder, const std::vector<std::string>& prompts) {
-  std::vector<at::Tensor> logits;
-  for (const std::string& prompt : prompts) {
-    const std::vector<TokenId> ids = prompt_ids(bundle, prompt);
-    if (!ids.empty()) logits.push_back(logits_of(decoder, ids));
-  }
-  return logits;
-}
-
-double largest_difference(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, (a[i] - b[i]).abs().max().item<double>());
-  return largest;
-}
-
-void compare_prompt(const Json& entry, const Bundle& bundle, Decoder& decoder, const std::string& where,
-                    Verification& verification) {
-  const auto ids = json_get<std::vector<TokenId>>(entry, "ids", where);
-  for (TokenId id : ids)
-    require(static_cast<std::int64_t>(id) < bundle.spec.vocab_size, where, ": token id ", id, " is beyond the vocabulary");
-  if (bundle.tokenizer->ids(json_get<std::string>(entry, "whole_text", where)) !=
-      json_get<std::vector<TokenId>>(entry, "whole_ids", where))
-    verification.same_ids = false;
-  const at::Tensor logits = logits_of(decoder, ids);
-  verification.largest_logit = std::max(verification.largest_logit, logits.abs().max().item<double>());
-  const Json& top = entry.at("top");
-  require(top.size() == ids.size(), where, ": as many rows of logits as ids are wanted, found ", top.size());
-  for (std::size_t position = 0; position < top.size(); ++position)
-    for (const Json& pair : top.at(position)) {
-      const auto id = pair.at(0).get<std::int64_t>();
-      require(id >= 0 && id < bundle.spec.vocab_size, where, ": token id ", id, " is beyond the vocabulary");
-      const double found = logits[static_cast<std::int64_t>(position)][id].item<double>();
-      const double difference = std::abs(found - pair.at(1).get<double>());
-      verification.max_error = std::isfinite(difference) ? std::max(verification.max_error, difference) : INFINITY;
-    }
-  if (greedy(decoder, ids) != json_get<std::vector<TokenId>>(entry, "greedy", where)) verification.same_tokens = false;
 }
 
 // A file of one type says it as dtype does.
@@ -166,8 +67,9 @@ std::vector<std::string> reference_prompts(const TextTask& task) {
   std::vector<std::string> prompts = {"The", "def main():\n    \"\"\"", "1 + 1 ="};
   if (task.data.validation.empty()) return prompts;
   const TokenShard shard(task.data.validation.front().shards.front());
-  for (std::uint64_t document = 0; document < shard.documents() && prompts.size() < 6; ++document) {
-    std::vector<std::int32_t> tokens(std::min<std::uint64_t>(kPositions, shard.document_length(document)));
+  const std::uint64_t more = std::min<std::uint64_t>(shard.documents(), kReferencePrompts - prompts.size());
+  for (std::uint64_t document = 0; document < more; ++document) {
+    std::vector<std::int32_t> tokens(std::min<std::uint64_t>(kReferencePositions, shard.document_length(document)));
     shard.read(document, 0, tokens);
     prompts.push_back(task.data.tokenizer->decode({tokens.begin(), tokens.end()}));
   }
@@ -175,15 +77,6 @@ std::vector<std::string> reference_prompts(const TextTask& task) {
 }
 
 }  // namespace
-
-Json Verification::to_json() const {
-  Json json{{"passed", passed()},   {"max_error", max_error},     {"largest_logit", largest_logit},
-            {"same_ids", same_ids}, {"same_tokens", same_tokens}, {"tolerance", 1e-4 * std::max(1.0, largest_logit)}};
-  if (rounding_error) json["rounding_error"] = *rounding_error;
-  if (quantization_error) json["quantization_error"] = *quantization_error;
-  if (!damaged.empty()) json["damaged"] = damaged;
-  return json;
-}
 
 Verification export_model(const ModelSource& source, const ExportRequest& request, ExportOptions options) {
   options.dtype = export_dtype(request);
@@ -201,16 +94,22 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   options.card = request.heading + use_of(model, adapted, request.format, options.quantize);
   const std::optional<bool> nf4 = adapted ? trained_in_nf4(source) : std::nullopt;
   // One decoder at a time: their weights may be most of the machine's memory.
+  const Prompts prompts = prompts_of(model, request.prompts);
   std::vector<at::Tensor> exported;
   {
     // An adapter's base stays what it is.
     const auto decoder = alone ? read_adapted(*adapted, frozen_storage(at::kFloat)) : exported_decoder(model, request, options);
     const std::string type = gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
-    options.reference = make_reference(model, *decoder, type, request.prompts);
-    if (quantised || nf4) exported = logits_of_prompts(model, *decoder, request.prompts);
+    options.reference = make_reference(model, *decoder, type, prompts);
+    if (quantised || nf4)
+      each_logits(*decoder, prompts.ids, [&](std::size_t, const at::Tensor& logits) { exported.push_back(logits); });
   }
   const auto difference_from = [&](const std::shared_ptr<Decoder>& decoder) {
-    return largest_difference(exported, logits_of_prompts(model, *decoder, request.prompts));
+    double largest = 0;
+    each_logits(*decoder, prompts.ids, [&](std::size_t i, const at::Tensor& logits) {
+      largest = std::max(largest, (exported[i] - logits).abs().max().item<double>());
+    });
+    return largest;
   };
   std::optional<double> rounding, quantisation;
   if (quantised) {
@@ -242,10 +141,7 @@ Verification verify_export(const std::string& directory) {
   const Json reference = read_json(path);
   const auto [bundle, decoder] = read_model({directory, "", -1, directory}, frozen_storage(at::kFloat));
   require(bundle.tokenizer != nullptr, directory, ": tokenizer.json is missing");
-  Verification verification;
-  for (const Json& entry : json_get<Json>(reference, "prompts", path))
-    compare_prompt(entry, bundle, *decoder, path, verification);
-  return verification;
+  return compare_reference(reference, bundle, *decoder, path);
 }
 
 std::string damaged_file(const std::string& directory) {

@@ -2,26 +2,15 @@
 // Export and its proof: what was measured is what ships. reference.json holds prompts, ids, logits and greedy tokens that
 // the exported tensors gave in the exporter's process, computed in fp32; verify builds model and tokenizer from the
 // exported files alone and compares.
-#include <optional>
 #include <string>
 
 #include "checkpoints/exporters/exporter.h"
+#include "trainer/export_reference.h"
 #include "trainer/model_source.h"
 #include "trainer/session.h"
 #include "trainer/text/text_task.h"
 
 namespace lathe {
-
-struct Verification {
-  double max_error = 0;        // largest absolute difference of a logit
-  double largest_logit = 0;
-  bool same_ids = true, same_tokens = true;
-  std::optional<double> rounding_error;   // of a quantised export: largest change of a logit against the weights before
-  std::optional<double> quantization_error;  // base trained in 4 bits: largest change of a logit against that base with its adapter
-  std::string damaged;                    // a file that is not as MANIFEST.json says, if one was looked for
-  bool passed() const { return damaged.empty() && same_ids && same_tokens && max_error <= 1e-4 * std::max(1.0, largest_logit); }
-  Json to_json() const;
-};
 
 struct ExportRequest {
   std::string format = "huggingface";   // huggingface, gguf (an adapter is merged) | peft (the adapter alone)

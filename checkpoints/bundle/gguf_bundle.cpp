@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "checkpoints/bundle/gguf_config.h"
+#include "checkpoints/formats/block_rows.h"
 
 namespace lathe {
 
@@ -47,6 +48,10 @@ using Rows = std::function<std::int64_t(std::int64_t)>;
 // The rows `from(0), from(1) ...` of a tensor as a tensor of that many rows, under another name.
 BundleTensor pick_rows(const BundleTensor& source, const ParameterInfo& wanted, const Rows& from) {
   BundleTensor picked{wanted.name, source.dtype, wanted.shape, nullptr};
+  if (const BlockRows* kept = block_rows(source)) {
+    picked.bytes = BlockRows{kept->type, wanted.shape[0], kept->columns, kept->blocks, from};
+    return picked;
+  }
   const std::size_t row = picked.byte_size() / static_cast<std::size_t>(wanted.shape[0]);
   picked.bytes = [bytes = source.bytes, rows = wanted.shape[0], row, from] {
     const ByteBlock block = bytes();

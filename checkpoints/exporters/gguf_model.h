@@ -31,7 +31,8 @@ GgufMetadata gguf_model_metadata(const Bundle& bundle, GgufMix mix);
 // Made when their bytes are asked for, one at a time.
 std::vector<GgufTensor> gguf_tensors(const Bundle& bundle, GgufMix mix);
 
-// The bundle's tensors with the values that the file holds, F32: what an export is measured with.
+// The bundle's tensors with the values that the file holds, in its types: what an export is measured with.
+// Blocks are made when a tensor is first read, in memory, and widened from there.
 std::vector<BundleTensor> gguf_values(const Bundle& bundle, GgufMix mix);
 
 }  // namespace lathe

@@ -11,6 +11,8 @@ namespace lathe {
 
 namespace {
 
+constexpr std::int64_t kPieceBytes = 1 << 23;  // of a tensor that is packed at once
+
 struct NameRow {
   const char *ours, *theirs;
 };
@@ -75,13 +77,16 @@ struct Plan {
   double offset = 0;                   // added to every value
 };
 
-std::vector<float> floats_of(const BundleTensor& tensor) {
-  const BundleTensor wide = convert_tensor(tensor, DType::F32);
-  const ByteBlock block = wide.bytes();
-  require(block.bytes.size() == wide.byte_size(), "tensor '", tensor.name, "': its source gave ",
-          block.bytes.size(), " bytes, wanted ", wide.byte_size());
+// `size` bytes from `offset` on of what the tensor's source gave, as floats.
+std::vector<float> floats_of(const BundleTensor& tensor, const ByteBlock& block, std::size_t offset,
+                             std::size_t size) {
+  const auto count = static_cast<std::int64_t>(size / dtype_size(tensor.dtype));
+  const BundleTensor wide = convert_tensor(
+      memory_tensor(tensor.name, tensor.dtype, {count}, {block.bytes.subspan(offset, size), block.owner}),
+      DType::F32);
+  const ByteBlock floats = wide.bytes();
   std::vector<float> values(wide.element_count());
-  std::memcpy(values.data(), block.bytes.data(), block.bytes.size());
+  std::memcpy(values.data(), floats.bytes.data(), floats.bytes.size());
   return values;
 }
 
@@ -187,26 +192,39 @@ std::vector<Plan> make_plans(const Bundle& bundle) {
   return plans;
 }
 
-std::vector<float> values_of(const Plan& plan) {
-  std::vector<float> values;
-  for (const BundleTensor& part : plan.parts) {
-    const std::vector<float> more = floats_of(part);
-    values.insert(values.end(), more.begin(), more.end());
-  }
-  if (plan.offset != 0)
-    for (float& value : values) value += static_cast<float>(plan.offset);
-  return plan.interleaved_heads > 0 ? interleave(values, plan.place.shape[0], plan.interleaved_heads)
-                                    : values;
-}
-
-ByteBlock pack(GgmlType type, const std::vector<float>& values, const std::string& name) {
+void check_values(GgmlType type, const std::vector<float>& values, const std::string& name) {
   for (const float value : values)
     require(std::isfinite(value) && (type != GgmlType::F16 || std::fabs(value) < 65520.0F), "tensor '", name,
             "' holds ", value, ", which ", ggml_type_info(type)->name, " cannot; ",
             std::isfinite(value) ? "use bf16" : "the model is broken");
-  const std::uint64_t size = ggml_bytes(type, values.size());
+}
+
+// The tensor's blocks, made of some rows at a time: in fp32 a table of embeddings outweighs several layers.
+ByteBlock pack(const Plan& plan, GgmlType type) {
+  std::size_t count = 0;
+  for (const BundleTensor& part : plan.parts) count += part.element_count();
+  const std::uint64_t size = ggml_bytes(type, count);
   const std::shared_ptr<std::byte[]> bytes = std::make_shared_for_overwrite<std::byte[]>(size);
-  ggml_quantize(type, values, bytes.get());
+  std::byte* out = bytes.get();
+  for (const BundleTensor& part : plan.parts) {
+    const ByteBlock block = part.bytes();
+    require(block.bytes.size() == part.byte_size(), "tensor '", part.name, "': its source gave ",
+            block.bytes.size(), " bytes, wanted ", part.byte_size());
+    const std::size_t row = part.byte_size() / static_cast<std::size_t>(part.shape[0]);
+    const std::int64_t head = plan.interleaved_heads > 0 ? part.shape[0] / plan.interleaved_heads : 1;
+    const std::int64_t some =
+        std::max<std::int64_t>(1, kPieceBytes / (static_cast<std::int64_t>(row) * head)) * head;
+    for (std::int64_t begin = 0; begin < part.shape[0]; begin += some) {
+      const std::int64_t rows = std::min(some, part.shape[0] - begin);
+      std::vector<float> values =
+          floats_of(part, block, static_cast<std::size_t>(begin) * row, static_cast<std::size_t>(rows) * row);
+      for (float& value : values) value += static_cast<float>(plan.offset);
+      if (plan.interleaved_heads > 0) values = interleave(values, rows, rows / head);
+      check_values(type, values, plan.place.name);
+      ggml_quantize(type, values, out);
+      out += ggml_bytes(type, values.size());
+    }
+  }
   return {{bytes.get(), size}, bytes};
 }
 
@@ -236,10 +254,11 @@ void add_frequency_factors(const DecoderSpec& spec, std::vector<GgufTensor>& ten
     for (std::size_t i = 0; i < scaling.size(); ++i) factors[i] *= scaling[i];
   }
   if (factors.empty()) return;
-  const std::vector<float> values(factors.begin(), factors.end());
+  const auto values = std::make_shared<const std::vector<float>>(factors.begin(), factors.end());
+  check_values(GgmlType::F32, *values, "rope_freqs.weight");
   tensors.push_back(
-      {"rope_freqs.weight", GgmlType::F32, {static_cast<std::int64_t>(values.size())}, [values] {
-         return pack(GgmlType::F32, values, "rope_freqs.weight");
+      {"rope_freqs.weight", GgmlType::F32, {static_cast<std::int64_t>(values->size())}, [values] {
+         return ByteBlock{std::as_bytes(std::span(*values)), values};
        }});
 }
 
@@ -249,8 +268,7 @@ std::vector<GgufTensor> gguf_tensors(const Bundle& bundle, GgufMix mix) {
   std::vector<GgufTensor> tensors;
   for (const Plan& plan : make_plans(bundle)) {
     const GgmlType type = gguf_type(mix, plan.place);
-    tensors.push_back({plan.place.name, type, plan.place.shape,
-                       [plan, type] { return pack(type, values_of(plan), plan.place.name); }});
+    tensors.push_back({plan.place.name, type, plan.place.shape, [plan, type] { return pack(plan, type); }});
   }
   add_frequency_factors(bundle.spec, tensors);
   return tensors;
@@ -261,11 +279,16 @@ std::vector<BundleTensor> gguf_values(const Bundle& bundle, GgufMix mix) {
   for (const Plan& plan : make_plans(bundle)) {
     const GgmlType type = gguf_type(mix, plan.place);
     for (const BundleTensor& part : plan.parts) {
-      Plan alone{plan.place, {part}, 0, plan.offset};
+      const Plan alone{plan.place, {part}, 0, plan.offset};
+      if (plan.offset == 0) {  // its blocks, read as a file's are
+        tensors.push_back(
+            widen_gguf({part.name, type, part.shape, [alone, type] { return pack(alone, type); }}));
+        continue;
+      }
       BundleTensor tensor{part.name, DType::F32, part.shape, nullptr};
       tensor.bytes = [alone, type] {
-        const auto values = std::make_shared<std::vector<float>>(values_of(alone));
-        const ByteBlock packed = pack(type, *values, alone.place.name);
+        const ByteBlock packed = pack(alone, type);
+        const auto values = std::make_shared<std::vector<float>>(alone.parts[0].element_count());
         ggml_dequantize(type, packed.bytes.data(), *values);
         for (float& value : *values) value -= static_cast<float>(alone.offset);
         return ByteBlock{std::as_bytes(std::span(*values)), values};

@@ -5,6 +5,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "checkpoints/formats/block_rows.h"
 #include "data/io/mapped_file.h"
 #include "recipes/schema/error.h"
 
@@ -237,6 +238,10 @@ BundleTensor widen_gguf(const GgufTensor& tensor) {
   if (tensor.type == GgmlType::F32) return wide;
   if (tensor.type == GgmlType::F16 || tensor.type == GgmlType::BF16) {
     wide.dtype = tensor.type == GgmlType::F16 ? DType::F16 : DType::BF16;
+    return wide;
+  }
+  if (tensor.shape.size() == 2) {
+    wide.bytes = BlockRows{tensor.type, tensor.shape[0], tensor.shape[1], tensor.bytes};
     return wide;
   }
   wide.bytes = [tensor] {

@@ -59,7 +59,8 @@ GgufFile read_gguf(const std::string& path);
 std::string write_gguf(const std::string& path, const GgufMetadata& metadata,
                        const std::vector<GgufTensor>& tensors, FileSystem& fs = real_file_system());
 
-// The tensor as floats (F32, or F16 and BF16 as they are): what a bundle holds. Blocks are widened when read.
+// The tensor as floats (F32, or F16 and BF16 as they are): what a bundle holds. Blocks are widened when read,
+// matrices by rows too (block_rows.h).
 BundleTensor widen_gguf(const GgufTensor& tensor);
 
 }  // namespace lathe

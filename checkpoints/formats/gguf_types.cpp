@@ -59,10 +59,10 @@ const Row* find(GgmlType type) {
 
 // body(block) for every block, a few thousand values to a task.
 template <class Body>
-void each_block(const Row& row, std::size_t values, Body&& body) {
+void each_block(const Row& row, std::size_t values, int threads, Body&& body) {
   require(values % row.info.block == 0, values, " values are no whole blocks of ", row.info.name);
   const std::size_t blocks = values / row.info.block, part = std::max<std::size_t>(1, 16384 / row.info.block);
-  parallel_for((blocks + part - 1) / part, 0, [&](std::size_t task) {
+  parallel_for((blocks + part - 1) / part, threads, [&](std::size_t task) {
     for (std::size_t i = task * part; i < std::min(blocks, (task + 1) * part); ++i) body(i);
   });
 }
@@ -81,14 +81,14 @@ std::uint64_t ggml_bytes(GgmlType type, std::uint64_t elements) {
 
 void ggml_quantize(GgmlType type, std::span<const float> values, std::byte* out) {
   const Row& row = *find(type);
-  each_block(row, values.size(), [&](std::size_t i) {
+  each_block(row, values.size(), 0, [&](std::size_t i) {
     row.quantize(values.data() + i * row.info.block, out + i * row.info.bytes);
   });
 }
 
-void ggml_dequantize(GgmlType type, const std::byte* blocks, std::span<float> values) {
+void ggml_dequantize(GgmlType type, const std::byte* blocks, std::span<float> values, int threads) {
   const Row& row = *find(type);
-  each_block(row, values.size(), [&](std::size_t i) {
+  each_block(row, values.size(), threads, [&](std::size_t i) {
     row.dequantize(blocks + i * row.info.bytes, values.data() + i * row.info.block);
   });
 }

@@ -28,9 +28,9 @@ struct GgmlTypeInfo {
 const GgmlTypeInfo* ggml_type_info(GgmlType type);
 std::uint64_t ggml_bytes(GgmlType type, std::uint64_t elements);  // elements are whole blocks
 
-// Values of whole blocks into ggml_bytes(type, values.size()) bytes, and back. Blocks go to several threads;
-// the result does not depend on them. F32, F16 and BF16 are plain conversions.
+// Values of whole blocks into ggml_bytes(type, values.size()) bytes, and back. Blocks go to several threads
+// (0: all); the result does not depend on them. F32, F16 and BF16 are plain conversions.
 void ggml_quantize(GgmlType type, std::span<const float> values, std::byte* out);
-void ggml_dequantize(GgmlType type, const std::byte* blocks, std::span<float> values);
+void ggml_dequantize(GgmlType type, const std::byte* blocks, std::span<float> values, int threads = 0);
 
 }  // namespace lathe

@@ -41,9 +41,9 @@ struct Decoder::State {
   }
 
   // The head or the tied embedding, as it is stored.
-  at::Tensor stored_head() const {
-    if (!head) return embeddings->weight;
-    return head->frozen() ? head->matrix().values : head->weight;
+  FrozenMatrix stored_head() const {
+    if (!head) return embeddings->matrix();
+    return head->frozen() ? head->matrix() : dense_matrix(head->weight);
   }
 
   DecoderSpec spec;
@@ -103,7 +103,7 @@ void Decoder::set_adapter_pass(std::shared_ptr<AdapterPass> pass) { state_->adap
 
 const DecoderSpec& Decoder::spec() const { return state_->spec; }
 
-at::Tensor Decoder::head_weight() const { return state_->stored_head().to(state_->dtype); }
+at::Tensor Decoder::head_weight() const { return made_dense(state_->stored_head(), state_->dtype); }
 
 at::ScalarType Decoder::dtype() const { return state_->dtype; }
 
@@ -121,12 +121,12 @@ const TokenRows& Decoder::head_rows() const {
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden) const {
-  const at::Tensor head = state_->stored_head();
+  const FrozenMatrix head = state_->stored_head();
   std::vector<std::int64_t> shape = hidden.sizes().vec();
-  shape.back() = head.size(0);
-  const at::Tensor raw = (head.scalar_type() == hidden.scalar_type()
-                              ? at::matmul(hidden, head.t())
-                              : widened_product(hidden.reshape({-1, hidden.size(-1)}), head).view(shape))
+  shape.back() = spec().vocab_size;
+  const bool same = !head.blocks && head.values.scalar_type() == hidden.scalar_type();
+  const at::Tensor raw = (same ? at::matmul(hidden, head.values.t())
+                               : widened_product(hidden.reshape({-1, hidden.size(-1)}), head).view(shape))
                              .to(at::kFloat);
   const double cap = spec().final_softcap;
   return cap > 0 ? at::tanh(raw / cap) * cap : raw;

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "checkpoints/formats/block_rows.h"
 #include "models/layers/embedding.h"
 #include "models/ops/nf4.h"
 #include "recipes/schema/error.h"
@@ -26,15 +27,26 @@ constexpr std::array<std::pair<DType, at::ScalarType>, 10> kTypes = {{{DType::F6
                                                                       {DType::U8, at::kByte},
                                                                       {DType::Bool, at::kBool}}};
 
+using Holder = std::function<void(const BundleTensor&)>;
+
+template <class Module>
+Holder holder(const std::shared_ptr<Module>& module) {
+  return [module](const BundleTensor& tensor) {
+    const BlockRows* kept = block_rows(tensor);
+    if (!kept) return module->hold(to_tensor(tensor));
+    module->hold(std::make_shared<const BlockMatrix>(BlockMatrix{kept->rows, kept->columns, kept->reader()}));
+  };
+}
+
 // What takes the values of a frozen matrix, by the names of the weights.
-std::map<std::string, std::function<void(const at::Tensor&)>> frozen_matrices(const Decoder& decoder) {
-  std::map<std::string, std::function<void(const at::Tensor&)>> matrices;
+std::map<std::string, Holder> frozen_matrices(const Decoder& decoder) {
+  std::map<std::string, Holder> matrices;
   for (const auto& item : decoder.named_modules("", false)) {
     const std::string name = item.key() + ".weight";
     if (const auto linear = std::dynamic_pointer_cast<Linear>(item.value()); linear && linear->frozen())
-      matrices[name] = [linear](const at::Tensor& values) { linear->hold(values); };
+      matrices[name] = holder(linear);
     if (const auto table = std::dynamic_pointer_cast<Embedding>(item.value()); table && table->frozen())
-      matrices[name] = [table](const at::Tensor& values) { table->hold(values); };
+      matrices[name] = holder(table);
   }
   return matrices;
 }
@@ -106,7 +118,7 @@ void load_parameters(Decoder& decoder, const std::vector<BundleTensor>& tensors)
       continue;
     }
     try {
-      matrix->second(to_tensor(tensor));
+      matrix->second(tensor);
     } catch (const Error& e) {
       throw Error(cat("tensor '", tensor.name, "': ", e.what()), e.code());
     }

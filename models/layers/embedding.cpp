@@ -90,6 +90,18 @@ class TableRows : public torch::autograd::Function<TableRows> {
   }
 };
 
+at::Tensor rows_from_blocks(const BlockMatrix& table, const at::Tensor& ids) {  // (N, channels) fp32
+  const at::Tensor wide = ids.to(at::kLong).contiguous(),
+                   out = at::empty({ids.size(0), table.columns}, at::kFloat);
+  const std::int64_t* id = wide.const_data_ptr<std::int64_t>();
+  float* values = out.mutable_data_ptr<float>();
+  for (std::int64_t i = 0; i < ids.size(0); ++i) {
+    require(id[i] >= 0 && id[i] < table.rows, "row ", id[i], " is not in a table of ", table.rows);
+    table.read(id[i], 1, values + i * table.columns);
+  }
+  return out;
+}
+
 }  // namespace
 
 TokenRows train_rows_of(at::Tensor& table, std::int64_t begin, std::int64_t count) {
@@ -118,13 +130,23 @@ void Embedding::hold(const at::Tensor& values) {
   weight = parameters_["weight"] = held_values(values, storage_.dtype);
 }
 
+void Embedding::hold(const std::shared_ptr<const BlockMatrix>& blocks) {
+  require(frozen(), "a table that is not frozen owns its values");
+  require(blocks->rows == weight.size(0) && blocks->columns == weight.size(1), "a table of shape ",
+          weight.sizes(), " is wanted, found (", blocks->rows, ", ", blocks->columns, ")");
+  blocks_ = blocks;
+}
+
 void Embedding::train_rows(std::int64_t begin, std::int64_t count) {
+  if (blocks_) weight = parameters_["weight"] = blocks_->dense();
+  blocks_.reset();
   if (weight.scalar_type() != storage_.dtype) weight = parameters_["weight"] = weight.to(storage_.dtype);
   rows = train_rows_of(weight, begin, count);
   rows.values = register_parameter("trainable_tokens", rows.values);
 }
 
 at::Tensor Embedding::forward(const at::Tensor& ids) const {
+  if (blocks_) return rows_from_blocks(*blocks_, ids).to(storage_.dtype);
   const auto values = rows.values.defined() ? std::optional(rows.values) : std::nullopt;
   return TableRows::apply(weight, ids, values, rows.begin).to(storage_.dtype);
 }

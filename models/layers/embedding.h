@@ -30,13 +30,18 @@ class Embedding : public torch::nn::Module {
 
   // Frozen: takes the table as Linear::hold does.
   void hold(const at::Tensor& values);
+  void hold(const std::shared_ptr<const BlockMatrix>& blocks);
   bool frozen() const { return storage_.frozen; }
+  // The table as it is stored.
+  FrozenMatrix matrix() const { return blocks_ ? FrozenMatrix{nullptr, blocks_, {}} : dense_matrix(weight); }
 
-  at::Tensor weight;  // (count, channels); frozen: of any float type, on no device before hold()
-  TokenRows rows;     // of train_rows
+  at::Tensor
+      weight;      // (count, channels); frozen: of any float type, on no device before hold() and in blocks
+  TokenRows rows;  // of train_rows
 
  private:
   LinearStorage storage_;
+  std::shared_ptr<const BlockMatrix> blocks_;  // null: weight
 };
 
 }  // namespace lathe

@@ -27,22 +27,23 @@ struct Matrices : torch::CustomClassHolder {
 using Held = c10::intrusive_ptr<Matrices>;
 
 std::int64_t rows_of(const FrozenMatrix& part) {
-  return part.quantised ? part.quantised->rows : part.values.size(0);
+  return part.quantised ? part.quantised->rows : part.blocks ? part.blocks->rows : part.values.size(0);
 }
 std::int64_t columns_of(const FrozenMatrix& part) {
-  return part.quantised ? part.quantised->columns : part.values.size(1);
+  return part.quantised ? part.quantised->columns : part.blocks ? part.blocks->columns : part.values.size(1);
 }
 
 at::Tensor dense(const Matrices& matrices, at::ScalarType type) {
   const FrozenMatrix& first = matrices.parts[0];
-  if (matrices.parts.size() == 1 && !first.quantised) return first.values.to(type);
+  if (matrices.parts.size() == 1) return made_dense(first, type);
   std::int64_t rows = 0;
   for (const FrozenMatrix& part : matrices.parts) rows += rows_of(part);
   const at::Tensor all = at::empty({rows, columns_of(first)}, type);
   std::int64_t begin = 0;
   for (const FrozenMatrix& part : matrices.parts) {
     const at::Tensor target = all.narrow(0, begin, rows_of(part));
-    part.quantised ? nf4_dequantise(*part.quantised, target) : static_cast<void>(target.copy_(part.values));
+    part.quantised ? nf4_dequantise(*part.quantised, target)
+                   : static_cast<void>(target.copy_(part.blocks ? part.blocks->dense() : part.values));
     begin += rows_of(part);
   }
   return all;
@@ -53,9 +54,9 @@ struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
     const at::AutoDispatchBelowADInplaceOrView below;
     ctx->saved_data["matrices"] = c10::IValue::make_capsule(matrices);
     const FrozenMatrix& first = matrices->parts[0];
-    const bool widens =
-        matrices->parts.size() == 1 && !first.quantised && first.values.scalar_type() != x.scalar_type();
-    if (widens) return widened_product(x, first.values);
+    const bool widens = matrices->parts.size() == 1 && !first.quantised &&
+                        (first.blocks || first.values.scalar_type() != x.scalar_type());
+    if (widens) return widened_product(x, first);
     const at::Tensor weight = dense(*matrices, x.scalar_type());
     at::Tensor out = spaced_rows(x, x.size(0), weight.size(0));
     product_into(out, x, weight.t());
@@ -71,6 +72,24 @@ struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
 
 }  // namespace
 
+at::Tensor BlockMatrix::dense(std::int64_t begin, std::int64_t count) const {
+  const at::Tensor out = at::empty({count, columns}, at::kFloat);
+  float* values = out.mutable_data_ptr<float>();
+  parallel_ranges(count, std::max<std::int64_t>(1, kCachePiece / std::max<std::int64_t>(1, columns)),
+                  [&](std::int64_t first, std::int64_t last) {
+                    read(begin + first, last - first, values + first * columns);
+                  });
+  return out;
+}
+
+FrozenMatrix dense_matrix(const at::Tensor& values) { return {nullptr, nullptr, values}; }
+
+at::Tensor made_dense(const FrozenMatrix& matrix, at::ScalarType type) {
+  require(matrix.defined(), "a frozen matrix has no values yet");
+  if (matrix.quantised) return nf4_dequantised(*matrix.quantised, type);
+  return (matrix.blocks ? matrix.blocks->dense() : matrix.values).to(type);
+}
+
 at::Tensor held_values(const at::Tensor& values, at::ScalarType type) {
   const bool narrower =
       type == at::kFloat && (values.scalar_type() == at::kBFloat16 || values.scalar_type() == at::kHalf);
@@ -79,18 +98,19 @@ at::Tensor held_values(const at::Tensor& values, at::ScalarType type) {
 
 at::Tensor frozen_product(const at::Tensor& x, const std::vector<FrozenMatrix>& matrices) {
   const Held held = c10::make_intrusive<Matrices>();
-  for (const FrozenMatrix& matrix : matrices)
-    require(matrix.quantised || matrix.values.defined(), "a frozen Linear has no weight yet");
+  for (const FrozenMatrix& matrix : matrices) require(matrix.defined(), "a frozen Linear has no weight yet");
   held->parts = matrices;
   return FrozenProduct::apply(x, held);
 }
 
-at::Tensor widened_product(const at::Tensor& x, const at::Tensor& values) {
-  const std::int64_t count = values.size(0), columns = std::max<std::int64_t>(1, values.size(1));
+at::Tensor widened_product(const at::Tensor& x, const FrozenMatrix& matrix) {
+  const std::int64_t count = rows_of(matrix), columns = std::max<std::int64_t>(1, columns_of(matrix));
   const at::Tensor out = at::empty({x.size(0), count}, x.options());
   const auto piece = [&](std::int64_t begin, std::int64_t rows) {
     at::Tensor target = out.narrow(1, begin, rows);
-    at::mm_out(target, x, values.narrow(0, begin, rows).to(x.scalar_type()).t());
+    const at::Tensor some =
+        matrix.blocks ? matrix.blocks->dense(begin, rows) : matrix.values.narrow(0, begin, rows);
+    at::mm_out(target, x, some.to(x.scalar_type()).t());
   };
   if (x.size(0) <= kFewRows) {  // bound by memory: each core reads its rows once, in their own type
     const std::int64_t step = std::max<std::int64_t>(1, kCachePiece / columns);

@@ -153,12 +153,14 @@ void Linear::own_weight() {
   matrix_ = {};
 }
 
-at::Tensor Linear::dense_weight() const {
-  if (!frozen()) return weight;
-  require(matrix_.quantised || matrix_.values.defined(), "a frozen Linear has no weight yet");
-  return matrix_.quantised ? nf4_dequantised(*matrix_.quantised, storage_.dtype)
-                           : matrix_.values.to(storage_.dtype);
+void Linear::hold(const std::shared_ptr<const BlockMatrix>& blocks) {
+  if (quantised() || !frozen()) return hold(blocks->dense());
+  require(blocks->rows == weight.size(0) && blocks->columns == weight.size(1), "a weight of shape ",
+          weight.sizes(), " is wanted, found (", blocks->rows, ", ", blocks->columns, ")");
+  matrix_.blocks = blocks;
 }
+
+at::Tensor Linear::dense_weight() const { return frozen() ? made_dense(matrix_, storage_.dtype) : weight; }
 
 void Linear::adapt(const std::shared_ptr<Adapter>& adapter) {
   require(!adapter_, "a Linear has an adapter already");

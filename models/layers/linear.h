@@ -43,6 +43,8 @@ class Linear : public torch::nn::Module {
   // Frozen: takes the values of the weight (out, in) of any float type, before the first forward. NF4
   // quantises them; else they stay where they are, unless they are wider than what products are computed in.
   void hold(const at::Tensor& values);
+  // The same of values in a file's blocks, which stay there unless they are quantised anew.
+  void hold(const std::shared_ptr<const BlockMatrix>& blocks);
   bool frozen() const { return storage_.frozen || storage_.nf4; }
   bool quantised() const { return storage_.nf4; }
   const FrozenMatrix& matrix() const { return matrix_; }  // frozen only

@@ -1,5 +1,6 @@
 """lathe plan: memory and steps as a run then has them, the refusal of what cannot fit, time and cost."""
 import json
+import os
 import random
 import re
 import shutil
@@ -94,6 +95,37 @@ class Plan(unittest.TestCase):
         self.assertLess(abs(plan["peak_memory"] / result["peak_memory"] - 1), TOLERANCE,
                         f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
         self.assertLess(peak_of("generate", self.folder / "tuned", "--prompt", "a", "--max-tokens", "4"), 150e6 + 1.3 * size)
+        gguf = self.folder / "tuned" / "export" / "gguf"   # blocks stay blocks: in fp32 its values are 176 MB
+        file = next(gguf.glob("*.gguf")).stat().st_size
+        self.assertLess(file, 50e6)
+        for command in (["verify", gguf], ["generate", gguf, "--prompt", "a", "--max-tokens", "4"]):
+            self.assertLess(peak_of(*command), 150e6 + 1.3 * file, command[0])
+        again = ["export", base, "--format", "gguf", "--quantize", "q8_0", "--output", self.folder / "again"]
+        self.assertLess(peak_of(*again), 150e6 + 1.3 * (size + file))
+
+    def test_answers_count_where_they_take_more_than_training(self):
+        """Wide heads: 48 kB of keys and values a token in fp32; the few examples shown make a prompt of 1,200 tokens."""
+        base, config = self.folder_of_base(hidden_size=256, intermediate_size=512, num_hidden_layers=6, num_attention_heads=8,
+                                           num_key_value_heads=8, head_dim=128, max_position_embeddings=4096)
+        size = write_tensors(base / "model.safetensors", llama_shapes(config), small_values(1 << 16))
+        (end,) = [token["id"] for token in json.loads((base / "tokenizer.json").read_text())["added_tokens"]]
+        with open(base / "model.safetensors", "r+b") as file:   # its row of the table, zeros, is never the likeliest: no answer stops
+            file.seek(-size + end * 2 * config["hidden_size"], os.SEEK_END)
+            file.write(bytes(2 * config["hidden_size"]))
+        recipe = tuning_recipe({"method": "lora", "precision": "fp32", "rank": 4, "micro": 1, "accumulate": 1, "words": (75, 80), "seed": 3},
+                               "tuned", self.folder, base)
+        lines = (self.folder / "tuned.jsonl").read_text().splitlines(True)
+        (self.folder / "held.jsonl").write_text(lines[0])
+        (self.folder / "tuned.jsonl").write_text("".join(lines[1:6]))
+        recipe.write_text(recipe.read_text().replace("data: {", f"data: {{validation: {json.dumps(str(self.folder / 'held.jsonl'))}, ")
+                          .replace("max_steps: 40", "max_steps: 1"))
+        plan = run("plan", recipe, cwd=self.folder)
+        self.assertGreater(plan["parts"]["answers"], 0.2 * plan["peak_memory"])
+        result = run("train", recipe, cwd=self.folder)
+        answers = json.loads((self.folder / "tuned" / "answers.json").read_text())
+        self.assertGreater(answers["few_shot"][0]["tokens"], 256)   # beyond the first room of keys and values
+        self.assertLess(abs(plan["peak_memory"] / result["peak_memory"] - 1), TOLERANCE,
+                        f"planned {plan['parts']}, measured {result['peak_memory']}")
 
     def test_preparing_many_examples_keeps_their_texts_and_ids_alone(self):
         """20,000 pairs, 5 MB: the pieces of text behind the tokens took 40 times the file."""

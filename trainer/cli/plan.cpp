@@ -12,6 +12,7 @@
 #include "trainer/report/metrics.h"
 #include "trainer/session.h"
 #include "trainer/text/text_task.h"
+#include "trainer/text/tuning_report.h"
 
 namespace lathe {
 
@@ -87,6 +88,7 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
   const Work work = work_of(recipe, loader);
   PlanSettings settings = plan_settings(recipe, resolve_precision(recipe.train.precision), micro, arguments.processes);
   if (recipe.task == "sft") settings.batch_tokens = tuning_batches(loader, micro, work.length.rows);
+  settings.asked = asked_lengths(data, model.spec, recipe);
   const Plan plan = make_plan(model.spec, settings);
   const std::string trained = plan.trained == plan.parameters ? "" : cat(", ", plan.trained, " of them trained");
   context.say(cat("parameters: ", plan.parameters, trained, "\nsteps: ", work.length.steps, " (", format_count(work.tokens),

@@ -39,6 +39,15 @@ std::int64_t answer_limit(const Tokenizer& tokenizer, const std::vector<Example>
   return std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(longest), 32, 512);
 }
 
+AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, const Tokenizer& tokenizer, const ChatFormat& format,
+                         std::int64_t room) {
+  for (;; shown.pop_back()) {
+    AskedPrompt asked{{}, with_shown(example, shown)};
+    asked.prompt = render_prompt(asked.example, tokenizer, format);
+    if (static_cast<std::int64_t>(asked.prompt.ids.size()) <= room || shown.empty()) return asked;
+  }
+}
+
 std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format,
                                     const std::vector<Example>& examples, const AnswerOptions& options) {
   GenerationOptions generation;
@@ -47,12 +56,7 @@ std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer
   const std::int64_t room = decoder.spec().max_positions - options.max_tokens;
   std::vector<Answer> answers;
   for (const Example& example : examples) {
-    std::vector<Example> shown = options.shown;
-    TokenPrompt prompt = render_prompt(with_shown(example, shown), tokenizer, format);
-    while (static_cast<std::int64_t>(prompt.ids.size()) > room && !shown.empty()) {
-      shown.pop_back();
-      prompt = render_prompt(with_shown(example, shown), tokenizer, format);
-    }
+    const auto [prompt, question] = asked_prompt(example, options.shown, tokenizer, format, room);
     if (prompt.ids.empty() || static_cast<std::int64_t>(prompt.ids.size()) >= decoder.spec().max_positions) {
       answers.emplace_back();   // nothing to ask with, or no room for an answer
       continue;
@@ -64,7 +68,7 @@ std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer
                 static_cast<std::int64_t>(generated.tokens.size()), generated.stopped};
     }
     if (!example.choices.empty()) {
-      const ScoredChoices scored = score_choices(decoder, tokenizer, format, with_shown(example, shown));
+      const ScoredChoices scored = score_choices(decoder, tokenizer, format, question);
       answer.choice = example.choices.at(scored.best());
       answer.choice_per_byte = example.choices.at(scored.best_per_byte());
       answer.log_probabilities = scored.log_probabilities;

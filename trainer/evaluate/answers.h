@@ -23,6 +23,14 @@ struct AnswerOptions {
   std::vector<Example> shown;   // put before each question with their answers (few-shot); as many as the context holds
 };
 
+// The prompt as it is asked, with as many of `shown` as leave `room` tokens for it.
+struct AskedPrompt {
+  TokenPrompt prompt;
+  Example example;   // with what is shown before it
+};
+AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, const Tokenizer& tokenizer, const ChatFormat& format,
+                         std::int64_t room);
+
 std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format,
                                     const std::vector<Example>& examples, const AnswerOptions& options);
 

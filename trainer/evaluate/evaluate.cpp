@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -11,6 +12,8 @@
 namespace lathe {
 
 namespace {
+
+constexpr std::int64_t kLogitBytes = std::int64_t{32} << 20;   // of a text's logits that are there at once
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -102,8 +105,9 @@ TextEvaluation evaluate_text(Decoder& decoder, const Tokenizer& tokenizer, const
     const Batch batch = window_batch(ids, begin, length);
     const at::Tensor hidden = decoder.forward(decoder_input(batch));
     const at::Tensor targets = at::tensor(std::vector<std::int64_t>(batch.targets.begin(), batch.targets.end()));
-    for (std::int64_t at = 0; at < hidden.size(0); at += 1024) {   // (<= 1024, V) logits at a time
-      const std::int64_t end = std::min(at + 1024, hidden.size(0));
+    const std::int64_t some = std::clamp<std::int64_t>(kLogitBytes / (4 * decoder.spec().vocab_size), 16, 1024);
+    for (std::int64_t at = 0; at < hidden.size(0); at += some) {   // (some, V) logits at a time
+      const std::int64_t end = std::min(at + some, hidden.size(0));
       const at::Tensor logits = decoder.logits(hidden.slice(0, at, end));
       const at::Tensor target = targets.slice(0, at, end);
       loss += at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum).item<double>();

@@ -11,7 +11,7 @@
 
 namespace lathe {
 
-enum class Use { Weights, Gradients, Optimizer, Activations, Loss, CheckpointCopy, Count };
+enum class Use { Weights, Gradients, Optimizer, Activations, Loss, Answers, CheckpointCopy, Count };
 
 class AllocatorBooks {
  public:

@@ -21,6 +21,8 @@ class LayerMemory {
 
   // Forward, loss and backward over `tokens`; appends what is left: the gradients, in the order of backward.
   void pass(std::int64_t tokens, std::vector<GradientBlock>& gradients);
+  // A prompt and the answer to it without gradients (models/generation/generate.cpp).
+  void answer(const AskedLengths& asked);
 
  private:
   struct Stream { Held residual, branch; };

@@ -6,6 +6,7 @@
 #include "data/io/threads.h"
 #include "models/ops/kernels.h"
 #include "recipes/schema/error.h"
+#include "trainer/export_reference.h"
 #include "trainer/model_source.h"
 #include "trainer/plan/rehearsal.h"
 #include "trainer/report/metrics.h"
@@ -34,11 +35,20 @@ std::int64_t safetensors_bytes(const std::string& folder) {
   return bytes;
 }
 
-// Of a parameter while an export is compared with what it came from (trainer/export.cpp): values that a file rounds are fp32
-// there (and the file beside them), an adapter's base stays mapped.
-std::int64_t export_bytes(const ExportSection& target) {
+constexpr std::int64_t kWidened = 1 << 23;       // values of a matrix that are made dense at once (models/layers/frozen_product.cpp)
+
+// Of a parameter while an export is compared with what it came from (trainer/export.cpp): kept in the file's types; an adapter's
+// base stays mapped. Q4_K_M has blocks of 4.5 and 6.6 bits, of 5.5 and 8.5 where rows are no multiples of 256.
+double export_bytes(const ExportSection& target) {
   if (target.format == "peft") return 0;
-  return target.format == "gguf" ? 5 : target.dtype == "fp32" ? 4 : 2;
+  if (target.quantize == "q8_0") return 34.0 / 32;
+  if (target.quantize == "q4_k_m") return 0.75;
+  return target.quantize == "f32" || (target.quantize.empty() && target.dtype == "fp32") ? 4 : 2;
+}
+
+// trainer/export_reference.cpp: a prompt's logits twice, of a quantised file all prompts' beside what they came from.
+std::int64_t export_logits(const ExportSection& target) {
+  return kReferencePositions * (2 + (target.quantize.starts_with("q") ? kReferencePrompts : 0));
 }
 
 double flops_per_token(const DecoderSpec& spec, const PlanSettings& settings, std::int64_t parameters) {
@@ -73,7 +83,10 @@ PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, s
     settings.double_quantised = recipe.model.quantization.double_;
   }
   settings.frozen = recipe.model.freeze;
-  for (const ExportSection& target : recipe.exports) settings.export_bytes = std::max(settings.export_bytes, export_bytes(target));
+  for (const ExportSection& target : recipe.exports) {
+    settings.export_bytes = std::max(settings.export_bytes, export_bytes(target));
+    settings.export_logits = std::max(settings.export_logits, export_logits(target));
+  }
   if (!recipe.model.path.empty()) settings.base_bytes = safetensors_bytes(resolve_model(recipe.model.path).folder);
   return settings;
 }
@@ -106,12 +119,14 @@ Plan make_plan(const DecoderSpec& spec, const PlanSettings& settings) {
                 {"optimizer", of(Use::Optimizer)},
                 {"activations", of(Use::Activations)},
                 {"loss", of(Use::Loss)},
+                {"answers", of(Use::Answers)},
                 {"checkpoint copy", of(Use::CheckpointCopy)},
                 {"base file", peak.outside}};
   for (const PlanPart& part : plan.parts) plan.peak_bytes += part.bytes;
   // trainer/export.cpp: what was trained is gone by then.
   const std::int64_t exporting = plan.parts[0].bytes + plan.parts[1].bytes + settings.base_bytes +
-                                 settings.export_bytes * plan.parameters;
+                                 static_cast<std::int64_t>(settings.export_bytes * static_cast<double>(plan.parameters)) +
+                                 4 * std::min(kWidened, plan.parameters) + 4 * settings.export_logits * spec.vocab_size;
   if (settings.export_bytes > 0 && exporting > plan.peak_bytes) {
     plan.parts.push_back({"export", exporting - plan.peak_bytes});
     plan.peak_bytes = exporting;

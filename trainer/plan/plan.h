@@ -12,6 +12,8 @@
 
 namespace lathe {
 
+struct AskedLengths { std::int64_t prompt = 0, answer = 0; };   // tokens
+
 struct PlanSettings {
   std::int64_t sequence_length = 512, micro_batch_size = 1, global_batch_size = 1;
   int world_size = 1, threads = 1;
@@ -22,8 +24,10 @@ struct PlanSettings {
   std::vector<std::string> adapter_targets;
   std::vector<std::string> frozen;             // parts of names whose parameters are not trained
   bool nf4 = false, double_quantised = true;   // the frozen matrices of the blocks in 4 bits
-  std::int64_t export_bytes = 0;               // of a parameter in the widest export, while it is compared; 0: none
+  double export_bytes = 0;                     // of a parameter in the widest export, while it is compared; 0: none
+  std::int64_t export_logits = 0;              // rows of logits that are kept meanwhile
   std::int64_t base_bytes = 0;                 // files of the model that is tuned; of a frozen one they stay mapped
+  AskedLengths asked;                          // before and after tuning (trainer/text/tuning_report.h)
   std::vector<std::int64_t> batch_tokens;      // tuning: tokens of the micro-batches; empty: all of full length
 };
 PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, std::int64_t micro_batch_size, int world_size);

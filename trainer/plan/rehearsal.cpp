@@ -48,12 +48,15 @@ class Rehearsal {
 
   AllocatorBooks::Totals run() {
     construct();
+    ask();
     step();
     step();
     for (std::size_t batch = 2; batch < settings_.batch_tokens.size(); ++batch) step();   // batches of many sizes
     if (!settings_.saves_between) books_.release_free();   // trainer/train.cpp, finish()
-    const std::vector<Held> copy = checkpoint_copy();
+    std::vector<Held> copy = checkpoint_copy();
     if (settings_.saves_between) step();   // the copy is written while training goes on
+    copy.clear();
+    ask();
     return books_.at_peak();
   }
 
@@ -149,6 +152,10 @@ class Rehearsal {
       if (passes > 1) accumulate(gradients, sums);
     }
     if (settings_.muon) orthogonalise();
+  }
+
+  void ask() {
+    if (settings_.asked.prompt > 0) layers_.answer(settings_.asked);
   }
 
   std::int64_t next_tokens() {

@@ -86,6 +86,7 @@ std::string TextTask::objection(Session& session, std::int64_t limit) {
   expected = plan_settings(session.recipe(), session.precision, session.micro_batch_size, ranks);
   if (session.recipe().task == "sft")
     expected.batch_tokens = tuning_batches(*loader_, session.micro_batch_size, session.total_rows);
+  expected.asked = asked_lengths(data, plan.spec, session.recipe());
   return advice_to_fit(plan.spec, expected, limit);
 }
 

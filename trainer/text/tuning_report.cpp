@@ -29,17 +29,17 @@ bool has_base(const Session& session, const TextTask& task) {
 }
 
 // Held-out examples that ask something; plain texts do not.
-std::vector<Example> held_questions(const TextTask& task) {
+std::vector<Example> held_questions(const PreparedData& data) {
   std::vector<Example> examples;
-  if (!task.tuning() || task.data.tuning->validation.empty()) return examples;
-  for (const Example& example : task.data.tuning->validation.front())
+  if (!data.tuning || data.tuning->validation.empty()) return examples;
+  for (const Example& example : data.tuning->validation.front())
     if (example.kind != ExampleKind::Text) examples.push_back(example);
   return examples;
 }
 
 // The first of them, as many as are asked.
-std::vector<Example> asked_examples(const TextTask& task) {
-  std::vector<Example> examples = held_questions(task);
+std::vector<Example> asked_examples(const PreparedData& data) {
+  std::vector<Example> examples = held_questions(data);
   if (examples.size() > kMostAsked) examples.resize(kMostAsked);
   return examples;
 }
@@ -57,21 +57,25 @@ double probe_loss(const Session& session, const TextTask& task) {
   return evaluate_text(*task.model, *task.data.tokenizer, text, context).loss;
 }
 
+std::int64_t answer_tokens(const PreparedData& data, const DecoderSpec& spec, const std::vector<Example>& examples) {
+  return std::min(answer_limit(*data.tokenizer, examples), spec.max_positions / 2);
+}
+
 std::vector<Answer> ask(const TextTask& task, const std::vector<Example>& examples, std::vector<Example> shown) {
   AnswerOptions options;
-  options.max_tokens = std::min(answer_limit(*task.data.tokenizer, examples), task.plan.spec.max_positions / 2);
+  options.max_tokens = answer_tokens(task.data, task.plan.spec, examples);
   options.shown = std::move(shown);
   return answer_examples(*task.model, *task.data.tokenizer, task.data.tuning->format, examples, options);
 }
 
 // A fold leaves that to the run that learns from all examples.
-std::vector<Example> recall_questions(const TextTask& task, const Recipe& recipe) {
-  if (!task.tuning() || recipe.data.validation.folds.fold > 0) return {};
-  return recall_examples(task.data.tuning->train, recipe.train.seed);
+std::vector<Example> recall_questions(const PreparedData& data, const Recipe& recipe) {
+  if (!data.tuning || recipe.data.validation.folds.fold > 0) return {};
+  return recall_examples(data.tuning->train, recipe.train.seed);
 }
 
-std::vector<Example> shown_examples(const TextTask& task) {
-  const std::vector<Example>& train = task.data.tuning->train;
+std::vector<Example> shown_examples(const PreparedData& data) {
+  const std::vector<Example>& train = data.tuning->train;
   return {train.begin(), train.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, train.size()))};
 }
 
@@ -104,7 +108,29 @@ std::vector<double> held_losses(const Session& session, const TextTask& task) {
   return row_losses(*task.model, what, kMostRows);
 }
 
+// What asking these examples takes at most.
+AskedLengths lengths_of(const PreparedData& data, const DecoderSpec& spec, const std::vector<Example>& examples,
+                        const std::vector<Example>& shown) {
+  AskedLengths lengths;
+  if (examples.empty()) return lengths;
+  lengths.answer = answer_tokens(data, spec, examples);
+  const std::int64_t room = spec.max_positions - lengths.answer;
+  for (const Example& example : examples) {
+    const auto asked = asked_prompt(example, shown, *data.tokenizer, data.tuning->format, room);
+    const auto length = static_cast<std::int64_t>(asked.prompt.ids.size());
+    if (length < spec.max_positions) lengths.prompt = std::max(lengths.prompt, length);
+  }
+  return lengths;
+}
+
 }  // namespace
+
+AskedLengths asked_lengths(const PreparedData& data, const DecoderSpec& spec, const Recipe& recipe) {
+  if (!data.tuning) return {};
+  const AskedLengths held = lengths_of(data, spec, asked_examples(data), shown_examples(data)),
+                     learned = lengths_of(data, spec, recall_questions(data, recipe), {});
+  return {std::max(held.prompt, learned.prompt), std::max(held.answer, learned.answer)};
+}
 
 DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data) {
   const TuningData& tuning = *data.tuning;
@@ -129,16 +155,16 @@ void measure_base(Session& session, const TextTask& task, const Say& say) {
   if (!has_base(session, task) || std::filesystem::exists(path)) return;
   if (!other.empty() && other != path && std::filesystem::exists(other))
     return write_file_atomically(path, read_file(other));
-  const std::vector<Example> examples = asked_examples(task);
+  const std::vector<Example> examples = asked_examples(task.data);
   require_choices(tuning_metrics(session.recipe()), examples);
   Json base = Json{{"probe_loss", probe_loss(session, task)}};
   if (examples.empty()) {
     base["held_losses"] = held_losses(session, task);
   } else {
-    say(cat("asking the base ", asked_of(examples.size(), held_questions(task).size()), " held-out prompts, alone and shown ",
-            shown_examples(task).size(), " examples"));
+    say(cat("asking the base ", asked_of(examples.size(), held_questions(task.data).size()), " held-out prompts, alone and shown ",
+            shown_examples(task.data).size(), " examples"));
     base["answers"] = answers_json(ask(task, examples, {}));
-    base["few_shot"] = answers_json(ask(task, examples, shown_examples(task)));
+    base["few_shot"] = answers_json(ask(task, examples, shown_examples(task.data)));
   }
   write_file_atomically(path, base.dump(1) + "\n");
 }
@@ -169,7 +195,7 @@ PartResult own_part(const Session& session, const TextTask& task, HeldAnswers he
   own.total_steps = session.total_steps;
   own.report = compare_answers({held}, tuning_metrics(session.recipe()));
   own.report["memorised"] = memorised(task.data.tuning->train, held.tuned);
-  own.report["held_out_prompts"] = held_questions(task).size();
+  own.report["held_out_prompts"] = held_questions(task.data).size();
   own.held = std::move(held);
   return own;
 }
@@ -210,7 +236,7 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   Json report = Json{{"format", "lathe-tuning-report"}, {"version", 1}, {"step", best.step}};
 
   std::vector<PartResult> parts;
-  if (const std::vector<Example> examples = asked_examples(task); !examples.empty() && base.contains("answers")) {
+  if (const std::vector<Example> examples = asked_examples(task.data); !examples.empty() && base.contains("answers")) {
     say(cat("asking the tuned model (step ", best.step, ") the same"));
     const HeldAnswers held = ask_tuned(task, examples, base, path);
     write_file_atomically(run + "/answers.json", to_json(held).dump(1) + "\n");
@@ -220,7 +246,7 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   if (parts.empty()) report["verdict"] = verdict_by_loss(session, task, base, path);
   else add_answers(report, parts, recipe);
 
-  if (const std::vector<Example> learned = recall_questions(task, recipe); !learned.empty())
+  if (const std::vector<Example> learned = recall_questions(task.data, recipe); !learned.empty())
     report["recalled"] = recalled(task.data.tuning->train, learned, ask(task, learned, {}));
   report["course"] = course_of(log, session.state.best_step, session.state.step);
   if (const auto before = held_loss_at(log, 0), after = held_loss_at(log, best.step); before && after)

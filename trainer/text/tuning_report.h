@@ -7,6 +7,7 @@
 
 #include "data/checks/data_report.h"
 #include "trainer/parts.h"
+#include "trainer/plan/plan.h"
 #include "trainer/session.h"
 #include "trainer/text/text_task.h"
 
@@ -23,6 +24,9 @@ void measure_base(Session& session, const TextTask& task, const Say& say);
 // The report's keys: verdict, course, general_text, held_out {base_loss, tuned_loss, change} of what was measured, and where
 // prompts were asked metrics, behaviour, examples of held_out_prompts, memorised, recalled (recall.h).
 Json make_tuning_report(Session& session, const TextTask& task, const std::vector<PartResult>& parts, const Say& say);
+
+// The longest prompt that these two ask, with what is shown before it, and the most tokens of an answer; zeros: nothing is asked.
+AskedLengths asked_lengths(const PreparedData& data, const DecoderSpec& spec, const Recipe& recipe);
 
 // What an owner should know of the examples before they are learned; lengths in tokens as the model sees them.
 DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data);
