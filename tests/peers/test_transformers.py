@@ -163,16 +163,24 @@ class Transformers(Case):
                 ids = shard["tokens"][begin:end].tolist()
                 self.assertEqual(ids[-1], tokenizer.eos_token_id)
                 texts.add(tokenizer.decode(ids[:-1], clean_up_tokenization_spaces=False))
-        originals = {path.read_text(encoding="utf-8") for path in self.corpus.glob("*.txt")}
-        self.assertTrue(texts <= originals)
+            manifest = json.loads((Path(prepared["directory"]) / "prepared.json").read_text())
+            self.assertEqual(shard.attrs["tokenizer_sha256"].decode(), manifest["tokenizer_sha256"])
+            self.assertEqual((shard.attrs["sequence_length"], shard.attrs["vocab_size"]), (64, len(tokenizer)))
+            self.assertEqual(json.loads(shard.attrs["ledger"]), prepared["train"]["ledger"])
+            self.assertEqual(json.loads(shard.attrs["settings"])["validation_share"], 0.15)
+        held_out = {Path(line).name for line in (Path(prepared["directory"]) / "held-out.txt").read_text().splitlines()}
+        kept = {path.read_text(encoding="utf-8") for path in self.corpus.glob("*.txt") if path.name not in held_out}
+        self.assertEqual(texts, kept)
+        self.assertGreater(len(held_out), 0)
 
     def test_tensorboard_reads_the_events(self):
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
         self.train("run", "train.max_steps=5")
         events = EventAccumulator(str(self.folder / "run"))
         events.Reload()
-        losses = [round(event.value, 4) for event in events.Scalars("train/loss")]
-        self.assertEqual(losses, [round(record["loss"], 4) for record in self.metrics("run")])
+        for key in ("loss", "learning_rate", "grad_norm", "tokens"):
+            told = [event.value for event in events.Scalars(f"train/{key}")]
+            self.assertEqual(told, [float(numpy.float32(record[key])) for record in self.metrics("run")], key)
 
     def test_torchrun_starts_ranks(self):
         command = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2", LATHE, "train",

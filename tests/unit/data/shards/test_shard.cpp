@@ -1,9 +1,12 @@
 #include <hdf5.h>
 
+#include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <thread>
 
 #include "data/io/hash.h"
+#include "data/random/philox.h"
 #include "data/shards/layout.h"
 #include "data/shards/probe.h"
 #include "tests/unit/data/shards/support.h"
@@ -118,6 +121,40 @@ TEST_CASE("HDF5's own reader finds the documented layout") {
   const std::uint16_t raw[] = {5, 6, 7, 8, 9};
   CHECK(numbers("/block_hashes", 1) == Numbers{xxh3(std::as_bytes(std::span(raw)))});
   H5Fclose(file);
+}
+
+TEST_CASE("what a row costs: mapped, and by H5Dread", "[.timing]") {   // hidden: prints figures for tests/PROOFS.md
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.h5";
+  constexpr std::size_t kRows = 20000, kLength = 512;
+  testing::write_shard(path, testing::Documents(kRows, std::vector<TokenId>(kLength + 1, 7)), 10, {.sequence_length = kLength});
+  const TokenShard shard(path);
+  std::vector<std::int32_t> row(kLength);
+  std::vector<std::uint64_t> order;
+  const RandomStream stream({.seed = 5, .purpose = Purpose::Sampling});
+  for (std::uint64_t i = 0; i < kRows; ++i) order.push_back(stream.bits(i) % kRows);
+  const auto microseconds = [&](const auto& read) {
+    for (const std::uint64_t n : order) read(n);   // the blocks' checksums are compared at the first touch
+    const auto start = std::chrono::steady_clock::now();
+    for (const std::uint64_t n : order) read(n);
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / kRows;
+  };
+  const double mapped = microseconds([&](std::uint64_t n) { shard.read(n, 0, row); });
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), tokens = H5Dopen2(file, "/tokens", H5P_DEFAULT);
+  const hid_t space = H5Dget_space(tokens);
+  const hsize_t count = kLength;
+  const hid_t memory = H5Screate_simple(1, &count, nullptr);
+  const double library = microseconds([&](std::uint64_t n) {
+    const hsize_t begin = n * (kLength + 1);
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, &begin, nullptr, &count, nullptr);
+    H5Dread(tokens, H5T_NATIVE_INT32, memory, space, H5P_DEFAULT, row.data());
+  });
+  H5Sclose(memory);
+  H5Sclose(space);
+  H5Dclose(tokens);
+  H5Fclose(file);
+  std::printf("a random row of %zu tokens: mapped %.2f us, H5Dread %.2f us\n", kLength, mapped, library);
+  CHECK(mapped < library);
 }
 
 TEST_CASE("ids above 65535 are kept, in 32 bits") {
