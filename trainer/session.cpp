@@ -80,6 +80,18 @@ void resume(Session& session, const Say& say) {
   session.state.resolved = now;
 }
 
+}  // namespace
+
+bool go_back(Session& session) {
+  if (session.writer) session.writer->wait();
+  session.ranks->barrier();
+  const auto newest = CheckpointStore(session.run.path).newest([](const std::string&) {});
+  if (newest) load_checkpoint(newest->path, *session.task, session.trained());
+  return newest.has_value();
+}
+
+namespace {
+
 // `auto` values are resolved once: a resumed run keeps the micro-batch and precision that it began with.
 void resolve_automatic(Session& session) {
   const Recipe& recipe = session.recipe();

@@ -52,6 +52,9 @@ struct Session {
 // Opens the run and brings it to where it was left. `say` gets lines for the log.
 Session open_session(const LoadedRecipe& loaded, const TrainOptions& options, const Say& say);
 
+// Back to the newest checkpoint, on all ranks; false when there is none.
+bool go_back(Session& session);
+
 // What `make` prepares (data, shards), the same on every rank: the leader makes it, saying its phases, then
 // the others find it ready.
 template <class Make>

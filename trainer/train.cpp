@@ -145,15 +145,7 @@ class TrainingLoop {
                                 : " is a spike: the step is skipped"));
     require(s_.state.skipped_steps <= 100, "100 steps were spikes; lower optimizer.learning_rate (now ",
             s_.recipe().optimizer.learning_rate, ") or look at the data around these steps in metrics.jsonl");
-    if (!rollback) return;
-    if (s_.writer) s_.writer->wait();
-    s_.ranks->barrier();
-    const auto newest = CheckpointStore(s_.run.path).newest([](const std::string&) {});
-    if (!newest) {
-      progress_.note("there is no checkpoint to go back to: the step is skipped only");
-      return;
-    }
-    load_checkpoint(newest->path, *s_.task, s_.trained());
+    if (rollback && !go_back(s_)) progress_.note("there is no checkpoint to go back to: the step is skipped only");
   }
 
   void evaluate() {
@@ -234,18 +226,9 @@ class TrainingLoop {
     if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
     save();
     if (s_.writer) s_.writer->wait();
-    tell_slow_data();
+    outcome_.seconds = s_.state.seconds - seconds_before_;
     progress_.done();
     if (metrics_) metrics_->flush();
-  }
-
-  // The loader reads ahead along the row schedule: a step that still waits is held up by the disk.
-  void tell_slow_data() {
-    const double all = s_.state.seconds - seconds_before_, waited = outcome_.data_seconds;
-    if (waited < 1 || waited < 0.05 * all) return;
-    progress_.note(cat(format_duration(waited), " of ", format_duration(all),
-                       " of training were spent waiting for data: put data.cache "
-                       "(the shards) on a faster disk"));
   }
 
   Session& s_;

@@ -13,7 +13,7 @@ struct TrainOutcome {
   EvaluationMetrics last_evaluation;     // of the first validation set; step 0 when none
   EvaluationMetrics first_evaluation;
   double seconds_to_first_step = 0;
-  double data_seconds = 0;   // of this process's training time: spent waiting for batches
+  double seconds = 0, data_seconds = 0;   // this process trained, and waited for batches of it
 };
 
 // Trains until the end or a stop; every rank returns the same reason. The last checkpoint is durable on return.

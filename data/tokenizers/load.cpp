@@ -100,7 +100,8 @@ std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(std::string content, con
   TokenizerParts parts = sentencepiece_parts(model, where);
   find_special_tokens(companions, parts, where);
   add_around(companions.config, parts);
-  parts.files.push_back({"tokenizer.json", sentencepiece_json(model, parts.before, parts.after, false)});
+  if (model.kind != SentencePieceModel::Kind::Word)
+    parts.files.push_back({"tokenizer.json", sentencepiece_json(model, parts.before, parts.after, false)});
   parts.files.push_back({"tokenizer.model", std::move(content)});
   Companions fast = companions;
   use_fast_class(fast, parts);

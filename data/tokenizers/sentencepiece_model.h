@@ -18,7 +18,7 @@ struct SentencePiece {
 };
 
 struct SentencePieceModel {
-  enum class Kind { Unigram = 1, Bpe = 2, Char = 4 };  // 3, whole words, is refused
+  enum class Kind { Unigram = 1, Bpe = 2, Word = 3, Char = 4 };
   Kind kind = Kind::Unigram;
   std::vector<SentencePiece> pieces;
   bool byte_fallback = false;
@@ -32,7 +32,7 @@ SentencePieceModel parse_sentencepiece(std::string_view bytes, const std::string
 // The same tokenizer from Lathe's parts; special ids are set, nothing is added around a text.
 TokenizerParts sentencepiece_parts(const SentencePieceModel& model, const std::string& where);
 
-// An equal tokenizer.json, which the tokenizers library reads; `before` and `after` go into its
+// An equal tokenizer.json, which the tokenizers library reads (of a model of words there is none: an Error); `before` and `after` go into its
 // post-processor. With `keep_mark` (identity models) the character U+2581, SentencePiece's mark for a space,
 // is told from a space.
 std::string sentencepiece_json(const SentencePieceModel& model, const std::vector<TokenId>& before,

@@ -7,6 +7,7 @@
 #include "data/tokenizers/sentencepiece_model.h"
 #include "data/tokenizers/unicode_class.h"
 #include "data/tokenizers/unigram_model.h"
+#include "data/tokenizers/word_model.h"
 
 namespace lathe {
 namespace {
@@ -138,6 +139,16 @@ std::unique_ptr<TokenModel> make_unigram(const SentencePieceModel& model, Vocabu
   return std::make_unique<UnigramModel>(std::move(vocabulary), std::move(scores), std::move(options));
 }
 
+std::unique_ptr<TokenModel> make_words(const SentencePieceModel& model, Vocabulary vocabulary,
+                                       std::optional<TokenId> unk) {
+  WordOptions options{{}, unk, model.byte_fallback};
+  for (TokenId id = 0; id < model.pieces.size(); ++id) {
+    const PieceType type = model.pieces[id].type;
+    if (type == PieceType::Normal || type == PieceType::UserDefined) options.words.emplace(model.pieces[id].text, id);
+  }
+  return std::make_unique<WordModel>(std::move(vocabulary), std::move(options));
+}
+
 }  // namespace
 
 std::vector<PieceMerge> piece_merges(const SentencePieceModel& model) {
@@ -187,8 +198,16 @@ TokenizerParts sentencepiece_parts(const SentencePieceModel& model, const std::s
   }
   parts.special.unk = unk;
   parts.normalizer = std::make_unique<SentencePieceNormalizer>(model, user_defined(model), where);
-  parts.model = model.kind == SentencePieceModel::Kind::Unigram ? make_unigram(model, std::move(vocabulary), unk)
-                                                                : make_bpe(model, std::move(vocabulary), unk);
+  switch (model.kind) {
+    case SentencePieceModel::Kind::Unigram:
+      parts.model = make_unigram(model, std::move(vocabulary), unk);
+      break;
+    case SentencePieceModel::Kind::Word:
+      parts.model = make_words(model, std::move(vocabulary), unk);
+      break;
+    default:
+      parts.model = make_bpe(model, std::move(vocabulary), unk);
+  }
   Json steps = Json::array({{{"type", "Replace"}, {"pattern", {{"String", kMark}}}, {"content", " "}},
                             {{"type", "ByteFallback"}},
                             {{"type", "Fuse"}}});

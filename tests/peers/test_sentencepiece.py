@@ -21,7 +21,7 @@ class SentencePiece(Case):
         long_text = "\n".join(lines)[:1_500_000]
         draw = random.Random(3)   # equal paths: runs of few letters
         batch += ["".join(draw.choice("ge s") * draw.randrange(1, 9) for _ in range(40)) for _ in range(2000)]
-        for kind, own in (("unigram", []), ("bpe", ["return", "<note>"]), ("char", ["return", "<note>"])):
+        for kind, own in (("unigram", []), ("bpe", ["return", "<note>"]), ("char", ["return", "<note>"]), ("word", ["return", "<note>"])):
             with self.subTest(kind, own=own):
                 prefix = self.folder / f"{kind}{len(own)}"
                 sentencepiece.SentencePieceTrainer.train(

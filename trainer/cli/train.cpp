@@ -141,6 +141,10 @@ void say_at_end(const Context& context, const Session& session, const TrainOutco
   else if (!outcome.last_evaluation.set.empty())
     context.say(cat(session.task->one_line(best), " at step ", session.state.best_step,
                     ", the lowest of those evaluated", worse_since(session, outcome)));
+  // The loader reads ahead: a step that still waits is held up by the disk.
+  if (outcome.data_seconds > 1 && outcome.data_seconds > 0.05 * outcome.seconds)
+    context.say(cat(format_duration(outcome.data_seconds), " of ", format_duration(outcome.seconds),
+                    " of training were spent waiting for data: put data.cache (the shards) on a faster disk"));
   context.say(cat("run: ", path, "   report: ", path, "/report.html"));
   for (const Json& folder : result.value("exports", Json::array()))
     context.say(cat("export: ", folder.at("directory").get<std::string>(), " (largest error ",
