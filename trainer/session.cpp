@@ -32,6 +32,7 @@ void refuse_too_large(Session& session) {
   if (advice.empty()) return;
   if (!session.run.existed) {
     std::filesystem::remove(session.run.path + "/recipe.yaml");
+    std::filesystem::remove(session.run.path + "/lock");
     std::error_code ignored;  // a folder with anything else in it stays
     std::filesystem::remove(session.run.path, ignored);
   }
