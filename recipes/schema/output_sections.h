@@ -23,7 +23,7 @@ struct EvaluateSection {
   std::int64_t every = 0;            // steps; 0: only at the end
   std::int64_t max_rows = 0;         // 0: the whole validation set
   std::vector<std::string> metrics;  // tuning: of answers generated for the held-out prompts
-  std::string probe;                 // tuning: a general text whose loss shows forgetting
+  std::string probe;                 // of a base: a general text whose loss shows forgetting
   std::string prompts;               // a text file, one prompt a line, sampled at every evaluation
   std::int64_t sample_tokens = 48;
   static void fields(auto& f, auto& c) {
@@ -33,7 +33,7 @@ struct EvaluateSection {
     f("max_rows", c.max_rows, "rows of validation an evaluation reads; 0 for all", range(0, 1 << 30));
     f("metrics", c.metrics, "tuning: exact_match, rouge_l, chrf ... of answers to the held-out prompts");
     f("probe", c.probe,
-      "tuning: a general text whose loss shows what was forgotten; default a page of our own");
+      "with a base: a general text whose loss shows what was forgotten; default a page of our own");
     f("prompts", c.prompts, "file of prompts, one a line, completed at every evaluation");
     f("sample_tokens", c.sample_tokens, "tokens of each sample", range(1, 1 << 16));
   }
