@@ -22,12 +22,12 @@ void default_rate(LoadedRecipe& loaded) {
     const Json config = read_json(resolve_model(recipe.model.path).folder + "/config.json");
     const std::int64_t width = family_of_config(config, "the base").describe(config, "the base").hidden_size;
     recipe.optimizer.learning_rate = tuning_rate(width, !recipe.adapter.kind.empty());
-  } catch (const Error&) {   // a base that is not there is told by whoever loads it
+  } catch (const Error&) {  // a base that is not there is told by whoever loads it
   }
 }
 
-// Files and folders that a recipe names are looked for before any work, each told at its key. A base may be the Hub's name
-// of one: resolve_model tells.
+// Files and folders that a recipe names are looked for before any work, each told at its key. A base may be
+// the Hub's name of one: resolve_model tells.
 void look_for_inputs(LoadedRecipe& loaded) {
   const Recipe& recipe = loaded.recipe;
   const auto look = [&](const std::string& key, const std::string& path) {
@@ -38,7 +38,8 @@ void look_for_inputs(LoadedRecipe& loaded) {
                           cat("'", key, "' names '", path, "', which does not exist")};
     loaded.problems.push_back(problem);
   };
-  for (std::size_t i = 0; i < recipe.data.train.size(); ++i) look(cat("data.train[", i, "].path"), recipe.data.train[i].path);
+  for (std::size_t i = 0; i < recipe.data.train.size(); ++i)
+    look(cat("data.train[", i, "].path"), recipe.data.train[i].path);
   const auto& sets = recipe.data.validation.sets;
   for (std::size_t i = 0; i < sets.size(); ++i) look(cat("data.validation[", i, "].path"), sets[i].path);
   look("tokenizer.path", recipe.tokenizer.path);
@@ -105,8 +106,10 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
   const bool known_family = recipe.model.path.empty() && !recipe.model.family.empty();
   if (known_family) {
     try {
-      if (recipe.task == "diffusion") plan_picture_model(recipe, loaded.problems);
-      else plan_model(recipe, recipe.tokenizer.vocab_size, {}, loaded.problems);
+      if (recipe.task == "diffusion")
+        plan_picture_model(recipe, loaded.problems);
+      else
+        plan_model(recipe, recipe.tokenizer.vocab_size, {}, loaded.problems);
     } catch (const Error& e) {
       RecipeProblem problem{{loaded.file, 0, 0}, e.what()};
       loaded.problems.push_back(problem);

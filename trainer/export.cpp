@@ -19,7 +19,8 @@ namespace lathe {
 namespace {
 
 // The model with the values that will be exported; both sides of the comparison compute with them in fp32.
-std::shared_ptr<Decoder> exported_decoder(Bundle model, const ExportRequest& request, const ExportOptions& options) {
+std::shared_ptr<Decoder> exported_decoder(Bundle model, const ExportRequest& request,
+                                          const ExportOptions& options) {
   if (request.format == "gguf") {
     model.tensors = gguf_values(model, gguf_mix(options.quantize));
   } else {
@@ -69,7 +70,8 @@ std::vector<std::string> reference_prompts(const TextTask& task) {
   const TokenShard shard(task.data.validation.front().shards.front());
   const std::uint64_t more = std::min<std::uint64_t>(shard.documents(), kReferencePrompts - prompts.size());
   for (std::uint64_t document = 0; document < more; ++document) {
-    std::vector<std::int32_t> tokens(std::min<std::uint64_t>(kReferencePositions, shard.document_length(document)));
+    std::vector<std::int32_t> tokens(
+        std::min<std::uint64_t>(kReferencePositions, shard.document_length(document)));
     shard.read(document, 0, tokens);
     prompts.push_back(task.data.tokenizer->decode({tokens.begin(), tokens.end()}));
   }
@@ -86,7 +88,8 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   std::optional<AdaptedModel> adapted;
   if (is_adapter_folder(source.folder)) adapted = load_adapted(source);
   if (alone && !adapted)
-    fail_usage("format peft exports an adapter, and ", source.description, " has none; use --format huggingface");
+    fail_usage("format peft exports an adapter, and ", source.description,
+               " has none; use --format huggingface");
   if (alone) round_adapter(*adapted, options.dtype);
   const Bundle model = adapted ? merge_adapter(adapted->base, adapted->adapter) : load_model(source);
   require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
@@ -98,11 +101,14 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   std::vector<at::Tensor> exported;
   {
     // An adapter's base stays what it is.
-    const auto decoder = alone ? read_adapted(*adapted, frozen_storage(at::kFloat)) : exported_decoder(model, request, options);
-    const std::string type = gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
+    const auto decoder = alone ? read_adapted(*adapted, frozen_storage(at::kFloat))
+                               : exported_decoder(model, request, options);
+    const std::string type =
+        gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
     options.reference = make_reference(model, *decoder, type, prompts);
     if (quantised || nf4)
-      each_logits(*decoder, prompts.ids, [&](std::size_t, const at::Tensor& logits) { exported.push_back(logits); });
+      each_logits(*decoder, prompts.ids,
+                  [&](std::size_t, const at::Tensor& logits) { exported.push_back(logits); });
   }
   const auto difference_from = [&](const std::shared_ptr<Decoder>& decoder) {
     double largest = 0;
@@ -122,21 +128,25 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
     storage.double_quantised = *nf4;
     quantisation = difference_from(read_adapted(*adapted, storage));
   }
-  if (alone) export_peft(adapted->base, adapted->adapter, options);
-  else if (gguf) export_gguf(model, options);
-  else export_huggingface(model, options);
+  if (alone)
+    export_peft(adapted->base, adapted->adapter, options);
+  else if (gguf)
+    export_gguf(model, options);
+  else
+    export_huggingface(model, options);
   Verification verification = verify_export(options.directory);
   verification.rounding_error = rounding;
   verification.quantization_error = quantisation;
   write_file_atomically(options.directory + "/verification.json", verification.to_json().dump(2) + "\n");
-  require(verification.passed(), "export '", options.directory, "' was written but does not give what was trained: ",
-          verification.to_json().dump());
+  require(verification.passed(), "export '", options.directory,
+          "' was written but does not give what was trained: ", verification.to_json().dump());
   return verification;
 }
 
 Verification verify_export(const std::string& directory) {
   const std::string path = directory + "/reference.json";
-  require(std::filesystem::exists(path), "'", directory, "' has no reference.json, so there is nothing to compare with; "
+  require(std::filesystem::exists(path), "'", directory,
+          "' has no reference.json, so there is nothing to compare with; "
           "only exports of lathe carry one");
   const Json reference = read_json(path);
   const auto [bundle, decoder] = read_model({directory, "", -1, directory}, frozen_storage(at::kFloat));
@@ -150,7 +160,7 @@ std::string damaged_file(const std::string& directory) {
 }
 
 Json export_run(Session& session, TextTask& task, const Say& say) {
-  session.parameters.clear();   // what is exported stands in a checkpoint
+  session.parameters.clear();  // what is exported stands in a checkpoint
   session.optimizer.reset();
   session.averages.reset();
   task.model.reset();
@@ -159,15 +169,18 @@ Json export_run(Session& session, TextTask& task, const Say& say) {
   const ModelSource source = resolve_model(session.run.path);
   for (const ExportSection& target : session.recipe().exports) {
     ExportOptions options;
-    options.directory = target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
+    options.directory =
+        target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
-    const ExportRequest request{target.format, target.dtype, reference_prompts(task), card_heading(session, task, source, target),
-                                target.quantize};
+    const ExportRequest request{target.format, target.dtype, reference_prompts(task),
+                                card_heading(session, task, source, target), target.quantize};
     release_free_blocks();
     const Verification verification = export_model(source, request, options);
-    Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", dtype_name(export_dtype(request))}};
+    Json entry = Json{{"format", target.format},
+                      {"directory", options.directory},
+                      {"dtype", dtype_name(export_dtype(request))}};
     entry.update(verification.to_json());
     results.push_back(entry);
   }

@@ -1,5 +1,6 @@
 #pragma once
-// README.md of an export: what the model is, what it was made from, its limits, and the exact commands that use it.
+// README.md of an export: what the model is, what it was made from, its limits, and the exact commands that
+// use it.
 #include <string>
 
 #include "trainer/model_source.h"
@@ -9,7 +10,8 @@
 namespace lathe {
 
 // Everything up to the commands.
-std::string card_heading(const Session& session, const TextTask& task, const ModelSource& source, const ExportSection& target);
+std::string card_heading(const Session& session, const TextTask& task, const ModelSource& source,
+                         const ExportSection& target);
 // Exact commands for transformers, vLLM, llama.cpp, Ollama and lathe; peft_commands() are an adapter's.
 std::string model_commands(const Bundle& model);
 std::string gguf_commands(const Bundle& model, const std::string& quantize);

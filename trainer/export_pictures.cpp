@@ -30,7 +30,8 @@ std::int64_t reference_side(const TextToPicture& model) {
   return side;
 }
 
-constexpr const char* kFilled = "a ramp from black on the left to white on the right; its left half is drawn anew";
+constexpr const char* kFilled =
+    "a ramp from black on the left to white on the right; its left half is drawn anew";
 
 // What kFilled says, (1, 1 + L, h, w).
 at::Tensor filled_ramp(const TextToPicture& model, std::int64_t side) {
@@ -77,8 +78,7 @@ Json make_reference(const TextToPicture& model, const PictureExportRequest& requ
   for (std::size_t i = 0; i < request.prompts.size(); ++i) {
     Json entry{{"text", request.prompts[i]},
                {"ids", condition_ids(model, request.prompts[i])},
-               {"noise",
-                rounded(starting_noise(options.seed, i, shape))},
+               {"noise", rounded(starting_noise(options.seed, i, shape))},
                {"draws", Json::array()}};
     for (const double guidance : guidances(model, request.guidance)) {
       options.guidance = guidance;
@@ -159,8 +159,8 @@ std::string own_commands(const std::string& prompt, double guidance) {
              " --output pictures\nlathe verify .\n```\n");
 }
 
-// The steps of diffusers' DDPMPipeline, which cannot be told a class, and of its DiTPipeline, which wants a VAE
-// and takes row 1000 for no class.
+// The steps of diffusers' DDPMPipeline, which cannot be told a class, and of its DiTPipeline, which wants a
+// VAE and takes row 1000 for no class.
 std::string class_commands(const PictureModel& model, const std::string& prompt, double guidance) {
   const auto found = std::find(model.classes.begin(), model.classes.end(), prompt);
   const bool classes = found != model.classes.end();
@@ -169,21 +169,30 @@ std::string class_commands(const PictureModel& model, const std::string& prompt,
                     network = model.dit ? "DiTTransformer2DModel" : "UNet2DModel",
                     named = model.dit ? "id2label of model_index.json" : "row of classes.json";
   const std::int64_t side = model.sample_size();
-  const auto call = [&](const std::string& more) { return cat(" = network(x, t", model.dit ? "[None]" : "", more, ").sample"); };
-  const auto of_class = [&](std::size_t row) { return call(cat(", class_labels=torch.tensor([", row, "])")); };
+  const auto call = [&](const std::string& more) {
+    return cat(" = network(x, t", model.dit ? "[None]" : "", more, ").sample");
+  };
+  const auto of_class = [&](std::size_t row) {
+    return call(cat(", class_labels=torch.tensor([", row, "])"));
+  };
   std::string text =
-      cat("diffusers (", model.dit ? "its `DiTPipeline` wants a VAE, and takes row 1000 for no class" : "`DDPMPipeline` takes no class",
-          ", so its steps are written out):\n\n", "```python\nimport torch\nfrom diffusers import ", network, ", ", scheduler,
-          "\nfrom PIL import Image\n\nnetwork = ", network, ".from_pretrained(\".\", subfolder=\"", part, "\")\n", "scheduler = ",
-          scheduler, ".from_pretrained(\".\", subfolder=\"scheduler\")\n", "scheduler.set_timesteps(20)\n", "x = torch.randn(1, ",
-          model.channels(), ", ", side, ", ", side, ")\nwith torch.no_grad():\n    for t in scheduler.timesteps:\n");
+      cat("diffusers (",
+          model.dit ? "its `DiTPipeline` wants a VAE, and takes row 1000 for no class"
+                    : "`DDPMPipeline` takes no class",
+          ", so its steps are written out):\n\n", "```python\nimport torch\nfrom diffusers import ", network,
+          ", ", scheduler, "\nfrom PIL import Image\n\nnetwork = ", network,
+          ".from_pretrained(\".\", subfolder=\"", part, "\")\n", "scheduler = ", scheduler,
+          ".from_pretrained(\".\", subfolder=\"scheduler\")\n", "scheduler.set_timesteps(20)\n",
+          "x = torch.randn(1, ", model.channels(), ", ", side, ", ", side,
+          ")\nwith torch.no_grad():\n    for t in scheduler.timesteps:\n");
   if (classes)
-    text += cat("        said", of_class(static_cast<std::size_t>(found - model.classes.begin())), "  # class ", Json(prompt).dump(),
-                ": ", named, "\n");
+    text += cat("        said", of_class(static_cast<std::size_t>(found - model.classes.begin())),
+                "  # class ", Json(prompt).dump(), ": ", named, "\n");
   else
     text += cat("        said", call(""), "\n");
   if (guided)
-    text += cat("        free", of_class(model.classes.size()), "  # no class\n        said = free + ", guidance, " * (said - free)\n");
+    text += cat("        free", of_class(model.classes.size()), "  # no class\n        said = free + ",
+                guidance, " * (said - free)\n");
   text += cat("        x = scheduler.step(said, t, x).prev_sample  # -1 .. 1 in the end\n", kSavePicture,
               "lathe itself:\n\n```\nlathe sample .", classes ? cat(" --class ", Json(prompt).dump()) : "",
               guided ? cat(" --guidance ", guidance) : "", " --output pictures\nlathe verify .\n```\n");
@@ -218,17 +227,24 @@ std::string picture_commands(const PictureModel& model, const std::string& promp
   const std::string text = Json(prompt).dump();
   const std::string own = own_commands(prompt, guidance);
   if (model.fills_in())
-    return cat("diffusers (`mask.png`: what is white is drawn anew):\n\n```python\nimport torch\nfrom PIL import Image\nfrom diffusers import "
-               "StableDiffusionInpaintPipeline\n\npipe = StableDiffusionInpaintPipeline.from_pretrained(\".\", "
-               "torch_dtype=torch.float32)\npicture = pipe(", text, ", image=Image.open(\"image.png\"), "
-               "mask_image=Image.open(\"mask.png\"), height=", model.sample_size(), ", width=", model.sample_size(),
-               ",\n               num_inference_steps=20, guidance_scale=", guidance,
-               ").images[0]\npicture.save(\"picture.png\")\n```\n\nlathe itself:\n\n```\nlathe sample . --prompt ", text,
-               " --image image.png --mask mask.png --guidance ", guidance, " --output pictures\nlathe verify .\n```\n");
+    return cat(
+        "diffusers (`mask.png`: what is white is drawn anew):\n\n```python\nimport torch\nfrom PIL import "
+        "Image\nfrom diffusers import "
+        "StableDiffusionInpaintPipeline\n\npipe = StableDiffusionInpaintPipeline.from_pretrained(\".\", "
+        "torch_dtype=torch.float32)\npicture = pipe(",
+        text,
+        ", image=Image.open(\"image.png\"), "
+        "mask_image=Image.open(\"mask.png\"), height=",
+        model.sample_size(), ", width=", model.sample_size(),
+        ",\n               num_inference_steps=20, guidance_scale=", guidance,
+        ").images[0]\npicture.save(\"picture.png\")\n```\n\nlathe itself:\n\n```\nlathe sample . --prompt ",
+        text, " --image image.png --mask mask.png --guidance ", guidance,
+        " --output pictures\nlathe verify .\n```\n");
   if (model.vae)
     return cat("diffusers:\n\n```python\nimport torch\nfrom diffusers import StableDiffusionPipeline\n\n",
-               "pipe = StableDiffusionPipeline.from_pretrained(\".\", torch_dtype=torch.float32)\n", "picture = pipe(",
-               text, ", num_inference_steps=20, guidance_scale=", guidance, ").images[0]\n",
+               "pipe = StableDiffusionPipeline.from_pretrained(\".\", torch_dtype=torch.float32)\n",
+               "picture = pipe(", text, ", num_inference_steps=20, guidance_scale=", guidance,
+               ").images[0]\n",
                "picture.save(\"picture.png\")\nprint(\"picture.png\", picture.size)\n```\n\n", own);
   return cat(
       "diffusers (there is no VAE: its latents are the pictures, and no T5: `max_sequence_length=0`):\n\n",
@@ -244,7 +260,8 @@ std::string picture_commands(const PictureModel& model, const std::string& promp
 }
 
 std::string single_file_commands(const std::string& prompt, double guidance) {
-  return cat("`", kSingleFile, "` goes where ComfyUI, stable-diffusion.cpp and others keep their Stable Diffusion files; ",
+  return cat("`", kSingleFile,
+             "` goes where ComfyUI, stable-diffusion.cpp and others keep their Stable Diffusion files; ",
              "they have its sizes and CLIP's tokenizer built in. `tokenizer/` is for lathe.\n\n",
              own_commands(prompt, guidance));
 }
@@ -288,36 +305,42 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
   return verification;
 }
 
-Json export_adapter_of_pictures(const ModelSource& source, const std::string& format, const PictureExportRequest& request,
-                                ExportOptions options) {
+Json export_adapter_of_pictures(const ModelSource& source, const std::string& format,
+                                const PictureExportRequest& request, ExportOptions options) {
   const LoraSpelling spelling = lora_spelling(format);
   AdaptedPictureModel model = load_adapted_pictures(source);
   const ModelSource base = resolve_model(model.adapter.base);
   if (is_picture_adapter(base.folder))
-    fail_usage("format ", format, ": the base '", model.adapter.base, "' is an adapter on a base of its own; export that one merged first "
+    fail_usage("format ", format, ": the base '", model.adapter.base,
+               "' is an adapter on a base of its own; export that one merged first "
                "(format: diffusers) and train on the result");
   model.adapter.base = std::filesystem::absolute(base.folder).lexically_normal().string();
   options.dtype = dtype_of_name(request.dtype);
-  options.card = request.heading + picture_lora_commands(model.adapter, model.base, spelling, request.prompts.front(), request.guidance);
+  options.card = request.heading + picture_lora_commands(model.adapter, model.base, spelling,
+                                                         request.prompts.front(), request.guidance);
   const double error = export_picture_lora(model.adapter, model.base, spelling, source.description, options);
   const double tolerance = rounding_tolerance(options.dtype);
-  require(error <= tolerance, "export '", options.directory, "' was written but its weights change by ", error,
-          " of the largest otherwise than they were trained to; wanted at most ", tolerance);
+  require(error <= tolerance, "export '", options.directory, "' was written but its weights change by ",
+          error, " of the largest otherwise than they were trained to; wanted at most ", tolerance);
   return Json{{"passed", true}, {"max_error", error}, {"tolerance", tolerance}};
 }
 
-Json export_word_of_pictures(const ModelSource& source, const PictureExportRequest& request, ExportOptions options) {
+Json export_word_of_pictures(const ModelSource& source, const PictureExportRequest& request,
+                             ExportOptions options) {
   if (!is_textual_inversion(source.folder))
-    fail_usage("format ", kTextualInversion, " exports a new word, and ", source.description, " has none (textual_inversion.token)");
+    fail_usage("format ", kTextualInversion, " exports a new word, and ", source.description,
+               " has none (textual_inversion.token)");
   TextualInversion learned = read_textual_inversion(source.folder);
   const ModelSource base = resolve_model(learned.base);
   learned.base = std::filesystem::absolute(base.folder).lexically_normal().string();
   options.dtype = dtype_of_name(request.dtype);
-  options.card = request.heading + textual_inversion_commands(learned, load_picture_model(base).vae.has_value(),
-                                                              request.prompts.front(), request.guidance);
-  const double error = export_textual_inversion(learned, options), tolerance = rounding_tolerance(options.dtype);
-  require(error <= tolerance, "export '", options.directory, "' was written but its vectors are off by ", error,
-          " of the largest; wanted at most ", tolerance);
+  options.card =
+      request.heading + textual_inversion_commands(learned, load_picture_model(base).vae.has_value(),
+                                                   request.prompts.front(), request.guidance);
+  const double error = export_textual_inversion(learned, options),
+               tolerance = rounding_tolerance(options.dtype);
+  require(error <= tolerance, "export '", options.directory, "' was written but its vectors are off by ",
+          error, " of the largest; wanted at most ", tolerance);
   return Json{{"passed", true}, {"max_error", error}, {"tolerance", tolerance}};
 }
 

@@ -36,12 +36,13 @@ std::vector<std::string> reference_prompts(const PictureModel& model);
 // Writes the pipeline to options.directory with its card and reference, then reads it back and verifies it.
 PictureVerification export_pictures(const ModelSource& source, const PictureExportRequest& request,
                                     ExportOptions options);
-// The adapter alone, in the spelling of `format` (peft, kohya, comfyui). Returns {passed, max_error}: of the changes of the
-// weights, against what was trained. Error when the source has no adapter.
-Json export_adapter_of_pictures(const ModelSource& source, const std::string& format, const PictureExportRequest& request,
-                                ExportOptions options);
+// The adapter alone, in the spelling of `format` (peft, kohya, comfyui). Returns {passed, max_error}: of the
+// changes of the weights, against what was trained. Error when the source has no adapter.
+Json export_adapter_of_pictures(const ModelSource& source, const std::string& format,
+                                const PictureExportRequest& request, ExportOptions options);
 // The new word of a textual inversion alone. Returns as the adapter's. Error when the source has none.
-Json export_word_of_pictures(const ModelSource& source, const PictureExportRequest& request, ExportOptions options);
+Json export_word_of_pictures(const ModelSource& source, const PictureExportRequest& request,
+                             ExportOptions options);
 PictureVerification verify_pictures(const std::string& directory);
 // The card's part on use: exact commands for diffusers and lathe.
 std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance);

@@ -19,9 +19,11 @@ bool is_frozen(const std::string& parameter, const std::vector<std::string>& pat
 
 void check_freeze(const std::vector<std::string>& parameters, const std::vector<std::string>& patterns) {
   for (const std::string& pattern : patterns)
-    if (std::ranges::none_of(parameters, [&](const std::string& parameter) { return names(pattern, parameter); }))
+    if (std::ranges::none_of(parameters,
+                             [&](const std::string& parameter) { return names(pattern, parameter); }))
       fail_usage("model.freeze: no parameter has '", pattern, "' in its name, such as ", parameters.back());
-  if (std::ranges::all_of(parameters, [&](const std::string& parameter) { return is_frozen(parameter, patterns); }))
+  if (std::ranges::all_of(parameters,
+                          [&](const std::string& parameter) { return is_frozen(parameter, patterns); }))
     fail_usage("model.freeze names every parameter: nothing would be trained");
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// `model.freeze`: parameters that are not trained. A pattern is one or more whole parts of a name, as in layers.0,
-// embed_tokens or transformer_blocks.0.attn.
+// `model.freeze`: parameters that are not trained. A pattern is one or more whole parts of a name, as in
+// layers.0, embed_tokens or transformer_blocks.0.attn.
 #include <string>
 #include <vector>
 

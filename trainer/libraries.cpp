@@ -26,13 +26,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::set<std::string> kPackages = {
-    "transformers", "tokenizers", "safetensors",  "sentencepiece", "peft",      "trl",         "accelerate",
-    "torch",        "h5py",       "gguf",         "diffusers",     "vllm",      "sglang",      "llama_cpp_python",
-    "ctranslate2",  "mlx",        "mlx_lm",       "onnxruntime",   "openvino",  "tensorboard", "bitsandbytes",
-    "text_generation_server", "stable_diffusion_cpp_python",       "onnxruntime_genai"};
-const std::array kPrograms = {"llama-cli", "llama-server", "llama-quantize", "ollama", "vllm", "ct2-transformers-converter",
-                              "sd", "mlx_lm.generate"};
+const std::set<std::string> kPackages = {"transformers",
+                                         "tokenizers",
+                                         "safetensors",
+                                         "sentencepiece",
+                                         "peft",
+                                         "trl",
+                                         "accelerate",
+                                         "torch",
+                                         "h5py",
+                                         "gguf",
+                                         "diffusers",
+                                         "vllm",
+                                         "sglang",
+                                         "llama_cpp_python",
+                                         "ctranslate2",
+                                         "mlx",
+                                         "mlx_lm",
+                                         "onnxruntime",
+                                         "openvino",
+                                         "tensorboard",
+                                         "bitsandbytes",
+                                         "text_generation_server",
+                                         "stable_diffusion_cpp_python",
+                                         "onnxruntime_genai"};
+const std::array kPrograms = {"llama-cli", "llama-server",   "llama-quantize",
+                              "ollama",    "vllm",           "ct2-transformers-converter",
+                              "sd",        "mlx_lm.generate"};
 
 std::string hdf5_version() {
   unsigned major = 0, minor = 0, release = 0;
@@ -51,7 +71,7 @@ std::string icu_version() {
 std::string pcre2_version() {
   char text[64] = "";
   pcre2_config(PCRE2_CONFIG_VERSION, text);
-  const std::string whole = text;   // "10.42 2022-12-11"
+  const std::string whole = text;  // "10.42 2022-12-11"
   return whole.substr(0, whole.find(' '));
 }
 
@@ -93,7 +113,8 @@ Json library_versions() {
   json["zlib"] = zlibVersion();
   json["xxhash"] = xxhash_version();
   json["yaml-cpp"] = LATHE_YAML_CPP_VERSION;
-  json["nlohmann_json"] = cat(NLOHMANN_JSON_VERSION_MAJOR, ".", NLOHMANN_JSON_VERSION_MINOR, ".", NLOHMANN_JSON_VERSION_PATCH);
+  json["nlohmann_json"] =
+      cat(NLOHMANN_JSON_VERSION_MAJOR, ".", NLOHMANN_JSON_VERSION_MINOR, ".", NLOHMANN_JSON_VERSION_PATCH);
   json["cli11"] = CLI11_VERSION;
   return json;
 }
@@ -117,7 +138,8 @@ std::vector<Reader> find_readers(const std::vector<std::string>& environments, c
       const fs::path file = fs::path(path.substr(begin, end - begin)) / program;
       begin = end + 1;
       const auto mode = fs::status(file, error).permissions();
-      if (error || !fs::is_regular_file(file, error) || (mode & fs::perms::owner_exec) == fs::perms::none) continue;
+      if (error || !fs::is_regular_file(file, error) || (mode & fs::perms::owner_exec) == fs::perms::none)
+        continue;
       found.push_back({program, "", file.string()});
       break;
     }
@@ -131,8 +153,10 @@ std::vector<std::string> python_environments() {
   for (const char* const name : {"VIRTUAL_ENV", "CONDA_PREFIX"})
     if (!environment(name).empty()) result.push_back(environment(name));
   result.insert(result.end(), {"/usr", "/usr/local", home + "/.local"});
-  std::string cache = environment("LATHE_CACHE");   // as scripts/peers_env has it
-  if (cache.empty()) cache = (environment("XDG_CACHE_HOME").empty() ? home + "/.cache" : environment("XDG_CACHE_HOME")) + "/lathe";
+  std::string cache = environment("LATHE_CACHE");  // as scripts/peers_env has it
+  if (cache.empty())
+    cache =
+        (environment("XDG_CACHE_HOME").empty() ? home + "/.cache" : environment("XDG_CACHE_HOME")) + "/lathe";
   std::error_code error;
   std::set<std::string> ours;
   for (const auto& entry : fs::directory_iterator(cache, error))

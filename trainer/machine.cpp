@@ -46,7 +46,9 @@ void tune_allocator() {
   mallopt(M_ARENA_MAX, 2);
 }
 
-int resolve_threads(long requested) { return requested > 0 ? static_cast<int>(requested) : hardware_threads(); }
+int resolve_threads(long requested) {
+  return requested > 0 ? static_cast<int>(requested) : hardware_threads();
+}
 
 void set_compute_threads(int threads) { at::set_num_threads(threads); }
 
@@ -54,8 +56,8 @@ bool has_native_bf16() {
   // The two libraries' own switches: a user who caps the instruction set gets what that processor would get.
   const std::string aten = environment("ATEN_CPU_CAPABILITY"), onednn = environment("ONEDNN_MAX_CPU_ISA");
   if (aten == "avx2" || aten == "default") return false;
-  if (!onednn.empty() && onednn.find("BF16") == std::string::npos && onednn.find("AMX") == std::string::npos &&
-      onednn != "ALL" && onednn != "DEFAULT")
+  if (!onednn.empty() && onednn.find("BF16") == std::string::npos &&
+      onednn.find("AMX") == std::string::npos && onednn != "ALL" && onednn != "DEFAULT")
     return false;
   static const bool native = cpu_flag("avx512_bf16") || cpu_flag("amx_bf16");
   return native;

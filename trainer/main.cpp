@@ -1,4 +1,5 @@
-// lathe: the program. Parses the command line, runs one subcommand, turns errors into one message and an exit code.
+// lathe: the program. Parses the command line, runs one subcommand, turns errors into one message and an exit
+// code.
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
@@ -57,13 +58,15 @@ int main(int argc, char** argv) {
   }
   try {
     const lathe::ExitCode code = run(context);
-    if (context.json) std::cout << context.result.dump(2, ' ', false, lathe::Json::error_handler_t::replace) << "\n";
+    if (context.json)
+      std::cout << context.result.dump(2, ' ', false, lathe::Json::error_handler_t::replace) << "\n";
     std::cout.flush();
     return static_cast<int>(code);
   } catch (const lathe::Error& e) {
     return report(context, e.what(), e.code());
   } catch (const std::bad_alloc&) {
-    return report(context, "out of memory; a smaller train.micro_batch_size or activation_checkpointing needs less",
+    return report(context,
+                  "out of memory; a smaller train.micro_batch_size or activation_checkpointing needs less",
                   lathe::ExitCode::Failed);
   } catch (const std::exception& e) {
     return report(context, lathe::cat("internal error: ", e.what()), lathe::ExitCode::Failed);

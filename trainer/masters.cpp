@@ -16,7 +16,8 @@ void round_into(torch::nn::Module& model, const torch::nn::Module& full) {
   }
 }
 
-void keep_masters(std::vector<Parameter>& parameters, const torch::nn::Module& full, const std::string& prefix) {
+void keep_masters(std::vector<Parameter>& parameters, const torch::nn::Module& full,
+                  const std::string& prefix) {
   const auto values = full.named_parameters();
   for (Parameter& parameter : parameters) {
     if (!parameter.name.starts_with(prefix)) continue;

@@ -9,9 +9,11 @@
 
 namespace lathe {
 
-// Every parameter of `model` takes the value of the same name in `full`. Errors name one that is missing there.
+// Every parameter of `model` takes the value of the same name in `full`. Errors name one that is missing
+// there.
 void round_into(torch::nn::Module& model, const torch::nn::Module& full);
 // Masters of the records become the tensors of `full`, fp32. `prefix` stands before a record's name.
-void keep_masters(std::vector<Parameter>& parameters, const torch::nn::Module& full, const std::string& prefix = "");
+void keep_masters(std::vector<Parameter>& parameters, const torch::nn::Module& full,
+                  const std::string& prefix = "");
 
 }  // namespace lathe

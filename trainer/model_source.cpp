@@ -41,14 +41,15 @@ ModelSource from_hub_cache(const std::string& id) {
   const fs::path root = fs::path(hub_cache()) / name;
   const fs::path reference = root / "refs" / "main";
   const std::string advice = cat("download it with:  hf download ", id);
-  require(fs::exists(reference), "model '", id, "' is neither a folder nor in the local Hub cache ", hub_cache(), "; ",
-          advice);
+  require(fs::exists(reference), "model '", id, "' is neither a folder nor in the local Hub cache ",
+          hub_cache(), "; ", advice);
   std::string revision = read_file(reference.string(), 4096);
   while (!revision.empty() && std::isspace(static_cast<unsigned char>(revision.back()))) revision.pop_back();
   const bool plain = std::regex_match(revision, std::regex("[0-9A-Za-z._-]+")) && revision != "..";
   require(plain, reference.string(), ": not a revision name: '", revision.substr(0, 80), "'");
   const fs::path snapshot = root / "snapshots" / revision;
-  require(fs::exists(snapshot / "config.json") || is_pipeline(snapshot.string()), "the Hub cache has no complete copy of '", id, "' (", snapshot.string(),
+  require(fs::exists(snapshot / "config.json") || is_pipeline(snapshot.string()),
+          "the Hub cache has no complete copy of '", id, "' (", snapshot.string(),
           " lacks config.json and model_index.json); ", advice);
   return {snapshot.string(), "", -1, cat(id, " (local Hub cache)")};
 }
@@ -70,10 +71,11 @@ ModelSource from_run(const std::string& run, const std::string& which) {
   for (const CheckpointEntry& entry : store.list()) {
     const std::string wrong = CheckpointStore::check(entry.path);
     (wrong.empty() ? whole : damaged).push_back(entry);
-    if (!wrong.empty()) why_damaged += cat(why_damaged.empty() ? "" : "; ", "step ", entry.step, " is damaged (", wrong, ")");
+    if (!wrong.empty())
+      why_damaged += cat(why_damaged.empty() ? "" : "; ", "step ", entry.step, " is damaged (", wrong, ")");
   }
-  require(!whole.empty(), "run '", run, "' has no whole checkpoint", damaged.empty() ? " yet; let it train until the first one" : ": ",
-          why_damaged);
+  require(!whole.empty(), "run '", run, "' has no whole checkpoint",
+          damaged.empty() ? " yet; let it train until the first one" : ": ", why_damaged);
   const CheckpointEntry& last = whole.back();
   // A damaged one after the last whole one may have been the best; which one was, only it knows.
   const bool unknown = !damaged.empty() && damaged.back().step > last.step;
@@ -82,8 +84,8 @@ ModelSource from_run(const std::string& run, const std::string& which) {
   if (which.empty() || which == "best") {
     if (unknown) refuse_damaged(run, why_damaged, last.step);
     const std::int64_t best = best_step(last.path);
-    require(best >= 0 || which.empty(), "run '", run, "' was not validated, so it has no best checkpoint; use ", run,
-            "@last");
+    require(best >= 0 || which.empty(), "run '", run,
+            "' was not validated, so it has no best checkpoint; use ", run, "@last");
     if (best >= 0) wanted = best, why = "best validation loss";
     for (const CheckpointEntry& entry : damaged)
       if (entry.step == wanted) refuse_damaged(run, why_damaged, last.step);
@@ -101,16 +103,17 @@ ModelSource from_run(const std::string& run, const std::string& which) {
     if (entry.step == wanted)
       return {entry.path, run, entry.step, cat(run, ", checkpoint step ", entry.step, " (", why, ")")};
   if (which.empty())
-    return {last.path, run, last.step, cat(run, ", checkpoint step ", last.step, " (last; the best, step ", wanted,
-                                           ", is not kept)")};
+    return {last.path, run, last.step,
+            cat(run, ", checkpoint step ", last.step, " (last; the best, step ", wanted, ", is not kept)")};
   std::string have;
   for (const CheckpointEntry& entry : whole) have += cat(have.empty() ? "" : ", ", entry.step);
   fail("run '", run, "' has no checkpoint of step ", wanted, "; it has: ", have);
 }
 
 void refuse_pictures(const ModelSource& source) {
-  require(!is_pipeline(source.folder) && !is_picture_adapter(source.folder) && !is_textual_inversion(source.folder), source.description,
-          " draws pictures and has no text model; use lathe sample");
+  require(!is_pipeline(source.folder) && !is_picture_adapter(source.folder) &&
+              !is_textual_inversion(source.folder),
+          source.description, " draws pictures and has no text model; use lathe sample");
 }
 
 }  // namespace
@@ -131,13 +134,17 @@ ModelSource resolve_model(const std::string& model) {
   if (!fs::exists(path)) {
     // A recipe's path was made absolute: its last two parts may name a model of the Hub.
     const fs::path whole = path;
-    const std::string id = whole.is_absolute() ? whole.parent_path().filename().string() + "/" + whole.filename().string() : model;
+    const std::string id = whole.is_absolute()
+                               ? whole.parent_path().filename().string() + "/" + whole.filename().string()
+                               : model;
     const bool may_be_id = std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+"));
     if (may_be_id && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
     fail("model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder",
          may_be_id ? cat(". If the Hub's '", id, "' is meant, download it with:  hf download ", id) : "");
   }
-  fail("'", path, "' is no model: neither run.json (a run), config.json (a Hugging Face folder), model_index.json (a diffusers "
+  fail("'", path,
+       "' is no model: neither run.json (a run), config.json (a Hugging Face folder), model_index.json (a "
+       "diffusers "
        "folder) nor a GGUF file is in it, nor is it Stable Diffusion in one .safetensors file");
 }
 
@@ -151,7 +158,8 @@ PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) 
 AdaptedModel load_adapted(const ModelSource& source) {
   refuse_pictures(source);
   const PeftAdapter settings = read_peft_config(source.folder);
-  require(!settings.base.empty(), source.folder, "/", kPeftConfig, ": base_model_name_or_path is empty; name the base there");
+  require(!settings.base.empty(), source.folder, "/", kPeftConfig,
+          ": base_model_name_or_path is empty; name the base there");
   AdaptedModel model;
   try {
     model.base = load_model(resolve_model(settings.base));
@@ -175,7 +183,8 @@ AdaptedModel load_adapted(const ModelSource& source) {
 
 std::string portable_base(const std::string& base) {
   const ModelSource found = resolve_model(base);
-  require(!is_adapter_folder(found.folder), "the base '", base, "' is an adapter on a base of its own, which PEFT cannot "
+  require(!is_adapter_folder(found.folder), "the base '", base,
+          "' is an adapter on a base of its own, which PEFT cannot "
           "stack; export that one merged first (format: huggingface) and train on the result");
   if (found.run.empty() && !fs::exists(base)) {  // of the Hub's cache: its last two parts are the id
     const fs::path whole = base;
@@ -188,7 +197,8 @@ Bundle load_model(const ModelSource& source) {
   refuse_pictures(source);
   if (source.folder.ends_with(".gguf")) return read_gguf_bundle(source.folder);
   const bool whole = fs::exists(fs::path(source.folder) / "config.json") || is_adapter_folder(source.folder);
-  if (const std::string file = whole ? "" : gguf_in_folder(source.folder); !file.empty()) return read_gguf_bundle(file);
+  if (const std::string file = whole ? "" : gguf_in_folder(source.folder); !file.empty())
+    return read_gguf_bundle(file);
   if (!is_adapter_folder(source.folder)) return read_bundle(source.folder);
   return merged_model(load_adapted(source), source);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// What the command line calls MODEL: a run (best checkpoint when validated, else the last; @last, @best, @step-100), an
-// export, any Hugging Face folder, or a Hub id looked up offline in the local cache.
+// What the command line calls MODEL: a run (best checkpoint when validated, else the last; @last, @best,
+// @step-100), an export, any Hugging Face folder, or a Hub id looked up offline in the local cache.
 #include <string>
 
 #include "checkpoints/bundle/bundle.h"
@@ -10,17 +10,18 @@
 namespace lathe {
 
 struct ModelSource {
-  std::string folder;        // holds config.json and safetensors
-  std::string run;           // the run's directory, or empty
-  std::int64_t step = -1;    // of a run's checkpoint
-  std::string description;   // "runs/x, checkpoint step 300 (best validation loss)"
+  std::string folder;       // holds config.json and safetensors
+  std::string run;          // the run's directory, or empty
+  std::int64_t step = -1;   // of a run's checkpoint
+  std::string description;  // "runs/x, checkpoint step 300 (best validation loss)"
 };
 
 ModelSource resolve_model(const std::string& model);
 // prepare_data with the recipe's base found first: a run's checkpoint, a folder, a cached Hub id.
 PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress = {});
 
-// An adapter folder (a tuned run's checkpoint, or one that PEFT wrote) gives its base with the adapter merged in fp32.
+// An adapter folder (a tuned run's checkpoint, or one that PEFT wrote) gives its base with the adapter merged
+// in fp32.
 Bundle load_model(const ModelSource& source);
 
 // The base and the adapter of such a folder, apart.
@@ -31,8 +32,8 @@ struct AdaptedModel {
 AdaptedModel load_adapted(const ModelSource& source);
 // What load_model gives of them.
 Bundle merged_model(const AdaptedModel& model, const ModelSource& source);
-// The base as other programs find it: the absolute path of a folder, or the Hub's id of a cached model. Error when the
-// base is an adapter itself.
+// The base as other programs find it: the absolute path of a folder, or the Hub's id of a cached model. Error
+// when the base is an adapter itself.
 std::string portable_base(const std::string& base);
 
 }  // namespace lathe

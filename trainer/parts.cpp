@@ -50,14 +50,15 @@ std::vector<Part> parts_of(const LoadedRecipe& loaded) {
   const std::int64_t first = loaded.recipe.train.seed;
   std::vector<Part> parts;
   for (std::int64_t seed = first; seed < first + loaded.recipe.train.seeds; ++seed) {
-    if (!folded && seed == first) continue;   // the recipe's own run
+    if (!folded && seed == first) continue;  // the recipe's own run
     if (!folded) {
       parts.push_back(make_part(loaded, folds.fold, seed));
       parts.back().base_answers = parts.front().loaded.recipe.directory + "/base.json";
     }
     for (std::int64_t fold = 1; folded && fold <= folds.folds; ++fold) {
       parts.push_back(make_part(loaded, fold, seed));
-      parts.back().base_answers = parts[static_cast<std::size_t>(fold - 1)].loaded.recipe.directory + "/base.json";
+      parts.back().base_answers =
+          parts[static_cast<std::size_t>(fold - 1)].loaded.recipe.directory + "/base.json";
     }
   }
   return parts;
@@ -73,10 +74,12 @@ std::vector<PartResult> read_parts(const std::vector<Part>& parts) {
   std::vector<PartResult> results;
   for (const Part& part : parts) {
     const std::string& run = part.loaded.recipe.directory;
-    require(fs::exists(run + "/answers.json"), part.name, ": no held-out example of it can be asked (plain texts have no "
+    require(fs::exists(run + "/answers.json"), part.name,
+            ": no held-out example of it can be asked (plain texts have no "
             "question); folds and seeds compare answers");
     const Json result = read_json(run + "/result.json");
-    results.push_back({part.fold, part.seed, json_get<std::int64_t>(result, "best_step", run + "/result.json"),
+    results.push_back({part.fold, part.seed,
+                       json_get<std::int64_t>(result, "best_step", run + "/result.json"),
                        json_get<std::int64_t>(result, "total_steps", run + "/result.json"),
                        held_answers_of(read_json(run + "/answers.json"), run + "/answers.json"),
                        read_json(run + "/report.json")});
@@ -111,12 +114,15 @@ std::vector<HeldAnswers> pooled(const std::vector<PartResult>& results) {
 Json spread_of(const std::vector<PartResult>& results, const std::vector<std::string>& metrics) {
   Json spread = Json{{"runs", Json::array()}, {"metrics", Json::object()}};
   for (const PartResult& part : results) {
-    Json run = Json{{"seed", part.seed}, {"examples", part.held.size()}, {"best_step", part.best_step},
+    Json run = Json{{"seed", part.seed},
+                    {"examples", part.held.size()},
+                    {"best_step", part.best_step},
                     {"total_steps", part.total_steps}};
     if (part.fold > 0) run["fold"] = part.fold;
     for (const std::string& name : metrics) {
       const Json& systems = part.report.at("metrics").at(name);
-      for (const char* system : {"base", "few_shot", "tuned"}) run["metrics"][name][system] = systems.at(system).at("score");
+      for (const char* system : {"base", "few_shot", "tuned"})
+        run["metrics"][name][system] = systems.at(system).at("score");
     }
     spread["runs"].push_back(run);
   }

@@ -29,9 +29,10 @@ void move_aside(const std::string& path) {
   real_file_system().rename(path, cat(path, ".", number));
 }
 
-// Held until the last copy is gone; this process may open a run again (folds do). An Error when another one holds it.
+// Held until the last copy is gone; this process may open a run again (folds do). An Error when another one
+// holds it.
 std::shared_ptr<const int> lock_run(const std::string& path) {
-  static std::map<std::string, std::weak_ptr<const int>> held_here;   // runs are opened by one thread
+  static std::map<std::string, std::weak_ptr<const int>> held_here;  // runs are opened by one thread
   std::weak_ptr<const int>& mine = held_here[fs::canonical(path).string()];
   if (auto lock = mine.lock()) return lock;
   const std::string name = path + "/lock";
@@ -62,16 +63,27 @@ void refuse_changed(const LoadedRecipe& loaded, const std::string& path) {
       differences += cat("\n  ", difference.key, ": ", difference.before, " -> ", difference.after);
   if (differences.empty()) return;
   fail_usage("'", path, "' holds a run of another recipe; these keys differ:", differences,
-             "\ngive this one another name (name: or directory:), or start over with --fresh, which keeps the old run as ",
+             "\ngive this one another name (name: or directory:), or start over with --fresh, which keeps "
+             "the old run as ",
              path, ".1");
 }
 
 }  // namespace
 
 bool may_change_on_resume(const std::string& key) {
-  static const char* const allowed[] = {"name", "base", "train.max_steps", "train.epochs", "train.max_tokens",
-                                        "train.max_minutes", "train.threads", "data.workers", "data.cache",
-                                        "evaluate", "checkpoint", "export", "parallel"};
+  static const char* const allowed[] = {"name",
+                                        "base",
+                                        "train.max_steps",
+                                        "train.epochs",
+                                        "train.max_tokens",
+                                        "train.max_minutes",
+                                        "train.threads",
+                                        "data.workers",
+                                        "data.cache",
+                                        "evaluate",
+                                        "checkpoint",
+                                        "export",
+                                        "parallel"};
   for (const std::string prefix : allowed)
     if (key == prefix || key.starts_with(prefix + ".") || key.starts_with(prefix + "[")) return true;
   return false;
@@ -85,9 +97,10 @@ RunDirectory open_run(const LoadedRecipe& loaded, bool fresh) {
           "' exists and is no run of lathe; choose another directory:");
   if (is_run) run.lock = lock_run(run.path);
   if (is_run && (fresh || loaded.recipe.checkpoint.resume == "never")) {
-    require(fresh, "'", run.path, "' holds a run and checkpoint.resume is never; --fresh keeps it as ", run.path, ".1");
+    require(fresh, "'", run.path, "' holds a run and checkpoint.resume is never; --fresh keeps it as ",
+            run.path, ".1");
     move_aside(run.path);
-    run.lock.reset();   // of the old one
+    run.lock.reset();  // of the old one
   } else if (is_run) {
     refuse_changed(loaded, run.path);
     run.existed = true;

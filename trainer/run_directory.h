@@ -1,7 +1,9 @@
 #pragma once
-// One run lives in one directory. Opened again unchanged it resumes; with a changed recipe it refuses, naming the keys;
-// --fresh moves the old one aside. Run folders are private (0700). One process at a time trains a run: <run>/lock is held
-// (flock) as long as a RunDirectory or a copy of it lives, and goes with the process, however that ends.
+// One run lives in one directory. Opened again unchanged it resumes; with a changed recipe it refuses, naming
+// the keys;
+// --fresh moves the old one aside. Run folders are private (0700). One process at a time trains a run:
+// <run>/lock is held (flock) as long as a RunDirectory or a copy of it lives, and goes with the process,
+// however that ends.
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,12 +14,13 @@ namespace lathe {
 
 struct RunDirectory {
   std::string path;
-  bool existed = false;    // has a recipe and possibly checkpoints
-  bool finished = false;   // result.json says so
-  std::shared_ptr<const int> lock;   // a descriptor
+  bool existed = false;             // has a recipe and possibly checkpoints
+  bool finished = false;            // result.json says so
+  std::shared_ptr<const int> lock;  // a descriptor
 };
 
-// Keys that may change on resume: max_steps and the other ends, evaluate, checkpoint, export, threads, parallel.
+// Keys that may change on resume: max_steps and the other ends, evaluate, checkpoint, export, threads,
+// parallel.
 bool may_change_on_resume(const std::string& key);
 
 // Creates or opens the directory; writes recipe.yaml when new. `fresh` moves an old one to <path>.1, .2 ...

@@ -50,20 +50,28 @@ Json exactness_key(const Session& session) {
   return json;
 }
 
-// What is resumed must be what was begun: the same data, tokenizer or classes, by content. run.json has their hashes.
+// What is resumed must be what was begun: the same data, tokenizer or classes, by content. run.json has their
+// hashes.
 void refuse_changed_data(const Session& session) {
   const std::string path = session.run.path + "/run.json";
-  if (!session.run.existed || !std::filesystem::exists(path) || CheckpointStore(session.run.path).list().empty()) return;
+  if (!session.run.existed || !std::filesystem::exists(path) ||
+      CheckpointStore(session.run.path).list().empty())
+    return;
   const Json before = read_json(path), now = session.task->identity(session);
   std::string differences;
-  const auto text = [](const Json& value) { return value.is_string() ? value.get<std::string>().substr(0, 12) : value.dump(); };
+  const auto text = [](const Json& value) {
+    return value.is_string() ? value.get<std::string>().substr(0, 12) : value.dump();
+  };
   for (const auto& [key, value] : now.items())
-    if (key != "base" && before.contains(key) && before.at(key) != value)   // the base's path is the recipe's
+    if (key != "base" && before.contains(key) && before.at(key) != value)  // the base's path is the recipe's
       differences += cat("\n  ", key, ": ", text(before.at(key)), " -> ", text(value));
   if (differences.empty()) return;
-  fail_usage("'", session.run.path, "' was begun on other data; what it reads has changed since:", differences,
-             "\nbring the data back to go on exactly, give the changed one another name (name: or directory:), or start over with "
-             "--fresh, which keeps the old run as ", session.run.path, ".1");
+  fail_usage("'", session.run.path,
+             "' was begun on other data; what it reads has changed since:", differences,
+             "\nbring the data back to go on exactly, give the changed one another name (name: or "
+             "directory:), or start over with "
+             "--fresh, which keeps the old run as ",
+             session.run.path, ".1");
 }
 
 void resume(Session& session, const Say& say) {

@@ -37,7 +37,8 @@ void stop_if_requested(const char* doing) {
 }
 
 void stop_before_first_step(const char* doing) {
-  throw Error(cat("interrupted while ", doing, ", before the first step; the same command begins again with what is ready"),
+  throw Error(cat("interrupted while ", doing,
+                  ", before the first step; the same command begins again with what is ready"),
               ExitCode::Interrupted);
 }
 

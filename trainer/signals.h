@@ -1,12 +1,12 @@
 #pragma once
-// Ctrl-C and SIGTERM: the first asks the loop to save and stop (before step 1: to stop), which it says; a second one exits
-// at once (the last checkpoint is whole).
+// Ctrl-C and SIGTERM: the first asks the loop to save and stop (before step 1: to stop), which it says; a
+// second one exits at once (the last checkpoint is whole).
 namespace lathe {
 
 void install_signal_handlers();
 bool stop_requested();
 // An Error (exit code 130) once a stop was asked for; `doing` is what it ends: nothing of it needs saving.
 void stop_if_requested(const char* doing);
-[[noreturn]] void stop_before_first_step(const char* doing);   // its Error
+[[noreturn]] void stop_before_first_step(const char* doing);  // its Error
 
 }  // namespace lathe

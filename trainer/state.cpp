@@ -66,8 +66,8 @@ struct CheckpointWriter::Worker {
   std::exception_ptr error;
 };
 
-CheckpointWriter::CheckpointWriter(const std::string& run_directory, const Task& task, std::string recipe_text,
-                                   FileSystem& files)
+CheckpointWriter::CheckpointWriter(const std::string& run_directory, const Task& task,
+                                   std::string recipe_text, FileSystem& files)
     : directory_(run_directory),
       task_(task),
       recipe_text_(std::move(recipe_text)),
@@ -87,8 +87,9 @@ void CheckpointWriter::wait() {
 
 namespace {
 
-std::vector<CheckpointFile> checkpoint_files(const Task& task, const std::string& recipe_text, const TrainState& state,
-                                             std::vector<BundleTensor> weights, std::vector<BundleTensor> moments) {
+std::vector<CheckpointFile> checkpoint_files(const Task& task, const std::string& recipe_text,
+                                             const TrainState& state, std::vector<BundleTensor> weights,
+                                             std::vector<BundleTensor> moments) {
   std::vector<CheckpointFile> files = task.model_files(std::move(weights));
   files.push_back({"recipe.yaml", {}, recipe_text});
   files.push_back({"state.json", {}, state.to_json().dump(2) + "\n"});
@@ -98,7 +99,8 @@ std::vector<CheckpointFile> checkpoint_files(const Task& task, const std::string
 
 }  // namespace
 
-void CheckpointWriter::save(const TrainState& state, const Trained& trained, std::int64_t keep_last, bool keep_best) {
+void CheckpointWriter::save(const TrainState& state, const Trained& trained, std::int64_t keep_last,
+                            bool keep_best) {
   wait();
   // The copy the loop waits for; everything after it reads only these clones.
   std::vector<BundleTensor> weights, moments;
@@ -112,10 +114,13 @@ void CheckpointWriter::save(const TrainState& state, const Trained& trained, std
     moments.push_back(from_tensor(tensor.name, to_tensor(tensor).clone()));
   std::optional<std::int64_t> best;
   if (keep_best && state.best_step >= 0) best = state.best_step;
-  auto work = [this, state, keep_last, best, weights = std::move(weights), moments = std::move(moments)]() mutable {
+  auto work = [this, state, keep_last, best, weights = std::move(weights),
+               moments = std::move(moments)]() mutable {
     try {
       CheckpointStore store(directory_, files_);
-      store.save(state.step, checkpoint_files(task_, recipe_text_, state, std::move(weights), std::move(moments)), keep_last, best);
+      store.save(state.step,
+                 checkpoint_files(task_, recipe_text_, state, std::move(weights), std::move(moments)),
+                 keep_last, best);
     } catch (...) {
       worker_->error = std::current_exception();
     }
@@ -135,7 +140,8 @@ TrainState load_checkpoint(const std::string& path, const Task& task, const Trai
   const std::vector<BundleTensor> moments = read_safetensors(path + "/optimizer.safetensors").tensors;
   std::map<std::string, at::Tensor> masters;
   for (const BundleTensor& tensor : moments)
-    if (tensor.name.starts_with(kMaster)) masters.emplace(tensor.name.substr(kMaster.size()), to_tensor(tensor));
+    if (tensor.name.starts_with(kMaster))
+      masters.emplace(tensor.name.substr(kMaster.size()), to_tensor(tensor));
   for (std::size_t i = 0; i < trained.parameters.size(); ++i) {
     Parameter& parameter = trained.parameters[i];
     const auto found = kept.find(parameter.name);

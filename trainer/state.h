@@ -1,6 +1,7 @@
 #pragma once
-// What a checkpoint holds beside the weights, and the writing of it in the background: the loop waits for a copy to host
-// memory, a thread of its own hashes, writes, syncs and publishes. At most one write is in flight.
+// What a checkpoint holds beside the weights, and the writing of it in the background: the loop waits for a
+// copy to host memory, a thread of its own hashes, writes, syncs and publishes. At most one write is in
+// flight.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,24 +15,27 @@
 namespace lathe {
 
 struct TrainState {
-  std::int64_t step = 0;            // optimizer steps done
-  std::uint64_t cursor = 0;         // rows of the global order consumed
+  std::int64_t step = 0;     // optimizer steps done
+  std::uint64_t cursor = 0;  // rows of the global order consumed
   std::int64_t tokens = 0;
-  double seconds = 0;               // training time so far
+  double seconds = 0;  // training time so far
   double best_loss = 0;
-  std::int64_t best_step = -1;      // -1: never validated
+  std::int64_t best_step = -1;  // -1: never validated
   std::int64_t bad_evaluations = 0;
   std::vector<double> norm_window;  // of the spike watch
   std::int64_t skipped_steps = 0;
-  Json resolved = Json::object();   // threads, instruction_set, precision, micro_batch_size, ranks, build: exactness needs them
+  Json resolved = Json::object();  // threads, instruction_set, precision, micro_batch_size, ranks, build:
+                                   // exactness needs them
   Json to_json() const;
   static TrainState from_json(const Json& json, const std::string& where);
 };
 
-// "threads 2 -> 4, ranks 1 -> 2": what differs from the run that wrote the checkpoint; empty when resume is bit-exact.
+// "threads 2 -> 4, ranks 1 -> 2": what differs from the run that wrote the checkpoint; empty when resume is
+// bit-exact.
 std::string exactness_difference(const Json& before, const Json& now);
 
-// What steps: weights, moments, and averages where the recipe asks for them (then they are the model that is kept).
+// What steps: weights, moments, and averages where the recipe asks for them (then they are the model that is
+// kept).
 struct Trained {
   std::vector<Parameter>& parameters;
   Optimizer& optimizer;
@@ -43,10 +47,10 @@ class CheckpointWriter {
   // Model files are the task's, which outlives the writer.
   CheckpointWriter(const std::string& run_directory, const Task& task, std::string recipe_text,
                    FileSystem& files = real_file_system());
-  ~CheckpointWriter();                        // waits; errors were reported by wait()
+  ~CheckpointWriter();  // waits; errors were reported by wait()
   void save(const TrainState& state, const Trained& trained, std::int64_t keep_last, bool keep_best);
-  void wait();                                // until the write in flight is durable; rethrows its Error
-  bool busy() const;                          // one is in flight: save() would wait for it
+  void wait();        // until the write in flight is durable; rethrows its Error
+  bool busy() const;  // one is in flight: save() would wait for it
 
  private:
   struct Worker;

@@ -27,9 +27,8 @@ struct StepSums {
 
 class TrainingLoop {
  public:
-  TrainingLoop(Session& session, const Say& say)
+  explicit TrainingLoop(Session& session)
       : s_(session),
-        say_(say),
         watch_(session.recipe().train.spike_sigma, session.state.norm_window),
         reducer_(*session.ranks, session.parameters),
         progress_(session.options.quiet || !session.leader(), session.state.step, session.last_step,
@@ -39,7 +38,8 @@ class TrainingLoop {
 
   TrainOutcome run() {
     if (s_.state.step == 0) evaluate();
-    if (s_.state.step == 0 && s_.ranks->sum(stop_requested() ? 1.0 : 0.0) > 0) stop_before_first_step("evaluating step 0");
+    if (s_.state.step == 0 && s_.ranks->sum(stop_requested() ? 1.0 : 0.0) > 0)
+      stop_before_first_step("evaluating step 0");
     outcome_.first_evaluation = outcome_.last_evaluation;
     while (s_.state.step < s_.last_step) {
       const Clock::time_point start = Clock::now();
@@ -145,7 +145,8 @@ class TrainingLoop {
                                 : " is a spike: the step is skipped"));
     require(s_.state.skipped_steps <= 100, "100 steps were spikes; lower optimizer.learning_rate (now ",
             s_.recipe().optimizer.learning_rate, ") or look at the data around these steps in metrics.jsonl");
-    if (rollback && !go_back(s_)) progress_.note("there is no checkpoint to go back to: the step is skipped only");
+    if (rollback && !go_back(s_))
+      progress_.note("there is no checkpoint to go back to: the step is skipped only");
   }
 
   void evaluate() {
@@ -232,7 +233,6 @@ class TrainingLoop {
   }
 
   Session& s_;
-  const Say& say_;
   SpikeWatch watch_;
   GradientReducer reducer_;
   Progress progress_;
@@ -246,9 +246,6 @@ class TrainingLoop {
 
 }  // namespace
 
-TrainOutcome train(Session& session, const Say& say) {
-  TrainingLoop loop(session, say);
-  return loop.run();
-}
+TrainOutcome train(Session& session) { return TrainingLoop(session).run(); }
 
 }  // namespace lathe

@@ -10,13 +10,14 @@ enum class StopReason { Finished, StopAfter, Interrupted, TimeUp, EarlyStopping 
 
 struct TrainOutcome {
   StopReason reason = StopReason::Finished;
-  EvaluationMetrics last_evaluation;     // of the first validation set; step 0 when none
+  EvaluationMetrics last_evaluation;  // of the first validation set; step 0 when none
   EvaluationMetrics first_evaluation;
   double seconds_to_first_step = 0;
-  double seconds = 0, data_seconds = 0;   // this process trained, and waited for batches of it
+  double seconds = 0, data_seconds = 0;  // this process trained, and waited for batches of it
 };
 
-// Trains until the end or a stop; every rank returns the same reason. The last checkpoint is durable on return.
-TrainOutcome train(Session& session, const Say& say);
+// Trains until the end or a stop; every rank returns the same reason. The last checkpoint is durable on
+// return.
+TrainOutcome train(Session& session);
 
 }  // namespace lathe

@@ -142,7 +142,9 @@ void ConfigReader::refuse(const char* key, const char* why, std::optional<double
 }
 
 void ConfigReader::refuse_foreign_parts(std::initializer_list<std::string_view> handled) const {
-  const auto own = [&](std::string_view key) { return std::find(handled.begin(), handled.end(), key) != handled.end(); };
+  const auto own = [&](std::string_view key) {
+    return std::find(handled.begin(), handled.end(), key) != handled.end();
+  };
   for (const Refusal& r : kForeign) {
     if (own(r.key)) continue;
     const bool window_off = std::string(r.key) == "sliding_window" && has("use_sliding_window") &&

@@ -28,8 +28,8 @@ class ConfigReader {
 
   // Error when `key` is there and not null, false, 0 (or `neutral`), "" or empty.
   void refuse(const char* key, const char* why, std::optional<double> neutral = {}) const;
-  // The keys that no dense decoder of ours can honour: quantisation, experts, custom code ..., and those that only some
-  // families have, unless this one reads them itself: `handled`.
+  // The keys that no dense decoder of ours can honour: quantisation, experts, custom code ..., and those that
+  // only some families have, unless this one reads them itself: `handled`.
   void refuse_foreign_parts(std::initializer_list<std::string_view> handled = {}) const;
 
   const Json& json() const { return config_; }

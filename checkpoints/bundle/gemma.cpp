@@ -33,8 +33,7 @@ Json gemma_config(const Family& family, const FamilyInput& input, GemmaRecipe& r
   return config;
 }
 
-DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_positions,
-                           std::int64_t pattern) {
+DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_positions, std::int64_t pattern) {
   DecoderSpec spec = describe_dense(config, default_positions, kDefaultHead);
   spec.norm_offset = 1;
   spec.sandwich_norms = true;
@@ -51,10 +50,12 @@ DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_posi
 
 std::string gemma_gguf_lacks(const DecoderSpec& spec, std::int64_t largest) {
   if (spec.output_bias) return "llama.cpp has no biases in a Gemma (attention_bias)";
-  const std::int64_t divisor = spec.num_layers == largest ? spec.hidden_size / spec.num_heads : spec.head_size;
+  const std::int64_t divisor =
+      spec.num_layers == largest ? spec.hidden_size / spec.num_heads : spec.head_size;
   const double scale = 1 / std::sqrt(static_cast<double>(divisor));
   if (std::abs(spec.attention_scale - scale) > 1e-6 * scale)
-    return cat("llama.cpp takes query_pre_attn_scalar to be ", divisor, " in a Gemma of ", spec.num_layers, " layers");
+    return cat("llama.cpp takes query_pre_attn_scalar to be ", divisor, " in a Gemma of ", spec.num_layers,
+               " layers");
   return "";
 }
 

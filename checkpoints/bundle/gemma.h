@@ -24,11 +24,11 @@ struct GemmaRecipe : DenseRecipe {
 std::vector<std::string> gemma_layer_types(std::int64_t layers, std::int64_t pattern);
 Json gemma_config(const Family& family, const FamilyInput& input, GemmaRecipe& recipe,
                   RecipeChecker& checker);
-// Everything but positions, caps of scores and norms of queries and keys. `pattern`: see above, where layer_types
-// is absent.
-DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_positions,
-                           std::int64_t pattern);
-// GgufNames::lacks of what both have; models of `largest` layers have a scale of attention of their own there.
+// Everything but positions, caps of scores and norms of queries and keys. `pattern`: see above, where
+// layer_types is absent.
+DecoderSpec describe_gemma(const ConfigReader& config, std::int64_t default_positions, std::int64_t pattern);
+// GgufNames::lacks of what both have; models of `largest` layers have a scale of attention of their own
+// there.
 std::string gemma_gguf_lacks(const DecoderSpec& spec, std::int64_t largest);
 
 }  // namespace lathe

@@ -1,5 +1,6 @@
 #pragma once
-// A named tensor without torch: dtype, shape and where its bytes are. Bytes are little-endian, row-major, contiguous.
+// A named tensor without torch: dtype, shape and where its bytes are. Bytes are little-endian, row-major,
+// contiguous.
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -15,10 +16,10 @@ namespace lathe {
 enum class DType { F64, F32, F16, BF16, I64, I32, I16, I8, U8, Bool };
 
 std::size_t dtype_size(DType dtype);
-std::string_view dtype_name(DType dtype);                       // safetensors' names: F32, BF16 ...
-std::optional<DType> dtype_from_name(std::string_view name);    // safetensors' and torch's ("bfloat16") names
+std::string_view dtype_name(DType dtype);                     // safetensors' names: F32, BF16 ...
+std::optional<DType> dtype_from_name(std::string_view name);  // safetensors' and torch's ("bfloat16") names
 
-std::string_view torch_dtype_name(DType dtype);                 // config.json's: float32, bfloat16 ...
+std::string_view torch_dtype_name(DType dtype);  // config.json's: float32, bfloat16 ...
 
 // A block of bytes and what keeps it alive (a mapping, a vector, a torch storage).
 struct ByteBlock {
@@ -30,7 +31,7 @@ struct BundleTensor {
   std::string name;
   DType dtype = DType::F32;
   std::vector<std::int64_t> shape;
-  std::function<ByteBlock()> bytes;   // called when the tensor is read or written; may convert; thread-safe
+  std::function<ByteBlock()> bytes;  // called when the tensor is read or written; may convert; thread-safe
   std::size_t element_count() const;
   std::size_t byte_size() const { return element_count() * dtype_size(dtype); }
 };
@@ -39,6 +40,6 @@ struct BundleTensor {
 BundleTensor convert_tensor(BundleTensor tensor, DType dtype);
 // A tensor over bytes in memory; Error when their number does not fit the shape.
 BundleTensor memory_tensor(std::string name, DType dtype, std::vector<std::int64_t> shape, ByteBlock block);
-std::string shape_text(const std::vector<std::int64_t>& shape);   // "(512, 64)"
+std::string shape_text(const std::vector<std::int64_t>& shape);  // "(512, 64)"
 
 }  // namespace lathe

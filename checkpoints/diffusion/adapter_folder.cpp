@@ -23,7 +23,8 @@ std::map<std::string, std::vector<std::int64_t>> matrices(const PictureModel& ba
       if (info.shape.size() >= 2 && info.name.ends_with(end))
         shapes.emplace(prefix + info.name.substr(0, info.name.size() - end.size()), info.shape);
   };
-  add(base.unet ? unet_2d_parameters(*base.unet) : joint_transformer_parameters(base.transformer), network_part(base));
+  add(base.unet ? unet_2d_parameters(*base.unet) : joint_transformer_parameters(base.transformer),
+      network_part(base));
   add(clip_text_parameters(base.text_encoder), kTextEncoderPart);
   return shapes;
 }
@@ -46,19 +47,23 @@ void check(const BundleTensor& tensor, const PeftAdapter& adapter,
     } else {
       wanted = {out};
     }
-    require(tensor.shape == wanted, where, ": tensor '", tensor.name, "' has shape ", shape_text(tensor.shape), ", the base and r = ",
-            adapter.rank, " want ", shape_text(wanted));
+    require(tensor.shape == wanted, where, ": tensor '", tensor.name, "' has shape ",
+            shape_text(tensor.shape), ", the base and r = ", adapter.rank, " want ", shape_text(wanted));
     return;
   }
-  fail(where, ": tensor '", tensor.name, "' is no factor of an adapter (lora_A, lora_B, lora_magnitude_vector)");
+  fail(where, ": tensor '", tensor.name,
+       "' is no factor of an adapter (lora_A, lora_B, lora_magnitude_vector)");
 }
 
 // The second encoder's are the first's, or the pipeline would not be the one that was trained.
-void check_second(const std::vector<BundleTensor>& second, const std::vector<BundleTensor>& tensors, const std::string& where) {
+void check_second(const std::vector<BundleTensor>& second, const std::vector<BundleTensor>& tensors,
+                  const std::string& where) {
   for (const BundleTensor& tensor : second) {
     const std::string first = kTextEncoderPart + tensor.name.substr(std::string(kSecondEncoderPart).size());
-    const auto same = std::find_if(tensors.begin(), tensors.end(), [&](const BundleTensor& t) { return t.name == first; });
-    require(same != tensors.end() && same->dtype == tensor.dtype && std::ranges::equal(same->bytes().bytes, tensor.bytes().bytes),
+    const auto same =
+        std::find_if(tensors.begin(), tensors.end(), [&](const BundleTensor& t) { return t.name == first; });
+    require(same != tensors.end() && same->dtype == tensor.dtype &&
+                std::ranges::equal(same->bytes().bytes, tensor.bytes().bytes),
             where, ": '", tensor.name, "' is not '", first, "'; text encoders that differ are not supported");
   }
 }
@@ -77,7 +82,8 @@ std::vector<CheckpointFile> picture_adapter_files(const PeftAdapter& adapter, co
     tensors.push_back(tensor);
     std::string& name = tensors.back().name;
     const bool encoder = name.starts_with(kTextEncoderPart);
-    // PEFT loads the network and wants it without ".weight"; transformers loads the encoders and wants it with.
+    // PEFT loads the network and wants it without ".weight"; transformers loads the encoders and wants it
+    // with.
     if (!encoder && name.ends_with(kParts[2])) name.resize(name.size() - std::string(".weight").size());
     if (!encoder || base.unet) continue;  // SD3's pipeline has the encoder twice
     BundleTensor second = tensors.back();

@@ -13,17 +13,18 @@ namespace lathe {
 namespace {
 
 struct Matrix {
-  std::int64_t rows = 0, columns = 0;   // of a kernel (rows, in, side, side): columns = in * side * side
+  std::int64_t rows = 0, columns = 0;  // of a kernel (rows, in, side, side): columns = in * side * side
   std::vector<float> values;
-  std::vector<std::int64_t> kernel;     // its shape behind the rows; empty: a matrix
+  std::vector<std::int64_t> kernel;  // its shape behind the rows; empty: a matrix
 };
 
 struct Factors {
-  Matrix a, b;   // (r, in), (out, r)
+  Matrix a, b;  // (r, in), (out, r)
 };
 
 Matrix matrix_of(const BundleTensor& tensor) {
-  require(tensor.shape.size() == 2 || tensor.shape.size() == 4, "tensor '", tensor.name, "' is no matrix and no kernel");
+  require(tensor.shape.size() == 2 || tensor.shape.size() == 4, "tensor '", tensor.name,
+          "' is no matrix and no kernel");
   const ByteBlock block = convert_tensor(tensor, DType::F32).bytes();
   const std::int64_t rows = tensor.shape[0], count = static_cast<std::int64_t>(tensor.element_count());
   Matrix matrix{rows, rows > 0 ? count / rows : 0, std::vector<float>(tensor.element_count()), {}};
@@ -61,18 +62,25 @@ std::map<std::string, Factors> factors_of(const PeftAdapter& adapter) {
 struct NativePlace {
   std::string module;
   std::int64_t part = 0, parts = 1;
-  bool swapped = false;   // its two halves of rows, scale and shift, are the other way round
+  bool swapped = false;  // its two halves of rows, scale and shift, are the other way round
 };
 
 NativePlace sd3_place(const std::string& module, const JointTransformerSpec& spec) {
   static const std::map<std::string, NativePlace> kPlaces{
-      {"attn.to_q", {"x_block.attn.qkv", 0, 3}},          {"attn.to_k", {"x_block.attn.qkv", 1, 3}},
-      {"attn.to_v", {"x_block.attn.qkv", 2, 3}},          {"attn.add_q_proj", {"context_block.attn.qkv", 0, 3}},
-      {"attn.add_k_proj", {"context_block.attn.qkv", 1, 3}}, {"attn.add_v_proj", {"context_block.attn.qkv", 2, 3}},
-      {"attn.to_out.0", {"x_block.attn.proj"}},           {"attn.to_add_out", {"context_block.attn.proj"}},
-      {"ff.net.0.proj", {"x_block.mlp.fc1"}},             {"ff.net.2", {"x_block.mlp.fc2"}},
-      {"ff_context.net.0.proj", {"context_block.mlp.fc1"}}, {"ff_context.net.2", {"context_block.mlp.fc2"}},
-      {"norm1.linear", {"x_block.adaLN_modulation.1"}},   {"norm1_context.linear", {"context_block.adaLN_modulation.1"}}};
+      {"attn.to_q", {"x_block.attn.qkv", 0, 3}},
+      {"attn.to_k", {"x_block.attn.qkv", 1, 3}},
+      {"attn.to_v", {"x_block.attn.qkv", 2, 3}},
+      {"attn.add_q_proj", {"context_block.attn.qkv", 0, 3}},
+      {"attn.add_k_proj", {"context_block.attn.qkv", 1, 3}},
+      {"attn.add_v_proj", {"context_block.attn.qkv", 2, 3}},
+      {"attn.to_out.0", {"x_block.attn.proj"}},
+      {"attn.to_add_out", {"context_block.attn.proj"}},
+      {"ff.net.0.proj", {"x_block.mlp.fc1"}},
+      {"ff.net.2", {"x_block.mlp.fc2"}},
+      {"ff_context.net.0.proj", {"context_block.mlp.fc1"}},
+      {"ff_context.net.2", {"context_block.mlp.fc2"}},
+      {"norm1.linear", {"x_block.adaLN_modulation.1"}},
+      {"norm1_context.linear", {"context_block.adaLN_modulation.1"}}};
   const std::string blocks = "transformer_blocks.";
   const auto dot = module.starts_with(blocks) ? module.find('.', blocks.size()) : std::string::npos;
   const auto found = dot == std::string::npos ? kPlaces.end() : kPlaces.find(module.substr(dot + 1));
@@ -93,16 +101,21 @@ NativePlace native_place(const std::string& module, const PictureModel& base, Lo
 }
 
 void swap_halves(Matrix& b) {
-  std::rotate(b.values.begin(), b.values.begin() + static_cast<std::ptrdiff_t>(b.values.size() / 2), b.values.end());
+  std::rotate(b.values.begin(), b.values.begin() + static_cast<std::ptrdiff_t>(b.values.size() / 2),
+              b.values.end());
 }
 
-// Puts one part's factors into the fused ones: A below what is there, B in the part's rows and columns of its own.
+// Puts one part's factors into the fused ones: A below what is there, B in the part's rows and columns of its
+// own.
 void add_part(Factors& fused, const Factors& factors, const NativePlace& place) {
   const std::int64_t rank = fused.a.rows, more = factors.a.rows, out = factors.b.rows;
   Factors joined;
   joined.a = {rank + more, factors.a.columns, fused.a.values, {}};
   joined.a.values.insert(joined.a.values.end(), factors.a.values.begin(), factors.a.values.end());
-  joined.b = {place.parts * out, rank + more, std::vector<float>(static_cast<std::size_t>(place.parts * out * (rank + more))), {}};
+  joined.b = {place.parts * out,
+              rank + more,
+              std::vector<float>(static_cast<std::size_t>(place.parts * out * (rank + more))),
+              {}};
   const auto copy = [&](const Matrix& from, std::int64_t first_row, std::int64_t first_column) {
     for (std::int64_t row = 0; row < from.rows; ++row)
       std::copy_n(from.values.begin() + row * from.columns, from.columns,
@@ -114,8 +127,8 @@ void add_part(Factors& fused, const Factors& factors, const NativePlace& place) 
 }
 
 // Under the module names of the spelling.
-std::map<std::string, Factors> native_factors(const std::map<std::string, Factors>& factors, const PictureModel& base,
-                                              LoraSpelling spelling) {
+std::map<std::string, Factors> native_factors(const std::map<std::string, Factors>& factors,
+                                              const PictureModel& base, LoraSpelling spelling) {
   std::map<std::string, Factors> native;
   const std::string part = network_part(base);
   for (const auto& [name, entry] : factors) {
@@ -131,7 +144,8 @@ std::map<std::string, Factors> native_factors(const std::map<std::string, Factor
   return native;
 }
 
-// PEFT finds a target by the end of a module's name; a CLIPTextModel's lost their "text_model." in transformers 5.
+// PEFT finds a target by the end of a module's name; a CLIPTextModel's lost their "text_model." in
+// transformers 5.
 std::string target_module(const std::string& name) {
   const std::string front = "text_model.";
   return name.starts_with(front) ? name.substr(front.size()) : name;
@@ -145,7 +159,9 @@ Json adapter_metadata(const PeftAdapter& adapter, const PictureModel& base) {
     modules[tensor.name.substr(0, dot)].insert(target_module(tensor.name.substr(dot + 1, cut - dot - 1)));
   }
   for (const auto& [part, names] : modules)
-    for (const std::string& prefix : part == "text_encoder" && !base.unet ? std::vector<std::string>{part, part + "_2"} : std::vector{part}) {
+    for (const std::string& prefix : part == "text_encoder" && !base.unet
+                                         ? std::vector<std::string>{part, part + "_2"}
+                                         : std::vector{part}) {
       all[prefix + ".peft_type"] = "LORA";
       all[prefix + ".r"] = adapter.rank;
       all[prefix + ".lora_alpha"] = adapter.rank;
@@ -172,7 +188,9 @@ void add_spelled(LoraFile& file, const std::string& name, const Factors& factors
 // Of the model spec that model browsers read (github.com/Stability-AI/ModelSpec).
 std::map<std::string, std::string> browser_metadata(const std::string& title, const PictureModel& base) {
   const bool second = base.unet && base.text_encoder.activation == ClipActivation::Gelu;
-  const std::string architecture = !base.unet ? "stable-diffusion-3" : second ? "stable-diffusion-v2" : "stable-diffusion-v1";
+  const std::string architecture = !base.unet ? "stable-diffusion-3"
+                                   : second   ? "stable-diffusion-v2"
+                                              : "stable-diffusion-v1";
   return {{"format", "pt"},
           {"modelspec.sai_model_spec", "1.0.1"},
           {"modelspec.architecture", architecture + "/lora"},
@@ -185,16 +203,18 @@ std::vector<double> change_of(const Factors& factors, double scale, std::int64_t
   std::vector<double> change(static_cast<std::size_t>(rows * in));
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t k = 0; k < r; ++k) {
-      const double b = scale * static_cast<double>(factors.b.values[static_cast<std::size_t>((first + row) * r + k)]);
+      const double b =
+          scale * static_cast<double>(factors.b.values[static_cast<std::size_t>((first + row) * r + k)]);
       for (std::int64_t i = 0; i < in; ++i)
-        change[static_cast<std::size_t>(row * in + i)] += b * static_cast<double>(factors.a.values[static_cast<std::size_t>(k * in + i)]);
+        change[static_cast<std::size_t>(row * in + i)] +=
+            b * static_cast<double>(factors.a.values[static_cast<std::size_t>(k * in + i)]);
     }
   return change;
 }
 
 // Where a module of the adapter is in a file of the spelling: a name for each place that it is written to.
-std::vector<std::string> spelled_names(const std::string& module, const NativePlace& place, LoraSpelling spelling,
-                                       const PictureModel& base) {
+std::vector<std::string> spelled_names(const std::string& module, const NativePlace& place,
+                                       LoraSpelling spelling, const PictureModel& base) {
   const std::string text = kTextEncoderPart;
   const bool encoder = module.starts_with(text);
   const std::string rest = encoder ? module.substr(text.size()) : "";
@@ -204,11 +224,13 @@ std::vector<std::string> spelled_names(const std::string& module, const NativePl
     if (spelling == LoraSpelling::Kohya) return {"lora_te_" + underscored(rest)};
     return {std::string("text_encoders.clip_") + (second ? "h" : "l") + ".transformer." + rest};
   }
-  if (spelling == LoraSpelling::Diffusers) return encoder ? std::vector{module, "text_encoder_2." + rest} : std::vector{module};
+  if (spelling == LoraSpelling::Diffusers)
+    return encoder ? std::vector{module, "text_encoder_2." + rest} : std::vector{module};
   if (spelling == LoraSpelling::Kohya)
     return encoder ? std::vector{"lora_te1_" + underscored(rest), "lora_te2_" + underscored(rest)}
                    : std::vector{"lora_unet_" + underscored(place.module)};
-  return encoder ? std::vector{"text_encoders.clip_l.transformer." + rest, "text_encoders.clip_g.transformer." + rest}
+  return encoder ? std::vector{"text_encoders.clip_l.transformer." + rest,
+                               "text_encoders.clip_g.transformer." + rest}
                  : std::vector{"diffusion_model." + place.module};
 }
 
@@ -244,19 +266,23 @@ LoraFile spell_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSp
   LoraFile file{{}, browser_metadata(title, base)};
   if (spelling == LoraSpelling::Diffusers) {
     for (const CheckpointFile& part : picture_adapter_files(folded(adapter), base))
-      for (const BundleTensor& tensor : part.tensors) file.tensors.push_back(convert_tensor(tensor, DType::F32));
+      for (const BundleTensor& tensor : part.tensors)
+        file.tensors.push_back(convert_tensor(tensor, DType::F32));
     file.metadata["lora_adapter_metadata"] = adapter_metadata(adapter, base).dump();
     return file;
   }
-  if (adapter.kind == "dora") fail_usage("DoRA has no kohya or comfyui spelling here: export it as peft, or merged as diffusers");
+  if (adapter.kind == "dora")
+    fail_usage("DoRA has no kohya or comfyui spelling here: export it as peft, or merged as diffusers");
   const bool kohya = spelling == LoraSpelling::Kohya;
   const double scale = lora_scale(adapter);
   const auto factors = factors_of(adapter);
   for (const auto& [module, entry] : native_factors(factors, base, spelling))
-    add_spelled(file, kohya ? "lora_unet_" + underscored(module) : "diffusion_model." + module, entry, scale, kohya);
+    add_spelled(file, kohya ? "lora_unet_" + underscored(module) : "diffusion_model." + module, entry, scale,
+                kohya);
   for (const auto& [name, entry] : factors)
     if (name.starts_with(kTextEncoderPart))
-      for (const std::string& spelled : spelled_names(name, {}, spelling, base)) add_spelled(file, spelled, entry, scale, kohya);
+      for (const std::string& spelled : spelled_names(name, {}, spelling, base))
+        add_spelled(file, spelled, entry, scale, kohya);
   if (!kohya) return file;
   file.metadata["ss_network_module"] = base.unet ? "networks.lora" : "networks.lora_sd3";
   file.metadata["ss_network_dim"] = std::to_string(adapter.rank);
@@ -285,10 +311,12 @@ double spelling_error(const std::string& path, const PeftAdapter& adapter, const
     const std::int64_t out = own.b.rows;
     const std::vector<double> wanted = change_of(own, lora_scale(adapter), 0, out);
     for (const std::string& name : spelled_names(module, place, spelling, base)) {
-      const std::string a = name + (kohya ? ".lora_down.weight" : ".lora_A.weight"), b = name + (kohya ? ".lora_up.weight" : ".lora_B.weight");
+      const std::string a = name + (kohya ? ".lora_down.weight" : ".lora_A.weight"),
+                        b = name + (kohya ? ".lora_up.weight" : ".lora_B.weight");
       const Factors written{matrix_of(at(a)), matrix_of(at(b))};
-      require(written.b.rows == place.parts * out && written.b.columns == written.a.rows && written.a.columns == own.a.columns, path, ": '",
-              name, "' has factors of another size than the module");
+      require(written.b.rows == place.parts * out && written.b.columns == written.a.rows &&
+                  written.a.columns == own.a.columns,
+              path, ": '", name, "' has factors of another size than the module");
       double scale = 1;
       if (const std::string alpha = name + ".alpha"; native) {
         float value = 0;
@@ -305,7 +333,8 @@ double spelling_error(const std::string& path, const PeftAdapter& adapter, const
     }
   }
   for (const auto& [name, tensor] : file)
-    require(used.count(name) || name.find(".lora_magnitude_vector") != std::string::npos, path, ": '", name, "' is nothing of the adapter");
+    require(used.count(name) || name.find(".lora_magnitude_vector") != std::string::npos, path, ": '", name,
+            "' is nothing of the adapter");
   return error / std::max(largest, 1e-30);
 }
 

@@ -1,11 +1,14 @@
 #pragma once
-// A trained adapter of a text-to-picture model in the spellings of the programs that read one. Of SD3's layout:
-//   Diffusers  transformer.<diffusers' module>.lora_A.weight / .lora_B.weight; the file has no slot for alpha, so the scale is
+// A trained adapter of a text-to-picture model in the spellings of the programs that read one. Of SD3's
+// layout:
+//   Diffusers  transformer.<diffusers' module>.lora_A.weight / .lora_B.weight; the file has no slot for
+//   alpha, so the scale is
 //              folded into B and the header (lora_adapter_metadata) says alpha = r
-//   Kohya      lora_unet_<SD3's own module with _>.lora_down.weight / .lora_up.weight / .alpha, lora_te1_ and lora_te2_
-//   ComfyUi    diffusion_model.<SD3's own module>.lora_A.weight / .lora_B.weight / .alpha, text_encoders.clip_l. and clip_g.
-// In SD3's own names queries, keys and values of a block are one matrix: their adapters become one of the sum of the ranks,
-// block-diagonal in B, the same product. Of Stable Diffusion's UNet:
+//   Kohya      lora_unet_<SD3's own module with _>.lora_down.weight / .lora_up.weight / .alpha, lora_te1_ and
+//   lora_te2_ ComfyUi    diffusion_model.<SD3's own module>.lora_A.weight / .lora_B.weight / .alpha,
+//   text_encoders.clip_l. and clip_g.
+// In SD3's own names queries, keys and values of a block are one matrix: their adapters become one of the sum
+// of the ranks, block-diagonal in B, the same product. Of Stable Diffusion's UNet:
 //   Diffusers  unet.<diffusers' module>, text_encoder.
 //   Kohya      lora_unet_<diffusers' module with _>, lora_te_
 //   ComfyUi    diffusion_model.<the original name>, text_encoders.clip_l. (clip_h. of version 2)
@@ -30,17 +33,17 @@ double lora_scale(const PeftAdapter& adapter);
 PeftAdapter folded(PeftAdapter adapter);
 
 struct LoraFile {
-  std::vector<BundleTensor> tensors;   // F32
+  std::vector<BundleTensor> tensors;  // F32
   std::map<std::string, std::string> metadata;
 };
-// `base` says which layout its names are of; its tensors are not read. Usage Error: DoRA in another spelling than
-// Diffusers'.
+// `base` says which layout its names are of; its tensors are not read. Usage Error: DoRA in another spelling
+// than Diffusers'.
 LoraFile spell_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                     const std::string& title);
 
-// From a written file alone: the largest difference of a weight's change (scale * B A) between what the file says, alpha
-// absent meaning scale 1, and what the adapter says, relative to the largest change. Error when a tensor of the adapter is
-// not in the file, or the file has more.
+// From a written file alone: the largest difference of a weight's change (scale * B A) between what the file
+// says, alpha absent meaning scale 1, and what the adapter says, relative to the largest change. Error when a
+// tensor of the adapter is not in the file, or the file has more.
 double spelling_error(const std::string& path, const PeftAdapter& adapter, const PictureModel& base,
                       LoraSpelling spelling);
 

@@ -52,7 +52,8 @@ struct PictureModel {
   std::int64_t class_rows() const {  // of the table of classes; 0: without
     return unet ? unet->num_class_embeds : dit ? dit->class_rows() : 0;
   }
-  // A UNet that reads a mask and the latents of what it leaves beside the noisy ones (StableDiffusionInpaintPipeline).
+  // A UNet that reads a mask and the latents of what it leaves beside the noisy ones
+  // (StableDiffusionInpaintPipeline).
   bool fills_in() const { return unet && vae && unet->in_channels == 2 * vae->latent_channels + 1; }
   // Of pictures, in points a side.
   std::int64_t channels() const {

@@ -1,5 +1,6 @@
 #pragma once
-// Exporters write a Bundle for the engines that serve it: one file a format in this folder. The folder is published whole.
+// Exporters write a Bundle for the engines that serve it: one file a format in this folder. The folder is
+// published whole.
 #include <string>
 #include <vector>
 
@@ -10,24 +11,26 @@
 namespace lathe {
 
 struct ExportOptions {
-  std::string directory;                 // must not exist, or be an export of ours when overwrite is set
-  DType dtype = DType::BF16;             // not of gguf
-  std::string quantize = "bf16";         // gguf: f32, f16, bf16, q8_0, q4_k_m
+  std::string directory;          // must not exist, or be an export of ours when overwrite is set
+  DType dtype = DType::BF16;      // not of gguf
+  std::string quantize = "bf16";  // gguf: f32, f16, bf16, q8_0, q4_k_m
   std::uint64_t max_shard_bytes = 5'000'000'000;
-  std::string card;                      // README.md, the model card
-  Json reference;                        // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
+  std::string card;  // README.md, the model card
+  Json reference;    // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
   bool overwrite = false;
-  FileSystem* file_system = nullptr;     // null: the real one
+  FileSystem* file_system = nullptr;  // null: the real one
 };
 
-// config.json, generation_config.json, model*.safetensors, tokenizer.json + tokenizer_config.json (+ tokenizer.model),
-// README.md, reference.json, MANIFEST.json (size and SHA-256 of each). Loads in transformers 4 and 5. It is written beside
-// the directory, read back and then renamed: after an error everything is as it was.
+// config.json, generation_config.json, model*.safetensors, tokenizer.json + tokenizer_config.json (+
+// tokenizer.model), README.md, reference.json, MANIFEST.json (size and SHA-256 of each). Loads in
+// transformers 4 and 5. It is written beside the directory, read back and then renamed: after an error
+// everything is as it was.
 void export_huggingface(const Bundle& bundle, const ExportOptions& options);
 
-// adapter_config.json, adapter_model.safetensors under PEFT's exact names, the base's tokenizer, README.md, reference.json,
-// MANIFEST.json: loads in peft, vLLM and llama.cpp's converter on adapter.base. `base` gives family and tokenizer; its
-// tensors are not read. Fused matrices (GPT-2's c_attn) get one adapter of several times the rank, the same product.
+// adapter_config.json, adapter_model.safetensors under PEFT's exact names, the base's tokenizer, README.md,
+// reference.json, MANIFEST.json: loads in peft, vLLM and llama.cpp's converter on adapter.base. `base` gives
+// family and tokenizer; its tensors are not read. Fused matrices (GPT-2's c_attn) get one adapter of several
+// times the rank, the same product.
 void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOptions& options);
 // The card's part on use: exact commands for peft, vLLM, llama.cpp and Ollama; chat: the base has a chat
 // template; fused: the family is one whose adapters only PEFT takes.
@@ -35,8 +38,8 @@ std::string peft_commands(const PeftAdapter& adapter, bool chat, bool fused = fa
 // Python lines that ask `model` by `tokenizer`, as cards have them.
 std::string generate_lines(bool chat);
 
-// model-<TYPE>.gguf, Modelfile (Ollama), README.md, reference.json, MANIFEST.json. Error for a model or tokenizer that
-// llama.cpp would not run as it is meant.
+// model-<TYPE>.gguf, Modelfile (Ollama), README.md, reference.json, MANIFEST.json. Error for a model or
+// tokenizer that llama.cpp would not run as it is meant.
 void export_gguf(const Bundle& bundle, const ExportOptions& options);
 
 }  // namespace lathe

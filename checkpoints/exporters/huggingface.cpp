@@ -11,8 +11,8 @@ namespace lathe {
 
 namespace {
 
-// transformers 4 knows rope_theta and rope_scaling only, and rope_local_base_freq where layers with a window have
-// positions of their own; 5 reads either.
+// transformers 4 knows rope_theta and rope_scaling only, and rope_local_base_freq where layers with a window
+// have positions of their own; 5 reads either.
 void write_both_rope_spellings(Json& config) {
   if (!config.contains("rope_parameters") || !config["rope_parameters"].is_object()) return;
   Json rope = config["rope_parameters"];

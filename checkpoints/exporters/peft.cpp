@@ -13,10 +13,11 @@ namespace {
 // From the written files alone: the same settings, as many tensors, each with its dtype.
 void read_back(const std::string& folder, const Bundle& base, const PeftAdapter& adapter, DType dtype) {
   const PeftAdapter found = read_peft(folder, *base.family, base.spec);
-  require(found.tensors.size() == adapter.tensors.size() && peft_config(found) == peft_config(adapter), folder,
-          ": the adapter was read back with other settings or tensors than were written");
+  require(found.tensors.size() == adapter.tensors.size() && peft_config(found) == peft_config(adapter),
+          folder, ": the adapter was read back with other settings or tensors than were written");
   for (const BundleTensor& tensor : found.tensors)
-    require(tensor.dtype == dtype, folder, ": tensor '", tensor.name, "' was read back as ", dtype_name(tensor.dtype));
+    require(tensor.dtype == dtype, folder, ": tensor '", tensor.name, "' was read back as ",
+            dtype_name(tensor.dtype));
 }
 
 // vLLM takes ranks of this list only; a larger one serves a smaller adapter.
@@ -85,8 +86,10 @@ std::string peft_commands(const PeftAdapter& adapter, bool chat, bool fused) {
           "base = AutoModelForCausalLM.from_pretrained(\"", base, "\")\n", resize_command(adapter),
           "model = PeftModel.from_pretrained(base, \".\")\n", generate_lines(chat), "```\n\n");
   if (fused) {
-    text += "vLLM and llama.cpp take no adapters of this family: export the merged model for them\n(`lathe export . --format "
-            "huggingface --output merged`, or `--format gguf`, which Ollama runs too).\n\n```\n";
+    text +=
+        "vLLM and llama.cpp take no adapters of this family: export the merged model for them\n(`lathe "
+        "export . --format "
+        "huggingface --output merged`, or `--format gguf`, which Ollama runs too).\n\n```\n";
   } else if (adapter.kind == "dora" || !adapter.token_rows.empty()) {
     text += cat("vLLM and llama.cpp do not load ",
                 adapter.kind == "dora" ? "DoRA adapters" : "adapters with rows for new tokens",

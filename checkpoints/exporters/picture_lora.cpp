@@ -25,20 +25,30 @@ double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base,
 std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                                   const std::string& prompt, double guidance) {
   const std::string text = Json(prompt).dump();
-  const std::string own = cat("lathe itself:\n\n```\nlathe sample . --prompt ", text, " --guidance ", guidance, " --output pictures\n```\n");
+  const std::string own = cat("lathe itself:\n\n```\nlathe sample . --prompt ", text, " --guidance ",
+                              guidance, " --output pictures\n```\n");
   if (spelling != LoraSpelling::Diffusers)
-    return cat(spelling == LoraSpelling::Kohya ? "In kohya's spelling" : "In ComfyUI's spelling", base.unet ? ": " : ", SD3's own module names: ", kSpelledLora,
-               " goes where the program keeps its LoRA files. It holds for the base `", adapter.base, "` alone.\n");
+    return cat(spelling == LoraSpelling::Kohya ? "In kohya's spelling" : "In ComfyUI's spelling",
+               base.unet ? ": " : ", SD3's own module names: ", kSpelledLora,
+               " goes where the program keeps its LoRA files. It holds for the base `", adapter.base,
+               "` alone.\n");
   if (base.unet)
-    return cat("diffusers, on the base:\n\n```python\nimport torch\nfrom diffusers import StableDiffusionPipeline\n\n",
-               "pipe = StableDiffusionPipeline.from_pretrained(", Json(adapter.base).dump(), ", torch_dtype=torch.float32)\n",
-               "pipe.load_lora_weights(\".\")\npipe(", text, ", num_inference_steps=20, guidance_scale=", guidance,
-               ").images[0].save(\"picture.png\")\n```\n\n", own);
-  return cat("diffusers, on the base (there is no VAE: its latents are the pictures):\n\n```python\nimport torch\n",
-             "from diffusers import StableDiffusion3Pipeline\n\npipe = StableDiffusion3Pipeline.from_pretrained(", Json(adapter.base).dump(),
-             ", vae=None, text_encoder_3=None,\n                                                tokenizer_3=None, torch_dtype=torch.float32)\n",
-             "pipe.load_lora_weights(\".\")\nlatents = pipe(", text, ", num_inference_steps=20, guidance_scale=", guidance,
-             ", max_sequence_length=0,\n               output_type=\"latent\").images  # -1 .. 1\n```\n\n", own);
+    return cat(
+        "diffusers, on the base:\n\n```python\nimport torch\nfrom diffusers import "
+        "StableDiffusionPipeline\n\n",
+        "pipe = StableDiffusionPipeline.from_pretrained(", Json(adapter.base).dump(),
+        ", torch_dtype=torch.float32)\n", "pipe.load_lora_weights(\".\")\npipe(", text,
+        ", num_inference_steps=20, guidance_scale=", guidance, ").images[0].save(\"picture.png\")\n```\n\n",
+        own);
+  return cat(
+      "diffusers, on the base (there is no VAE: its latents are the pictures):\n\n```python\nimport torch\n",
+      "from diffusers import StableDiffusion3Pipeline\n\npipe = StableDiffusion3Pipeline.from_pretrained(",
+      Json(adapter.base).dump(),
+      ", vae=None, text_encoder_3=None,\n                                                tokenizer_3=None, "
+      "torch_dtype=torch.float32)\n",
+      "pipe.load_lora_weights(\".\")\nlatents = pipe(", text,
+      ", num_inference_steps=20, guidance_scale=", guidance,
+      ", max_sequence_length=0,\n               output_type=\"latent\").images  # -1 .. 1\n```\n\n", own);
 }
 
 }  // namespace lathe

@@ -5,11 +5,12 @@
 
 namespace lathe {
 
-inline constexpr const char* kSpelledLora = "lora.safetensors";   // kohya's and ComfyUI's
+inline constexpr const char* kSpelledLora = "lora.safetensors";  // kohya's and ComfyUI's
 
-// pytorch_lora_weights.safetensors and adapter_config.json (peft), or lora.safetensors (kohya, comfyui), in options.dtype;
-// README.md, MANIFEST.json. Read back before it is published. Returns the error of a weight's change that was found then
-// (spelling_error): that of rounding. adapter.base is what the card and adapter_config.json name.
+// pytorch_lora_weights.safetensors and adapter_config.json (peft), or lora.safetensors (kohya, comfyui), in
+// options.dtype; README.md, MANIFEST.json. Read back before it is published. Returns the error of a weight's
+// change that was found then (spelling_error): that of rounding. adapter.base is what the card and
+// adapter_config.json name.
 double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                            const std::string& title, const ExportOptions& options);
 // The card's part on use: exact commands for the programs of the spelling.

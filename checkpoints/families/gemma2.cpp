@@ -49,9 +49,12 @@ DecoderSpec describe(const Json& json, const std::string& where) {
 }
 
 std::string gguf_lacks(const DecoderSpec& spec) {
-  if (!spec.tie_embeddings) return "llama.cpp always ties a Gemma 2's head to its embedding (tie_word_embeddings)";
+  if (!spec.tie_embeddings)
+    return "llama.cpp always ties a Gemma 2's head to its embedding (tie_word_embeddings)";
   const std::string lacks = gemma_gguf_lacks(spec, 46);
-  return lacks.empty() ? gguf_lacks_scaling(spec, {RotaryScaling::None, RotaryScaling::Linear, RotaryScaling::Yarn}) : lacks;
+  return lacks.empty()
+             ? gguf_lacks_scaling(spec, {RotaryScaling::None, RotaryScaling::Linear, RotaryScaling::Yarn})
+             : lacks;
 }
 
 }  // namespace

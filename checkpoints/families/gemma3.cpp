@@ -57,7 +57,8 @@ void read_positions(const ConfigReader& config, DecoderSpec& spec) {
   if (!spec.windows.empty())
     spec.local_rotary = of_kind("sliding_attention", "rope_local_base_freq", kLocalTheta);
   if (!spec.rotary.truncate || (spec.local_rotary && !spec.local_rotary->truncate))
-    fail(config.where(), ": YaRN with 'truncate': false is not supported in a Gemma 3: transformers rounds there ",
+    fail(config.where(),
+         ": YaRN with 'truncate': false is not supported in a Gemma 3: transformers rounds there ",
          "all the same; leave the key out");
 }
 
@@ -65,8 +66,8 @@ DecoderSpec describe(const Json& json, const std::string& where) {
   const ConfigReader config(json, where);
   config.refuse_foreign_parts(
       {"sliding_window", "layer_types", "query_pre_attn_scalar", "final_logit_softcapping"});
-  DecoderSpec spec = describe_gemma(
-      config, 131072, config.integer("sliding_window_pattern", 1, kMaxLayers, kPattern));
+  DecoderSpec spec =
+      describe_gemma(config, 131072, config.integer("sliding_window_pattern", 1, kMaxLayers, kPattern));
   spec.qk_norm = true;
   if (config.has("final_logit_softcapping")) spec.final_softcap = config.positive("final_logit_softcapping");
   read_positions(config, spec);

@@ -179,7 +179,8 @@ std::string reference() {
 }
 
 std::string gguf_lacks(const DecoderSpec& spec) {
-  if (spec.activation != Activation::GeluTanh) return "llama.cpp runs a GPT-2 with activation_function gelu_new only";
+  if (spec.activation != Activation::GeluTanh)
+    return "llama.cpp runs a GPT-2 with activation_function gelu_new only";
   if (spec.attention_scale != 0) return "llama.cpp always scales a GPT-2's scores (scale_attn_weights)";
   return "";
 }

@@ -50,15 +50,16 @@ std::string gguf_lacks(const DecoderSpec& spec) {
 }  // namespace
 
 const Family& family_llama() {
-  static const Family family = {.name = "llama",
-                                .model_types = {"llama"},
-                                .architectures = {"LlamaForCausalLM"},
-                                .from_recipe = from_recipe,
-                                .describe = describe,
-                                .names = dense_names,
-                                .ignored = dense_ignored,
-                                .gguf = {.architecture = "llama", .interleaved_rotary = true, .lacks = gguf_lacks},
-                                .reference = recipe_reference<LlamaRecipe>};
+  static const Family family = {
+      .name = "llama",
+      .model_types = {"llama"},
+      .architectures = {"LlamaForCausalLM"},
+      .from_recipe = from_recipe,
+      .describe = describe,
+      .names = dense_names,
+      .ignored = dense_ignored,
+      .gguf = {.architecture = "llama", .interleaved_rotary = true, .lacks = gguf_lacks},
+      .reference = recipe_reference<LlamaRecipe>};
   return family;
 }
 

@@ -56,15 +56,16 @@ std::string gguf_lacks(const DecoderSpec& spec) {
 }  // namespace
 
 const Family& family_mistral() {
-  static const Family family = {.name = "mistral",
-                                .model_types = {"mistral"},
-                                .architectures = {"MistralForCausalLM"},
-                                .from_recipe = from_recipe,
-                                .describe = describe,
-                                .names = dense_names,
-                                .ignored = dense_ignored,
-                                .gguf = {.architecture = "llama", .interleaved_rotary = true, .lacks = gguf_lacks},
-                                .reference = recipe_reference<MistralRecipe>};
+  static const Family family = {
+      .name = "mistral",
+      .model_types = {"mistral"},
+      .architectures = {"MistralForCausalLM"},
+      .from_recipe = from_recipe,
+      .describe = describe,
+      .names = dense_names,
+      .ignored = dense_ignored,
+      .gguf = {.architecture = "llama", .interleaved_rotary = true, .lacks = gguf_lacks},
+      .reference = recipe_reference<MistralRecipe>};
   return family;
 }
 

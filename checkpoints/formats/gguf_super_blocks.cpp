@@ -16,7 +16,8 @@ constexpr int kParts = 8, kPart = 32;         // Q4_K, Q5_K
 constexpr int kSmallParts = 16, kSmall = 16;  // Q6_K
 constexpr float kNothing = 1e-15F;            // a block this small is zero
 
-// To the nearest integer, ties to even, into [low, high]: floats at 1.5 * 2^23 have no fraction, so adding it rounds.
+// To the nearest integer, ties to even, into [low, high]: floats at 1.5 * 2^23 have no fraction, so adding it
+// rounds.
 int level_of(float value, int low, int high) {
   constexpr float kMagic = 12582912.0F;
   const float inside = std::clamp(value, static_cast<float>(low), static_cast<float>(high));

@@ -37,8 +37,8 @@ std::string without_weight(const std::string& name) {
   return name.ends_with(end) ? name.substr(0, name.size() - end.size()) : name;
 }
 
-// Module names inside the decoder <-> on disk, for modules that are one matrix in both: PEFT's factors of one that is
-// stored (in, out) are those of any other.
+// Module names inside the decoder <-> on disk, for modules that are one matrix in both: PEFT's factors of one
+// that is stored (in, out) are those of any other.
 std::map<std::string, std::string> disk_modules(const Family& family, const DecoderSpec& spec) {
   std::map<std::string, std::string> names;
   for (const NameRule& rule : family.names(spec)) {
@@ -80,7 +80,8 @@ PeftAdapter read_peft(const std::string& folder, const Family& family, const Dec
   const std::vector<FusedModule> fused = fused_modules(family, spec);
   std::vector<BundleTensor> joined;
   for (BundleTensor& tensor : read_safetensors(path).tensors) {
-    const std::string name = tensor.name.starts_with(kPrefix) ? tensor.name.substr(std::string(kPrefix).size()) : tensor.name;
+    const std::string name =
+        tensor.name.starts_with(kPrefix) ? tensor.name.substr(std::string(kPrefix).size()) : tensor.name;
     if (name.ends_with(kTokenPart)) {
       const std::string table = token_table(name.substr(0, name.size() - std::string(kTokenPart).size()));
       const auto rows = adapter.token_rows.find(table);
@@ -95,7 +96,8 @@ PeftAdapter read_peft(const std::string& folder, const Family& family, const Dec
       continue;
     }
     const auto place = split_name(name);
-    require(place.has_value(), path, ": tensor '", tensor.name, "' is no part of a LoRA adapter that is known here");
+    require(place.has_value(), path, ": tensor '", tensor.name,
+            "' is no part of a LoRA adapter that is known here");
     const auto is_place = [&](const FusedModule& module) { return module.on_disk == place->module; };
     if (std::any_of(fused.begin(), fused.end(), is_place)) {
       tensor.name = place->module + place->part;
@@ -105,7 +107,8 @@ PeftAdapter read_peft(const std::string& folder, const Family& family, const Dec
     const auto found = internal.find(place->module);
     const std::string module = found == internal.end() ? place->module : found->second;
     const auto shape = shapes.find(module);
-    require(shape != shapes.end(), path, ": tensor '", tensor.name, "' adapts a module that the base does not have");
+    require(shape != shapes.end(), path, ": tensor '", tensor.name,
+            "' adapts a module that the base does not have");
     check_shape(tensor, *place, adapter, shape->second, path);
     tensor.name = module + place->part;
     adapter.tensors.push_back(std::move(tensor));
@@ -149,7 +152,8 @@ Json peft_config(const PeftAdapter& adapter, const Family& family, const Decoder
   return config;
 }
 
-std::vector<std::string> peft_targets(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec) {
+std::vector<std::string> peft_targets(const PeftAdapter& adapter, const Family& family,
+                                      const DecoderSpec& spec) {
   auto names = disk_modules(family, spec);
   for (const FusedModule& module : fused_modules(family, spec)) {
     for (const std::string& part : module.parts) names.emplace(part, module.on_disk);
@@ -171,8 +175,8 @@ std::vector<std::string> peft_targets(const PeftAdapter& adapter, const Family& 
   return {ends.begin(), ends.end()};
 }
 
-std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family& family, const DecoderSpec& spec,
-                                       bool exact) {
+std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family& family,
+                                       const DecoderSpec& spec, bool exact) {
   const auto names = disk_modules(family, spec);
   std::vector<BundleTensor> tensors;
   std::set<std::string> joined;  // modules that a fused one stands for
@@ -181,7 +185,8 @@ std::vector<BundleTensor> peft_tensors(const PeftAdapter& adapter, const Family&
       joined.insert(module.parts.begin(), module.parts.end());
       for (BundleTensor& tensor : fuse_parts(module, adapter.tensors)) {
         const auto place = split_name(tensor.name);
-        tensor.name = kPrefix + place->module + (place->part == kParts[2] ? ".lora_magnitude_vector" : place->part);
+        tensor.name =
+            kPrefix + place->module + (place->part == kParts[2] ? ".lora_magnitude_vector" : place->part);
         tensors.push_back(std::move(tensor));
       }
     }

@@ -29,6 +29,7 @@ CheckpointManifest read_checkpoint_manifest(const std::string& folder);
 
 enum class ManifestCheck { Sizes, Hashes };
 // What is wrong with the folder, empty when it is whole.
-std::string check_manifest(const std::string& folder, const CheckpointManifest& manifest, ManifestCheck depth);
+std::string check_manifest(const std::string& folder, const CheckpointManifest& manifest,
+                           ManifestCheck depth);
 
 }  // namespace lathe

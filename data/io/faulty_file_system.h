@@ -1,6 +1,6 @@
 #pragma once
-// A FileSystem for tests: works on a real folder, so that ordinary readers see the files, and keeps a second account of
-// what a power cut would leave. A test of crash safety is a loop:
+// A FileSystem for tests: works on a real folder, so that ordinary readers see the files, and keeps a second
+// account of what a power cut would leave. A test of crash safety is a loop:
 //
 //   for (std::size_t n = 1;; ++n) {
 //     FaultyFileSystem fs(fresh_folder);
@@ -13,9 +13,9 @@
 //     if (finished) break;                             // n is past the last call
 //   }
 //
-// The rules are POSIX's weakest: bytes survive once their file was synced, names (new files and folders, renames,
-// removals) once the folder that holds them was. What the folder held at construction is durable. Calls are numbered
-// from 1 in the order they are made. Thread-safe.
+// The rules are POSIX's weakest: bytes survive once their file was synced, names (new files and folders,
+// renames, removals) once the folder that holds them was. What the folder held at construction is durable.
+// Calls are numbered from 1 in the order they are made. Thread-safe.
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -32,11 +32,15 @@ class FaultyFileSystem : public FileSystem {
   enum class Kind { Create, Write, Sync, Close, MakeDirectory, Rename, SyncDirectory, RemoveAll };
   struct Operation {
     Kind kind;
-    std::string path, to;     // relative to the root; `to` for renames
-    std::size_t bytes = 0;    // of a write
+    std::string path, to;   // relative to the root; `to` for renames
+    std::size_t bytes = 0;  // of a write
     bool operator==(const Operation&) const = default;
   };
-  enum class Unsynced { Drop, Keep, Tear };  // Tear: the first half of a file's unsynced bytes, the rest zeros
+  enum class Unsynced {
+    Drop,
+    Keep,
+    Tear
+  };  // Tear: the first half of a file's unsynced bytes, the rest zeros
   struct Survival {
     Unsynced bytes = Unsynced::Drop;
     Unsynced names = Unsynced::Drop;  // Drop or Keep
@@ -51,7 +55,8 @@ class FaultyFileSystem : public FileSystem {
   void sync_directory(const std::string& path) override;
   void remove_all(const std::string& path) override;
 
-  // Call number `call` fails with `error` (ENOSPC, EIO ...) and does nothing, but a failing write leaves half its bytes.
+  // Call number `call` fails with `error` (ENOSPC, EIO ...) and does nothing, but a failing write leaves half
+  // its bytes.
   void fail_at(std::size_t call, int error);
   // Call number `call` and all after it fail: the process is dead from there on.
   void crash_at(std::size_t call);

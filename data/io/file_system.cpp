@@ -63,7 +63,8 @@ class RealFileSystem : public FileSystem {
 
   void make_directory(const std::string& path) override {
     std::vector<std::filesystem::path> missing;
-    for (std::filesystem::path p = std::filesystem::path(path).lexically_normal(); !p.empty(); p = p.parent_path()) {
+    for (std::filesystem::path p = std::filesystem::path(path).lexically_normal(); !p.empty();
+         p = p.parent_path()) {
       if (!p.has_filename()) p = p.parent_path();
       std::error_code ignored;
       if (p.empty() || std::filesystem::exists(p, ignored)) break;
@@ -71,7 +72,8 @@ class RealFileSystem : public FileSystem {
       if (p == p.parent_path()) break;
     }
     for (auto p = missing.rbegin(); p != missing.rend(); ++p) {
-      if (::mkdir(p->c_str(), 0700) != 0 && errno != EEXIST) fail_errno(p->string(), "make the folder", errno);
+      if (::mkdir(p->c_str(), 0700) != 0 && errno != EEXIST)
+        fail_errno(p->string(), "make the folder", errno);
     }
     std::error_code ignored;
     if (!std::filesystem::is_directory(path, ignored)) fail_errno(path, "make the folder", ENOTDIR);
@@ -172,7 +174,8 @@ std::string read_file(const std::string& path, std::size_t max_bytes) {
   const auto too_large = [&] { fail(path, ": larger than the limit of ", max_bytes, " bytes"); };
   if (S_ISREG(info.st_mode) && static_cast<std::uintmax_t>(info.st_size) > max_bytes) too_large();
   std::string text;
-  text.resize(static_cast<std::size_t>(info.st_size) + 1);  // + 1: sees the end without another round; /proc says size 0
+  text.resize(static_cast<std::size_t>(info.st_size) +
+              1);  // + 1: sees the end without another round; /proc says size 0
   std::size_t size = 0;
   for (;;) {
     if (size == text.size()) text.resize(size * 2 + 4096);

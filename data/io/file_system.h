@@ -1,7 +1,8 @@
 #pragma once
-// The few file operations that must survive crashes go through this interface, so that a test double can lose unsynced
-// bytes, return ENOSPC or EIO at call n, and prove the order of fsync and rename (checkpoints/store, data/shards).
-// Errors are thrown as lathe::Error naming the file, the operation and errno's text. Thread-safe per file.
+// The few file operations that must survive crashes go through this interface, so that a test double can lose
+// unsynced bytes, return ENOSPC or EIO at call n, and prove the order of fsync and rename (checkpoints/store,
+// data/shards). Errors are thrown as lathe::Error naming the file, the operation and errno's text.
+// Thread-safe per file.
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -30,10 +31,11 @@ class FileSystem {
 FileSystem& real_file_system();
 
 // Writes path as a whole or not at all: path.tmp-<pid>, fsync, rename, fsync of the folder.
-void write_file_atomically(const std::string& path, std::string_view content, FileSystem& fs = real_file_system());
+void write_file_atomically(const std::string& path, std::string_view content,
+                           FileSystem& fs = real_file_system());
 
-// Publishes a finished temporary folder under its final name: every file already synced by its writer; syncs the folder,
-// renames, syncs the parent. Fails if `final_path` exists.
+// Publishes a finished temporary folder under its final name: every file already synced by its writer; syncs
+// the folder, renames, syncs the parent. Fails if `final_path` exists.
 void publish_directory(const std::string& temporary, const std::string& final_path,
                        FileSystem& fs = real_file_system());
 

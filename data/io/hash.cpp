@@ -10,7 +10,9 @@ namespace lathe {
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
-  State() { require(context && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1, "SHA-256: OpenSSL has none"); }
+  State() {
+    require(context && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1, "SHA-256: OpenSSL has none");
+  }
   ~State() { EVP_MD_CTX_free(context); }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -31,7 +33,8 @@ Sha256& Sha256::update(std::string_view text) { return update(std::as_bytes(std:
 Sha256Digest Sha256::digest() {
   Sha256Digest digest{};
   unsigned length = 0;
-  require(EVP_DigestFinal_ex(state_->context, digest.data(), &length) == 1 && length == digest.size(), "SHA-256: OpenSSL failed");
+  require(EVP_DigestFinal_ex(state_->context, digest.data(), &length) == 1 && length == digest.size(),
+          "SHA-256: OpenSSL failed");
   return digest;
 }
 

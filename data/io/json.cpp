@@ -40,8 +40,8 @@ class TrackedIterator {
   const char** reached_;
 };
 
-// Builds the value from the parser's events. ordered_json's own builder looks each key up in a list: quadratic, minutes
-// for a vocabulary of 100 000. Here keys are appended, and a hash set finds duplicates.
+// Builds the value from the parser's events. ordered_json's own builder looks each key up in a list:
+// quadratic, minutes for a vocabulary of 100 000. Here keys are appended, and a hash set finds duplicates.
 class Builder : public nlohmann::json_sax<Json> {
  public:
   explicit Builder(int max_depth) : max_depth_(max_depth) {}
@@ -68,7 +68,8 @@ class Builder : public nlohmann::json_sax<Json> {
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
     std::string text = e.what();
-    if (const auto bracket = text.find("] "); text.rfind('[', 0) == 0 && bracket != text.npos) text.erase(0, bracket + 2);
+    if (const auto bracket = text.find("] "); text.rfind('[', 0) == 0 && bracket != text.npos)
+      text.erase(0, bracket + 2);
     return stop(std::move(text));
   }
 
@@ -148,7 +149,8 @@ Json parse_json(std::string_view text, const std::string& where, const JsonLimit
   if (!Json::sax_parse(first, last, &builder)) {
     fail(where, ": byte ", reached - text.data(), ": ", shortened(builder.problem));
   }
-  if (const std::size_t nul = text.find('\0'); nul != text.npos) {  // which the parser takes for the end of the text
+  if (const std::size_t nul = text.find('\0');
+      nul != text.npos) {  // which the parser takes for the end of the text
     fail(where, ": byte ", nul + 1, ": a NUL byte, which JSON cannot hold; the file is damaged");
   }
   return std::move(builder.value);

@@ -1,6 +1,7 @@
 #pragma once
-// JSON (RFC 8259) of untrusted files: nlohmann's ordered_json behind limits on size and depth; duplicate keys, invalid
-// UTF-8, NaN and trailing bytes are errors that name the file and the byte. get<> helpers name the key they miss.
+// JSON (RFC 8259) of untrusted files: nlohmann's ordered_json behind limits on size and depth; duplicate
+// keys, invalid UTF-8, NaN and trailing bytes are errors that name the file and the byte. get<> helpers name
+// the key they miss.
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>

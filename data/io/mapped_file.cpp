@@ -45,7 +45,8 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   const Descriptor guard{fd};
   struct stat info {};
   if (::fstat(fd, &info) != 0) fail(path, ": cannot read its size: ", std::strerror(errno));
-  if (!S_ISREG(info.st_mode)) fail(path, ": wanted a regular file, found ", S_ISDIR(info.st_mode) ? "a folder" : "a device");
+  if (!S_ISREG(info.st_mode))
+    fail(path, ": wanted a regular file, found ", S_ISDIR(info.st_mode) ? "a folder" : "a device");
   const auto size = static_cast<std::size_t>(info.st_size);
   if (size == 0) return;
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);

@@ -16,7 +16,8 @@ namespace lathe {
 namespace {
 
 int affinity_cores() {
-  for (std::size_t count = 1024; count <= (1u << 20); count *= 2) {  // the kernel's mask may be wider than cpu_set_t
+  for (std::size_t count = 1024; count <= (1u << 20);
+       count *= 2) {  // the kernel's mask may be wider than cpu_set_t
     cpu_set_t* set = CPU_ALLOC(count);
     const std::size_t bytes = CPU_ALLOC_SIZE(count);
     const int cores = ::sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
@@ -33,7 +34,8 @@ int quota_cores(double quota, double period) {
 
 int version2_limit(const std::string& folder) {
   std::ifstream file(folder + "/cpu.max");
-  file.imbue(std::locale::classic());  // French puts a space between thousands: the fields would be read as one number
+  file.imbue(std::locale::classic());  // French puts a space between thousands: the fields would be read as
+                                       // one number
   std::string quota;
   long long period = 0;
   if (!(file >> quota >> period) || quota == "max") return 0;
@@ -64,7 +66,9 @@ int tightest(const std::string& mount, std::string group, int (*limit)(const std
 
 int cgroup_cores() {
   int best = 0;
-  const auto consider = [&](int cores) { if (cores > 0 && (best == 0 || cores < best)) best = cores; };
+  const auto consider = [&](int cores) {
+    if (cores > 0 && (best == 0 || cores < best)) best = cores;
+  };
   std::ifstream file("/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {  // id:controllers:group
     const auto first = line.find(':'), second = line.find(':', first + 1);
@@ -99,8 +103,8 @@ void parallel_for(std::size_t count, int threads, const std::function<void(std::
   std::mutex mutex;
   std::exception_ptr error;
   std::size_t error_index = count;
-  // Indices are handed out in order, so all below a failing one run to their end: the failure of the lowest index, which
-  // one thread would have met first, is the one that is kept.
+  // Indices are handed out in order, so all below a failing one run to their end: the failure of the lowest
+  // index, which one thread would have met first, is the one that is kept.
   const auto work = [&] {
     for (std::size_t i; (i = next.fetch_add(1)) < count;) {
       try {

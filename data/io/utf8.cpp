@@ -28,13 +28,15 @@ Sequence sequence_at(std::string_view text, std::size_t at) {
   const std::uint8_t lead = byte_at(text, at);
   if (lead < 0xC2 || lead > 0xF4) return {1, false};
   const std::size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  std::uint8_t low = 0x80, high = 0xBF;  // of the second byte: no overlong forms, no surrogates, at most U+10FFFF
+  std::uint8_t low = 0x80,
+               high = 0xBF;  // of the second byte: no overlong forms, no surrogates, at most U+10FFFF
   if (lead == 0xE0) low = 0xA0;
   if (lead == 0xED) high = 0x9F;
   if (lead == 0xF0) low = 0x90;
   if (lead == 0xF4) high = 0x8F;
   for (std::size_t i = 1; i < length; ++i) {
-    if (at + i >= text.size() || byte_at(text, at + i) < low || byte_at(text, at + i) > high) return {i, false};
+    if (at + i >= text.size() || byte_at(text, at + i) < low || byte_at(text, at + i) > high)
+      return {i, false};
     low = 0x80;
     high = 0xBF;
   }

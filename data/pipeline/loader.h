@@ -33,7 +33,8 @@ class Loader {
   std::uint64_t rows_per_epoch()
       const;  // with weights: rows until every source counted by its share is seen once
   std::uint64_t tokens_per_epoch() const;  // targets that count
-  std::vector<SourceUse> sources(std::uint64_t rows) const;   // one a shard, over the first `rows` of the order
+  std::vector<SourceUse> sources(
+      std::uint64_t rows) const;  // one a shard, over the first `rows` of the order
   std::uint64_t cursor() const;
   void seek(std::uint64_t cursor);  // O(1)
   // Rows [first, first + count) of the order, which never ends; `first` is absolute, the caller adds cursor()

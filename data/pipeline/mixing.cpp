@@ -22,11 +22,13 @@ Mixing::Mixing(const std::vector<double>& shares) {
   std::vector<double> rest(shares.size());
   double sum = 0;
   for (std::size_t k = shares.size(); k-- > 0;) {
-    require(std::isfinite(shares[k]) && shares[k] > 0, "data.train: the share of source ", k, " is not positive");
+    require(std::isfinite(shares[k]) && shares[k] > 0, "data.train: the share of source ", k,
+            " is not positive");
     rest[k] = sum += shares[k];
   }
   for (std::size_t k = 0; k < shares.size(); ++k) {
-    thresholds_.push_back(static_cast<std::uint64_t>(std::min(kOne, std::round(kOne * (shares[k] / rest[k])))));
+    thresholds_.push_back(
+        static_cast<std::uint64_t>(std::min(kOne, std::round(kOne * (shares[k] / rest[k])))));
   }
   thresholds_.back() = std::uint64_t{1} << kBits;
 }
@@ -56,8 +58,10 @@ std::uint64_t Mixing::rows_until_seen(const std::vector<std::uint64_t>& rows) co
     }
     while (low < high) {
       const std::uint64_t middle = low + (high - low) / 2;
-      if (count(k, middle) < rows[k]) low = middle + 1;
-      else high = middle;
+      if (count(k, middle) < rows[k])
+        low = middle + 1;
+      else
+        high = middle;
     }
     needed = std::max(needed, low);
   }
@@ -69,8 +73,8 @@ std::vector<double> row_shares(const std::vector<double>& weights, const std::ve
   double all_targets = 0, natural = 0, weighted = 0;
   for (const std::uint64_t count : targets) all_targets += static_cast<double>(count);
   for (std::size_t k = 0; k < weights.size(); ++k) {
-    require(std::isfinite(weights[k]) && weights[k] >= 0, "data.train: the weight of source ", k, " is ", weights[k],
-            ", wanted 0 or more");
+    require(std::isfinite(weights[k]) && weights[k] >= 0, "data.train: the weight of source ", k, " is ",
+            weights[k], ", wanted 0 or more");
     if (weights[k] == 0) natural += static_cast<double>(targets[k]) / all_targets;
     weighted += weights[k];
   }

@@ -24,8 +24,8 @@ struct OrderOptions {
 
 // One source in a stretch of the order.
 struct SourceUse {
-  std::uint64_t rows = 0;      // it has
-  std::uint64_t taken = 0;     // of it, again ones counted again: taken / rows epochs
+  std::uint64_t rows = 0;   // it has
+  std::uint64_t taken = 0;  // of it, again ones counted again: taken / rows epochs
 };
 
 class RowOrder {
@@ -34,7 +34,7 @@ class RowOrder {
   RowOrder(std::vector<std::uint64_t> rows, const std::vector<std::uint64_t>& targets,
            const std::vector<double>& weights, const OrderOptions& options);
   RowPlace operator()(std::uint64_t n) const;
-  std::vector<SourceUse> sources(std::uint64_t n) const;   // in rows 0 .. n - 1 of the order
+  std::vector<SourceUse> sources(std::uint64_t n) const;  // in rows 0 .. n - 1 of the order
   std::uint64_t rows_per_epoch() const { return rows_per_epoch_; }
   std::uint64_t targets_per_epoch() const { return targets_per_epoch_; }
 

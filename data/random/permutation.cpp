@@ -24,13 +24,15 @@ std::uint64_t Permutation::operator()(std::uint64_t index) const {
   do {  // the network permutes [0, 4^half_bits), less than 4 n: walk the cycle until it is back in [0, n)
     std::uint64_t left = value >> half_bits_, right = value & mask;
     for (std::uint32_t round = 0; round < rounds; ++round) {
-      const std::uint64_t mixed = left ^ (philox4x32({static_cast<std::uint32_t>(right), round, 0, 0}, key_)[0] & mask);
+      const std::uint64_t mixed =
+          left ^ (philox4x32({static_cast<std::uint32_t>(right), round, 0, 0}, key_)[0] & mask);
       left = right;
       right = mixed;
     }
     value = left << half_bits_ | right;
   } while (value >= size_);
-  // Rounds on halves of two bits or more are even permutations; exchanging 0 and 1 on a key bit gives the odd ones too.
+  // Rounds on halves of two bits or more are even permutations; exchanging 0 and 1 on a key bit gives the odd
+  // ones too.
   return value ^ static_cast<std::uint64_t>(odd_ && value < 2);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// A permutation of [0, n) computed element by element: a keyed Feistel network with cycle walking. O(1) state and seek.
-// The same (size, seed, epoch) gives the same order on every machine, for ever: tests hold its values.
+// A permutation of [0, n) computed element by element: a keyed Feistel network with cycle walking. O(1) state
+// and seek. The same (size, seed, epoch) gives the same order on every machine, for ever: tests hold its
+// values.
 #include <array>
 #include <cstdint>
 

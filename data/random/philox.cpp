@@ -11,7 +11,8 @@
 #pragma GCC optimize("O3", "fp-contract=off")
 #endif
 
-// Compiled for wider vectors too and chosen when the program starts: the same bits, since nothing is contracted.
+// Compiled for wider vectors too and chosen when the program starts: the same bits, since nothing is
+// contracted.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 #define LATHE_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
@@ -28,7 +29,8 @@ double polynomial(const double (&coefficients)[N], double x) {  // highest power
   return sum;
 }
 
-// log(x) of a normal positive x: exponent * ln 2 + 2 artanh((m - 1) / (m + 1)), relative error below 1e-15 on (0, 0.5).
+// log(x) of a normal positive x: exponent * ln 2 + 2 artanh((m - 1) / (m + 1)), relative error below 1e-15 on
+// (0, 0.5).
 double fixed_log(double x) {
   constexpr std::uint64_t kSqrtHalf = 0x3FE6A09E667F3BCDull;  // bits of sqrt(0.5)
   const auto bits = std::bit_cast<std::uint64_t>(x);
@@ -44,15 +46,15 @@ double fixed_log(double x) {
 constexpr double kCentreTop[] = {2509.0809287301226727, 33430.575583588128105, 67265.770927008700853,
                                  45921.953931549871457, 13731.693765509461125, 1971.5909503065514427,
                                  133.14166789178437745, 3.387132872796366608};
-constexpr double kCentreBottom[] = {5226.495278852545925, 28729.085735721942674, 39307.89580009271061,
-                                    21213.794301586595867, 5394.1960214247511077, 687.1870074920579083,
-                                    42.313330701600911252, 1.0};
+constexpr double kCentreBottom[] = {
+    5226.495278852545925,  28729.085735721942674, 39307.89580009271061,  21213.794301586595867,
+    5394.1960214247511077, 687.1870074920579083,  42.313330701600911252, 1.0};
 constexpr double kTailTop[] = {7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177,
                                1.27045825245236838258,   3.64784832476320460504,   5.7694972214606914055,
                                4.6303378461565452959,    1.42343711074968357734};
-constexpr double kTailBottom[] = {1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966,
-                                  0.14810397642748007459,    0.68976733498510000455,  1.6763848301838038494,
-                                  2.05319162663775882187,    1.0};
+constexpr double kTailBottom[] = {
+    1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
+    0.68976733498510000455,    1.6763848301838038494,   2.05319162663775882187,   1.0};
 
 // (bits + 1/2) / 2^32 - 1/2, exact.
 double centred(std::uint32_t bits) { return (bits + 0.5) * 0x1p-32 - 0.5; }
@@ -71,7 +73,8 @@ double tail(double q) {
 
 constexpr double kCentre = 0.425;
 
-// The centre's formula for all, in vectors, and the tails (15 %) again one by one: the bits are normal_from_bits'.
+// The centre's formula for all, in vectors, and the tails (15 %) again one by one: the bits are
+// normal_from_bits'.
 LATHE_CLONES void normals_from_bits(const std::uint32_t* bits, float* out, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<float>(centre(centred(bits[i])));
   for (std::size_t i = 0; i < count; ++i) {

@@ -1,7 +1,7 @@
 #pragma once
-// Counter-based random numbers: Philox 4x32-10 (Salmon et al., SC 2011, doi 10.1145/2063384.2063405). A value is a
-// function of (seed, purpose, site, visit, sample, element), so order and noise do not depend on ranks, threads,
-// micro-batches or on what was drawn before; nothing needs saving.
+// Counter-based random numbers: Philox 4x32-10 (Salmon et al., SC 2011, doi 10.1145/2063384.2063405). A value
+// is a function of (seed, purpose, site, visit, sample, element), so order and noise do not depend on ranks,
+// threads, micro-batches or on what was drawn before; nothing needs saving.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -9,8 +9,21 @@
 
 namespace lathe {
 
-enum class Purpose : std::uint32_t { Initialise = 1, Order, Dropout, Noise, Timestep, Mixing, Sampling, Split, Adapter,
-                                     Resample, SignFlip, FillInMiddle, Generate };
+enum class Purpose : std::uint32_t {
+  Initialise = 1,
+  Order,
+  Dropout,
+  Noise,
+  Timestep,
+  Mixing,
+  Sampling,
+  Split,
+  Adapter,
+  Resample,
+  SignFlip,
+  FillInMiddle,
+  Generate
+};
 
 // 10 rounds of Philox 4x32. Bit-equal to Random123's known answers.
 constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
@@ -29,13 +42,13 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
 struct RandomKey {
   std::uint64_t seed = 0;
   Purpose purpose{};
-  std::uint32_t site = 0;     // layer or other place in the model
-  std::uint64_t visit = 0;    // step or epoch
-  std::uint64_t sample = 0;   // document or row id
+  std::uint32_t site = 0;    // layer or other place in the model
+  std::uint64_t visit = 0;   // step or epoch
+  std::uint64_t sample = 0;  // document or row id
 };
 
-// 4 x 32 random bits number `block` of the stream of `key`. The first 64 bits of the key are hashed in with the
-// counters by one extra Philox call, so every field counts in full:
+// 4 x 32 random bits number `block` of the stream of `key`. The first 64 bits of the key are hashed in with
+// the counters by one extra Philox call, so every field counts in full:
 //   h = philox({purpose, site, visit}, seed);  block i = philox({i, sample ^ h[2..3]}, h[0..1])
 // Within one (seed, purpose, site, visit) streams of different samples never share a counter.
 class RandomStream {
@@ -43,17 +56,21 @@ class RandomStream {
   explicit RandomStream(const RandomKey& key) {
     const auto low = [](std::uint64_t v) { return static_cast<std::uint32_t>(v); };
     const auto high = [](std::uint64_t v) { return static_cast<std::uint32_t>(v >> 32); };
-    const auto h = philox4x32({static_cast<std::uint32_t>(key.purpose), key.site, low(key.visit), high(key.visit)},
-                              {low(key.seed), high(key.seed)});
+    const auto h =
+        philox4x32({static_cast<std::uint32_t>(key.purpose), key.site, low(key.visit), high(key.visit)},
+                   {low(key.seed), high(key.seed)});
     key_ = {h[0], h[1]};
     high_ = {low(key.sample) ^ h[2], high(key.sample) ^ h[3]};
   }
   std::array<std::uint32_t, 4> block(std::uint64_t index) const {
-    return philox4x32({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), high_[0], high_[1]},
-                      key_);
+    return philox4x32(
+        {static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), high_[0], high_[1]},
+        key_);
   }
-  std::uint32_t bits(std::uint64_t element) const { return block(element / 4)[element % 4]; }  // word e % 4 of e / 4
-  double uniform(std::uint64_t element) const { return bits(element) * 0x1p-32; }              // [0, 1), 32 bits
+  std::uint32_t bits(std::uint64_t element) const {
+    return block(element / 4)[element % 4];
+  }                                                                                // word e % 4 of e / 4
+  double uniform(std::uint64_t element) const { return bits(element) * 0x1p-32; }  // [0, 1), 32 bits
   float normal(std::uint64_t element) const;  // fixed polynomial, not libm: the same bits everywhere
   // out[i] = bits(first + i), normal(first + i): one block of work for four elements.
   void fill_bits(std::uint64_t first, std::span<std::uint32_t> out) const;
@@ -64,8 +81,8 @@ class RandomStream {
   std::array<std::uint32_t, 2> high_{};
 };
 
-// The standard normal quantile at (bits + 1/2) / 2^32: symmetric, |z| < 6.34, within 1 ulp of float. Uses + - * / sqrt
-// only, without contraction.
+// The standard normal quantile at (bits + 1/2) / 2^32: symmetric, |z| < 6.34, within 1 ulp of float. Uses + -
+// * / sqrt only, without contraction.
 float normal_from_bits(std::uint32_t bits);
 
 }  // namespace lathe

@@ -68,7 +68,8 @@ void remove_temporaries(const std::string& folder, FileSystem& files) {
   std::error_code error;
   std::vector<std::string> found;
   for (const auto& entry : filesystem::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().find(".tmp-") != std::string::npos) found.push_back(entry.path().string());
+    if (entry.path().filename().string().find(".tmp-") != std::string::npos)
+      found.push_back(entry.path().string());
   }
   for (const std::string& path : found) files.remove_all(path);
 }
@@ -83,10 +84,10 @@ std::vector<Corpus> list_corpora(const DataSection& data) {
   std::vector<Corpus> corpora{listed("train", data.train)};
   std::set<std::string> names{"train"};
   for (const SourceSection& section : data.validation.sets) {
-    const std::string name =
-        !section.name.empty() ? section.name
-        : data.validation.sets.size() == 1 ? "validation"
-                                           : filesystem::path(section.path).stem().string();
+    const std::string name = !section.name.empty() ? section.name
+                             : data.validation.sets.size() == 1
+                                 ? "validation"
+                                 : filesystem::path(section.path).stem().string();
     if (!names.insert(name).second) {
       fail_usage("data.validation: two sets are called '", name, "'; give each a name of its own");
     }

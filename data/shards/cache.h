@@ -3,7 +3,8 @@
 //   tokenizer-<key>/        a tokenizer as it will be exported
 //   data-<key>/             train-<source>.h5, validation[-name].h5, prepared.json
 //   index-<key>.json        recipe settings -> fingerprint of the files and the data folder they gave
-//   prepare.lock            held while something is made, so that ranks and runs wait instead of working twice
+//   prepare.lock            held while something is made, so that ranks and runs wait instead of working
+//   twice
 // Keys are SHA-256 over all that shapes the content. A name without ".tmp-" is whole.
 #include <string>
 
@@ -17,7 +18,8 @@ namespace lathe {
 // data.cache, by default .lathe_cache in the parent of the run's directory; absolute.
 std::string cache_directory(const Recipe& recipe);
 
-// Exclusive among processes until destroyed; waits. Where the file system has no locks, two makers only waste work.
+// Exclusive among processes until destroyed; waits. Where the file system has no locks, two makers only waste
+// work.
 class CacheLock {
  public:
   explicit CacheLock(const std::string& cache);
@@ -34,8 +36,8 @@ void remove_temporaries(const std::string& folder, FileSystem& files);
 
 // The recipe's training set, then its validation sets, with their files. Usage Errors for names given twice.
 std::vector<Corpus> list_corpora(const DataSection& data);
-// Sleeps until the newest file is older than a tick of the file system's clock, so that a later change of the same size
-// must show in its time.
+// Sleeps until the newest file is older than a tick of the file system's clock, so that a later change of the
+// same size must show in its time.
 void wait_for_settled_times(const std::vector<Corpus>& corpora);
 
 // What shapes the rows beside documents and tokenizer; stored in every shard.

@@ -2,7 +2,8 @@
 
 namespace lathe {
 
-DocumentFeed::DocumentFeed(std::vector<SourceFile> files, std::vector<SourceSection> sections, std::string encoding)
+DocumentFeed::DocumentFeed(std::vector<SourceFile> files, std::vector<SourceSection> sections,
+                           std::string encoding)
     : files_(std::move(files)),
       sections_(std::move(sections)),
       encoding_(std::move(encoding)),
@@ -47,14 +48,15 @@ void DocumentFeed::work() {
     for (std::size_t f = 0; f < files_.size(); ++f) {
       std::size_t index = 0;
       const SourceFile& file = files_[f];
-      read_documents(file, sections_.at(file.source), encoding_, counts_.at(file.source), [&](Document&& document) {
-        bytes += document.text.size() + sizeof(FedDocument);
-        chunk.push_back({std::move(document), f, index++});
-        if (bytes < kFeedBytes) return;
-        push(std::move(chunk));
-        chunk.clear();
-        bytes = 0;
-      });
+      read_documents(file, sections_.at(file.source), encoding_, counts_.at(file.source),
+                     [&](Document&& document) {
+                       bytes += document.text.size() + sizeof(FedDocument);
+                       chunk.push_back({std::move(document), f, index++});
+                       if (bytes < kFeedBytes) return;
+                       push(std::move(chunk));
+                       chunk.clear();
+                       bytes = 0;
+                     });
     }
     if (!chunk.empty()) push(std::move(chunk));
   } catch (const Stopped&) {  // the consumer left

@@ -1,7 +1,7 @@
 #pragma once
-// The documents of many files as chunks, in order, read ahead by one thread: the consumer works on a chunk in parallel
-// while the next ones are read. At most kFeedChunks chunks of about kFeedBytes exist at a time (a larger document is a
-// chunk of its own).
+// The documents of many files as chunks, in order, read ahead by one thread: the consumer works on a chunk in
+// parallel while the next ones are read. At most kFeedChunks chunks of about kFeedBytes exist at a time (a
+// larger document is a chunk of its own).
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -29,8 +29,10 @@ class DocumentFeed {
  public:
   DocumentFeed(std::vector<SourceFile> files, std::vector<SourceSection> sections, std::string encoding);
   ~DocumentFeed();
-  bool next(std::vector<FedDocument>& chunk);             // false at the end
-  const std::vector<SourceCounts>& counts() const { return counts_; }  // one a section; complete after the end
+  bool next(std::vector<FedDocument>& chunk);  // false at the end
+  const std::vector<SourceCounts>& counts() const {
+    return counts_;
+  }  // one a section; complete after the end
 
  private:
   struct Stopped {};

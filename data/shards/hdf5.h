@@ -1,7 +1,8 @@
 #pragma once
-// A thin RAII cover over the HDF5 1.10 C API: handles that close themselves, failures as Errors. For the .cpp files of
-// this folder only. HDF5 is one global lock anyway; hdf5_mutex() also covers builds of it that are not thread-safe and
-// is held across the fork of data/shards/probe, so that a child never inherits HDF5 in the middle of a call.
+// A thin RAII cover over the HDF5 1.10 C API: handles that close themselves, failures as Errors. For the .cpp
+// files of this folder only. HDF5 is one global lock anyway; hdf5_mutex() also covers builds of it that are
+// not thread-safe and is held across the fork of data/shards/probe, so that a child never inherits HDF5 in
+// the middle of a call.
 #include <hdf5.h>
 
 #include <mutex>

@@ -1,6 +1,6 @@
 #pragma once
-// Where a token shard keeps its arrays: what HDF5 is asked for once, before the file is mapped. Plain data, so that a
-// child process can read an untrusted file's structure and send the answer through a pipe.
+// Where a token shard keeps its arrays: what HDF5 is asked for once, before the file is mapped. Plain data,
+// so that a child process can read an untrusted file's structure and send the answer through a pipe.
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -30,9 +30,10 @@ struct ShardLayout {
   std::string format, tokenizer_sha256, source_sha256, settings, ledger;
 };
 
-// Opens `path` with HDF5 and refuses, with an Error that names the dataset, everything that could not be mapped: other
-// than contiguous storage, filters, external or virtual files, links that are not hard, byte orders and types other
-// than little-endian unsigned integers, offsets outside of the file. Takes hdf5_mutex().
+// Opens `path` with HDF5 and refuses, with an Error that names the dataset, everything that could not be
+// mapped: other than contiguous storage, filters, external or virtual files, links that are not hard, byte
+// orders and types other than little-endian unsigned integers, offsets outside of the file. Takes
+// hdf5_mutex().
 ShardLayout read_layout(const std::string& path);
 // The same for a caller that holds hdf5_mutex() or is the only thread.
 ShardLayout read_layout_locked(const std::string& path);

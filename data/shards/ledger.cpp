@@ -34,7 +34,8 @@ TokenLedger TokenLedger::from_json(const Json& json, const std::string& where) {
   TokenLedger ledger;
   each_field(ledger, [&](const char* name, std::uint64_t& value) {
     const bool absent = json.is_object() && !json.contains(name);
-    if (absent && name == std::string_view("documents_cut")) return;  // a shard written before there was such a count
+    if (absent && name == std::string_view("documents_cut"))
+      return;  // a shard written before there was such a count
     // nlohmann turns -1 and 1.5 into numbers silently; a ledger holds counts.
     if (!json.is_object() || !json.contains(name) || !json.at(name).is_number_unsigned()) {
       fail(where, ": '", name, "' is not a count");

@@ -1,6 +1,6 @@
 #pragma once
-// prepared.json: the record of a complete preparation, written last; and the small index beside it that lets an
-// unchanged recipe with unchanged files skip reading them.
+// prepared.json: the record of a complete preparation, written last; and the small index beside it that lets
+// an unchanged recipe with unchanged files skip reading them.
 #include <cstdint>
 #include <optional>
 #include <string>

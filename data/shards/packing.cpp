@@ -8,8 +8,8 @@ namespace {
 
 using Row = std::vector<Segment>;
 
-// Best-fit decreasing over one window: each piece, longest first, goes to the fullest row that still takes it.
-// Ties go to the oldest row and to the earlier document, so the result is unique.
+// Best-fit decreasing over one window: each piece, longest first, goes to the fullest row that still takes
+// it. Ties go to the oldest row and to the earlier document, so the result is unique.
 std::vector<Row> best_fit(std::vector<Segment> pieces, std::uint64_t capacity) {
   std::stable_sort(pieces.begin(), pieces.end(),
                    [](const Segment& a, const Segment& b) { return a.length > b.length; });
@@ -65,8 +65,10 @@ PackedRows pack_rows(const std::vector<std::uint64_t>& lengths, const PackingOpt
       const std::uint64_t inputs = lengths[document] - 1;
       for (std::uint64_t begin = 0; begin < inputs; begin += width) {
         const Segment piece{document, begin, std::min(width, inputs - begin)};
-        if (!options.packing || piece.length == width) append(packed, {piece});
-        else pieces.push_back(piece);
+        if (!options.packing || piece.length == width)
+          append(packed, {piece});
+        else
+          pieces.push_back(piece);
       }
     }
     for (const Row& row : best_fit(std::move(pieces), width)) append(packed, row);
@@ -79,10 +81,14 @@ std::uint64_t kept_length(std::uint64_t length, std::uint64_t sequence_length, O
   if (length < 2) return 0;
   if (length <= sequence_length + 1) return length;
   switch (overlength) {
-    case Overlength::Split: return length;
-    case Overlength::Truncate: return sequence_length + 1;
-    case Overlength::Drop: return 0;
-    case Overlength::Error: break;
+    case Overlength::Split:
+      return length;
+    case Overlength::Truncate:
+      return sequence_length + 1;
+    case Overlength::Drop:
+      return 0;
+    case Overlength::Error:
+      break;
   }
   fail(origin, ": the document has ", length - 1, " tokens, a row takes ", sequence_length,
        "; raise data.sequence_length, shorten it, or set data.overlength to split, truncate or drop");

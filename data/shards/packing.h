@@ -1,12 +1,14 @@
 #pragma once
 // Documents -> rows of at most `sequence_length` input tokens, once, when the data is prepared.
 //
-// A document of L tokens (its EOS included) has L - 1 inputs: every token but the last predicts the next one. It is cut
-// into pieces of T = sequence_length inputs; a row reads T + 1 tokens and the next piece begins with the token that was
-// the last target, so every token but a document's first is a target exactly once and EOS is never an input.
+// A document of L tokens (its EOS included) has L - 1 inputs: every token but the last predicts the next one.
+// It is cut into pieces of T = sequence_length inputs; a row reads T + 1 tokens and the next piece begins
+// with the token that was the last target, so every token but a document's first is a target exactly once and
+// EOS is never an input.
 //
-// Pieces shorter than T are combined by best-fit decreasing (Coffman, Garey, Johnson 1978) within windows of 10,000
-// documents: memory stays bounded, neighbours stay near, and the result is a function of the lengths alone.
+// Pieces shorter than T are combined by best-fit decreasing (Coffman, Garey, Johnson 1978) within windows of
+// 10,000 documents: memory stays bounded, neighbours stay near, and the result is a function of the lengths
+// alone.
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -38,8 +40,8 @@ struct PackedRows {
 // lengths[d] >= 2 tokens of document d. Linear in the documents, times a logarithm of the window.
 PackedRows pack_rows(const std::vector<std::uint64_t>& lengths, const PackingOptions& options);
 
-// What `overlength` leaves of a document of `length` tokens: all of it, T + 1 tokens (Truncate) or 0 (Drop, and
-// whatever is too short to predict a token). Under Error a longer document throws, named by `origin`.
+// What `overlength` leaves of a document of `length` tokens: all of it, T + 1 tokens (Truncate) or 0 (Drop,
+// and whatever is too short to predict a token). Under Error a longer document throws, named by `origin`.
 std::uint64_t kept_length(std::uint64_t length, std::uint64_t sequence_length, Overlength overlength,
                           const std::string& origin);
 

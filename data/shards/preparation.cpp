@@ -72,15 +72,15 @@ class Preparation {
   std::string cache_, index_path_;
   int threads_;
 
-  std::vector<Corpus> corpora_;      // train first
-  std::vector<Survey> surveys_;      // parallel
-  std::vector<Fate> fates_;          // of the training corpus' documents
+  std::vector<Corpus> corpora_;                // train first
+  std::vector<Survey> surveys_;                // parallel
+  std::vector<Fate> fates_;                    // of the training corpus' documents
   std::map<std::size_t, std::uint64_t> cuts_;  // where the held-out ends of those that are cut begin
   std::string data_sha256_;
-  std::string tokenizer_id_;         // content key of the tokenizer
-  std::string tokenizer_folder_;     // name in the cache
+  std::string tokenizer_id_;      // content key of the tokenizer
+  std::string tokenizer_folder_;  // name in the cache
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::string folder_;               // full path of the data
+  std::string folder_;  // full path of the data
 };
 
 Fraction Preparation::phase(const std::string& name, double begin, double share) const {
@@ -128,19 +128,21 @@ void Preparation::survey() {
     surveys_.push_back(survey_corpus(
         corpora_[c], {.encoding = recipe_.data.encoding, .threads = threads_, .signatures = split},
         phase("reading", static_cast<double>(c) * share, share)));
-    require(!surveys_.back().documents.empty(), "data: the ", corpora_[c].name, " set has no document: ",
-            corpora_[c].files.size(), " file(s) were read, all empty or left out as invalid UTF-8");
+    require(!surveys_.back().documents.empty(), "data: the ", corpora_[c].name,
+            " set has no document: ", corpora_[c].files.size(),
+            " file(s) were read, all empty or left out as invalid UTF-8");
   }
   data_sha256_ = hash_corpora(corpora_, surveys_);
   DocumentSplit split = select_documents(surveys_[0], {.deduplicate = recipe_.data.deduplicate,
-                                               .validation_share = recipe_.data.validation.share,
-                                               .threads = threads_});
+                                                       .validation_share = recipe_.data.validation.share,
+                                                       .threads = threads_});
   surveys_[0].signatures.clear();
   cuts_ = place_cuts(corpora_[0], surveys_[0], split, recipe_.data.encoding);
   fates_ = std::move(split.fates);
 }
 
-// A trained tokenizer is named by what it is trained on, a given one by its content, so both are known before any work.
+// A trained tokenizer is named by what it is trained on, a given one by its content, so both are known before
+// any work.
 void Preparation::choose_tokenizer() {
   const TokenizerSection& section = recipe_.tokenizer;
   const std::size_t added = section.add_tokens.size() + section.add_special_tokens.size();
@@ -194,22 +196,28 @@ std::optional<FimRule> Preparation::fim_rule() const {
 std::vector<Job> Preparation::list_jobs() const {
   std::vector<Job> jobs;
   for (std::uint32_t s = 0; s < corpora_[0].sections.size(); ++s) {
-    jobs.push_back({"train", cat("train-", s, ".h5"), s, {&corpora_[0], &surveys_[0], fates_, Fate::Keep, s, cuts_}});
+    jobs.push_back(
+        {"train", cat("train-", s, ".h5"), s, {&corpora_[0], &surveys_[0], fates_, Fate::Keep, s, cuts_}});
   }
   if (recipe_.data.validation.share > 0) {
-    jobs.push_back({"validation", file_name("validation"), 0,
+    jobs.push_back({"validation",
+                    file_name("validation"),
+                    0,
                     {&corpora_[0], &surveys_[0], fates_, Fate::HeldOut, {}, cuts_}});
   }
   for (std::size_t c = 1; c < corpora_.size(); ++c) {
     std::vector<Fate> all(surveys_[c].documents.size(), Fate::Keep);
-    jobs.push_back({corpora_[c].name, file_name(corpora_[c].name), 0,
+    jobs.push_back({corpora_[c].name,
+                    file_name(corpora_[c].name),
+                    0,
                     {&corpora_[c], &surveys_[c], std::move(all), Fate::Keep, {}}});
   }
   return jobs;
 }
 
 // A shard that an interrupted preparation had finished already.
-std::optional<TokenLedger> Preparation::finished_shard(const std::string& path, const ShardInfo& wanted) const {
+std::optional<TokenLedger> Preparation::finished_shard(const std::string& path,
+                                                       const ShardInfo& wanted) const {
   if (!filesystem::exists(path)) return std::nullopt;
   try {
     const TokenShard shard(path, ShardTrust::Own);
@@ -223,7 +231,8 @@ std::optional<TokenLedger> Preparation::finished_shard(const std::string& path, 
   return std::nullopt;
 }
 
-std::pair<std::optional<ManifestShard>, TokenLedger> Preparation::run_job(const Job& job, const Fraction& progress) {
+std::pair<std::optional<ManifestShard>, TokenLedger> Preparation::run_job(const Job& job,
+                                                                          const Fraction& progress) {
   const DataSection& data = recipe_.data;
   const std::string path = folder_ + "/" + job.file;
   const ShardInfo info{.vocab_size = tokenizer_->vocab_size(),
@@ -253,12 +262,13 @@ void Preparation::check_training_set(const ManifestSet& train) const {
   for (const Fate fate : fates_) held += fate == Fate::HeldOut ? 1 : 0;
   fail("data.train: nothing remains to train on: ", train.ledger.documents_read, " document(s) read, ",
        train.ledger.documents_duplicate, " duplicate, ", train.ledger.documents_dropped,
-       " dropped (empty, invalid, too short or longer than data.sequence_length ", recipe_.data.sequence_length, "), ",
-       held, " held out for validation; add data, or change data.overlength, data.encoding or data.deduplicate");
+       " dropped (empty, invalid, too short or longer than data.sequence_length ",
+       recipe_.data.sequence_length, "), ", held,
+       " held out for validation; add data, or change data.overlength, data.encoding or data.deduplicate");
 }
 
-// The files whose documents are all held out, and of a file whose one document is cut the byte where its held-out end
-// begins (after a tab): for people and for comparisons with other compressors of the same bytes.
+// The files whose documents are all held out, and of a file whose one document is cut the byte where its
+// held-out end begins (after a tab): for people and for comparisons with other compressors of the same bytes.
 void Preparation::write_held_out_list() const {
   std::string list;
   for (std::size_t f = 0; f < corpora_[0].files.size(); ++f) {
@@ -266,7 +276,8 @@ void Preparation::write_held_out_list() const {
     bool all = begin < end;
     for (std::size_t d = begin; d < end; ++d) all = all && fates_[d] == Fate::HeldOut;
     if (all) list += corpora_[0].files[f].origin + "\n";
-    if (begin + 1 == end && fates_[begin] == Fate::Cut) list += cat(corpora_[0].files[f].origin, '\t', cuts_.at(begin), '\n');
+    if (begin + 1 == end && fates_[begin] == Fate::Cut)
+      list += cat(corpora_[0].files[f].origin, '\t', cuts_.at(begin), '\n');
   }
   write_file_atomically(folder_ + "/held-out.txt", list, files_);
 }
@@ -276,7 +287,9 @@ PreparedData Preparation::make() {
   survey();
   choose_tokenizer();
   fim_rule();  // its error before any work
-  Json key = {{"data", data_sha256_}, {"tokenizer", tokenizer_->fingerprint()}, {"settings", shard_settings(recipe_)}};
+  Json key = {{"data", data_sha256_},
+              {"tokenizer", tokenizer_->fingerprint()},
+              {"settings", shard_settings(recipe_)}};
   for (const auto& [document, begin] : cuts_) key["cuts"].push_back({document, begin});
   folder_ = cache_ + "/data-" + sha256_hex(key.dump()).substr(0, kNameDigits);
   if (const auto manifest = read_manifest(cache_, folder_)) {
@@ -293,12 +306,15 @@ PreparedData Preparation::make() {
   for (std::size_t j = 0; j < jobs.size(); ++j) {
     const double share = 1.0 / static_cast<double>(jobs.size());
     const auto [shard, ledger] = run_job(jobs[j], phase("tokenising", static_cast<double>(j) * share, share));
-    if (manifest.sets.empty() || manifest.sets.back().name != jobs[j].set) manifest.sets.push_back({jobs[j].set, {}, {}});
+    if (manifest.sets.empty() || manifest.sets.back().name != jobs[j].set)
+      manifest.sets.push_back({jobs[j].set, {}, {}});
     ManifestSet& set = manifest.sets.back();
     set.ledger += ledger;
-    if (shard) set.shards.push_back(*shard);
-    else require(jobs[j].set == "train", "data.validation: nothing remains of the set '", jobs[j].set,
-                 "': every document is too short or longer than data.sequence_length allows");
+    if (shard)
+      set.shards.push_back(*shard);
+    else
+      require(jobs[j].set == "train", "data.validation: nothing remains of the set '", jobs[j].set,
+              "': every document is too short or longer than data.sequence_length allows");
   }
   check_training_set(manifest.sets.front());
   if (recipe_.data.validation.share > 0) write_held_out_list();
@@ -332,8 +348,10 @@ PreparedData Preparation::describe(const Manifest& manifest) const {
       const auto& sources = recipe_.data.train;
       set.weights.push_back(s == 0 && shard.source < sources.size() ? sources[shard.source].weight : 0.0);
     }
-    if (s == 0) data.train = std::move(set);
-    else data.validation.push_back(std::move(set));
+    if (s == 0)
+      data.train = std::move(set);
+    else
+      data.validation.push_back(std::move(set));
   }
   for (const Corpus& corpus : corpora_)
     if (!corpus.left_out.empty()) data.notes.push_back(cat(corpus.name, ": ", corpus.left_out));
@@ -343,7 +361,8 @@ PreparedData Preparation::describe(const Manifest& manifest) const {
 
 }  // namespace
 
-PreparedData prepare_data_with(const Recipe& recipe, const PrepareProgress& progress, const PrepareTools& tools) {
+PreparedData prepare_data_with(const Recipe& recipe, const PrepareProgress& progress,
+                               const PrepareTools& tools) {
   return Preparation(recipe, progress, tools).run();
 }
 

@@ -15,6 +15,7 @@ struct PrepareTools {
   std::function<std::unique_ptr<Tokenizer>(DocumentStream&, const TokenizerTraining&)> train_tokenizer;
 };
 
-PreparedData prepare_data_with(const Recipe& recipe, const PrepareProgress& progress, const PrepareTools& tools);
+PreparedData prepare_data_with(const Recipe& recipe, const PrepareProgress& progress,
+                               const PrepareTools& tools);
 
 }  // namespace lathe

@@ -1,6 +1,7 @@
 #pragma once
-// corpus -> tokenizer (if asked) -> shards. Idempotent and restartable; the cache is content-addressed, so any change of
-// data, tokenizer or settings gives another name. The bytes do not depend on the number of threads.
+// corpus -> tokenizer (if asked) -> shards. Idempotent and restartable; the cache is content-addressed, so
+// any change of data, tokenizer or settings gives another name. The bytes do not depend on the number of
+// threads.
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,7 +16,7 @@
 namespace lathe {
 
 struct PreparedSet {
-  std::string name;               // "train", "validation" or a named set
+  std::string name;                 // "train", "validation" or a named set
   std::vector<std::string> shards;  // one a source for train (mixing), else one
   std::vector<double> weights;      // of the sources, 0 for natural; parallel to shards
   std::uint64_t bytes = 0;          // of text kept
@@ -33,15 +34,16 @@ struct TuningData {
 };
 
 struct PreparedData {
-  std::string directory;            // content-addressed folder in the cache
-  std::string tokenizer_path;       // folder with tokenizer.json
+  std::string directory;       // content-addressed folder in the cache
+  std::string tokenizer_path;  // folder with tokenizer.json
   std::shared_ptr<const Tokenizer> tokenizer;
   PreparedSet train;
   std::vector<PreparedSet> validation;  // empty when none is asked
-  std::string data_sha256;          // of names, sizes and contents
-  bool was_ready = false;           // everything was there already
-  std::vector<std::string> notes;   // for people: files that are not read, documents that are cut to hold out a share
-  std::shared_ptr<const TuningData> tuning;   // null when pretraining
+  std::string data_sha256;              // of names, sizes and contents
+  bool was_ready = false;               // everything was there already
+  std::vector<std::string>
+      notes;  // for people: files that are not read, documents that are cut to hold out a share
+  std::shared_ptr<const TuningData> tuning;  // null when pretraining
 };
 
 using PrepareProgress = std::function<void(const std::string& phase, double fraction)>;

@@ -142,8 +142,8 @@ class ExamplePreparation {
     return newest;
   }
 
-  // Renders a block at a time in parallel, then decides what is kept in the order of the file. The pieces of text behind the
-  // tokens take ten times their ids: they live as long as a block.
+  // Renders a block at a time in parallel, then decides what is kept in the order of the file. The pieces of
+  // text behind the tokens take ten times their ids: they live as long as a block.
   void render(RenderedSet& set) {
     if (progress_) progress_("tokenising " + set.name, 0);
     const LossOn loss_on = parse_loss_on(recipe_.data.loss_on);

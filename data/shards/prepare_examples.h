@@ -1,7 +1,7 @@
 #pragma once
-// Tuning data -> shards: examples are read, split, rendered with the model's own template and tokenised with their loss
-// marks. A few dozen or thousand records: done anew at each start, in memory; the shards are content-addressed like all
-// others, so an unchanged set is written once.
+// Tuning data -> shards: examples are read, split, rendered with the model's own template and tokenised with
+// their loss marks. A few dozen or thousand records: done anew at each start, in memory; the shards are
+// content-addressed like all others, so an unchanged set is written once.
 #include "data/shards/prepare.h"
 
 namespace lathe {
@@ -12,6 +12,6 @@ PreparedData prepare_examples(const Recipe& recipe, const PrepareProgress& progr
 
 // What `data` says of reading records.
 ExampleSet read_recipe_examples(const DataSection& data, const std::vector<SourceSection>& sources);
-LossOn parse_loss_on(const std::string& name);   // completion | assistant | last_assistant | all
+LossOn parse_loss_on(const std::string& name);  // completion | assistant | last_assistant | all
 
 }  // namespace lathe

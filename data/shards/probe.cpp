@@ -70,7 +70,9 @@ using Read = Json (*)(const std::string& path);
   } catch (const Error& error) {
     write_all(descriptor, std::string("-") + error.what());
   } catch (const std::bad_alloc&) {
-    write_all(descriptor, "-" + path + ": HDF5 wants more memory than a shard needs; the file is damaged or made to do harm");
+    write_all(
+        descriptor,
+        "-" + path + ": HDF5 wants more memory than a shard needs; the file is damaged or made to do harm");
   } catch (...) {
     write_all(descriptor, "-" + path + ": HDF5 failed");
   }
@@ -97,7 +99,8 @@ bool read_answer(int descriptor, Clock::time_point deadline, std::string& answer
 
 Json probe(const std::string& path, Read read, const ProbeLimits& limits) {
   int ends[2];
-  require(pipe(ends) == 0, path, ": cannot make a pipe to the process that checks it: ", std::strerror(errno));
+  require(pipe(ends) == 0, path,
+          ": cannot make a pipe to the process that checks it: ", std::strerror(errno));
   pid_t child = -1;
   {
     const std::lock_guard lock(hdf5_mutex());  // no thread of ours is inside HDF5 while the process is copied
@@ -123,7 +126,8 @@ Json probe(const std::string& path, Read read, const ProbeLimits& limits) {
   require(whole, path, ": HDF5 did not finish opening the file within ", limits.seconds,
           " s; it is damaged or made to do harm");
   if (WIFSIGNALED(status) || answer.empty()) {
-    fail(path, ": HDF5 crashed on the file (", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "no answer",
+    fail(path, ": HDF5 crashed on the file (",
+         WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "no answer",
          "); it is damaged or made to do harm");
   }
   if (answer[0] == '-') fail(answer.substr(1));
@@ -143,7 +147,9 @@ std::string probe_shard_format(const std::string& path, const ProbeLimits& limit
 }
 
 PictureLayout probe_picture_shard(const std::string& path, const ProbeLimits& limits) {
-  const Read read = [](const std::string& file) { return picture_layout_to_json(read_picture_layout_locked(file)); };
+  const Read read = [](const std::string& file) {
+    return picture_layout_to_json(read_picture_layout_locked(file));
+  };
   return picture_layout_from_json(probe(path, read, limits), path);
 }
 

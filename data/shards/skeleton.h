@@ -20,8 +20,8 @@ struct SkeletonContent {
   ShardInfo info;
 };
 
-// Writes path, a file of its final size with a hole where /tokens goes; returns that offset. The same content gives
-// the same bytes at any time.
+// Writes path, a file of its final size with a hole where /tokens goes; returns that offset. The same content
+// gives the same bytes at any time.
 std::uint64_t write_skeleton(const std::string& path, const SkeletonContent& content);
 
 }  // namespace lathe

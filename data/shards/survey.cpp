@@ -66,15 +66,16 @@ void mark_duplicates(const Survey& survey, std::vector<Fate>& fates) {
   std::vector<std::uint32_t> order(documents.size());
   std::iota(order.begin(), order.end(), 0U);
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    const int sign = std::memcmp(documents[a].sha256.data(), documents[b].sha256.data(), sizeof(Sha256Digest));
+    const int sign =
+        std::memcmp(documents[a].sha256.data(), documents[b].sha256.data(), sizeof(Sha256Digest));
     return sign != 0 ? sign < 0 : a < b;
   });
   for (std::size_t i = 1; i < order.size(); ++i)
     if (documents[order[i]].sha256 == documents[order[i - 1]].sha256) fates[order[i]] = Fate::Duplicate;
 }
 
-// Documents that take part in the split, as their hashes, sizes and near-duplicates. Copies take no part: they would
-// shift the shares.
+// Documents that take part in the split, as their hashes, sizes and near-duplicates. Copies take no part:
+// they would shift the shares.
 std::vector<DocumentKey> keys_of(const Survey& survey, const std::vector<std::uint32_t>& candidates) {
   std::vector<DocumentKey> keys;
   keys.reserve(candidates.size());

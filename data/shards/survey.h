@@ -1,6 +1,6 @@
 #pragma once
-// The first pass over the data: what there is, by content. Holds facts of every document, never the texts: about 60 bytes
-// each, and until the split is made 250 more (signatures, the selection's own).
+// The first pass over the data: what there is, by content. Holds facts of every document, never the texts:
+// about 60 bytes each, and until the split is made 250 more (signatures, the selection's own).
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -30,7 +30,7 @@ struct DocumentFacts {
 };
 
 struct Survey {
-  std::deque<DocumentFacts> documents;      // in order, over all files; a deque: no copy of all while it grows
+  std::deque<DocumentFacts> documents;  // in order, over all files; a deque: no copy of all while it grows
   std::vector<std::size_t> first_document;  // of each file, then the total
   std::vector<SourceCounts> counts;         // one a section
   std::deque<MinHash> signatures;           // parallel to documents; empty unless asked for

@@ -40,8 +40,8 @@ struct ShardWriter::State {
 
 ShardWriter::ShardWriter(std::string path, std::uint64_t vocab_size, FileSystem& files)
     : state_(std::make_unique<State>(std::move(path), vocab_size, files)) {
-  require(vocab_size >= 1 && vocab_size <= (std::uint64_t{1} << 31), state_->path, ": a vocabulary of ", vocab_size,
-          " tokens cannot be stored");
+  require(vocab_size >= 1 && vocab_size <= (std::uint64_t{1} << 31), state_->path, ": a vocabulary of ",
+          vocab_size, " tokens cannot be stored");
 }
 
 ShardWriter::~ShardWriter() = default;
@@ -58,7 +58,8 @@ void ShardWriter::add_document(std::span<const std::uint32_t> ids, std::uint16_t
           ": either every document says what is supervised or none");
   for (const std::uint8_t mark : supervised) s.supervised.push_back(mark != 0 ? 1 : 0);
   const std::uint32_t largest = *std::max_element(ids.begin(), ids.end());
-  require(largest < s.vocab_size, s.path, ": the tokenizer gave id ", largest, ", its vocabulary has ", s.vocab_size);
+  require(largest < s.vocab_size, s.path, ": the tokenizer gave id ", largest, ", its vocabulary has ",
+          s.vocab_size);
   if (s.width == 4) {
     s.tokens.write(std::as_bytes(ids));
   } else {
@@ -81,7 +82,8 @@ SkeletonContent ShardWriter::State::content(const ShardInfo& info, const Packing
   content.token_width = width;
   content.doc_offsets.reserve(lengths.size() + 1);
   content.doc_offsets.push_back(0);
-  for (const std::uint64_t length : lengths) content.doc_offsets.push_back(content.doc_offsets.back() + length);
+  for (const std::uint64_t length : lengths)
+    content.doc_offsets.push_back(content.doc_offsets.back() + length);
   content.tokens = content.doc_offsets.back();
   content.doc_sources = std::move(sources);
   content.supervised = std::move(supervised);

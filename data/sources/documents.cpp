@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 30;  // of a document
 
-[[noreturn]] void fail_encoding(const std::string& path, std::string_view text, std::size_t at, std::size_t line) {
+[[noreturn]] void fail_encoding(const std::string& path, std::string_view text, std::size_t at,
+                                std::size_t line) {
   const std::size_t line_begin = at == 0 ? 0 : text.rfind('\n', at - 1) + 1;  // npos + 1 is 0
   char byte[8];
   std::snprintf(byte, sizeof byte, "0x%02X", static_cast<unsigned char>(text[at]));
@@ -68,7 +69,9 @@ void read_text(const Sink& sink) {
   while (const std::size_t got = reader.read(text.data() + size, text.size() - size)) {
     size += got;
     if (size > kMostBytes) {
-      fail(path, ": one document of more than 1 GiB; split it into smaller files, or write one document a line as .jsonl");
+      fail(path,
+           ": one document of more than 1 GiB; split it into smaller files, or write one document a line as "
+           ".jsonl");
     }
     if (size == text.size()) text.resize(std::min(size * 2 + 4096, kMostBytes + 1));
   }
@@ -92,7 +95,8 @@ std::string text_of_record(Json& record, const std::string& field, const std::st
   }
   const auto value = record.find(field);
   if (value == record.end()) {
-    fail(where, ": wanted the key '", field, "', found ", keys_of(record), "; say which holds the text, e.g. field: ",
+    fail(where, ": wanted the key '", field, "', found ", keys_of(record),
+         "; say which holds the text, e.g. field: ",
          record.empty() ? std::string("text") : record.begin().key());
   }
   if (!value->is_string()) fail(where, ": key '", field, "': wanted text, found ", value->type_name());

@@ -27,8 +27,10 @@ struct SourceFile {
 // The files of the sources; s3://, .parquet, .xlsx and the like are an Error with the command that converts
 // them. An empty result is an Error that says what was looked for. Folders of links that loop are entered
 // once.
-// left_out gets a line for people on files that no glob names and that are no text by their names; "" when there are none.
-std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources, std::string* left_out = nullptr);
+// left_out gets a line for people on files that no glob names and that are no text by their names; "" when
+// there are none.
+std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources,
+                                          std::string* left_out = nullptr);
 
 // documents and bytes (of their text) are those visited; the second line counts documents too. `duplicates`
 // is for who filters them (data/shards/survey.h).

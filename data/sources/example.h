@@ -14,12 +14,12 @@ enum class ExampleKind { Text, PromptCompletion, Chat };
 
 struct Example {
   ExampleKind kind = ExampleKind::PromptCompletion;
-  std::string prompt;      // PromptCompletion
-  std::string completion;  // PromptCompletion; the whole document for Text
-  Json messages;           // Chat: [{role, content, tool_calls ...}], as chat templates read them
-  Json tools;              // Chat: null or the list of tool schemas
+  std::string prompt;                // PromptCompletion
+  std::string completion;            // PromptCompletion; the whole document for Text
+  Json messages;                     // Chat: [{role, content, tool_calls ...}], as chat templates read them
+  Json tools;                        // Chat: null or the list of tool schemas
   std::vector<std::string> choices;  // possible answers, the given one among them; empty: an open question
-  std::string origin;      // "file.jsonl:12" (1-based record or line), for errors and reports
+  std::string origin;                // "file.jsonl:12" (1-based record or line), for errors and reports
 };
 
 }  // namespace lathe

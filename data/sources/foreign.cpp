@@ -8,9 +8,10 @@
 namespace lathe {
 namespace {
 
-constexpr std::string_view kTextExtensions[] = {
-    ".txt", ".md",   ".rst",  ".py",   ".c",    ".h",   ".cc", ".cpp", ".hpp", ".rs",    ".go",    ".js",    ".ts",
-    ".java", ".json", ".yaml", ".toml", ".html", ".css", ".sh", ".sql", ".tex", ".csv",  ".jsonl", ".ndjson"};
+constexpr std::string_view kTextExtensions[] = {".txt",  ".md",   ".rst",   ".py",    ".c",   ".h",  ".cc",
+                                                ".cpp",  ".hpp",  ".rs",    ".go",    ".js",  ".ts", ".java",
+                                                ".json", ".yaml", ".toml",  ".html",  ".css", ".sh", ".sql",
+                                                ".tex",  ".csv",  ".jsonl", ".ndjson"};
 
 struct Scheme {
   std::string_view name, before, after;  // the command is before + address + after
@@ -32,8 +33,10 @@ constexpr Conversion kConversions[] = {
     {".feather", "{pandas}read_feather('{in}'){jsonl}", true},
     {".xlsx", "{pandas}read_excel('{in}'){jsonl}", true},
     {".xls", "{pandas}read_excel('{in}'){jsonl}", true},
-    {".arrow", "python -c \"from datasets import Dataset; Dataset.from_file('{in}').to_json('{out}.jsonl', "
-               "force_ascii=False)\"", true},
+    {".arrow",
+     "python -c \"from datasets import Dataset; Dataset.from_file('{in}').to_json('{out}.jsonl', "
+     "force_ascii=False)\"",
+     true},
     {".zst", "zstd -d '{in}'", true},
     {".bz2", "bunzip2 -k '{in}'", true},
     {".xz", "unxz -k '{in}'", true},
@@ -61,7 +64,8 @@ std::string_view file_name(std::string_view path) {
 }
 
 std::string_view without_gz(std::string_view path) {
-  return path.size() > 3 && lower(path.substr(path.size() - 3)) == ".gz" ? path.substr(0, path.size() - 3) : path;
+  return path.size() > 3 && lower(path.substr(path.size() - 3)) == ".gz" ? path.substr(0, path.size() - 3)
+                                                                         : path;
 }
 
 std::string last_extension(std::string_view path) {
@@ -100,8 +104,10 @@ std::optional<std::string> fetch_command(const std::string& path) {
     } else {
       rest = std::string(scheme.name) + "://" + rest;
     }
-    std::string before(scheme.before);   // one object, by its name, is no prefix to walk
-    if (const auto recursive = before.find("--recursive "); recursive != before.npos && !last_extension(rest).empty()) before.erase(recursive, 12);
+    std::string before(scheme.before);  // one object, by its name, is no prefix to walk
+    if (const auto recursive = before.find("--recursive ");
+        recursive != before.npos && !last_extension(rest).empty())
+      before.erase(recursive, 12);
     return cat(before, rest, scheme.after);
   }
   return std::nullopt;
@@ -114,7 +120,8 @@ std::optional<std::string> convert_command(const std::string& path) {
   stem.remove_suffix(stem.size() - stem.rfind('.'));
   std::string command(conversion->command);
   replace_all(command, "{pandas}", "python -c \"import pandas as pd; pd.");
-  replace_all(command, "{jsonl}", ".to_json('{out}.jsonl', orient='records', lines=True, force_ascii=False)\"");
+  replace_all(command, "{jsonl}",
+              ".to_json('{out}.jsonl', orient='records', lines=True, force_ascii=False)\"");
   replace_all(command, "{in}", path);
   replace_all(command, "{out}", stem);
   return command;
@@ -129,7 +136,8 @@ std::string text_extension(std::string_view path) { return last_extension(withou
 
 bool is_known_text(std::string_view path) {
   const std::string extension = text_extension(path);
-  return std::find(std::begin(kTextExtensions), std::end(kTextExtensions), extension) != std::end(kTextExtensions);
+  return std::find(std::begin(kTextExtensions), std::end(kTextExtensions), extension) !=
+         std::end(kTextExtensions);
 }
 
 bool is_record_file(std::string_view path) {

@@ -24,7 +24,8 @@ std::vector<std::string> split(std::string_view path) {
 
 std::size_t character_length(std::string_view text, std::size_t at) {
   std::size_t length = 1;
-  while (at + length < text.size() && (static_cast<unsigned char>(text[at + length]) & 0xC0) == 0x80) ++length;
+  while (at + length < text.size() && (static_cast<unsigned char>(text[at + length]) & 0xC0) == 0x80)
+    ++length;
   return length;
 }
 
@@ -123,8 +124,10 @@ void expand(const std::string& pattern, std::vector<std::string>& out) {
     const char c = pattern[i];
     depth += (c == '{') - (c == '}');
     if (depth == 0) break;
-    if (c == ',' && depth == 1) choices.emplace_back();
-    else choices.back() += c;
+    if (c == ',' && depth == 1)
+      choices.emplace_back();
+    else
+      choices.back() += c;
   }
   if (depth != 0) fail_usage("glob '", pattern, "': '{' is not closed");
   for (const auto& choice : choices) expand(pattern.substr(0, open) + choice + pattern.substr(i + 1), out);

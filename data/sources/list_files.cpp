@@ -1,4 +1,5 @@
-// Which files the sources mean. Deterministic: names are sorted by their bytes, real folders come before linked ones.
+// Which files the sources mean. Deterministic: names are sorted by their bytes, real folders come before
+// linked ones.
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -33,10 +34,12 @@ using Kinds = std::map<std::string, std::size_t>;  // files by extension
 std::string kinds_text(const Kinds& kinds) {
   std::vector<std::pair<std::size_t, std::string>> order;
   for (const auto& [extension, count] : kinds) order.emplace_back(count, extension);
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
   std::string text;
   for (std::size_t i = 0; i < order.size() && i < 5; ++i)
-    text += cat(i ? ", " : "", order[i].first, " ", order[i].second.empty() ? "without extension" : order[i].second);
+    text += cat(i ? ", " : "", order[i].first, " ",
+                order[i].second.empty() ? "without extension" : order[i].second);
   return order.size() > 5 ? text + " ..." : text;
 }
 
@@ -44,7 +47,9 @@ std::string kinds_text(const Kinds& kinds) {
 class FolderWalk {
  public:
   FolderWalk(const SourceSection& source, std::string root)
-      : root_(std::move(root)), default_glob_(source.glob.empty()), glob_(default_glob_ ? "**/*" : source.glob) {
+      : root_(std::move(root)),
+        default_glob_(source.glob.empty()),
+        glob_(default_glob_ ? "**/*" : source.glob) {
     for (const auto& pattern : source.exclude) exclude_.emplace_back(pattern);
   }
 
@@ -76,11 +81,11 @@ class FolderWalk {
     std::error_code error;
     std::vector<stdfs::directory_entry> entries;
     stdfs::directory_iterator iterator(folder, error);
-    for (; !error && iterator != stdfs::directory_iterator(); iterator.increment(error)) entries.push_back(*iterator);
+    for (; !error && iterator != stdfs::directory_iterator(); iterator.increment(error))
+      entries.push_back(*iterator);
     if (error) fail(folder, ": cannot list the folder: ", error.message());
-    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-      return a.path().native() < b.path().native();
-    });
+    std::sort(entries.begin(), entries.end(),
+              [](const auto& a, const auto& b) { return a.path().native() < b.path().native(); });
     for (const auto& entry : entries) consider(relative, entry);
   }
 
@@ -94,8 +99,10 @@ class FolderWalk {
     }
     std::error_code ignored;  // a dangling link is neither file nor folder
     if (entry.is_directory(ignored)) {
-      if (entry.is_symlink(ignored)) linked_.push_back(relative);
-      else enter(relative);
+      if (entry.is_symlink(ignored))
+        linked_.push_back(relative);
+      else
+        enter(relative);
       return;
     }
     if (!entry.is_regular_file(ignored)) return;
@@ -142,16 +149,19 @@ void list_folder(const SourceSection& source, const std::string& root, std::uint
     fail_foreign(foreign, found.empty() ? "" : "; or say which files are meant, e.g. glob: '**/*.txt'");
   }
   if (found.empty()) {
-    const std::string pattern = walk.default_glob() ? "text files (.txt, .md, .py, .jsonl ...)" : cat("files like '", source.glob, "'");
+    const std::string pattern = walk.default_glob() ? "text files (.txt, .md, .py, .jsonl ...)"
+                                                    : cat("files like '", source.glob, "'");
     const bool flat = !walk.default_glob() && source.glob.find('/') == std::string::npos;
     fail_usage(root, ": wanted ", pattern, ", ", walk.summary(),
-               flat ? cat("; with folders below: glob: '**/", source.glob, "'")
-                    : walk.default_glob() ? "; name others with glob, e.g. glob: '**/*.xyz'" : "");
+               flat                  ? cat("; with folders below: glob: '**/", source.glob, "'")
+               : walk.default_glob() ? "; name others with glob, e.g. glob: '**/*.xyz'"
+                                     : "");
   }
   for (const auto& [extension, count] : walk.left_out()) left_out[extension] += count;
   const std::string shown = stdfs::path(root).filename().string();
   for (const auto& relative : found) {
-    files.push_back(describe(root + "/" + relative, shown.empty() ? relative : shown + "/" + relative, index));
+    files.push_back(
+        describe(root + "/" + relative, shown.empty() ? relative : shown + "/" + relative, index));
   }
 }
 
@@ -177,7 +187,9 @@ std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sour
     }
   }
   if (left_out)
-    *left_out = unread.empty() ? "" : cat("left out, no text by their names: ", kinds_text(unread), " (glob: '**/*' reads all)");
+    *left_out = unread.empty() ? ""
+                               : cat("left out, no text by their names: ", kinds_text(unread),
+                                     " (glob: '**/*' reads all)");
   return files;
 }
 

@@ -13,7 +13,8 @@ namespace {
 constexpr std::size_t kWords = 5, kWindow = 50, kBands = 16, kRows = 4;
 constexpr std::size_t kLongWords = 20;  // bytes a word on average: no language that writes spaces comes near
 constexpr std::uint32_t kEqualEntries = 52;  // the smallest count with kEqualEntries / 64 >= 0.8
-constexpr std::size_t kMostKinds = 32;  // compared within one bucket: common boilerplate must not cost a square
+constexpr std::size_t kMostKinds =
+    32;  // compared within one bucket: common boilerplate must not cost a square
 
 constexpr std::uint64_t mix(std::uint64_t x) {  // SplitMix64's finaliser
   x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
@@ -112,7 +113,8 @@ MinHash min_hash(std::string_view text) {
     }
   }
   MinHash low;
-  std::transform(signature.begin(), signature.end(), low.begin(), [](std::uint32_t v) { return static_cast<std::uint16_t>(v); });
+  std::transform(signature.begin(), signature.end(), low.begin(),
+                 [](std::uint32_t v) { return static_cast<std::uint16_t>(v); });
   return low;
 }
 

@@ -1,9 +1,10 @@
 #pragma once
-// Groups of documents that are nearly the same text, so that a split keeps each group on one side. MinHash (Broder, 1997)
-// with 64 permutations over shingles of 5 words, locality-sensitive banding (16 x 4), pairs joined when the estimated
-// Jaccard similarity is at least 0.8. Letters' case (ASCII), spaces and punctuation do not count. Text without spaces
-// between words (Chinese, base64) is cut into windows of 50 bytes instead. Of each minimum the low 16 bits are kept (b-bit
-// minwise hashing, Li and Koenig 2010): 128 bytes a document, and two that differ look equal once in 65,536. Deterministic.
+// Groups of documents that are nearly the same text, so that a split keeps each group on one side. MinHash
+// (Broder, 1997) with 64 permutations over shingles of 5 words, locality-sensitive banding (16 x 4), pairs
+// joined when the estimated Jaccard similarity is at least 0.8. Letters' case (ASCII), spaces and punctuation
+// do not count. Text without spaces between words (Chinese, base64) is cut into windows of 50 bytes instead.
+// Of each minimum the low 16 bits are kept (b-bit minwise hashing, Li and Koenig 2010): 128 bytes a document,
+// and two that differ look equal once in 65,536. Deterministic.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,8 +23,8 @@ MinHash min_hash(std::string_view text);
 // Share of equal entries: estimates the Jaccard similarity with a deviation of at most 0.0625.
 double similarity(const MinHash& a, const MinHash& b);
 
-// For each of `documents` (places in `signatures`) the smallest index into `documents` of its group: its own when it
-// stands alone. 28 bytes a document on top of the signatures.
+// For each of `documents` (places in `signatures`) the smallest index into `documents` of its group: its own
+// when it stands alone. 28 bytes a document on top of the signatures.
 std::vector<std::uint32_t> near_duplicate_groups(const std::deque<MinHash>& signatures,
                                                  std::span<const std::uint32_t> documents);
 // Of texts, on up to `threads` threads (0: all).

@@ -11,17 +11,18 @@ namespace lathe {
 namespace {
 
 struct Group {
-  std::uint32_t member = 0;   // one of its documents: Groups::root of them all
+  std::uint32_t member = 0;  // one of its documents: Groups::root of them all
   std::uint32_t count = 0;
   std::uint64_t bytes = 0;
 };
 
 struct Groups {
-  std::vector<std::uint32_t> root;   // of each document: the member of its group
-  std::vector<Group> groups;         // in the order of their smallest hashes
+  std::vector<std::uint32_t> root;  // of each document: the member of its group
+  std::vector<Group> groups;        // in the order of their smallest hashes
 };
 
-// Groups, with those that share a document's exact bytes joined. By sorting: a map takes five times the memory.
+// Groups, with those that share a document's exact bytes joined. By sorting: a map takes five times the
+// memory.
 Groups collect(const std::vector<DocumentKey>& documents) {
   const auto count = static_cast<std::uint32_t>(documents.size());
   Groups all;
@@ -42,7 +43,8 @@ Groups collect(const std::vector<DocumentKey>& documents) {
   join_equal([&](std::uint32_t d) { return documents[d].group; });
   join_equal([&](std::uint32_t d) -> const Sha256Digest& { return documents[d].sha256; });
 
-  std::vector<std::uint32_t> place(count, count);   // of a root's group; documents come by their hashes: the first is smallest
+  std::vector<std::uint32_t> place(
+      count, count);  // of a root's group; documents come by their hashes: the first is smallest
   for (const std::uint32_t d : order) {
     const std::uint32_t member = root(d);
     if (place[member] == count) {

@@ -89,7 +89,8 @@ ChatFormat read_chat_format(const std::string& folder, const std::string& name) 
     }
   }
   std::string type;
-  if (config.is_object()) type = json_get_or<std::string>(config, "tokenizer_class", "", config_path.string());
+  if (config.is_object())
+    type = json_get_or<std::string>(config, "tokenizer_class", "", config_path.string());
   const Json usual = type.empty() ? tokens_of_model(base) : tokens_of_class(type);
   for (const auto& [key, value] : usual.items())
     if (!mentioned.contains(key)) format.variables[key] = value;

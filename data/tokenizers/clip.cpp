@@ -206,8 +206,9 @@ Companions clip_companions(std::size_t model_max_length) {
 
 namespace {
 
-// Behind the first token of a word of several vectors stand the others: <wug>, <wug>_1, <wug>_2 ... (diffusers
-// writes them into the prompt). CLIP's own tokens have no such followers: a word and its digits are parted.
+// Behind the first token of a word of several vectors stand the others: <wug>, <wug>_1, <wug>_2 ...
+// (diffusers writes them into the prompt). CLIP's own tokens have no such followers: a word and its digits
+// are parted.
 std::vector<TokenId> with_followers(const Tokenizer& tokenizer, const std::vector<TokenId>& words) {
   std::vector<TokenId> all;
   for (const TokenId id : words) {

@@ -44,9 +44,9 @@ struct PromptIds {
   std::size_t wanted = 0;    // tokens of the whole text with begin and end; above `length`: the text was cut
 };
 
-// The row a text encoder reads: what transformers gives for padding="max_length", truncation=True; a word of several
-// vectors (checkpoints/diffusion/textual_inversion.h) stands with all of them, as in diffusers. Error when
-// the tokenizer names no begin, end or padding token or length < 2.
+// The row a text encoder reads: what transformers gives for padding="max_length", truncation=True; a word of
+// several vectors (checkpoints/diffusion/textual_inversion.h) stands with all of them, as in diffusers. Error
+// when the tokenizer names no begin, end or padding token or length < 2.
 PromptIds prompt_ids(const Tokenizer& tokenizer, std::string_view text, std::size_t length);
 
 }  // namespace lathe

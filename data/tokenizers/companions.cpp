@@ -83,7 +83,8 @@ Companions read_companions(const std::string& folder) {
   found.map = read("special_tokens_map.json", true);
   found.generation = read("generation_config.json", false);
   const std::string jinja = (std::filesystem::path(folder) / "chat_template.jinja").string();
-  if (std::filesystem::exists(jinja)) found.files.push_back({"chat_template.jinja", read_file(jinja, kMaxBytes)});
+  if (std::filesystem::exists(jinja))
+    found.files.push_back({"chat_template.jinja", read_file(jinja, kMaxBytes)});
   return found;
 }
 

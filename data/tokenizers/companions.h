@@ -1,6 +1,7 @@
 #pragma once
 // The files beside tokenizer.json that name the special tokens: tokenizer_config.json,
-// special_tokens_map.json and generation_config.json; and the chat template that goes with them. Any of them may be absent.
+// special_tokens_map.json and generation_config.json; and the chat template that goes with them. Any of them
+// may be absent.
 #include <string>
 
 #include "data/tokenizers/pipeline_tokenizer.h"

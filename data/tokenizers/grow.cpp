@@ -77,7 +77,8 @@ std::unique_ptr<Tokenizer> add_tokens(const Tokenizer& tokenizer, const std::vec
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string back = grown->decode({static_cast<TokenId>(tokenizer.vocab_size() + i)}, true);
     if (back != names[i])
-      fail_usage("tokenizer.add_tokens: '", names[i], "' would not come back as it is: a byte-level tokenizer reads letters ",
+      fail_usage("tokenizer.add_tokens: '", names[i],
+                 "' would not come back as it is: a byte-level tokenizer reads letters ",
                  "with accents in an added token as single bytes; spell it in ASCII");
   }
   return grown;

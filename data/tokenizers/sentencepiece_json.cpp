@@ -139,7 +139,8 @@ Json unigram(const SentencePieceModel& model) {
 
 std::string sentencepiece_json(const SentencePieceModel& model, const std::vector<TokenId>& before,
                                const std::vector<TokenId>& after, bool keep_mark) {
-  require(model.kind != SentencePieceModel::Kind::Word, "a SentencePiece model of whole words has no tokenizer.json: its "
+  require(model.kind != SentencePieceModel::Kind::Word,
+          "a SentencePiece model of whole words has no tokenizer.json: its "
           "unknown words side by side are one token");
   Json json = {{"version", "1.0"},
                {"truncation", nullptr},

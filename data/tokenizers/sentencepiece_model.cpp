@@ -97,9 +97,8 @@ void parse_trainer(std::string_view bytes, SentencePieceModel& model, const std:
   for (WireReader reader(bytes, where); reader.next();) {
     switch (reader.field()) {
       case 3:
-        require(reader.number() >= 1 && reader.number() <= 4, where,
-                ": SentencePiece model type ", reader.number(),
-                " is unknown; there are 1 (unigram), 2 (bpe), 3 (word) and 4 (char)");
+        require(reader.number() >= 1 && reader.number() <= 4, where, ": SentencePiece model type ",
+                reader.number(), " is unknown; there are 1 (unigram), 2 (bpe), 3 (word) and 4 (char)");
         model.kind = static_cast<SentencePieceModel::Kind>(reader.number());
         break;
       case 24:

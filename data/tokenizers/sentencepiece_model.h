@@ -32,9 +32,9 @@ SentencePieceModel parse_sentencepiece(std::string_view bytes, const std::string
 // The same tokenizer from Lathe's parts; special ids are set, nothing is added around a text.
 TokenizerParts sentencepiece_parts(const SentencePieceModel& model, const std::string& where);
 
-// An equal tokenizer.json, which the tokenizers library reads (of a model of words there is none: an Error); `before` and `after` go into its
-// post-processor. With `keep_mark` (identity models) the character U+2581, SentencePiece's mark for a space,
-// is told from a space.
+// An equal tokenizer.json, which the tokenizers library reads (of a model of words there is none: an Error);
+// `before` and `after` go into its post-processor. With `keep_mark` (identity models) the character U+2581,
+// SentencePiece's mark for a space, is told from a space.
 std::string sentencepiece_json(const SentencePieceModel& model, const std::vector<TokenId>& before,
                                const std::vector<TokenId>& after, bool keep_mark);
 

@@ -144,7 +144,8 @@ std::unique_ptr<TokenModel> make_words(const SentencePieceModel& model, Vocabula
   WordOptions options{{}, unk, model.byte_fallback};
   for (TokenId id = 0; id < model.pieces.size(); ++id) {
     const PieceType type = model.pieces[id].type;
-    if (type == PieceType::Normal || type == PieceType::UserDefined) options.words.emplace(model.pieces[id].text, id);
+    if (type == PieceType::Normal || type == PieceType::UserDefined)
+      options.words.emplace(model.pieces[id].text, id);
   }
   return std::make_unique<WordModel>(std::move(vocabulary), std::move(options));
 }

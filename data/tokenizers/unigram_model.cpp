@@ -50,7 +50,8 @@ void UnigramModel::best_path(std::string_view piece, std::vector<Symbol>& path) 
   const Real unk_score = static_cast<Real>(options_.unk_score);
   std::size_t reached = 0;
   for (std::size_t at = 0; at < piece.size();) {
-    // Float sums of long texts grow coarse and make ties of what is none: where every path passes, a large one begins anew.
+    // Float sums of long texts grow coarse and make ties of what is none: where every path passes, a large
+    // one begins anew.
     const bool every_path = reached <= at;
     if (options_.single_precision && every_path && nodes[at].score < -kRestart) nodes[at].score = 0;
     const Real so_far = nodes[at].score;

@@ -126,8 +126,7 @@ at::Tensor Adapter::merged(const at::Tensor& weight) const {
 at::Tensor merge_weight(const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b,
                         const at::Tensor& magnitude, double scaling) {
   const at::NoGradGuard no_grad;
-  const at::Tensor sum =
-      at::addmm(weight.flatten(1), b.flatten(1), a.flatten(1), 1, scaling).view_as(weight);
+  const at::Tensor sum = at::addmm(weight.flatten(1), b.flatten(1), a.flatten(1), 1, scaling).view_as(weight);
   if (!magnitude.defined()) return sum;
   return sum * (magnitude / sum.norm(2, 1)).unsqueeze(1);
 }

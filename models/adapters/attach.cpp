@@ -26,7 +26,8 @@ std::string short_name(const std::string& name) {
 
 // A target is a module's own name, or the end of its full one. Convolutions are asked for by name.
 bool matches(const std::string& name, const std::string& target, bool is_linear) {
-  return (target == "all-linear" && is_linear) || last_part(name) == target || name == target || name.ends_with("." + target);
+  return (target == "all-linear" && is_linear) || last_part(name) == target || name == target ||
+         name.ends_with("." + target);
 }
 
 struct Factors {
@@ -48,7 +49,8 @@ std::map<std::string, Factors> factors_of(const PeftAdapter& adapter) {
   }
   for (const auto& [name, entry] : factors) {
     require(entry.a && entry.b, "the adapter of '", name, "' lacks a factor");
-    require(adapter.kind != "dora" || entry.magnitude, "the adapter of '", name, "' lacks its magnitudes (DoRA)");
+    require(adapter.kind != "dora" || entry.magnitude, "the adapter of '", name,
+            "' lacks its magnitudes (DoRA)");
   }
   return factors;
 }
@@ -82,8 +84,8 @@ bool merge_token_rows(Bundle& merged, const std::shared_ptr<const PeftAdapter>& 
 
 }  // namespace
 
-std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places, const AdapterSpec& spec, std::uint64_t seed,
-                                         const std::shared_ptr<const AdapterPass>& pass) {
+std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places, const AdapterSpec& spec,
+                                         std::uint64_t seed, const std::shared_ptr<const AdapterPass>& pass) {
   std::vector<std::string> adapted;
   std::set<std::string> used, names;
   const bool dora = spec.kind == AdapterKind::Dora;
@@ -104,8 +106,11 @@ std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places
         used.insert(target);
       }
       if (!wanted) continue;
-      if (convolution && dora) fail_usage("adapter.kind dora is for linear layers; '", name, "' is a convolution");
-      const at::Tensor weight = convolution ? convolution->weight : dora ? linear->dense_weight() : linear->weight;
+      if (convolution && dora)
+        fail_usage("adapter.kind dora is for linear layers; '", name, "' is a convolution");
+      const at::Tensor weight = convolution ? convolution->weight
+                                : dora      ? linear->dense_weight()
+                                            : linear->weight;
       const auto adapter = std::make_shared<Adapter>(spec, weight, seed, number);
       adapter->pass = pass;
       if (linear)
@@ -119,7 +124,8 @@ std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places
     if (used.count(target)) continue;
     std::string list;
     for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-    fail_usage("adapter.targets: '", target, "' is no linear layer of this model; it has ", list, " (or all-linear)");
+    fail_usage("adapter.targets: '", target, "' is no linear layer of this model; it has ", list,
+               " (or all-linear)");
   }
   return adapted;
 }
@@ -178,13 +184,16 @@ bool merge_matrices(const std::vector<MergePart>& parts, const std::shared_ptr<c
       if (at == factors.end()) continue;
       ++found;
       const auto value = [original = tensor, entry = at->second, adapter, scaling] {
-        return merge_weight(to_tensor(original).to(at::kFloat), wide(entry.a), wide(entry.b), wide(entry.magnitude), scaling);
+        return merge_weight(to_tensor(original).to(at::kFloat), wide(entry.a), wide(entry.b),
+                            wide(entry.magnitude), scaling);
       };
-      if (!changes && at->second.magnitude) changes = !at::allclose(value(), to_tensor(tensor).to(at::kFloat), 1e-6, 0);
+      if (!changes && at->second.magnitude)
+        changes = !at::allclose(value(), to_tensor(tensor).to(at::kFloat), 1e-6, 0);
       tensor.dtype = DType::F32;
       tensor.bytes = [value, name = tensor.name] { return from_tensor(name, value()).bytes(); };
     }
-  require(found == factors.size(), "the adapter has ", factors.size(), " modules and the base only ", found, " of them");
+  require(found == factors.size(), "the adapter has ", factors.size(), " modules and the base only ", found,
+          " of them");
   return changes;
 }
 
@@ -204,8 +213,11 @@ void require_visible_change(const Bundle& base, const Bundle& merged, DType dtyp
     const ByteBlock after = convert_tensor(merged.tensors[i], dtype).bytes();
     if (!std::ranges::equal(before.bytes, after.bytes)) return;
   }
-  fail("the merged weights equal the base's once rounded to ", dtype_name(dtype), ": what the adapter learned is too small "
-       "for it; ", dtype == DType::F32 ? "" : "export with dtype fp32, ", "export the adapter alone (format: peft), or train it "
+  fail("the merged weights equal the base's once rounded to ", dtype_name(dtype),
+       ": what the adapter learned is too small "
+       "for it; ",
+       dtype == DType::F32 ? "" : "export with dtype fp32, ",
+       "export the adapter alone (format: peft), or train it "
        "longer");
 }
 

@@ -11,10 +11,11 @@
 
 namespace lathe {
 
-// Freezes every parameter and puts an adapter on each Linear of the blocks that `spec.targets` names, and on each
-// Convolution of them that it names itself; of the text encoder too when asked. Returns the modules' names. A target
-// that matches nothing is a usage Error.
-std::vector<std::string> attach_adapters(TextToPicture& model, const AdapterSpec& spec, bool text_encoder, std::uint64_t seed);
+// Freezes every parameter and puts an adapter on each Linear of the blocks that `spec.targets` names, and on
+// each Convolution of them that it names itself; of the text encoder too when asked. Returns the modules'
+// names. A target that matches nothing is a usage Error.
+std::vector<std::string> attach_adapters(TextToPicture& model, const AdapterSpec& spec, bool text_encoder,
+                                         std::uint64_t seed);
 
 // The base with the adapter merged in fp32, lazily. Error when the adapter changes nothing.
 PictureModel merge_adapter(PictureModel base, const PeftAdapter& adapter);

@@ -38,7 +38,8 @@ void reserve(at::Tensor& buffer, std::int64_t used, std::int64_t length) {
 
 Attention::Attention(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& storage)
     : heads_(spec.num_heads), kv_heads_(spec.num_kv_heads), head_size_(spec.head_size), layer_(layer) {
-  rule_.scale = spec.attention_scale > 0 ? spec.attention_scale : 1 / std::sqrt(static_cast<double>(head_size_));
+  rule_.scale =
+      spec.attention_scale > 0 ? spec.attention_scale : 1 / std::sqrt(static_cast<double>(head_size_));
   rule_.window = spec.window(layer);
   rule_.softcap = spec.attention_softcap;
   local_ = spec.local_rotary && rule_.window > 0;
@@ -67,10 +68,12 @@ QueryKeyValue Attention::project(const at::Tensor& x, const Pass& pass) const {
   if (table.cos.defined() && !query_norm_)
     return project_rotary(qkv_, x, heads_, kv_heads_, {table.cos, table.sin, pass.positions});
   const auto parts = qkv_.forward(x);
-  QueryKeyValue t = {parts[0].unflatten(1, {heads_, head_size_}), parts[1].unflatten(1, {kv_heads_, head_size_}),
+  QueryKeyValue t = {parts[0].unflatten(1, {heads_, head_size_}),
+                     parts[1].unflatten(1, {kv_heads_, head_size_}),
                      parts[2].unflatten(1, {kv_heads_, head_size_})};
   if (query_norm_) {
-    t.q = query_norm_->forward(t.q.reshape({-1, head_size_})).view(t.q.sizes());  // rows are heads: (N * H, D)
+    t.q =
+        query_norm_->forward(t.q.reshape({-1, head_size_})).view(t.q.sizes());  // rows are heads: (N * H, D)
     t.k = key_norm_->forward(t.k.reshape({-1, head_size_})).view(t.k.sizes());
   }
   if (table.cos.defined()) {
@@ -116,7 +119,9 @@ at::Tensor Mlp::forward(const at::Tensor& x) const {
 }
 
 Block::Block(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& storage) : layer_(layer) {
-  const auto norm = [&](const char* name) { return register_module(name, std::make_shared<Norm>(spec, storage.dtype)); };
+  const auto norm = [&](const char* name) {
+    return register_module(name, std::make_shared<Norm>(spec, storage.dtype));
+  };
   input_norm_ = norm("input_layernorm");
   attention_ = register_module("self_attn", std::make_shared<Attention>(spec, layer, storage));
   if (spec.sandwich_norms) attention_out_norm_ = norm("post_attention_layernorm");
@@ -126,7 +131,9 @@ Block::Block(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& s
 }
 
 Stream Block::forward(const Stream& stream, const Pass& pass) const {
-  const auto out = [](const std::shared_ptr<Norm>& norm, const at::Tensor& x) { return norm ? norm->forward(x) : x; };
+  const auto out = [](const std::shared_ptr<Norm>& norm, const at::Tensor& x) {
+    return norm ? norm->forward(x) : x;
+  };
   const auto [before, x] = input_norm_->add(stream.residual, stream.branch);
   const at::Tensor attended = drop(out(attention_out_norm_, attention_->forward(x, pass)), pass, 1);
   const auto [middle, y] = middle_norm_->add(before, attended);

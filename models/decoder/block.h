@@ -1,6 +1,7 @@
 #pragma once
-// A pre-norm transformer block; with sandwich norms each branch is normed again on its way out. The residual stream travels as a pair: the sum so far and the branch not yet
-// added, so that every addition happens inside the norm that reads it.
+// A pre-norm transformer block; with sandwich norms each branch is normed again on its way out. The residual
+// stream travels as a pair: the sum so far and the branch not yet added, so that every addition happens
+// inside the norm that reads it.
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
@@ -20,7 +21,7 @@ namespace lathe {
 
 // What the blocks of one forward pass share.
 struct Pass {
-  at::Tensor positions;  // (N) int64
+  at::Tensor positions;              // (N) int64
   RotaryTable rotary, local_rotary;  // undefined for learned positions; local: of layers with a window
   std::vector<Stretch> stretches;
   std::int64_t rows = 0, length = 0;
@@ -44,7 +45,7 @@ class Attention : public torch::nn::Module {
 
   std::int64_t heads_, kv_heads_, head_size_, layer_;
   AttentionRule rule_;
-  bool local_;  // turns by the local rotary table
+  bool local_;                                   // turns by the local rotary table
   std::shared_ptr<Norm> query_norm_, key_norm_;  // null without qk_norm
   LinearGroup qkv_;
   std::shared_ptr<Linear> output_;

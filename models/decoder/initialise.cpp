@@ -32,8 +32,9 @@ void fill_normal(at::Tensor parameter, const RandomStream& stream, double deviat
     const std::int64_t begin = static_cast<std::int64_t>(piece) * kPiece,
                        length = std::min(kPiece, count - begin);
     std::vector<float> rounded(direct ? 0 : static_cast<std::size_t>(length));
-    const std::span<float> values = direct ? std::span(flat.data_ptr<float>() + begin, static_cast<std::size_t>(length))
-                                           : std::span(rounded);
+    const std::span<float> values =
+        direct ? std::span(flat.data_ptr<float>() + begin, static_cast<std::size_t>(length))
+               : std::span(rounded);
     stream.fill_normal(static_cast<std::uint64_t>(begin), values);
     for (float& value : values) value *= scale;
     if (!direct) flat.narrow(0, begin, length).copy_(at::from_blob(rounded.data(), {length}, at::kFloat));

@@ -77,8 +77,7 @@ DiT::DiT(const DiTSpec& spec, at::ScalarType dtype) : spec_(spec) {
 
 at::Tensor DiT::positions(std::int64_t side) const {
   std::vector<float> table =
-      sincos_positions(
-      PositionGrid{side, spec_.hidden_size(), spec_.sample_size / spec_.patch_size});
+      sincos_positions(PositionGrid{side, spec_.hidden_size(), spec_.sample_size / spec_.patch_size});
   return at::from_blob(table.data(), {side * side, spec_.hidden_size()}, at::kFloat).clone();
 }
 

@@ -23,8 +23,7 @@ Generated generate_tokens(Decoder& decoder, const std::vector<TokenId>& prompt,
             vocabulary);
   }
 
-  KvCache cache(decoder.spec(), 1, length + std::min<std::int64_t>(options.max_tokens, 256),
-                decoder.dtype());
+  KvCache cache(decoder.spec(), 1, length + std::min<std::int64_t>(options.max_tokens, 256), decoder.dtype());
   const RandomStream random({options.seed, Purpose::Sampling, 0, 0, options.sample});
   at::Tensor input = at::empty({1, length}, at::kLong);
   std::copy(prompt.begin(), prompt.end(), input.mutable_data_ptr<std::int64_t>());

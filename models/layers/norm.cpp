@@ -22,7 +22,8 @@ at::Tensor Norm::forward(const at::Tensor& x) const {
 
 std::pair<at::Tensor, at::Tensor> Norm::add(const at::Tensor& residual, const at::Tensor& branch) const {
   if (!branch.defined()) return {residual, forward(residual)};
-  if (kind_ == NormKind::RMSNorm && !bias.defined()) return add_rms_norm(residual, branch, weight, eps_, offset_);
+  if (kind_ == NormKind::RMSNorm && !bias.defined())
+    return add_rms_norm(residual, branch, weight, eps_, offset_);
   const at::Tensor sum = residual + branch;
   return {sum, forward(sum)};
 }

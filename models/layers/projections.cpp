@@ -129,8 +129,12 @@ QueryKeyValue project_rotary(const LinearGroup& group, const at::Tensor& x, std:
   const std::int64_t size = 2 * angles.cos.size(1);
   if (!group.plain()) {
     const auto parts = group.forward(x);
-    const auto by_head = [&](std::size_t i, std::int64_t count) { return parts[i].unflatten(1, {count, size}); };
-    const auto turned = [&](const at::Tensor& t) { return rotary(t, angles.cos, angles.sin, angles.positions); };
+    const auto by_head = [&](std::size_t i, std::int64_t count) {
+      return parts[i].unflatten(1, {count, size});
+    };
+    const auto turned = [&](const at::Tensor& t) {
+      return rotary(t, angles.cos, angles.sin, angles.positions);
+    };
     return {turned(by_head(0, heads)), turned(by_head(1, kv_heads)), by_head(2, kv_heads)};
   }
   const GroupTensors t = group.tensors();

@@ -21,7 +21,8 @@ ObjectiveValue causal_lm_loss(Decoder& decoder, const Batch& batch, const RunOpt
 at::Tensor token_losses(Decoder& decoder, const Batch& batch) {
   const at::NoGradGuard no_grad;
   const at::Tensor hidden = decoder.forward(decoder_input(batch));
-  return linear_token_losses(hidden, decoder.head_weight(), target_tensor(batch), decoder.spec().final_softcap);
+  return linear_token_losses(hidden, decoder.head_weight(), target_tensor(batch),
+                             decoder.spec().final_softcap);
 }
 
 }  // namespace lathe

@@ -14,15 +14,15 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Logits of a chunk take about this much memory; fewer tokens than kMinimumChunk would spend the time on adding up the
-// weight's gradient instead.
+// Logits of a chunk take about this much memory; fewer tokens than kMinimumChunk would spend the time on
+// adding up the weight's gradient instead.
 constexpr std::int64_t kChunkBytes = std::int64_t{32} << 20;
 constexpr std::int64_t kMinimumChunk = 256;
 
 struct HeadResult {
-  at::Tensor losses;               // (N) fp32
-  at::Tensor dhidden, dweight;     // of the sum of losses; undefined when not asked for
-  at::Tensor drows;                // of some rows of the weight, fp32
+  at::Tensor losses;            // (N) fp32
+  at::Tensor dhidden, dweight;  // of the sum of losses; undefined when not asked for
+  at::Tensor drows;             // of some rows of the weight, fp32
 };
 
 struct HeadRule {
@@ -36,33 +36,40 @@ std::int64_t chunk_size(std::int64_t vocabulary, std::int64_t element_size) {
   return std::max(kMinimumChunk, kChunkBytes / (vocabulary * element_size));
 }
 
-void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& losses, const at::Tensor& gradient) {
+void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& losses,
+                  const at::Tensor& gradient) {
   const kernels::OpKernels& table = kernels_for(logits, "linear_cross_entropy");
   const kernels::SoftmaxLoss args{.logits = logits.const_data_ptr(),
                                   .gradient = gradient.defined() ? gradient.data_ptr() : nullptr,
                                   .targets = targets.const_data_ptr<std::int64_t>(),
-                                  .losses = losses.data_ptr<float>(), .vocabulary = logits.size(1)};
-  parallel_ranges(logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) { table.softmax_loss(args, begin, end); });
+                                  .losses = losses.data_ptr<float>(),
+                                  .vocabulary = logits.size(1)};
+  parallel_ranges(logits.size(0), 1,
+                  [&](std::int64_t begin, std::int64_t end) { table.softmax_loss(args, begin, end); });
 }
 
 // The losses of a chunk; with a gradient, it takes the place of the scores.
-void chunk_loss(const at::Tensor& scores, const at::Tensor& targets, const at::Tensor& losses, const HeadRule& rule) {
+void chunk_loss(const at::Tensor& scores, const at::Tensor& targets, const at::Tensor& losses,
+                const HeadRule& rule) {
   const bool wanted = rule.any();
   if (rule.softcap <= 0) return softmax_loss(scores, targets, losses, wanted ? scores : at::Tensor());
   const at::Tensor share = scores.to(at::kFloat) / rule.softcap;
   const at::Tensor capped = (at::tanh(share) * rule.softcap).to(scores.scalar_type());
   softmax_loss(capped, targets, losses, wanted ? scores : at::Tensor());
-  if (wanted) scores.mul_(at::cosh(share).square().reciprocal());  // 1 - tanh^2, exact where that would cancel
+  if (wanted)
+    scores.mul_(at::cosh(share).square().reciprocal());  // 1 - tanh^2, exact where that would cancel
 }
 
 // One chunk of tokens after another: logits, then their gradient in place, then the two products that use it.
-HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets, const HeadRule& rule) {
+HeadResult run_head(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
+                    const HeadRule& rule) {
   const bool want_hidden = rule.want_hidden, want_weight = rule.want_weight;
   const std::int64_t tokens = hidden.size(0), vocabulary = weight.size(0);
   const std::int64_t chunk = std::min(tokens, chunk_size(vocabulary, hidden.element_size()));
   HeadResult result{at::empty({tokens}, at::kFloat), {}, {}, {}};
   if (want_hidden) result.dhidden = at::empty_like(hidden);
-  if (want_weight) result.dweight = tokens == 0 ? at::zeros_like(weight) : at::empty(weight.sizes(), at::kFloat);
+  if (want_weight)
+    result.dweight = tokens == 0 ? at::zeros_like(weight) : at::empty(weight.sizes(), at::kFloat);
   if (rule.rows > 0) result.drows = at::zeros({rule.rows, weight.size(1)}, at::kFloat);
   at::Tensor logits = at::empty({chunk, vocabulary}, hidden.options());
   const at::Tensor transposed = weight.t();
@@ -108,7 +115,8 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const double scale = gradients[0].item<double>();
-    require(ctx->saved_data.count("dhidden") == 1, "linear_cross_entropy: backward ran twice; the gradients are gone");
+    require(ctx->saved_data.count("dhidden") == 1,
+            "linear_cross_entropy: backward ran twice; the gradients are gone");
     const auto take = [&](const char* name) {
       c10::IValue value = std::move(ctx->saved_data[name]);
       ctx->saved_data.erase(name);  // so that the leaf may keep the tensor instead of copying it

@@ -21,14 +21,15 @@ std::vector<Segment> segments(const std::vector<Stretch>& stretches, std::int64_
 
 // ATen's flash attention in fp32.
 struct StockAttention : torch::autograd::Function<StockAttention> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::vector<Segment>& parts, double scale) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const std::vector<Segment>& parts, double scale) {
     const at::Tensor dense_q = q.contiguous(), dense_k = k.contiguous(), dense_v = v.contiguous();
     at::Tensor out = zeros_unless_covered(dense_q, parts);
     variable_list saved{dense_q, dense_k, dense_v, out};
     for (const Segment& part : parts) {
       auto [result, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
-          sequences(dense_q, part), sequences(dense_k, part), sequences(dense_v, part), 0.0, /*is_causal=*/true, {}, scale);
+          sequences(dense_q, part), sequences(dense_k, part), sequences(dense_v, part), 0.0,
+          /*is_causal=*/true, {}, scale);
       sequences(out, part).copy_(result);
       saved.push_back(logsumexp);
     }
@@ -61,7 +62,8 @@ at::Tensor rows_dense(const at::Tensor& x) {  // (N, H, D) whose rows may stand 
   return x.stride(2) == 1 && x.stride(1) == x.size(2) ? x : x.contiguous();
 }
 
-// One task a stretch and query head, on AMX. Gradients of shared keys and values are summed over their query heads.
+// One task a stretch and query head, on AMX. Gradients of shared keys and values are summed over their query
+// heads.
 struct TiledAttention : torch::autograd::Function<TiledAttention> {
   static void run(const variable_list& t, const std::vector<Segment>& parts, const AttentionRule& rule,
                   const variable_list& gradients) {
@@ -69,7 +71,8 @@ struct TiledAttention : torch::autograd::Function<TiledAttention> {
     const kernels::OpKernels& table = kernels::op_kernels(true);
     const std::int64_t heads = q.size(1), group = heads / k.size(1), size = q.size(2);
     const auto at_row = [](const at::Tensor& x, std::int64_t row, std::int64_t head) -> void* {
-      return static_cast<std::uint16_t*>(const_cast<void*>(x.const_data_ptr())) + row * x.stride(0) + head * x.size(2);
+      return static_cast<std::uint16_t*>(const_cast<void*>(x.const_data_ptr())) + row * x.stride(0) +
+             head * x.size(2);
     };
     parallel_tasks(static_cast<std::int64_t>(parts.size()) * heads, [&](std::int64_t task) {
       const Segment& part = parts[task / heads];
@@ -101,10 +104,12 @@ struct TiledAttention : torch::autograd::Function<TiledAttention> {
     });
   }
 
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::vector<Segment>& parts, const AttentionRule& rule) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const std::vector<Segment>& parts,
+                            const AttentionRule& rule) {
     at::Tensor out = zeros_unless_covered(q, parts);
-    const variable_list saved{rows_dense(q), rows_dense(k), rows_dense(v), out, at::empty({q.size(0), q.size(1)}, at::kFloat)};
+    const variable_list saved{rows_dense(q), rows_dense(k), rows_dense(v), out,
+                              at::empty({q.size(0), q.size(1)}, at::kFloat)};
     run(saved, parts, rule, {});
     ctx->save_for_backward(saved);
     ctx->saved_data["segments"] = flatten(parts);
@@ -116,14 +121,15 @@ struct TiledAttention : torch::autograd::Function<TiledAttention> {
     const variable_list saved = ctx->get_saved_variables();
     const auto parts = unflatten(ctx->saved_data["segments"].toIntVector());
     const at::Tensor &q = saved[0], &k = saved[1];
-    const variable_list results{gradients[0].contiguous(), zeros_unless_covered(q, parts), zeros_unless_covered(q, parts),
-                                zeros_unless_covered(q, parts)};
+    const variable_list results{gradients[0].contiguous(), zeros_unless_covered(q, parts),
+                                zeros_unless_covered(q, parts), zeros_unless_covered(q, parts)};
     run(saved, parts, kept_rule(ctx), results);
     const std::int64_t rows = k.size(0), kv_heads = k.size(1), group = q.size(1) / kv_heads, size = q.size(2);
     const auto shared = [&](const at::Tensor& x) {  // (N, H, D) -> (N, K, D)
       if (group == 1) return x;
       at::Tensor out = at::empty({rows, kv_heads, size}, x.options());
-      const kernels::SumGroups args{.x = x.const_data_ptr(), .out = out.data_ptr(), .group = group, .size = size};
+      const kernels::SumGroups args{
+          .x = x.const_data_ptr(), .out = out.data_ptr(), .group = group, .size = size};
       parallel_ranges(rows * kv_heads, row_grain(group * size), [&](std::int64_t begin, std::int64_t end) {
         kernels::op_kernels(true).sum_groups(args, begin, end);
       });
@@ -144,17 +150,18 @@ std::vector<Segment> one_each(const std::vector<Stretch>& stretches) {
 at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const std::vector<Stretch>& stretches, std::int64_t rows, std::int64_t length,
                               const AttentionRule& rule) {
-  require(q.dim() == 3 && k.dim() == 3 && q.size(0) == rows * length, "document_attention: q should have shape (",
-          rows * length, ", H, D), found ", q.sizes());
+  require(q.dim() == 3 && k.dim() == 3 && q.size(0) == rows * length,
+          "document_attention: q should have shape (", rows * length, ", H, D), found ", q.sizes());
   require_shape(v, k.sizes(), "document_attention", "v");
   require_shape(k, {q.size(0), k.size(1), q.size(2)}, "document_attention", "k");
-  require(rule.window >= 0 && rule.softcap >= 0, "document_attention: a window of ", rule.window, " and a cap of ",
-          rule.softcap, "; neither may be negative");
-  require(q.size(1) % k.size(1) == 0, "document_attention: ", q.size(1), " query heads are no multiple of ", k.size(1),
-          " key heads");
+  require(rule.window >= 0 && rule.softcap >= 0, "document_attention: a window of ", rule.window,
+          " and a cap of ", rule.softcap, "; neither may be negative");
+  require(q.size(1) % k.size(1) == 0, "document_attention: ", q.size(1), " query heads are no multiple of ",
+          k.size(1), " key heads");
   for (const Stretch& stretch : stretches) {
     require(stretch.begin >= 0 && stretch.length > 0 && stretch.begin + stretch.length <= q.size(0),
-            "document_attention: a stretch of ", stretch.length, " from ", stretch.begin, " in ", q.size(0), " tokens");
+            "document_attention: a stretch of ", stretch.length, " from ", stretch.begin, " in ", q.size(0),
+            " tokens");
   }
   if (q.scalar_type() == at::kBFloat16 && kernels::op_kernels(true).attention_forward != nullptr) {
     return TiledAttention::apply(q, k, v, one_each(stretches), rule);

@@ -95,8 +95,10 @@ bool matrix_tiles() {
     if (instruction_set() != InstructionSet::Avx512) return false;
     unsigned a = 0, b = 0, c = 0, d = 0;
     constexpr unsigned kBfloatTiles = 1U << 22, kTiles = 1U << 24;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kBfloatTiles) == 0 || (d & kTiles) == 0) return false;
-    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // arch_prctl(2): tiles are off until asked for
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kBfloatTiles) == 0 || (d & kTiles) == 0)
+      return false;
+    constexpr long kRequestPermission = 0x1023,
+                   kTileData = 18;  // arch_prctl(2): tiles are off until asked for
     return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   }();
   return found;

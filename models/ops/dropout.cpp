@@ -17,8 +17,8 @@ variable_list places(std::int64_t rows, const std::vector<Stretch>& stretches) {
   auto* document = documents.data_ptr<std::int64_t>();
   auto* position = positions.data_ptr<std::int64_t>();
   for (const Stretch& stretch : stretches) {
-    require(stretch.begin >= 0 && stretch.begin + stretch.length <= rows, "counter_dropout: a stretch ends at ",
-            stretch.begin + stretch.length, " of ", rows, " tokens");
+    require(stretch.begin >= 0 && stretch.begin + stretch.length <= rows,
+            "counter_dropout: a stretch ends at ", stretch.begin + stretch.length, " of ", rows, " tokens");
     for (std::int32_t i = 0; i < stretch.length; ++i) {
       document[stretch.begin + i] = static_cast<std::int64_t>(stretch.document);
       position[stretch.begin + i] = stretch.position + i;
@@ -35,15 +35,18 @@ std::array<std::uint32_t, 4> stream_key(const DropoutKey& key) {
                     {low(key.seed), high(key.seed)});
 }
 
-at::Tensor drop(const at::Tensor& x, const variable_list& where, double probability, const std::int64_t key[2]) {
+at::Tensor drop(const at::Tensor& x, const variable_list& where, double probability,
+                const std::int64_t key[2]) {
   const kernels::OpKernels& table = kernels_for(x, "counter_dropout");
   const at::Tensor dense = x.contiguous();
   at::Tensor out = at::empty_like(dense);
   const kernels::Dropout args{
-      .x = dense.const_data_ptr(), .out = out.data_ptr(),
+      .x = dense.const_data_ptr(),
+      .out = out.data_ptr(),
       .documents = reinterpret_cast<const std::uint64_t*>(where[0].const_data_ptr<std::int64_t>()),
       .positions = where[1].const_data_ptr<std::int64_t>(),
-      .key = {static_cast<std::uint32_t>(key[0]), static_cast<std::uint32_t>(key[1])}, .channels = x.size(1),
+      .key = {static_cast<std::uint32_t>(key[0]), static_cast<std::uint32_t>(key[1])},
+      .channels = x.size(1),
       .threshold = static_cast<std::uint32_t>(std::llround(probability * 4294967296.0)),
       .keep_scale = static_cast<float>(1 / (1 - probability))};
   parallel_ranges(x.size(0), row_grain(x.size(1)),
@@ -52,8 +55,8 @@ at::Tensor drop(const at::Tensor& x, const variable_list& where, double probabil
 }
 
 struct CounterDropout : torch::autograd::Function<CounterDropout> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const variable_list& where, double probability,
-                            const std::array<std::uint32_t, 4>& key) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const variable_list& where,
+                            double probability, const std::array<std::uint32_t, 4>& key) {
     ctx->save_for_backward(where);
     ctx->saved_data["probability"] = probability;
     ctx->saved_data["key0"] = static_cast<std::int64_t>(key[0]);

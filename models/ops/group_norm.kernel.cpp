@@ -1,5 +1,6 @@
-// Norms over the places and a group of the channels of a picture, channels last, with SiLU behind. fp32 arithmetic over
-// fp32 or bf16 memory. Channels run outside and places inside, so that what a channel has stays in registers.
+// Norms over the places and a group of the channels of a picture, channels last, with SiLU behind. fp32
+// arithmetic over fp32 or bf16 memory. Channels run outside and places inside, so that what a channel has
+// stays in registers.
 #include "models/ops/kernels.h"
 #include "models/ops/simd.h"
 
@@ -61,7 +62,8 @@ void group_norm_forward(const GroupNorm& a, std::int64_t begin, std::int64_t end
       for (std::int64_t at = i; at < stop; at += step) total += load(x + at, width);
       store(tables.mean + i, total, width);
     });
-    spread(a, tables.mean, [&](std::int64_t group, float mean) { return a.mean[picture * a.groups + group] = mean; });
+    spread(a, tables.mean,
+           [&](std::int64_t group, float mean) { return a.mean[picture * a.groups + group] = mean; });
     each_vector(a.channels, [&](std::int64_t i, auto width) {
       const Floats mean = load(tables.mean + i, width);
       Floats squares{};
@@ -86,7 +88,8 @@ void group_norm_forward(const GroupNorm& a, std::int64_t begin, std::int64_t end
 }
 
 // With h = (x - mean) / deviation, z = h w + b and dz the gradient of z (that of silu is s (1 + z (1 - s))):
-// dw = sum of h dz, db = sum of dz, dx = (w dz - mean(w dz) - h mean(w h dz)) / deviation, means over the group.
+// dw = sum of h dz, db = sum of dz, dx = (w dz - mean(w dz) - h mean(w h dz)) / deviation, means over the
+// group.
 template <class T>
 void group_norm_backward(const GroupNormBackward& b, std::int64_t begin, std::int64_t end) {
   const GroupNorm& a = b.forward;

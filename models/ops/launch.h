@@ -12,7 +12,8 @@ namespace lathe {
 inline const kernels::OpKernels& kernels_for(const at::Tensor& x, const char* operation) {
   const bool bfloat16 = x.scalar_type() == at::kBFloat16;
   require(x.device().is_cpu() && (bfloat16 || x.scalar_type() == at::kFloat), operation,
-          ": float32 or bfloat16 on the CPU is wanted, found ", at::toString(x.scalar_type()), " on ", x.device().str());
+          ": float32 or bfloat16 on the CPU is wanted, found ", at::toString(x.scalar_type()), " on ",
+          x.device().str());
   return kernels::op_kernels(bfloat16);
 }
 
@@ -21,8 +22,10 @@ inline at::Tensor alike(const at::Tensor& tensor, const at::Tensor& x) {
   return tensor.to(x.scalar_type()).contiguous();
 }
 
-inline void require_shape(const at::Tensor& tensor, at::IntArrayRef shape, const char* operation, const char* name) {
-  require(tensor.sizes() == shape, operation, ": ", name, " should have shape ", shape, ", found ", tensor.sizes());
+inline void require_shape(const at::Tensor& tensor, at::IntArrayRef shape, const char* operation,
+                          const char* name) {
+  require(tensor.sizes() == shape, operation, ": ", name, " should have shape ", shape, ", found ",
+          tensor.sizes());
 }
 
 // Elements below which another thread costs more than it saves.

@@ -1,5 +1,5 @@
-// What diffusion transformers do between their products: norms that a condition shifts, scales and gates, norms of heads,
-// and GELU. fp32 arithmetic over fp32 or bf16 memory.
+// What diffusion transformers do between their products: norms that a condition shifts, scales and gates,
+// norms of heads, and GELU. fp32 arithmetic over fp32 or bf16 memory.
 #include "models/ops/kernels.h"
 #include "models/ops/simd.h"
 
@@ -82,7 +82,8 @@ void modulated_norm_row(const ModulatedNormBackward& a, std::int64_t picture, st
     store(sums + channels + i, load(sums + channels + i, width) + d, width);
     store(sums + 2 * channels + i, fma(d, normed, load(sums + 2 * channels + i, width)), width);
   });
-  const float middle = sum(plain) / static_cast<float>(channels), slope = sum(dots) / static_cast<float>(channels);
+  const float middle = sum(plain) / static_cast<float>(channels),
+              slope = sum(dots) / static_cast<float>(channels);
   const T* dtotal = a.dtotal == nullptr ? nullptr : row_of<T>(a.dtotal, row, channels);
   const T* branch = f.branch == nullptr ? nullptr : row_of<T>(f.branch, row, channels);
   const T* gate = f.branch == nullptr ? nullptr : row_of<T>(f.gate, picture, f.gate_row);
@@ -111,7 +112,9 @@ void modulated_norm_backward(const ModulatedNormBackward& a, std::int64_t begin,
     void* const outputs[3] = {a.dgate, a.dshift, a.dscale};
     for (int kind = a.forward.branch == nullptr ? 1 : 0; kind < 3; ++kind) {
       T* out = row_of<T>(outputs[kind], picture, channels);
-      each_vector(channels, [&](std::int64_t i, auto width) { store(out + i, load(sums + kind * channels + i, width), width); });
+      each_vector(channels, [&](std::int64_t i, auto width) {
+        store(out + i, load(sums + kind * channels + i, width), width);
+      });
     }
   }
 }

@@ -17,14 +17,20 @@ struct Normalised {
   at::Tensor total, y, inverse_rms;
 };
 
-Normalised forward(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& weight, double eps, double offset) {
+Normalised forward(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& weight, double eps,
+                   double offset) {
   const kernels::OpKernels& table = kernels_for(x, "rms_norm");
   const std::int64_t rows = x.size(0), channels = x.size(1);
   Normalised result{{}, at::empty_like(x), at::empty({rows}, at::kFloat)};
-  kernels::NormForward args{.x = x.const_data_ptr(), .branch = nullptr, .weight = weight.const_data_ptr(),
-                            .total = nullptr, .y = result.y.data_ptr(),
-                            .inverse_rms = result.inverse_rms.data_ptr<float>(), .channels = channels,
-                            .eps = static_cast<float>(eps), .offset = static_cast<float>(offset)};
+  kernels::NormForward args{.x = x.const_data_ptr(),
+                            .branch = nullptr,
+                            .weight = weight.const_data_ptr(),
+                            .total = nullptr,
+                            .y = result.y.data_ptr(),
+                            .inverse_rms = result.inverse_rms.data_ptr<float>(),
+                            .channels = channels,
+                            .eps = static_cast<float>(eps),
+                            .offset = static_cast<float>(offset)};
   if (branch.defined()) {
     result.total = at::empty_like(x);
     args.branch = branch.const_data_ptr();
@@ -36,7 +42,8 @@ Normalised forward(const at::Tensor& x, const at::Tensor& branch, const at::Tens
 }
 
 // Gradients of x and weight; `dtotal` is what reached x + branch past the norm, or undefined.
-std::pair<at::Tensor, at::Tensor> backward(AutogradContext* ctx, const at::Tensor& dy, const at::Tensor& dtotal) {
+std::pair<at::Tensor, at::Tensor> backward(AutogradContext* ctx, const at::Tensor& dy,
+                                           const at::Tensor& dtotal) {
   const variable_list saved = ctx->get_saved_variables();
   const at::Tensor &x = saved[0], &weight = saved[1], &inverse_rms = saved[2];
   const kernels::OpKernels& table = kernels_for(x, "rms_norm");
@@ -46,11 +53,15 @@ std::pair<at::Tensor, at::Tensor> backward(AutogradContext* ctx, const at::Tenso
   const at::Tensor dense_dtotal = dtotal.defined() ? alike(dtotal, x) : at::Tensor();
   at::Tensor dx = at::empty_like(x);
   const at::Tensor partial = at::empty({parts, channels}, at::kFloat);
-  const kernels::NormBackward shared{
-      .x = x.const_data_ptr(), .weight = weight.const_data_ptr(), .inverse_rms = inverse_rms.const_data_ptr<float>(),
-      .dy = dense_dy.const_data_ptr(), .dtotal = dtotal.defined() ? dense_dtotal.const_data_ptr() : nullptr,
-      .dx = dx.data_ptr(), .dweight = nullptr, .channels = channels,
-      .offset = static_cast<float>(ctx->saved_data["offset"].toDouble())};
+  const kernels::NormBackward shared{.x = x.const_data_ptr(),
+                                     .weight = weight.const_data_ptr(),
+                                     .inverse_rms = inverse_rms.const_data_ptr<float>(),
+                                     .dy = dense_dy.const_data_ptr(),
+                                     .dtotal = dtotal.defined() ? dense_dtotal.const_data_ptr() : nullptr,
+                                     .dx = dx.data_ptr(),
+                                     .dweight = nullptr,
+                                     .channels = channels,
+                                     .offset = static_cast<float>(ctx->saved_data["offset"].toDouble())};
   float* sums = partial.data_ptr<float>();
   parallel_ranges(parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t part = begin; part < end; ++part) {
@@ -72,7 +83,8 @@ void keep(AutogradContext* ctx, const at::Tensor& weight, double offset) {
 }
 
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps, double offset) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps,
+                            double offset) {
     const at::Tensor dense = x.contiguous();
     const at::Tensor scale = alike(weight, x);
     Normalised result = lathe::forward(dense, {}, scale, eps, offset);

@@ -30,8 +30,12 @@ struct SwigluFunction : torch::autograd::Function<SwigluFunction> {
     const kernels::OpKernels& table = kernels_for(gate, "swiglu");
     const at::Tensor dout = alike(gradients[0], gate);
     at::Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
-    const kernels::Swiglu args{.gate = gate.const_data_ptr(), .up = up.const_data_ptr(), .out = nullptr,
-                               .dout = dout.const_data_ptr(), .dgate = dgate.data_ptr(), .dup = dup.data_ptr()};
+    const kernels::Swiglu args{.gate = gate.const_data_ptr(),
+                               .up = up.const_data_ptr(),
+                               .out = nullptr,
+                               .dout = dout.const_data_ptr(),
+                               .dgate = dgate.data_ptr(),
+                               .dup = dup.data_ptr()};
     parallel_ranges(gate.numel(), kElementGrain,
                     [&](std::int64_t begin, std::int64_t end) { table.swiglu_backward(args, begin, end); });
     return {dgate, dup};
@@ -43,8 +47,12 @@ struct GeluFunction : torch::autograd::Function<GeluFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, double linear, double cubic) {
     const kernels::OpKernels& table = kernels_for(x, "gelu");
     const at::Tensor dense = x.contiguous(), out = at::empty_like(dense);
-    const kernels::Gelu args{.x = dense.const_data_ptr(), .out = out.mutable_data_ptr(), .dout = nullptr, .dx = nullptr,
-                             .linear = static_cast<float>(linear), .cubic = static_cast<float>(cubic)};
+    const kernels::Gelu args{.x = dense.const_data_ptr(),
+                             .out = out.mutable_data_ptr(),
+                             .dout = nullptr,
+                             .dx = nullptr,
+                             .linear = static_cast<float>(linear),
+                             .cubic = static_cast<float>(cubic)};
     parallel_ranges(out.numel(), kElementGrain,
                     [&](std::int64_t begin, std::int64_t end) { table.gelu_forward(args, begin, end); });
     ctx->save_for_backward({dense});
@@ -56,7 +64,9 @@ struct GeluFunction : torch::autograd::Function<GeluFunction> {
     const at::Tensor x = ctx->get_saved_variables()[0];
     const kernels::OpKernels& table = kernels_for(x, "gelu");
     const at::Tensor dout = alike(gradients[0], x), dx = at::empty_like(x);
-    const kernels::Gelu args{.x = x.const_data_ptr(), .out = nullptr, .dout = dout.const_data_ptr(),
+    const kernels::Gelu args{.x = x.const_data_ptr(),
+                             .out = nullptr,
+                             .dout = dout.const_data_ptr(),
                              .dx = dx.mutable_data_ptr(),
                              .linear = static_cast<float>(ctx->saved_data["linear"].toDouble()),
                              .cubic = static_cast<float>(ctx->saved_data["cubic"].toDouble())};
@@ -73,18 +83,23 @@ at::Tensor turn(const at::Tensor& x, const variable_list& tables, float directio
   const bool rows_apart = x.stride(2) == 1 && x.stride(1) == size;  // a slice of a wider projection
   const at::Tensor source = rows_apart ? x : x.contiguous();
   at::Tensor out = at::empty({rows, heads, size}, x.options());
-  const kernels::Rotary args{.x = source.const_data_ptr(), .cos = tables[0].const_data_ptr<float>(),
+  const kernels::Rotary args{.x = source.const_data_ptr(),
+                             .cos = tables[0].const_data_ptr<float>(),
                              .sin = tables[1].const_data_ptr<float>(),
-                             .positions = tables[2].const_data_ptr<std::int64_t>(), .out = out.data_ptr(),
-                             .row_stride = source.stride(0), .heads = heads, .half = size / 2, .direction = direction};
+                             .positions = tables[2].const_data_ptr<std::int64_t>(),
+                             .out = out.data_ptr(),
+                             .row_stride = source.stride(0),
+                             .heads = heads,
+                             .half = size / 2,
+                             .direction = direction};
   parallel_ranges(rows, row_grain(heads * size),
                   [&](std::int64_t begin, std::int64_t end) { table.rotary(args, begin, end); });
   return out;
 }
 
 struct RotaryFunction : torch::autograd::Function<RotaryFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
-                            const at::Tensor& positions) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& cos,
+                            const at::Tensor& sin, const at::Tensor& positions) {
     const variable_list tables{cos.contiguous(), sin.contiguous(), positions.contiguous()};
     ctx->save_for_backward(tables);
     return turn(x, tables, 1);
@@ -109,12 +124,15 @@ at::Tensor gelu_tanh(const at::Tensor& x) {
 
 at::Tensor gelu_quick(const at::Tensor& x) { return GeluFunction::apply(x, 1.702, 0.0); }
 
-at::Tensor rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, const at::Tensor& positions) {
-  require(x.dim() == 3 && x.size(2) % 2 == 0, "rotary: x should have shape (N, H, even D), found ", x.sizes());
+at::Tensor rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                  const at::Tensor& positions) {
+  require(x.dim() == 3 && x.size(2) % 2 == 0, "rotary: x should have shape (N, H, even D), found ",
+          x.sizes());
   require_shape(positions, {x.size(0)}, "rotary", "positions");
   require_shape(cos, {cos.size(0), x.size(2) / 2}, "rotary", "cos");
   require_shape(sin, cos.sizes(), "rotary", "sin");
-  require(cos.scalar_type() == at::kFloat && sin.scalar_type() == at::kFloat && positions.scalar_type() == at::kLong,
+  require(cos.scalar_type() == at::kFloat && sin.scalar_type() == at::kFloat &&
+              positions.scalar_type() == at::kLong,
           "rotary: float32 tables and int64 positions are wanted");
   return RotaryFunction::apply(x, cos, sin, positions);
 }

@@ -9,9 +9,11 @@
 namespace lathe {
 namespace {
 
-// Blocks of a task share the panels they read from the second-level cache; their sums have to fit in it as well.
+// Blocks of a task share the panels they read from the second-level cache; their sums have to fit in it as
+// well.
 std::int64_t blocks_a_task(std::int64_t blocks, std::int64_t columns) {
-  const std::int64_t threads = at::get_num_threads(), fitting = std::max<std::int64_t>(1, (1 << 18) / (32 * columns));
+  const std::int64_t threads = at::get_num_threads(),
+                     fitting = std::max<std::int64_t>(1, (1 << 18) / (32 * columns));
   return std::min(std::min<std::int64_t>(fitting, 16), (blocks + threads - 1) / threads);
 }
 
@@ -25,10 +27,12 @@ at::Tensor rows_dense(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.con
 }  // namespace
 
 void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b, bool add) {
-  require(a.dim() == 2 && b.dim() == 2 && a.size(0) == b.size(0), "transposed_product: two matrices of as many rows are ",
-          "wanted, found ", a.sizes(), " and ", b.sizes());
+  require(a.dim() == 2 && b.dim() == 2 && a.size(0) == b.size(0),
+          "transposed_product: two matrices of as many rows are ", "wanted, found ", a.sizes(), " and ",
+          b.sizes());
   require_shape(sum, {a.size(1), b.size(1)}, "transposed_product", "sum");
-  require(sum.scalar_type() == at::kFloat && sum.is_contiguous(), "transposed_product: a dense float32 sum is wanted");
+  require(sum.scalar_type() == at::kFloat && sum.is_contiguous(),
+          "transposed_product: a dense float32 sum is wanted");
   if (!tiled(a, b) || a.size(0) == 0) {
     const at::Tensor product = at::mm(a.t(), b);
     add ? sum.add_(product) : sum.copy_(product);
@@ -39,11 +43,18 @@ void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Ten
   const std::int64_t row_blocks = (a.size(0) + 31) / 32, panels = (b.size(1) + 31) / 32;
   const at::Tensor packed = at::empty({panels * row_blocks * 16 * 32}, at::kInt);
   const kernels::TransposedProduct args{
-      .a = left.const_data_ptr(), .b = right.const_data_ptr(),
-      .panels = reinterpret_cast<std::uint32_t*>(packed.data_ptr<std::int32_t>()), .sum = sum.data_ptr<float>(),
-      .rows = a.size(0), .a_row = left.stride(0), .a_columns = a.size(1), .b_row = right.stride(0), .b_columns = b.size(1),
+      .a = left.const_data_ptr(),
+      .b = right.const_data_ptr(),
+      .panels = reinterpret_cast<std::uint32_t*>(packed.data_ptr<std::int32_t>()),
+      .sum = sum.data_ptr<float>(),
+      .rows = a.size(0),
+      .a_row = left.stride(0),
+      .a_columns = a.size(1),
+      .b_row = right.stride(0),
+      .b_columns = b.size(1),
       .add = add};
-  parallel_ranges(row_blocks, 1, [&](std::int64_t begin, std::int64_t end) { table.pack_panels(args, begin, end); });
+  parallel_ranges(row_blocks, 1,
+                  [&](std::int64_t begin, std::int64_t end) { table.pack_panels(args, begin, end); });
   const std::int64_t blocks = (a.size(1) + 31) / 32, step = blocks_a_task(blocks, b.size(1));
   parallel_tasks((blocks + step - 1) / step, [&](std::int64_t task) {
     void* memory = thread_memory(table.transposed_product_memory(step, b.size(1)));

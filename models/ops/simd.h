@@ -1,7 +1,8 @@
 #pragma once
-// Vectors of the instruction set a kernel file is being compiled for (lathe_kernels in cmake/layers.cmake): 16 floats with
-// AVX-512, 8 with AVX2, 4 else. Only for *.kernel.cpp: everything has internal linkage, and no library header with inline
-// functions may be included there, lest the linker keep an AVX-512 copy of one for all processors.
+// Vectors of the instruction set a kernel file is being compiled for (lathe_kernels in cmake/layers.cmake):
+// 16 floats with AVX-512, 8 with AVX2, 4 else. Only for *.kernel.cpp: everything has internal linkage, and no
+// library header with inline functions may be included there, lest the linker keep an AVX-512 copy of one for
+// all processors.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -129,8 +130,8 @@ inline float maximum(Floats x) {
   return best;
 }
 
-// e^x by 2^n * e^r, |r| <= ln(2) / 2, with the Taylor polynomial of degree 7 (within 2 units in the last place) or 5
-// (2e-6, plenty for bf16). Below -87.3 it gives 1e-38, above 88.3 3e38; a NaN stays one.
+// e^x by 2^n * e^r, |r| <= ln(2) / 2, with the Taylor polynomial of degree 7 (within 2 units in the last
+// place) or 5 (2e-6, plenty for bf16). Below -87.3 it gives 1e-38, above 88.3 3e38; a NaN stays one.
 template <int degree = 7>
 inline Floats exponential(Floats x) {
   const Floats high = splat(88.37F);
@@ -158,7 +159,7 @@ inline Floats exponential(Floats x) {
 // The precision that element type T deserves.
 template <class T>
 inline Floats exponential_for(Floats x) {
-  return exponential<sizeof(T) == 2 ? 5 : 7>(x);
+  return exponential < sizeof(T) == 2 ? 5 : 7 > (x);
 }
 
 }  // namespace

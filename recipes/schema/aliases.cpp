@@ -202,15 +202,19 @@ void set_scalar(Yaml& document, const std::string& key, const std::string& text,
   target->value.place = source.value.place;
 }
 
-// What others write for a base in 4 bits: load_in_4bit, an adapter of kind qlora, or the kind in the section's place.
+// What others write for a base in 4 bits: load_in_4bit, an adapter of kind qlora, or the kind in the
+// section's place.
 void four_bits(Yaml& document, std::vector<std::string>& notes) {
   const std::string kind = "model.quantization.kind";
   const auto mean = [&](const YamlEntry& entry, const std::string& ours) {
-    notes.push_back(cat("note: ", source_text(entry.key_place), ": '", entry.key, ": ", entry.value.text, "' is read as '", ours, "'"));
+    notes.push_back(cat("note: ", source_text(entry.key_place), ": '", entry.key, ": ", entry.value.text,
+                        "' is read as '", ours, "'"));
   };
   for (const char* key : {"load_in_4bit", "model.load_in_4bit", "adapter.load_in_4bit"}) {
     const Yaml* value = value_at(document, key);
-    if (!value || value->kind != Yaml::Kind::Scalar || value->quoted || (value->text != "true" && value->text != "false")) continue;
+    if (!value || value->kind != Yaml::Kind::Scalar || value->quoted ||
+        (value->text != "true" && value->text != "false"))
+      continue;
     const YamlEntry entry = *take_entry(document, key);
     if (entry.value.text == "false" || value_at(document, kind)) continue;
     set_scalar(document, kind, "nf4", entry);
@@ -222,7 +226,8 @@ void four_bits(Yaml& document, std::vector<std::string>& notes) {
     if (!value_at(document, kind)) set_scalar(document, kind, "nf4", entry);
     mean(entry, "kind: lora' with '" + kind + ": nf4");
   }
-  if (const Yaml* value = value_at(document, "model.quantization"); value && value->kind == Yaml::Kind::Scalar) {
+  if (const Yaml* value = value_at(document, "model.quantization");
+      value && value->kind == Yaml::Kind::Scalar) {
     const YamlEntry entry = *take_entry(document, "model.quantization");
     set_scalar(document, kind, entry.value.text, entry);
     mean(entry, kind + ": " + entry.value.text);

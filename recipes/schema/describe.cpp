@@ -69,7 +69,8 @@ void collect_keys(const std::vector<Field>& fields, const std::string& prefix,
 }  // namespace
 
 std::string folds_text(const FoldsSection& folds) {
-  return folds.fold > 0 ? cat("{folds: ", folds.folds, ", fold: ", folds.fold, "}") : cat("{folds: ", folds.folds, "}");
+  return folds.fold > 0 ? cat("{folds: ", folds.folds, ", fold: ", folds.fold, "}")
+                        : cat("{folds: ", folds.folds, "}");
 }
 
 std::vector<FlatValue> flatten(const std::vector<Field>& fields, const std::string& prefix) {

@@ -1,6 +1,7 @@
 #pragma once
-// The one exception type of the project and the text helpers around it. An Error is a user's mistake or a failing
-// machine: its text says where, what was wanted, what was found, what to do. Impossible states are assertions.
+// The one exception type of the project and the text helpers around it. An Error is a user's mistake or a
+// failing machine: its text says where, what was wanted, what was found, what to do. Impossible states are
+// assertions.
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -8,7 +9,8 @@
 
 namespace lathe {
 
-// Exit codes of the program: 0 done, 1 failed, 2 the recipe or the arguments are wrong, 130 interrupted after saving.
+// Exit codes of the program: 0 done, 1 failed, 2 the recipe or the arguments are wrong, 130 interrupted after
+// saving.
 enum class ExitCode { Done = 0, Failed = 1, Usage = 2, Interrupted = 130 };
 
 class Error : public std::runtime_error {
@@ -21,7 +23,8 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
-// cat("step ", 3, ": ", loss): the parts as one string, numbers in the "C" locale whatever the program runs in.
+// cat("step ", 3, ": ", loss): the parts as one string, numbers in the "C" locale whatever the program runs
+// in.
 template <class... Parts>
 std::string cat(Parts&&... parts) {
   std::ostringstream out;
@@ -31,7 +34,9 @@ std::string cat(Parts&&... parts) {
 }
 
 template <class... Parts>
-[[noreturn]] void fail(Parts&&... parts) { throw Error(cat(std::forward<Parts>(parts)...)); }
+[[noreturn]] void fail(Parts&&... parts) {
+  throw Error(cat(std::forward<Parts>(parts)...));
+}
 
 // fail() as a usage error (exit code 2): wrong recipe or arguments.
 template <class... Parts>

@@ -11,7 +11,8 @@ namespace {
 
 bool is_address(const std::string& text) {
   const auto end = text.find("://");
-  return end != 0 && end != text.npos && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == end;
+  return end != 0 && end != text.npos &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == end;
 }
 
 void resolve(Yaml& value, const std::string& folder) {
@@ -39,7 +40,8 @@ bool share_like(const Yaml& value) {
 }
 
 std::string absolute_path(const std::string& text, const std::string& folder) {
-  if (text.empty() || is_address(text)) return text;   // an address: who reads it says that it is fetched first
+  if (text.empty() || is_address(text))
+    return text;  // an address: who reads it says that it is fetched first
   std::filesystem::path path = text;
   const char* home = std::getenv("HOME");
   if (home && (text == "~" || text.starts_with("~/")))

@@ -80,14 +80,15 @@ void inherit(Yaml& recipe, const std::string& file, LoadedRecipe& loaded) {
   recipe = std::move(*base);
 }
 
-// A few dozen examples want other numbers than a corpus: small batches, no decay to speak of, and a rate ten times
-// higher for adapters than for all weights.
+// A few dozen examples want other numbers than a corpus: small batches, no decay to speak of, and a rate ten
+// times higher for adapters than for all weights.
 void tuning_defaults(Recipe& recipe, LoadedRecipe& loaded) {
   const auto unset = [&](const std::string& key) {
     const auto found = loaded.source.find(key);
     return found == loaded.source.end() || found->second == "default";
   };
-  if (unset("optimizer.learning_rate")) recipe.optimizer.learning_rate = recipe.adapter.kind.empty() ? 1.8e-5 : 2e-4;
+  if (unset("optimizer.learning_rate"))
+    recipe.optimizer.learning_rate = recipe.adapter.kind.empty() ? 1.8e-5 : 2e-4;
   if (unset("optimizer.weight_decay")) recipe.optimizer.weight_decay = 0.01;
   if (unset("optimizer.beta2")) recipe.optimizer.beta2 = 0.999;
   if (unset("schedule.warmup_steps"))

@@ -1,5 +1,6 @@
 #pragma once
-// A section kept unread for a layer above (the family of `model:`), and the place in a file that errors point at.
+// A section kept unread for a layer above (the family of `model:`), and the place in a file that errors point
+// at.
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,7 +28,7 @@ struct RawSection {
     std::shared_ptr<const Yaml> value;
     Place key_place, value_place;
   };
-  std::string path;                   // "model"
+  std::string path;  // "model"
   std::vector<Entry> entries;
   std::vector<std::string> siblings;  // keys of the section that were read already: offered by "did you mean"
 };

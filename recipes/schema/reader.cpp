@@ -110,7 +110,8 @@ bool read_value(ReadContext& context, const Yaml& value, const std::string& path
 bool read_value(ReadContext& context, const Yaml& value, const std::string& path, TemplateSection& out,
                 const Constraint& limits) {
   if (value.kind == Yaml::Kind::Scalar) return read_value(context, value, path, out.text, limits);
-  if (value.kind != Yaml::Kind::Map) return wrong_type(context, value, path, "a text with {column} slots, or a section");
+  if (value.kind != Yaml::Kind::Map)
+    return wrong_type(context, value, path, "a text with {column} slots, or a section");
   SectionReader reader(context, path, &value);
   TemplateSection::fields(reader, out);
   reader.finish();
@@ -172,14 +173,16 @@ bool read_validation(ReadContext& context, const Yaml& value, const std::string&
     FoldsSection::fields(reader, out.folds);
     reader.finish();
     if (out.folds.folds > 0 && out.folds.fold <= out.folds.folds) return true;
-    context.problem(value.place, path,
-                    out.folds.folds > 0 ? cat("'", path, ".fold' is ", out.folds.fold, ", and there are ",
-                                              out.folds.folds, " folds")
-                                        : cat("'", path, "' wants 'folds': into how many parts the examples are cut"));
+    context.problem(
+        value.place, path,
+        out.folds.folds > 0
+            ? cat("'", path, ".fold' is ", out.folds.fold, ", and there are ", out.folds.folds, " folds")
+            : cat("'", path, "' wants 'folds': into how many parts the examples are cut"));
     return false;
   }
   if (value.kind == Yaml::Kind::Map) {
-    return misfit(context, value, path, "a share of the documents, a path, a list of named sets or {folds: 5}", "");
+    return misfit(context, value, path,
+                  "a share of the documents, a path, a list of named sets or {folds: 5}", "");
   }
   return read_sources(context, value, path, out.sets);
 }

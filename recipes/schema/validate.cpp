@@ -313,8 +313,9 @@ class Validator {
       if (!pictures && (format == "diffusers" || format == "kohya" || format == "comfyui" || word))
         wrong(place(cat(key, ".format")), cat("'", format, "' is for pictures (task: diffusion)"));
       if (pictures && word && r_.textual_inversion.token.empty())
-        wrong(place(cat(key, ".format")),
-              cat("'", format, "' exports a new word, and this recipe trains none (textual_inversion.token)"));
+        wrong(
+            place(cat(key, ".format")),
+            cat("'", format, "' exports a new word, and this recipe trains none (textual_inversion.token)"));
       if (pictures && !is_adapter_format(format) && format != "diffusers" && !word)
         wrong(place(cat(key, ".format")),
               "a diffusion model is exported as 'diffusers', its adapter as 'peft', 'kohya' or 'comfyui'");
@@ -386,7 +387,8 @@ class Validator {
             "'textual_inversion.token'");
     if (t.token.empty()) {
       if (!t.initialise_from.empty() || t.vectors != 1)
-        wrong(place({"textual_inversion.initialise_from", "textual_inversion.vectors"}), "'textual_inversion' wants 'token': the new word, such as <wug>");
+        wrong(place({"textual_inversion.initialise_from", "textual_inversion.vectors"}),
+              "'textual_inversion' wants 'token': the new word, such as <wug>");
       return;
     }
     if (std::any_of(t.token.begin(), t.token.end(), [](unsigned char c) { return std::isspace(c); }))
@@ -437,10 +439,9 @@ class Validator {
     for (const char* key : {"diffusion.prediction", "diffusion.schedule", "diffusion.timesteps",
                             "diffusion.shift", "diffusion.condition_dropout", "diffusion.min_snr_gamma"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
-    for (const char* key :
-         {"data.resolution", "data.channels", "data.background", "data.flip", "data.crops",
-          "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder", "prior.weight",
-          "textual_inversion.token"})
+    for (const char* key : {"data.resolution", "data.channels", "data.background", "data.flip", "data.crops",
+                            "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder",
+                            "prior.weight", "textual_inversion.token"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;

@@ -1,5 +1,6 @@
-// Preloaded into programs by test_locale.py: they run under the locale of the environment, in C and in C++, as if they had asked
-// for it themselves. The decimal point found is written to LATHE_LOCALE_MARK, so that a locale that did not take is seen.
+// Preloaded into programs by test_locale.py: they run under the locale of the environment, in C and in C++,
+// as if they had asked for it themselves. The decimal point found is written to LATHE_LOCALE_MARK, so that a
+// locale that did not take is seen.
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// Entry point of libFuzzer for the target named by LATHE_FUZZ_TARGET at compile time. `fuzz_<target> --write-seeds FOLDER` writes
-// the seeds and the dictionary that a search starts from.
+// Entry point of libFuzzer for the target named by LATHE_FUZZ_TARGET at compile time. `fuzz_<target>
+// --write-seeds FOLDER` writes the seeds and the dictionary that a search starts from.
 #ifdef LATHE_FUZZ_TARGET
 #include <cstdint>
 #include <cstdio>

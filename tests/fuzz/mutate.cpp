@@ -41,7 +41,8 @@ void Mutator::change_number(std::string& bytes) {
 
 void Mutator::move_part(std::string& bytes) {
   constexpr std::size_t kMostBytes = 1 << 17;
-  const std::size_t from = below(bytes.size()), length = 1 + below(std::min<std::size_t>(bytes.size() - from, 64));
+  const std::size_t from = below(bytes.size()),
+                    length = 1 + below(std::min<std::size_t>(bytes.size() - from, 64));
   const std::string part = bytes.substr(from, length);
   const std::size_t times = below(8) == 0 ? 1 + below(100) : 1;
   const std::size_t to = below(bytes.size() + 1);

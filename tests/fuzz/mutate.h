@@ -1,6 +1,6 @@
 #pragma once
-// A fixed sequence of mutations, the same on every machine: what libFuzzer does, without its feedback, for compilers and suites
-// that have none.
+// A fixed sequence of mutations, the same on every machine: what libFuzzer does, without its feedback, for
+// compilers and suites that have none.
 #include <cstdint>
 #include <string>
 #include <vector>

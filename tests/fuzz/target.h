@@ -1,8 +1,9 @@
 #pragma once
-// One fuzz target a parser of ours: bytes in, and either they are read or a lathe::Error is thrown. Anything else (another
-// exception, std::abort by a broken invariant, a crash, too much memory or time) is a finding. The same targets run two ways:
-// replay.cpp (any compiler, in the fast suite) feeds the seeds and a fixed sequence of their mutations; libfuzzer.cpp (clang)
-// lets libFuzzer search. A new target is a file target_<name>.cpp and a line in targets.cpp.
+// One fuzz target a parser of ours: bytes in, and either they are read or a lathe::Error is thrown. Anything
+// else (another exception, std::abort by a broken invariant, a crash, too much memory or time) is a finding.
+// The same targets run two ways: replay.cpp (any compiler, in the fast suite) feeds the seeds and a fixed
+// sequence of their mutations; libfuzzer.cpp (clang) lets libFuzzer search. A new target is a file
+// target_<name>.cpp and a line in targets.cpp.
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -13,9 +14,10 @@ namespace lathe::fuzz {
 struct Target {
   const char* name;
   void (*run)(std::string_view bytes);
-  std::vector<std::string> (*seeds)();  // small inputs of every shape the parser knows, good ones and bad ones
-  std::vector<std::string> words;       // what mutations insert: keywords and numbers of the format
-  int rounds;                           // mutations of each replay; about a second
+  std::vector<std::string> (
+      *seeds)();                   // small inputs of every shape the parser knows, good ones and bad ones
+  std::vector<std::string> words;  // what mutations insert: keywords and numbers of the format
+  int rounds;                      // mutations of each replay; about a second
 };
 
 const std::vector<Target>& targets();

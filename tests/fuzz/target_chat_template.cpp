@@ -1,4 +1,5 @@
-// A chat template of an untrusted folder: rendered on a fixed conversation, every byte of the text has an origin.
+// A chat template of an untrusted folder: rendered on a fixed conversation, every byte of the text has an
+// origin.
 #include "data/templates/chat_template.h"
 #include "tests/fuzz/target.h"
 
@@ -42,17 +43,30 @@ std::vector<std::string> seeds() {
   }
   out.push_back("{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}");
   out.push_back("{% set ns = namespace() %}{% set ns.a = [ns, ns] %}{{ ns.a == ns.a }}{{ ns.a | tojson }}");
-  out.push_back("{{ ('%5d' % 3) ~ 'a'.center(9) ~ 2 ** 62 * 2 ~ 'x' * 99 ~ messages | map('length') | sum }}");
+  out.push_back(
+      "{{ ('%5d' % 3) ~ 'a'.center(9) ~ 2 ** 62 * 2 ~ 'x' * 99 ~ messages | map('length') | sum }}");
   return out;
 }
 
 }  // namespace
 
 Target chat_template_target() {
-  return {"chat_template", run, seeds,
-          {"{{ ", " }}", "{% ", " %}", "{%- ", " -%}", "{#", "#}", "for m in messages", "endfor", "if ", "endif", "set x = ",
-           "macro m(a)", "endmacro", "call ", "endcall", "generation", "loop.index", "messages[0]", "| tojson", "| join", "| map(",
-           "is defined", "not ", "in ", "range(9)", "namespace(", "**", "//", "~", "[::-1]", "'", "\"", "\\x", "(", ")", ".", ","},
+  return {"chat_template",
+          run,
+          seeds,
+          {"{{ ",        " }}",         "{% ",
+           " %}",        "{%- ",        " -%}",
+           "{#",         "#}",          "for m in messages",
+           "endfor",     "if ",         "endif",
+           "set x = ",   "macro m(a)",  "endmacro",
+           "call ",      "endcall",     "generation",
+           "loop.index", "messages[0]", "| tojson",
+           "| join",     "| map(",      "is defined",
+           "not ",       "in ",         "range(9)",
+           "namespace(", "**",          "//",
+           "~",          "[::-1]",      "'",
+           "\"",         "\\x",         "(",
+           ")",          ".",           ","},
           1500};
 }
 

@@ -1,5 +1,5 @@
-// JSON of untrusted files: what is accepted is JSON to the library's own strict parser too, and its dump reads back to the
-// same value.
+// JSON of untrusted files: what is accepted is JSON to the library's own strict parser too, and its dump
+// reads back to the same value.
 #include "data/io/json.h"
 #include "tests/fuzz/target.h"
 
@@ -30,9 +30,11 @@ std::vector<std::string> seeds() {
 }  // namespace
 
 Target json_target() {
-  return {"json", run, seeds,
-          {"[[[[[[[[", "]]]]]]]]", "{\"a\":", "\"\\u", "\\ud83d\\ude00", "null", "true", "1e308", "-0", ",", ":",
-           std::string(1, '\0'), "\xff", "\xed\xa0\x80"},
+  return {"json",
+          run,
+          seeds,
+          {"[[[[[[[[", "]]]]]]]]", "{\"a\":", "\"\\u", "\\ud83d\\ude00", "null", "true", "1e308", "-0", ",",
+           ":", std::string(1, '\0'), "\xff", "\xed\xa0\x80"},
           150000};
 }
 

@@ -43,7 +43,8 @@ std::vector<std::string> seeds() {
           gzip(text) + "rubbish",
           gzip(std::string(100'000, 'x')),  // one line of a bomb
           gzip(std::string(300'000, '\n')),
-          std::string("\x1f\x8b\x08\x1f\0\0\0\0\0\x03", 10) + std::string("\xff\xff", 2),  // extra field beyond the file
+          std::string("\x1f\x8b\x08\x1f\0\0\0\0\0\x03", 10) +
+              std::string("\xff\xff", 2),  // extra field beyond the file
           "\x1f\x8b",
           std::string(5000, 'x')};
 }
@@ -51,7 +52,8 @@ std::vector<std::string> seeds() {
 }  // namespace
 
 Target lines_target() {
-  return {"lines", run, seeds, {"\n", "\r\n", "\x1f\x8b\x08", std::string(4, '\0'), "\xff\xff\xff\xff"}, 8000};
+  return {
+      "lines", run, seeds, {"\n", "\r\n", "\x1f\x8b\x08", std::string(4, '\0'), "\xff\xff\xff\xff"}, 8000};
 }
 
 }  // namespace lathe::fuzz

@@ -1,4 +1,5 @@
-// A recipe's YAML: every problem is reported, nothing is thrown; a good recipe prints to one that reads back to the same values.
+// A recipe's YAML: every problem is reported, nothing is thrown; a good recipe prints to one that reads back
+// to the same values.
 #include "recipes/schema/load.h"
 #include "tests/fuzz/target.h"
 
@@ -25,7 +26,8 @@ std::vector<std::string> seeds() {
   }
   return {read_source_file("recipes/pretrain/quickstart.yaml"),
           read_source_file("recipes/pretrain/tiny.yaml"),
-          "model: {family: llama, size: 5m}\ntokenizer: {train: byte_bpe, vocab_size: 512}\ndata: {train: corpus}\n"
+          "model: {family: llama, size: 5m}\ntokenizer: {train: byte_bpe, vocab_size: 512}\ndata: {train: "
+          "corpus}\n"
           "train: {max_steps: 10, global_batch_size: 4, micro_batch_size: auto}\n",
           "name: x\ndata: &d\n  train: [{path: a, glob: \"**/*.py\", weight: 2.5}]\nevaluate: *d\n",
           laughs,
@@ -41,9 +43,12 @@ std::vector<std::string> seeds() {
 }  // namespace
 
 Target recipe_target() {
-  return {"recipe", run, seeds,
-          {"&a ", "*a", "<<: ", "- ", "? ", ": ", "|\n", ">-\n", "!!str ", "{", "}", "[", "]", "\n", "  ", "\t", "'", "\"", "0x10",
-           "010", "yes", ".inf", "1e400", "auto", "name: ", "base: ", "train:\n  ", "--- \n", "\xc3\xa9", "\xff"},
+  return {"recipe",
+          run,
+          seeds,
+          {"&a ", "*a",   "<<: ",  "- ",   "? ",     ": ",     "|\n",        ">-\n",   "!!str ",   "{",
+           "}",   "[",    "]",     "\n",   "  ",     "\t",     "'",          "\"",     "0x10",     "010",
+           "yes", ".inf", "1e400", "auto", "name: ", "base: ", "train:\n  ", "--- \n", "\xc3\xa9", "\xff"},
           6000};
 }
 

@@ -1,4 +1,5 @@
-// A safetensors file: what its header declares must cover the data exactly, and every tensor must be readable.
+// A safetensors file: what its header declares must cover the data exactly, and every tensor must be
+// readable.
 #include <cstdint>
 #include <cstring>
 
@@ -44,8 +45,9 @@ std::string file_of(const std::string& header, std::size_t data_bytes) {
 }
 
 std::vector<std::string> seeds() {
-  const std::string two = R"({"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},)"
-                          R"("b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]},"__metadata__":{"format":"pt"}})";
+  const std::string two =
+      R"({"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},)"
+      R"("b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]},"__metadata__":{"format":"pt"}})";
   std::string many = "{";
   for (int i = 0; i < 40; ++i)
     many += (i ? ",\"t" : "\"t") + std::to_string(i) + R"(":{"dtype":"U8","shape":[1],"data_offsets":[)" +
@@ -64,10 +66,13 @@ std::vector<std::string> seeds() {
 }  // namespace
 
 Target safetensors_target() {
-  return {"safetensors", run, seeds,
-          {"\"dtype\"", "\"shape\"", "\"data_offsets\"", "__metadata__", "\"F32\"", "\"BF16\"", "[0,8]", "[8,10]",
-           "9223372036854775807", "18446744073709551615", "-1", "[]", "{}", "\\u0000", std::string(8, '\0')},
-          50000};
+  return {
+      "safetensors",
+      run,
+      seeds,
+      {"\"dtype\"", "\"shape\"", "\"data_offsets\"", "__metadata__", "\"F32\"", "\"BF16\"", "[0,8]", "[8,10]",
+       "9223372036854775807", "18446744073709551615", "-1", "[]", "{}", "\\u0000", std::string(8, '\0')},
+      50000};
 }
 
 }  // namespace lathe::fuzz

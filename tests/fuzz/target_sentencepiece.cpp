@@ -11,7 +11,9 @@ void use_tokenizer(const Tokenizer& tokenizer);  // target_tokenizer_json.cpp
 
 namespace {
 
-void run(std::string_view bytes) { use_tokenizer(*tokenizer_from_sentencepiece(std::string(bytes), {}, "fuzz")); }
+void run(std::string_view bytes) {
+  use_tokenizer(*tokenizer_from_sentencepiece(std::string(bytes), {}, "fuzz"));
+}
 
 std::string varint(std::uint64_t value) {
   std::string out;
@@ -36,11 +38,13 @@ std::string model(unsigned kind, bool fallback, const std::string& normalizer) {
       out += piece(std::string("<0x") + digits[byte >> 4] + digits[byte & 15] + ">", 0, 6);
     }
   }
-  const char* pieces[] = {"\xE2\x96\x81", "a", "b", "ab", "st", "s", "t", "o", "p", "\xE2\x96\x81st", "op", "stop"};
+  const char* pieces[] = {"\xE2\x96\x81",   "a",  "b",   "ab", "st", "s", "t", "o", "p",
+                          "\xE2\x96\x81st", "op", "stop"};
   float score = -1;
   for (const char* text : pieces) out += piece(text, score -= 0.5f, 1);
   out += piece("user", 0, 4) + (kind == 1 ? piece("unused", -3, 5) : "");
-  return out + bytes_field(2, number_field(3, kind) + number_field(35, fallback)) + bytes_field(3, normalizer);
+  return out + bytes_field(2, number_field(3, kind) + number_field(35, fallback)) +
+         bytes_field(3, normalizer);
 }
 
 std::vector<std::string> seeds() {
@@ -60,9 +64,12 @@ std::vector<std::string> seeds() {
 }  // namespace
 
 Target sentencepiece_target() {
-  return {"sentencepiece", run, seeds,
-          {varint(UINT64_MAX), varint(1u << 31), varint(0x7FFFFFFF), std::string("\0\0\xC0\x7F", 4), std::string("\0\0\x80\xFF", 4),
-           piece("a", -1, 1), piece("x", 0, 4), number_field(3, 1), number_field(3, 2), number_field(35, 0)},
+  return {"sentencepiece",
+          run,
+          seeds,
+          {varint(UINT64_MAX), varint(1u << 31), varint(0x7FFFFFFF), std::string("\0\0\xC0\x7F", 4),
+           std::string("\0\0\x80\xFF", 4), piece("a", -1, 1), piece("x", 0, 4), number_field(3, 1),
+           number_field(3, 2), number_field(35, 0)},
           60000};
 }
 

@@ -1,5 +1,5 @@
-// A token shard of unknown origin: HDF5 opens it in a limited child process, everything the child answers is checked, and all
-// tokens and rows of what is accepted can be read.
+// A token shard of unknown origin: HDF5 opens it in a limited child process, everything the child answers is
+// checked, and all tokens and rows of what is accepted can be read.
 #include <fstream>
 #include <iterator>
 
@@ -17,7 +17,8 @@ void read_all(const TokenShard& shard) {
   for (std::uint64_t d = 0; d < shard.documents(); ++d) {
     ids.resize(shard.document_length(d));
     shard.read(d, 0, ids);
-    for (const std::int32_t id : ids) promise(id >= 0 && static_cast<std::uint64_t>(id) < shard.info().vocab_size);
+    for (const std::int32_t id : ids)
+      promise(id >= 0 && static_cast<std::uint64_t>(id) < shard.info().vocab_size);
   }
   for (std::uint64_t r = 0; r < shard.rows(); ++r) promise(!shard.row(r).empty());
 }
@@ -52,16 +53,22 @@ std::string old_format_shard() {  // headers without checksums
 }
 
 std::vector<std::string> seeds() {
-  return {shard_of({{1, 2, 3, 4, 5, 6}, {7, 8}, {9, 300, 11}}, 301), shard_of({{1, 70000, 2}}, 70001), old_format_shard(),
-          "\x89HDF\r\n\x1a\n", "not HDF5", ""};
+  return {shard_of({{1, 2, 3, 4, 5, 6}, {7, 8}, {9, 300, 11}}, 301),
+          shard_of({{1, 70000, 2}}, 70001),
+          old_format_shard(),
+          "\x89HDF\r\n\x1a\n",
+          "not HDF5",
+          ""};
 }
 
 }  // namespace
 
 Target shard_target() {
-  return {"shard", run, seeds,
-          {"TREE", "SNOD", "HEAP", "OHDR", "OCHK", "FRHP", "BTHD", "GCOL", std::string(8, '\xff'), std::string(8, '\0'),
-           std::string("\0\x10\0\0\0\0\0\0", 8), "\x89HDF\r\n\x1a\n"},
+  return {"shard",
+          run,
+          seeds,
+          {"TREE", "SNOD", "HEAP", "OHDR", "OCHK", "FRHP", "BTHD", "GCOL", std::string(8, '\xff'),
+           std::string(8, '\0'), std::string("\0\x10\0\0\0\0\0\0", 8), "\x89HDF\r\n\x1a\n"},
           500};
 }
 

@@ -5,7 +5,8 @@
 namespace lathe::fuzz {
 namespace {
 
-constexpr const char* kText = "Don't  stop \xC3\xA9\xE2\x96\x81\xE6\x97\xA5 123\n\t<s> </s>\xF0\x9F\x98\x80  ";
+constexpr const char* kText =
+    "Don't  stop \xC3\xA9\xE2\x96\x81\xE6\x97\xA5 123\n\t<s> </s>\xF0\x9F\x98\x80  ";
 
 }  // namespace
 
@@ -29,8 +30,10 @@ void run(std::string_view bytes) { use_tokenizer(*tokenizer_from_json(std::strin
 
 std::vector<std::string> seeds() {
   std::vector<std::string> all;
-  for (const char* name : {"cl100k", "clip", "digits", "gpt2", "llama2", "llama3", "metaspace", "qwen2", "roberta", "unigram"})
-    all.push_back(read_source_file(std::string("tests/unit/data/tokenizers/fixtures/") + name + ".tokenizer.json"));
+  for (const char* name :
+       {"cl100k", "clip", "digits", "gpt2", "llama2", "llama3", "metaspace", "qwen2", "roberta", "unigram"})
+    all.push_back(
+        read_source_file(std::string("tests/unit/data/tokenizers/fixtures/") + name + ".tokenizer.json"));
   all.push_back(R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}})");
   all.push_back(R"({"added_tokens":[{"id":0,"content":"<s>","special":true}],)"
                 R"("pre_tokenizer":{"type":"Split","pattern":{"Regex":"(a+)+$"},"behavior":"Isolated"},)"
@@ -41,10 +44,37 @@ std::vector<std::string> seeds() {
 }  // namespace
 
 Target tokenizer_json_target() {
-  return {"tokenizer_json", run, seeds,
-          {"\"type\"", "\"BPE\"", "\"Unigram\"", "\"merges\"", "\"vocab\"", "\"ByteLevel\"", "\"Metaspace\"", "\"Split\"",
-           "\"Regex\"", "\"Sequence\"", "\"id\":", "4294967295", "4294967294", "-1", "null", "[]", "{}", "\"\"", "(a|a)*",
-           "\\\\p{L}", "(?i:", "{1,1000}", "true", "false", "1e300", "\"Prepend\"", "\"Replace\"", "\"Precompiled\""},
+  return {"tokenizer_json",
+          run,
+          seeds,
+          {"\"type\"",
+           "\"BPE\"",
+           "\"Unigram\"",
+           "\"merges\"",
+           "\"vocab\"",
+           "\"ByteLevel\"",
+           "\"Metaspace\"",
+           "\"Split\"",
+           "\"Regex\"",
+           "\"Sequence\"",
+           "\"id\":",
+           "4294967295",
+           "4294967294",
+           "-1",
+           "null",
+           "[]",
+           "{}",
+           "\"\"",
+           "(a|a)*",
+           "\\\\p{L}",
+           "(?i:",
+           "{1,1000}",
+           "true",
+           "false",
+           "1e300",
+           "\"Prepend\"",
+           "\"Replace\"",
+           "\"Precompiled\""},
           20000};
 }
 

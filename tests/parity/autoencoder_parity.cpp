@@ -89,5 +89,6 @@ TEST_CASE("configs of autoencoders that cannot be honoured are refused by field"
 }
 
 TEST_CASE("drawn autoencoders are diffusers'", "[.][drawn_autoencoders]") {
-  for_each_drawn("LATHE_DRAWN_AUTOENCODERS", [](const DiffusionGolden& golden) { check_autoencoder(golden, 1e-4); });
+  for_each_drawn("LATHE_DRAWN_AUTOENCODERS",
+                 [](const DiffusionGolden& golden) { check_autoencoder(golden, 1e-4); });
 }

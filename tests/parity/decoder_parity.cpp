@@ -49,7 +49,8 @@ TEST_CASE("token losses add up to the loss") {
 
 TEST_CASE("the cache gives transformers' logits at every position") {
   for (const std::string& name : golden::names()) {
-    if (name == "llama_dynamic" || name == "llama_longrope") continue;  // angles by the length so far, by definition
+    if (name == "llama_dynamic" || name == "llama_longrope")
+      continue;  // angles by the length so far, by definition
     INFO(name);
     const golden::Golden golden = golden::load(name);
     const auto decoder = build_decoder(golden.bundle, at::kFloat);

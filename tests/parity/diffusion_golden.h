@@ -72,7 +72,7 @@ struct DiffusionGolden {
 template <class Check>
 void for_each_drawn(const char* variable, const Check& check) {
   const char* folder = std::getenv(variable);
-  REQUIRE(folder != nullptr);   // such cases run only when they are named
+  REQUIRE(folder != nullptr);  // such cases run only when they are named
   std::vector<std::filesystem::path> models;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) models.push_back(entry.path());
   std::sort(models.begin(), models.end());

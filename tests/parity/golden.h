@@ -17,8 +17,20 @@
 namespace lathe::golden {
 
 inline std::vector<std::string> names() {
-  return {"llama_gqa", "llama_tied_llama3", "llama_biases", "llama_linear", "llama_dynamic", "llama_yarn",
-          "llama_yarn_exact", "llama_longrope", "gpt2",      "mistral",           "qwen2",        "qwen3",        "gemma2",        "gemma3"};
+  return {"llama_gqa",
+          "llama_tied_llama3",
+          "llama_biases",
+          "llama_linear",
+          "llama_dynamic",
+          "llama_yarn",
+          "llama_yarn_exact",
+          "llama_longrope",
+          "gpt2",
+          "mistral",
+          "qwen2",
+          "qwen3",
+          "gemma2",
+          "gemma3"};
 }
 
 struct Golden {

@@ -18,7 +18,7 @@ namespace {
 struct Mutation {
   std::string golden, field;
   Json value;
-  bool refused = false;  // the weights no longer fit, or the decoder cannot do it
+  bool refused = false;                     // the weights no longer fit, or the decoder cannot do it
   double moves = 100 * golden::kTolerance;  // below 0: it must not
 };
 
@@ -63,7 +63,10 @@ std::vector<Mutation> mutations() {
       {"llama_gqa", "/is_causal", nullptr, true},  // transformers attends both ways then, too
       {"llama_gqa", "/per_layer_config", {{"0", {{"hidden_act", "gelu"}}}}, true},
       {"llama_gqa", "/compression_config", {{"format", "int-quantized"}}, true},
-      {"llama_gqa", "/rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}}, true},  // another theta than the section's
+      {"llama_gqa",
+       "/rope_scaling",
+       {{"rope_type", "linear"}, {"factor", 2.0}},
+       true},  // another theta than the section's
       {"llama_biases", "/attention_bias", false},
       {"llama_biases", "/mlp_bias", false},
       {"llama_linear", "/rope_parameters/factor", 2.5},
@@ -93,7 +96,7 @@ std::vector<Mutation> mutations() {
       {"llama_longrope", "/rope_parameters/long_factor", {1.2, 1.9, 2.7}, true},
       {"llama_longrope", "/rope_parameters/short_factor", {1.0, 1.1, 1.3}, true},
       {"llama_longrope", "/rope_parameters/original_max_position_embeddings", 64},  // now the short factors
-      {"llama_longrope", "/original_max_position_embeddings", 64},                  // beside the section: it wins
+      {"llama_longrope", "/original_max_position_embeddings", 64},  // beside the section: it wins
       {"gpt2", "/is_causal", false, true},
       {"gpt2", "/hidden_size", 48, true},  // n_embd says 24
       {"gpt2", "/activation_function", "relu"},
@@ -171,28 +174,29 @@ std::vector<Mutation> mutations() {
 }
 
 // Fields that no forward pass of a language model reads.
-const std::set<std::string> kSilent = {"architectures",
-                                       "attention_dropout",
-                                       "bos_token_id",
-                                       "eos_token_id",
-                                       "pad_token_id",
-                                       "dtype",
-                                       "initializer_range",
-                                       "pretraining_tp",
-                                       "transformers_version",
-                                       "use_cache",
-                                       "attn_pdrop",
-                                       "embd_pdrop",
-                                       "resid_pdrop",
-                                       "reorder_and_upcast_attn",
-                                       "summary_activation",
-                                       "summary_first_dropout",
-                                       "summary_proj_to_labels",
-                                       "summary_type",
-                                       "summary_use_proj",
-                                       "n_ctx",
-                                       "max_window_layers",        // layer_types says it, and wins; see mutations_of_4
-                                       "_sliding_window_pattern"};
+const std::set<std::string> kSilent = {
+    "architectures",
+    "attention_dropout",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "dtype",
+    "initializer_range",
+    "pretraining_tp",
+    "transformers_version",
+    "use_cache",
+    "attn_pdrop",
+    "embd_pdrop",
+    "resid_pdrop",
+    "reorder_and_upcast_attn",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
+    "n_ctx",
+    "max_window_layers",  // layer_types says it, and wins; see mutations_of_4
+    "_sliding_window_pattern"};
 
 }  // namespace
 
@@ -229,7 +233,8 @@ TEST_CASE("every field of the goldens' configs is accounted for") {
   for (const std::string& name : golden::names()) {
     const Json fields = golden::load(name).bundle.config.flatten();
     for (const auto& [pointer, value] : fields.items()) {
-      const std::string path = std::regex_replace(pointer, std::regex("/[0-9]+$"), "");  // lists count as one field
+      const std::string path =
+          std::regex_replace(pointer, std::regex("/[0-9]+$"), "");  // lists count as one field
       account(path, path.substr(path.rfind('/') + 1));
     }
   }
@@ -259,7 +264,11 @@ std::vector<Mutation> mutations_of_4() {
   return {
       {"llama_gqa", "/rope_theta", 400.0},
       {"llama_gqa", "/rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}}},
-      {"llama_gqa", "/rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}, false, -1},  // 64 positions: not beyond
+      {"llama_gqa",
+       "/rope_scaling",
+       {{"type", "dynamic"}, {"factor", 2.0}},
+       false,
+       -1},  // 64 positions: not beyond
       {"llama_gqa", "/rope_scaling", {{"rope_type", "axial"}}, true},
       {"llama_linear", "/rope_scaling/factor", 2.5},
       {"llama_linear", "/rope_scaling", nullptr},
@@ -306,7 +315,8 @@ TEST_CASE("the spelling of transformers 4 means the same, and each of its fields
     INFO(name);
     const golden::Golden golden = golden::load(name);
     Json config = spelled_as_4(golden);
-    if (name == "gemma3") config["sliding_window_pattern"] = 2;  // of its three layers the second has no window
+    if (name == "gemma3")
+      config["sliding_window_pattern"] = 2;  // of its three layers the second has no window
     const auto logits = mutated_logits(golden, config);
     REQUIRE(logits.has_value());
     CHECK(golden::error_of(*logits, golden.tensor("logits")) < golden::kTolerance);

@@ -43,8 +43,9 @@ TEST_CASE("the UNet equals diffusers' UNet2DModel, outputs and gradients") {
 
 TEST_CASE("the UNet equals diffusers' UNet2DConditionModel, outputs and gradients") {
   // diffusers itself, in fp32, is 1.7e-4 from its fp64 on gradients of the second: widths of 4 before norms.
-  const std::pair<const char*, double> models[] = {
-      {"unet_text", golden::kTolerance}, {"unet_text_linear", 3e-4}, {"unet_text_no_middle", golden::kTolerance}};
+  const std::pair<const char*, double> models[] = {{"unet_text", golden::kTolerance},
+                                                   {"unet_text_linear", 3e-4},
+                                                   {"unet_text_no_middle", golden::kTolerance}};
   for (const auto& [name, tolerance] : models) {
     INFO(name);
     check_unet(DiffusionGolden(name), tolerance);

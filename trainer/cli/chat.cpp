@@ -24,12 +24,14 @@ Json first_messages(const Arguments& arguments) {
 }
 
 // The oldest turns are left out when the conversation outgrows the model's context.
-std::vector<TokenId> ids_that_fit(const Responder& responder, Json messages, std::int64_t room, Context& context) {
+std::vector<TokenId> ids_that_fit(const Responder& responder, Json messages, std::int64_t room,
+                                  Context& context) {
   const std::size_t kept = !messages.empty() && messages[0].value("role", "") == "system" ? 1 : 0;
   std::vector<TokenId> ids = question_ids(responder, messages);
   bool cut = false;
   while (static_cast<std::int64_t>(ids.size()) > room && messages.size() > kept + 2) {
-    messages.erase(messages.begin() + static_cast<std::ptrdiff_t>(kept), messages.begin() + static_cast<std::ptrdiff_t>(kept) + 2);
+    messages.erase(messages.begin() + static_cast<std::ptrdiff_t>(kept),
+                   messages.begin() + static_cast<std::ptrdiff_t>(kept) + 2);
     ids = question_ids(responder, messages);
     cut = true;
   }
@@ -40,13 +42,16 @@ std::vector<TokenId> ids_that_fit(const Responder& responder, Json messages, std
 ExitCode chat(Context& context, const Arguments& arguments) {
   const Responder responder = load_responder(arguments.model);
   const bool person = isatty(0) != 0;
-  context.log(responder.description + (responder.format.chat_template ? "" : "; it has no chat template, turns are written plainly"));
+  context.log(responder.description +
+              (responder.format.chat_template ? "" : "; it has no chat template, turns are written plainly"));
   if (person) context.log("one line a turn; /reset begins anew, /exit or Ctrl-D ends");
   Json messages = first_messages(arguments), turns = Json::array();
-  const std::int64_t room = responder.decoder->spec().max_positions - std::min<std::int64_t>(arguments.response.max_tokens, 64);
+  const std::int64_t room =
+      responder.decoder->spec().max_positions - std::min<std::int64_t>(arguments.response.max_tokens, 64);
   std::uint64_t sample = 0;
   std::string line;
-  while ((person && !context.json ? std::cout << "> " << std::flush : std::cout) && std::getline(std::cin, line)) {
+  while ((person && !context.json ? std::cout << "> " << std::flush : std::cout) &&
+         std::getline(std::cin, line)) {
     if (line == "/exit") break;
     if (line == "/reset") {
       messages = first_messages(arguments);
@@ -55,9 +60,10 @@ ExitCode chat(Context& context, const Arguments& arguments) {
     if (line.empty()) continue;
     messages.push_back({{"role", "user"}, {"content", line}});
     const std::vector<TokenId> ids = ids_that_fit(responder, messages, room, context);
-    const Response response = respond(responder, ids, arguments.response, sample++, [&](const std::string& text) {
-      if (!context.json) std::cout << text << std::flush;
-    });
+    const Response response =
+        respond(responder, ids, arguments.response, sample++, [&](const std::string& text) {
+          if (!context.json) std::cout << text << std::flush;
+        });
     if (!context.json) std::cout << std::endl;
     messages.push_back({{"role", "assistant"}, {"content", response.text}});
     turns.push_back({{"user", line}, {"assistant", response.text}, {"stopped", response.stopped}});
@@ -73,7 +79,10 @@ void add_chat(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("chat", "talk with a model, a line a turn");
   auto arguments = std::make_shared<Arguments>();
   arguments->response.max_tokens = 512;
-  command->add_option("MODEL", arguments->model, "a run, an export, an adapter, a Hugging Face folder or a cached Hub id")->required();
+  command
+      ->add_option("MODEL", arguments->model,
+                   "a run, an export, an adapter, a Hugging Face folder or a cached Hub id")
+      ->required();
   command->add_option("--system", arguments->system, "the system message");
   add_response_options(*command, arguments->response);
   command->callback([=, &run] { run = [=](Context& context) { return chat(context, *arguments); }; });

@@ -30,10 +30,12 @@ std::optional<Bundle> base_of(const std::string& model) {
 // What the engines that read an export would find.
 std::string told(const ExportSection& target, const std::string& gguf_lack) {
   if (target.format == "peft")
-    return "the adapter alone and the tokenizer are written; peft, vLLM and llama.cpp's converter read this folder "
+    return "the adapter alone and the tokenizer are written; peft, vLLM and llama.cpp's converter read this "
+           "folder "
            "beside its base";
   if (target.format != "gguf")
-    return "every tensor and the tokenizer are written; transformers, vLLM and llama.cpp's converter read this folder";
+    return "every tensor and the tokenizer are written; transformers, vLLM and llama.cpp's converter read "
+           "this folder";
   if (!gguf_lack.empty()) return "cannot be written: " + gguf_lack + "; export huggingface instead";
   return "every tensor and the tokenizer in one file, and a Modelfile; llama.cpp and Ollama read it";
 }
@@ -55,12 +57,14 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     const ModelPlan plan = plan_model(loaded.recipe, loaded.recipe.tokenizer.vocab_size, {}, none);
     context.result["config"] = plan.config;
     context.result["parameters"] = parameter_count(plan.spec);
-    context.say(cat("# model: ", plan.family->name, ", ", parameter_count(plan.spec), " parameters; config.json:"));
+    context.say(
+        cat("# model: ", plan.family->name, ", ", parameter_count(plan.spec), " parameters; config.json:"));
     context.say("# " + plan.config.dump());
     lack = gguf_lack(*plan.family, plan.spec);
   } else if (const std::optional<Bundle> base = base_of(loaded.recipe.model.path)) {
     lack = gguf_lack(*base->family, base->spec);
-    if (const std::string note = base_dropout_note(*base->family, base->config); !note.empty()) context.say("# base: " + note);
+    if (const std::string note = base_dropout_note(*base->family, base->config); !note.empty())
+      context.say("# base: " + note);
   }
   for (const ExportSection& target : loaded.recipe.exports)
     context.say(cat("# export ", target.format, ": ", told(target, lack)));
@@ -70,7 +74,8 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
 }  // namespace
 
 void add_check(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("check", "validate a recipe and print it resolved, each value with its source");
+  auto* command =
+      app.add_subcommand("check", "validate a recipe and print it resolved, each value with its source");
   auto path = std::make_shared<std::string>();
   auto overrides = std::make_shared<std::vector<std::string>>();
   command->add_option("RECIPE", *path, "a file or a built-in name")->required();

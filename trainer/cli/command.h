@@ -1,6 +1,7 @@
 #pragma once
-// One file a subcommand. add_<verb>() declares its arguments and sets `run` when it is the one called. Human text goes to
-// standard output unless --json is given, when standard output carries one JSON object and nothing else.
+// One file a subcommand. add_<verb>() declares its arguments and sets `run` when it is the one called. Human
+// text goes to standard output unless --json is given, when standard output carries one JSON object and
+// nothing else.
 #include <functional>
 #include <string>
 #include <vector>
@@ -8,16 +9,19 @@
 #include "data/io/json.h"
 #include "recipes/schema/error.h"
 
-namespace CLI { class App; }
+namespace CLI {
+class App;
+}
 
 namespace lathe {
 
 struct Context {
   bool json = false, quiet = false;
   std::vector<std::string> argv;
-  Json result = Json::object();              // printed by --json
-  void say(const std::string& line) const;   // a line for a person: standard output, or standard error under --json
-  void log(const std::string& line) const;   // progress and warnings: standard error unless --quiet
+  Json result = Json::object();  // printed by --json
+  void say(
+      const std::string& line) const;  // a line for a person: standard output, or standard error under --json
+  void log(const std::string& line) const;  // progress and warnings: standard error unless --quiet
 };
 
 using Run = std::function<ExitCode(Context&)>;

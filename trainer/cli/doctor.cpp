@@ -32,7 +32,8 @@ double loss_error() {
   at::manual_seed(7);
   at::Tensor hidden = at::randn({64, 32}).requires_grad_(), weight = at::randn({96, 32}).requires_grad_();
   const at::Tensor targets = at::randint(0, 96, {64}, at::kLong);
-  const at::Tensor plain = at::cross_entropy_loss(at::matmul(hidden, weight.t()), targets, {}, at::Reduction::Sum);
+  const at::Tensor plain =
+      at::cross_entropy_loss(at::matmul(hidden, weight.t()), targets, {}, at::Reduction::Sum);
   plain.backward();
   const at::Tensor wanted = weight.grad().clone();
   weight.mutable_grad().reset();
@@ -50,8 +51,9 @@ bool say_checks(Context& context, const std::string& kind, const std::vector<Che
   for (const Check& check : checks)
     if (!check.passed()) failed.push_back(check.name);
   context.result["diffusion_" + kind] = Json{{"checked", checks.size()}, {"failed", failed}};
-  context.say(cat("diffusion ", kind, " against the closed-form denoiser of a mixture of Gaussians: ", checks.size() - failed.size(), " of ",
-                  checks.size(), failed.empty() ? ", good" : cat(", WRONG: ", failed.dump())));
+  context.say(cat("diffusion ", kind, " against the closed-form denoiser of a mixture of Gaussians: ",
+                  checks.size() - failed.size(), " of ", checks.size(),
+                  failed.empty() ? ", good" : cat(", WRONG: ", failed.dump())));
   return failed.empty();
 }
 
@@ -67,8 +69,10 @@ void say_readers(Context& context) {
   const char* const path = std::getenv("PATH");
   context.result["readers"] = Json::array();
   for (const Reader& reader : find_readers(python_environments(), path ? path : "")) {
-    context.result["readers"].push_back(Json{{"name", reader.name}, {"version", reader.version}, {"place", reader.place}});
-    context.say(cat("reader: ", reader.name, reader.version.empty() ? "" : " " + reader.version, " in ", reader.place));
+    context.result["readers"].push_back(
+        Json{{"name", reader.name}, {"version", reader.version}, {"place", reader.place}});
+    context.say(cat("reader: ", reader.name, reader.version.empty() ? "" : " " + reader.version, " in ",
+                    reader.place));
   }
   if (context.result["readers"].empty())
     context.say("reader: none found; scripts/test --peers makes an environment with the Python ones");
@@ -81,8 +85,10 @@ ExitCode doctor(Context& context, bool self_test) {
   context.result["disk_free"] = disk.available;
   context.result["precision_auto"] = resolve_precision("auto");
   for (const auto& [key, value] : context.result.items())
-    context.say(cat(key, ": ", key == "memory_limit" || key == "disk_free" ? format_bytes(value.get<double>())
-                                : value.is_string() ? value.get<std::string>() : value.dump()));
+    context.say(cat(key, ": ",
+                    key == "memory_limit" || key == "disk_free" ? format_bytes(value.get<double>())
+                    : value.is_string()                         ? value.get<std::string>()
+                                                                : value.dump()));
   say_libraries(context);
   say_readers(context);
   if (!self_test) return ExitCode::Done;
@@ -90,8 +96,10 @@ ExitCode doctor(Context& context, bool self_test) {
   context.result["gigaflops_fp32"] = fp32;
   context.result["gigaflops_bf16"] = bf16;
   context.result["fused_loss_error"] = error;
-  context.say(cat("matrix products: fp32 ", std::round(fp32), " GFLOP/s, bf16 ", std::round(bf16), " GFLOP/s"));
-  context.say(cat("fused loss against the plain one: relative error ", error, error < 1e-5 ? ", good" : ", WRONG"));
+  context.say(
+      cat("matrix products: fp32 ", std::round(fp32), " GFLOP/s, bf16 ", std::round(bf16), " GFLOP/s"));
+  context.say(
+      cat("fused loss against the plain one: relative error ", error, error < 1e-5 ? ", good" : ", WRONG"));
   const bool objectives = say_checks(context, "objectives", check_objectives());
   const bool samplers = say_checks(context, "samplers", check_samplers());
   return error < 1e-5 && objectives && samplers ? ExitCode::Done : ExitCode::Failed;
@@ -100,7 +108,8 @@ ExitCode doctor(Context& context, bool self_test) {
 }  // namespace
 
 void add_doctor(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("doctor", "compiler, libraries, processor, memory, disk, readers of exports");
+  auto* command =
+      app.add_subcommand("doctor", "compiler, libraries, processor, memory, disk, readers of exports");
   auto self_test = std::make_shared<bool>(false);
   command->add_flag("--self-test", *self_test, "measure and check the arithmetic");
   command->callback([=, &run] { run = [=](Context& context) { return doctor(context, *self_test); }; });

@@ -1,5 +1,5 @@
-// lathe evaluate MODEL --data FILE: loss, perplexity, bits per byte, token accuracy of a text; with --metrics the file
-// holds examples, whose answers are generated and scored.
+// lathe evaluate MODEL --data FILE: loss, perplexity, bits per byte, token accuracy of a text; with --metrics
+// the file holds examples, whose answers are generated and scored.
 #include <CLI/CLI.hpp>
 
 #include <ATen/core/grad_mode.h>
@@ -30,7 +30,8 @@ struct Arguments {
 };
 
 // Mean loss of what an assistant must say, in tokens of all examples.
-double answers_loss(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format, const std::vector<Example>& examples) {
+double answers_loss(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format,
+                    const std::vector<Example>& examples) {
   const at::NoGradGuard no_grad;
   double loss = 0, count = 0;
   for (const Example& example : examples) {
@@ -43,9 +44,10 @@ double answers_loss(Decoder& decoder, const Tokenizer& tokenizer, const ChatForm
   return loss / std::max(1.0, count);
 }
 
-ExitCode evaluate_examples(Context& context, const Arguments& arguments, const ModelSource& source, const Bundle& bundle,
-                           Decoder& decoder) {
-  for (const std::string& name : arguments.metrics) find_metric(name);   // a wrong name is told before the work
+ExitCode evaluate_examples(Context& context, const Arguments& arguments, const ModelSource& source,
+                           const Bundle& bundle, Decoder& decoder) {
+  for (const std::string& name : arguments.metrics)
+    find_metric(name);  // a wrong name is told before the work
   const ExampleSet set = read_examples(arguments.data);
   require_choices(arguments.metrics, set.examples);
   for (const ExampleFile& file : set.files) context.log(describe(file));
@@ -57,17 +59,21 @@ ExitCode evaluate_examples(Context& context, const Arguments& arguments, const M
       !arguments.output.empty() ||
       std::any_of(arguments.metrics.begin(), arguments.metrics.end(),
                   [](const std::string& name) { return find_metric(name).predicts == Predicts::Text; });
-  const std::vector<Answer> answers = answer_examples(decoder, *bundle.tokenizer, format, set.examples, options);
+  const std::vector<Answer> answers =
+      answer_examples(decoder, *bundle.tokenizer, format, set.examples, options);
   std::vector<std::string> references;
   for (const Example& example : set.examples) references.push_back(answer_text(example));
-  context.result = Json{{"model", source.description}, {"examples", answers.size()},
+  context.result = Json{{"model", source.description},
+                        {"examples", answers.size()},
                         {"loss", answers_loss(decoder, *bundle.tokenizer, format, set.examples)}};
   context.say(cat(source.description, "\nloss of the answers ", context.result["loss"].get<double>()));
   for (const std::string& name : arguments.metrics) {
     const MetricResult result =
         evaluate_metric(name, predictions_of(find_metric(name), answers), references, 17);
-    context.result["metrics"][name] = {{"score", result.score}, {"low", result.interval.low}, {"high", result.interval.high}};
-    context.say(cat(name, " ", result.score, " (95 %: ", result.interval.low, " to ", result.interval.high, ", n = ", answers.size(), ")"));
+    context.result["metrics"][name] = {
+        {"score", result.score}, {"low", result.interval.low}, {"high", result.interval.high}};
+    context.say(cat(name, " ", result.score, " (95 %: ", result.interval.low, " to ", result.interval.high,
+                    ", n = ", answers.size(), ")"));
   }
   if (!arguments.output.empty()) {
     std::string lines;
@@ -91,22 +97,29 @@ ExitCode evaluate_examples(Context& context, const Arguments& arguments, const M
 ExitCode evaluate(Context& context, const Arguments& arguments) {
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
-  const auto [bundle, decoder] =
-      read_model(source, frozen_storage(arguments.precision == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float));
+  const auto [bundle, decoder] = read_model(
+      source,
+      frozen_storage(arguments.precision == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float));
   require(bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
   if (!arguments.metrics.empty()) return evaluate_examples(context, arguments, source, bundle, *decoder);
   const std::string text = read_file(arguments.data);
   if (const auto bad = first_invalid_utf8(text))
-    fail(arguments.data, ": byte ", *bad, " is not valid UTF-8; convert the file, e.g. iconv -f CP1252 -t UTF-8");
+    fail(arguments.data, ": byte ", *bad,
+         " is not valid UTF-8; convert the file, e.g. iconv -f CP1252 -t UTF-8");
   const std::int64_t window = arguments.context > 0 ? arguments.context : bundle.spec.max_positions;
-  const TextEvaluation result = evaluate_text(*decoder, *bundle.tokenizer, text, std::min(window, bundle.spec.max_positions));
-  context.result = Json{{"model", source.description},        {"loss", result.loss},
-                        {"perplexity", result.perplexity},    {"bits_per_byte", result.bits_per_byte},
-                        {"token_accuracy", result.token_accuracy}, {"tokens", result.tokens},
+  const TextEvaluation result =
+      evaluate_text(*decoder, *bundle.tokenizer, text, std::min(window, bundle.spec.max_positions));
+  context.result = Json{{"model", source.description},
+                        {"loss", result.loss},
+                        {"perplexity", result.perplexity},
+                        {"bits_per_byte", result.bits_per_byte},
+                        {"token_accuracy", result.token_accuracy},
+                        {"tokens", result.tokens},
                         {"bytes", result.bytes}};
   context.say(source.description);
-  context.say(cat("loss ", result.loss, "   perplexity ", result.perplexity, "   bits per byte ", result.bits_per_byte,
-                  "   token accuracy ", result.token_accuracy, "   tokens ", result.tokens, "   bytes ", result.bytes));
+  context.say(cat("loss ", result.loss, "   perplexity ", result.perplexity, "   bits per byte ",
+                  result.bits_per_byte, "   token accuracy ", result.token_accuracy, "   tokens ",
+                  result.tokens, "   bytes ", result.bytes));
   return ExitCode::Done;
 }
 
@@ -115,13 +128,19 @@ ExitCode evaluate(Context& context, const Arguments& arguments) {
 void add_evaluate(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("evaluate", "loss, perplexity and bits per byte of a text file");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")->required();
-  command->add_option("--metrics", arguments->metrics, "--data holds examples: generate answers and score them (exact_match, chrf ...)")
+  command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")
+      ->required();
+  command
+      ->add_option("--metrics", arguments->metrics,
+                   "--data holds examples: generate answers and score them (exact_match, chrf ...)")
       ->delimiter(',');
   command->add_option("--output", arguments->output, "with --metrics: a .jsonl file of the answers");
-  command->add_option("--data", arguments->data, "a UTF-8 text file, or with --metrics a file of examples")->required()->check(CLI::ExistingFile);
+  command->add_option("--data", arguments->data, "a UTF-8 text file, or with --metrics a file of examples")
+      ->required()
+      ->check(CLI::ExistingFile);
   command->add_option("--context", arguments->context, "window in tokens; default the model's");
-  command->add_option("--precision", arguments->precision, "fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}));
+  command->add_option("--precision", arguments->precision, "fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}));
   command->callback([=, &run] { run = [=](Context& context) { return evaluate(context, *arguments); }; });
 }
 

@@ -47,9 +47,10 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
   const std::string& format = arguments.format;
   const bool word = format == kTextualInversion, alone = is_adapter_format(format) || word;
   if (!format.empty() && format != "diffusers" && format != "single_file" && !alone)
-    fail_usage("--format ", format, ": ", source.description,
-               " draws pictures; use --format diffusers, single_file (Stable Diffusion), peft, kohya or comfyui for "
-               "its adapter alone, or textual_inversion for its new word alone");
+    fail_usage(
+        "--format ", format, ": ", source.description,
+        " draws pictures; use --format diffusers, single_file (Stable Diffusion), peft, kohya or comfyui for "
+        "its adapter alone, or textual_inversion for its new word alone");
   if (!arguments.quantize.empty()) fail_usage("--quantize goes with --format gguf");
   ExportOptions options;
   options.directory = arguments.output;
@@ -62,8 +63,10 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
     context.result = word ? export_word_of_pictures(source, request, options)
                           : export_adapter_of_pictures(source, format, request, options);
     context.result["directory"] = arguments.output;
-    context.say(cat("exported the ", word ? "new word" : "adapter", " of ", source.description, " to ", arguments.output,
-                    word ? "; largest relative error of a value " : "; largest error of a weight's change ", context.result["max_error"].get<double>()));
+    context.say(cat("exported the ", word ? "new word" : "adapter", " of ", source.description, " to ",
+                    arguments.output,
+                    word ? "; largest relative error of a value " : "; largest error of a weight's change ",
+                    context.result["max_error"].get<double>()));
     return ExitCode::Done;
   }
   const PictureVerification verification = export_pictures(source, request, options);
@@ -125,11 +128,11 @@ void add_export(CLI::App& app, Run& run) {
           "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
           "pictures: diffusers, single_file: Stable Diffusion under its original names, and kohya or "
           "comfyui: the adapter alone, textual_inversion: the new word alone")
-      ->check(
-          CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "single_file", "kohya", "comfyui",
-                          kTextualInversion}));
+      ->check(CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "single_file", "kohya", "comfyui",
+                             kTextualInversion}));
   command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
-  command->add_flag("--overwrite", arguments->overwrite, "replace an export of this program that is there, never anything else");
+  command->add_flag("--overwrite", arguments->overwrite,
+                    "replace an export of this program that is there, never anything else");
   command
       ->add_option("--dtype", arguments->dtype,
                    "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")

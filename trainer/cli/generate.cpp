@@ -51,7 +51,8 @@ std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& p
 }
 
 ExitCode generate(Context& context, const Arguments& arguments) {
-  if (arguments.prompt && arguments.prompt->empty()) fail_usage("--prompt is empty; give it the text to go on from");
+  if (arguments.prompt && arguments.prompt->empty())
+    fail_usage("--prompt is empty; give it the text to go on from");
   if (arguments.prompt.has_value() == !arguments.prompts_file.empty())
     fail_usage("give one of --prompt TEXT and --prompts FILE");
   const Responder responder = load_responder(arguments.model);

@@ -36,7 +36,8 @@ void inspect_safetensors(Context& context, const std::string& path) {
     context.say(cat("  ", tensor.name, "  ", dtype_name(tensor.dtype), " ", Json(tensor.shape).dump()));
   }
   context.result["bytes"] = bytes;
-  context.say(cat("safetensors: ", file.tensors.size(), " tensors, ", format_bytes(static_cast<double>(bytes)), ", whole"));
+  context.say(cat("safetensors: ", file.tensors.size(), " tensors, ",
+                  format_bytes(static_cast<double>(bytes)), ", whole"));
 }
 
 // Long tables by their length.
@@ -53,19 +54,21 @@ void inspect_gguf(Context& context, const std::string& path) {
   context.result["version"] = file.version;
   context.result["metadata"] = Json::object();
   for (const auto& [key, value] : file.metadata) {
-    context.result["metadata"][key] = value.kind == GgufKind::Array && value.value.size() > 8 ? Json(short_text(value)) : value.value;
+    context.result["metadata"][key] =
+        value.kind == GgufKind::Array && value.value.size() > 8 ? Json(short_text(value)) : value.value;
     context.say(cat("  ", key, " = ", short_text(value)));
   }
   context.result["tensors"] = Json::array();
   for (const GgufTensor& tensor : file.tensors) {
     const char* type = ggml_type_info(tensor.type)->name;
     bytes += tensor.byte_size();
-    context.result["tensors"].push_back(Json{{"name", tensor.name}, {"dtype", type}, {"shape", tensor.shape}});
+    context.result["tensors"].push_back(
+        Json{{"name", tensor.name}, {"dtype", type}, {"shape", tensor.shape}});
     context.say(cat("  ", tensor.name, "  ", type, " ", Json(tensor.shape).dump()));
   }
   context.result["bytes"] = bytes;
-  context.say(cat("GGUF ", file.version, ": ", file.metadata.size(), " keys, ", file.tensors.size(), " tensors, ",
-                  format_bytes(static_cast<double>(bytes)), ", whole"));
+  context.say(cat("GGUF ", file.version, ": ", file.metadata.size(), " keys, ", file.tensors.size(),
+                  " tensors, ", format_bytes(static_cast<double>(bytes)), ", whole"));
 }
 
 void inspect_shard(Context& context, const std::string& path) {
@@ -75,8 +78,9 @@ void inspect_shard(Context& context, const std::string& path) {
   context.result["tokens"] = shard.tokens();
   context.result["rows"] = shard.rows();
   context.result["ledger"] = shard.info().ledger.to_json();
-  context.say(cat("token shard: ", shard.documents(), " documents, ", shard.tokens(), " tokens, ", shard.rows(), " rows of ",
-                  shard.info().sequence_length, ", vocabulary ", shard.info().vocab_size, "; every block's hash is right"));
+  context.say(cat("token shard: ", shard.documents(), " documents, ", shard.tokens(), " tokens, ",
+                  shard.rows(), " rows of ", shard.info().sequence_length, ", vocabulary ",
+                  shard.info().vocab_size, "; every block's hash is right"));
   context.say("ledger: " + shard.info().ledger.to_json().dump());
 }
 
@@ -90,13 +94,14 @@ void inspect_picture_shard(Context& context, const std::string& path) {
   context.result["channels"] = size.channels;
   context.result["masks"] = shard.has_masks();
   context.result["settings"] = shard.info().settings;
-  context.say(cat("picture shard: ", shard.pictures(), " of ", size.width, " x ", size.height, " x ", size.channels,
-                  shard.has_masks() ? ", with masks" : "", "; every block's hash is right"));
+  context.say(cat("picture shard: ", shard.pictures(), " of ", size.width, " x ", size.height, " x ",
+                  size.channels, shard.has_masks() ? ", with masks" : "", "; every block's hash is right"));
   for (std::uint64_t i = 0; i < std::min<std::uint64_t>(shard.pictures(), 5); ++i)
     context.say(cat("  ", shard.picture(i).name, ": ", shard.picture(i).caption));
 }
 
-// A folder with a manifest, that of a run's checkpoint or an export: every file is as it says, whatever its own name is.
+// A folder with a manifest, that of a run's checkpoint or an export: every file is as it says, whatever its
+// own name is.
 void check_whole(const std::string& path) {
   const CheckpointManifest manifest = read_checkpoint_manifest(path);
   const std::string wrong = check_manifest(path, manifest, ManifestCheck::Hashes);
@@ -107,19 +112,22 @@ void inspect_checkpoint(Context& context, const std::string& path) {
   check_whole(path);
   const TrainState state = read_train_state(path);
   context.result["state"] = state.to_json();
-  context.say(cat("checkpoint: step ", state.step, ", ", state.tokens, " tokens, whole (every file's SHA-256 is right)"));
+  context.say(cat("checkpoint: step ", state.step, ", ", state.tokens,
+                  " tokens, whole (every file's SHA-256 is right)"));
 }
 
 void inspect_run(Context& context, const std::string& path) {
   context.result["checkpoints"] = Json::array();
   for (const CheckpointEntry& entry : CheckpointStore(path).list()) {
     const std::string wrong = CheckpointStore::check(entry.path);
-    context.result["checkpoints"].push_back(Json{{"step", entry.step}, {"path", entry.path}, {"whole", wrong.empty()}, {"problem", wrong}});
+    context.result["checkpoints"].push_back(
+        Json{{"step", entry.step}, {"path", entry.path}, {"whole", wrong.empty()}, {"problem", wrong}});
     context.say(cat("  step ", entry.step, wrong.empty() ? ": whole" : ": DAMAGED: " + wrong));
   }
   if (fs::exists(path + "/result.json")) context.result["result"] = read_json(path + "/result.json");
-  context.say(cat("run ", path, ": ", context.result["checkpoints"].size(), " checkpoints",
-                  context.result.contains("result") ? ", result: " + context.result["result"].dump() : ", not finished"));
+  context.say(cat(
+      "run ", path, ": ", context.result["checkpoints"].size(), " checkpoints",
+      context.result.contains("result") ? ", result: " + context.result["result"].dump() : ", not finished"));
 }
 
 void inspect_model(Context& context, const std::string& path) {
@@ -127,9 +135,10 @@ void inspect_model(Context& context, const std::string& path) {
   context.result["family"] = bundle.family->name;
   context.result["parameters"] = parameter_count(bundle.spec);
   context.result["config"] = bundle.config;
-  context.say(cat("model folder: ", bundle.family->name, ", ", parameter_count(bundle.spec), " parameters, ",
-                  bundle.tensors.size(), " tensors of ", dtype_name(bundle.tensors.front().dtype),
-                  bundle.tokenizer ? cat(", tokenizer of ", bundle.tokenizer->vocab_size(), " ids") : ", no tokenizer"));
+  context.say(cat(
+      "model folder: ", bundle.family->name, ", ", parameter_count(bundle.spec), " parameters, ",
+      bundle.tensors.size(), " tensors of ", dtype_name(bundle.tensors.front().dtype),
+      bundle.tokenizer ? cat(", tokenizer of ", bundle.tokenizer->vocab_size(), " ids") : ", no tokenizer"));
 }
 
 std::size_t value_count(const std::vector<BundleTensor>& tensors) {
@@ -145,9 +154,10 @@ void inspect_by_class(Context& context, const PictureModel& model) {
   context.result["scheduler"] = scheduler_config(model.noise());
   context.result["classes"] = model.classes;
   context.result["parameters"] = Json{{part, parameters}};
-  context.say(cat("pipeline folder: pictures of ", model.sample_size(), " points a side and ", model.channels(),
-                  " channels; ", model.unet ? "UNet " : "DiT ", parameters, " parameters, ",
-                  model.classes.empty() ? std::string("no classes") : cat(model.classes.size(), " classes: ", Json(model.classes).dump()),
+  context.say(cat("pipeline folder: pictures of ", model.sample_size(), " points a side and ",
+                  model.channels(), " channels; ", model.unet ? "UNet " : "DiT ", parameters, " parameters, ",
+                  model.classes.empty() ? std::string("no classes")
+                                        : cat(model.classes.size(), " classes: ", Json(model.classes).dump()),
                   ", ", scheduler_class(model.noise())));
 }
 
@@ -159,10 +169,11 @@ void inspect_stable_diffusion(Context& context, const PictureModel& model) {
   context.result["text_encoder"] = clip_text_config(model.text_encoder);
   context.result["scheduler"] = scheduler_config(model.noise());
   context.result["parameters"] = Json{{"unet", network}, {"vae", vae}, {"text_encoder", texts}};
-  context.say(cat("pipeline folder: pictures of ", model.sample_size(), " points a side and ", model.channels(),
-                  " channels, latents of ", model.unet->sample_size, "; UNet ", network, " parameters, VAE ", vae,
-                  ", text encoder ", texts, ", tokenizer of ", model.tokenizer->vocab_size(), " ids, texts of ",
-                  model.text_encoder.max_positions, " tokens, ", scheduler_class(model.noise())));
+  context.say(cat("pipeline folder: pictures of ", model.sample_size(), " points a side and ",
+                  model.channels(), " channels, latents of ", model.unet->sample_size, "; UNet ", network,
+                  " parameters, VAE ", vae, ", text encoder ", texts, ", tokenizer of ",
+                  model.tokenizer->vocab_size(), " ids, texts of ", model.text_encoder.max_positions,
+                  " tokens, ", scheduler_class(model.noise())));
 }
 
 void inspect_pipeline(Context& context, const std::string& path) {
@@ -170,39 +181,50 @@ void inspect_pipeline(Context& context, const std::string& path) {
   if (model.vae) return inspect_stable_diffusion(context, model);
   if (!model.by_text()) return inspect_by_class(context, model);
   const JointTransformerSpec& network = model.transformer;
-  const std::size_t pictures = value_count(model.transformer_tensors), texts = value_count(model.text_tensors);
+  const std::size_t pictures = value_count(model.transformer_tensors),
+                    texts = value_count(model.text_tensors);
   context.result["transformer"] = joint_transformer_config(network);
   context.result["text_encoder"] = clip_text_config(model.text_encoder);
   context.result["scheduler"] = scheduler_config(model.noise());
   context.result["parameters"] = Json{{"transformer", pictures}, {"text_encoder", texts}};
-  context.say(cat("pipeline folder: pictures of ", network.sample_size, " points a side and ", network.in_channels,
-                  " channels; transformer ", pictures, " parameters, text encoder ", texts, ", tokenizer of ",
-                  model.tokenizer->vocab_size(), " ids, texts of ", model.text_encoder.max_positions, " tokens, ",
-                  scheduler_class(model.noise())));
+  context.say(cat("pipeline folder: pictures of ", network.sample_size, " points a side and ",
+                  network.in_channels, " channels; transformer ", pictures, " parameters, text encoder ",
+                  texts, ", tokenizer of ", model.tokenizer->vocab_size(), " ids, texts of ",
+                  model.text_encoder.max_positions, " tokens, ", scheduler_class(model.noise())));
 }
 
 ExitCode inspect(Context& context, const std::string& path) {
   require(fs::exists(path), "'", path, "' does not exist");
   context.result["path"] = path;
   if (fs::is_directory(path)) {
-    if (fs::exists(path + "/run.json")) inspect_run(context, path);
+    if (fs::exists(path + "/run.json"))
+      inspect_run(context, path);
     else if (is_pipeline(path)) {
-      if (fs::exists(path + "/state.json")) inspect_checkpoint(context, path);
-      else if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
+      if (fs::exists(path + "/state.json"))
+        inspect_checkpoint(context, path);
+      else if (fs::exists(path + "/MANIFEST.json"))
+        check_whole(path);
       inspect_pipeline(context, path);
-    } else if (fs::exists(path + "/MANIFEST.json") && fs::exists(path + "/state.json")) inspect_checkpoint(context, path);
+    } else if (fs::exists(path + "/MANIFEST.json") && fs::exists(path + "/state.json"))
+      inspect_checkpoint(context, path);
     else if (fs::exists(path + "/config.json")) {
       if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
       inspect_model(context, path);
-    } else if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
-    else fail("'", path, "' is no run, checkpoint or model folder (run.json, MANIFEST.json, config.json and model_index.json are not there)");
+    } else if (fs::exists(path + "/MANIFEST.json"))
+      check_whole(path);
+    else
+      fail("'", path,
+           "' is no run, checkpoint or model folder (run.json, MANIFEST.json, config.json and "
+           "model_index.json are not there)");
   } else if (path.ends_with(".safetensors")) {
     inspect_safetensors(context, path);
   } else if (path.ends_with(".gguf")) {
     inspect_gguf(context, path);
   } else if (path.ends_with(".h5") || path.ends_with(".hdf5")) {
-    if (probe_shard_format(path) == kPictureShardFormat) inspect_picture_shard(context, path);
-    else inspect_shard(context, path);
+    if (probe_shard_format(path) == kPictureShardFormat)
+      inspect_picture_shard(context, path);
+    else
+      inspect_shard(context, path);
   } else {
     fail("'", path, "': wanted .safetensors, .gguf, .h5, or a folder of a run, checkpoint or model");
   }

@@ -1,5 +1,6 @@
 #pragma once
-// Ranges of numbers on the command line. CLI11's own PositiveNumber writes its bound of 309 digits into the error.
+// Ranges of numbers on the command line. CLI11's own PositiveNumber writes its bound of 309 digits into the
+// error.
 #include <CLI/CLI.hpp>
 
 #include <cstdint>

@@ -13,9 +13,10 @@ namespace lathe {
 namespace {
 
 PictureModel model_of(const Recipe& recipe) {
-  std::vector<RecipeProblem> problems;   // told by checked_recipe
+  std::vector<RecipeProblem> problems;  // told by checked_recipe
   PictureModel model = plan_picture_model(recipe, problems);
-  if (recipe.model.path.empty() && model.by_text()) model.text_encoder.vocab_size = recipe.tokenizer.vocab_size;
+  if (recipe.model.path.empty() && model.by_text())
+    model.text_encoder.vocab_size = recipe.tokenizer.vocab_size;
   return model;
 }
 
@@ -23,8 +24,8 @@ void say_notes(const Context& context, const PreparedPictures& data) {
   for (const std::string& note : data.notes) context.say("note: " + note);
 }
 
-// What a network of classes is to those who read this: its class in diffusers, its config, its tensors, and the
-// parameters that every class adds.
+// What a network of classes is to those who read this: its class in diffusers, its config, its tensors, and
+// the parameters that every class adds.
 struct ClassNetwork {
   std::string family, name, folder, engine;
   Json config;
@@ -34,12 +35,20 @@ struct ClassNetwork {
 
 ClassNetwork class_network(const PictureModel& model) {
   if (model.dit)
-    return {"dit", "DiTTransformer2DModel", "transformer",
-            "DiTPipeline, which wants a VAE, does not run the folder, the loop on its card does", dit_config(*model.dit),
-            dit_parameters(*model.dit).size(), model.dit->num_layers * model.dit->hidden_size()};
-  return {"unet2d", "UNet2DModel", "unet",
+    return {"dit",
+            "DiTTransformer2DModel",
+            "transformer",
+            "DiTPipeline, which wants a VAE, does not run the folder, the loop on its card does",
+            dit_config(*model.dit),
+            dit_parameters(*model.dit).size(),
+            model.dit->num_layers * model.dit->hidden_size()};
+  return {"unet2d",
+          "UNet2DModel",
+          "unet",
           "DDPMPipeline runs the folder of a network without classes, with them the loop on its card does",
-          unet_2d_config(*model.unet), unet_2d_parameters(*model.unet).size(), model.unet->time_channels()};
+          unet_2d_config(*model.unet),
+          unet_2d_parameters(*model.unet).size(),
+          model.unet->time_channels()};
 }
 
 void check_by_class(Context& context, const Recipe& recipe, const PictureModel& model) {
@@ -65,12 +74,16 @@ std::string stable_diffusion_coverage(const std::string& format, PictureModel& m
   for (const PictureModel::Part& part : model.parts()) tensors += part.parameters.size();
   const std::string whole = cat(tensors, " of ", tensors, " tensors ");
   if (format == "diffusers")
-    return whole + "in the names of diffusers' StableDiffusionPipeline (UNet, VAE, text encoder), which runs the folder without a "
-                   "safety checker; stable-diffusion.cpp reads it where the sizes are Stable Diffusion's";
+    return whole +
+           "in the names of diffusers' StableDiffusionPipeline (UNet, VAE, text encoder), which runs the "
+           "folder without a "
+           "safety checker; stable-diffusion.cpp reads it where the sizes are Stable Diffusion's";
   if (format == kTextualInversion)
-    return "every vector of the new word, for diffusers' load_textual_inversion and as an embedding of AUTOMATIC1111's web UI and ComfyUI";
+    return "every vector of the new word, for diffusers' load_textual_inversion and as an embedding of "
+           "AUTOMATIC1111's web UI and ComfyUI";
   return "every factor of the adapter, in the names of " +
-         std::string(format == "peft" ? "diffusers' load_lora_weights" : "the program's own, for a base that it runs");
+         std::string(format == "peft" ? "diffusers' load_lora_weights"
+                                      : "the program's own, for a base that it runs");
 }
 
 void check_stable_diffusion(Context& context, const Recipe& recipe, PictureModel model) {
@@ -95,20 +108,25 @@ void check_pictures(Context& context, const Recipe& recipe) {
   context.result["config"] = joint_transformer_config(model.transformer);
   context.result["text_encoder_config"] = clip_text_config(model.text_encoder);
   context.result["parameters"] = network + text;
-  context.say(cat("# model: sd3, ", network, " parameters and ", text, " in the text encoder; transformer/config.json:\n# ",
+  context.say(cat("# model: sd3, ", network, " parameters and ", text,
+                  " in the text encoder; transformer/config.json:\n# ",
                   joint_transformer_config(model.transformer).dump()));
   const std::size_t tensors = joint_transformer_parameters(model.transformer).size() + 1 +
                               2 * clip_text_parameters(model.text_encoder).size();
   for (const ExportSection& target : recipe.exports)
     if (target.format == "diffusers")
       context.say(cat("# export ", target.format, ": ", tensors, " of ", tensors,
-                    " tensors in the names of diffusers' StableDiffusion3Pipeline, which runs the folder without a VAE; "
-                    "engines with SD3's own sizes built in (stable-diffusion.cpp, ComfyUI) do not"));
+                      " tensors in the names of diffusers' StableDiffusion3Pipeline, which runs the folder "
+                      "without a VAE; "
+                      "engines with SD3's own sizes built in (stable-diffusion.cpp, ComfyUI) do not"));
     else if (target.format == kTextualInversion)
-      context.say(cat("# export ", target.format, ": every vector of the new word; diffusers has no load_textual_inversion for SD3's layout"));
+      context.say(
+          cat("# export ", target.format,
+              ": every vector of the new word; diffusers has no load_textual_inversion for SD3's layout"));
     else
       context.say(cat("# export ", target.format, ": every factor of the adapter, in the names of ",
-                      target.format == "peft" ? "diffusers' load_lora_weights" : "SD3's own layout, for a base that the program runs"));
+                      target.format == "peft" ? "diffusers' load_lora_weights"
+                                              : "SD3's own layout, for a base that the program runs"));
 }
 
 ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
@@ -126,8 +144,11 @@ ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
                   static_cast<double>(length.rows) / static_cast<double>(loader.rows_per_epoch()),
                   " epochs)\nmemory: ", format_bytes(static_cast<double>(bytes)),
                   " for weights, gradients, moments and averages; activations are not planned for pictures"));
-  context.result = Json{{"parameters", parameters}, {"steps", length.steps}, {"pictures", length.rows},
-                        {"micro_batch_size", choose_micro_batch(recipe, processes)}, {"state_bytes", bytes}};
+  context.result = Json{{"parameters", parameters},
+                        {"steps", length.steps},
+                        {"pictures", length.rows},
+                        {"micro_batch_size", choose_micro_batch(recipe, processes)},
+                        {"state_bytes", bytes}};
   return ExitCode::Done;
 }
 
@@ -141,13 +162,15 @@ ExitCode prepare_pictures_command(Context& context, const Recipe& recipe) {
   say_notes(context, data);
   Json sets = Json::array();
   const auto say_set = [&](const PictureSet& set) {
-    context.say(cat(set.name, ": ", set.pictures, " pictures of ", data.width, " x ", data.height, " x ", data.channels));
+    context.say(cat(set.name, ": ", set.pictures, " pictures of ", data.width, " x ", data.height, " x ",
+                    data.channels));
     sets.push_back(Json{{"name", set.name}, {"pictures", set.pictures}, {"shards", set.shards}});
   };
   say_set(data.train);
   for (const PictureSet& set : data.validation) say_set(set);
-  context.result = Json{{"directory", data.directory}, {"was_ready", data.was_ready}, {"data_sha256", data.data_sha256},
-                        {"sets", sets}, {"ledger", data.ledger}, {"notes", data.notes}};
+  context.result = Json{{"directory", data.directory},     {"was_ready", data.was_ready},
+                        {"data_sha256", data.data_sha256}, {"sets", sets},
+                        {"ledger", data.ledger},           {"notes", data.notes}};
   return ExitCode::Done;
 }
 

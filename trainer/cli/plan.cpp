@@ -35,7 +35,8 @@ struct Work {
 
 Work work_of(const Recipe& recipe, const Loader& loader) {
   TrainSection train = recipe.train;
-  if (recipe.task == "sft") choose_tuning_length(train, loader.rows_per_epoch(), !recipe.adapter.kind.empty());
+  if (recipe.task == "sft")
+    choose_tuning_length(train, loader.rows_per_epoch(), !recipe.adapter.kind.empty());
   Work work;
   work.length = run_length(train, loader.rows_per_epoch(), loader.tokens_per_epoch());
   work.epochs = static_cast<double>(work.length.rows) / static_cast<double>(loader.rows_per_epoch());
@@ -43,14 +44,16 @@ Work work_of(const Recipe& recipe, const Loader& loader) {
   return work;
 }
 
-void say_memory(Context& context, const DecoderSpec& spec, const Plan& plan, const PlanSettings& settings, std::int64_t limit) {
+void say_memory(Context& context, const DecoderSpec& spec, const Plan& plan, const PlanSettings& settings,
+                std::int64_t limit) {
   context.result["parts"] = Json::object();
   for (const PlanPart& part : plan.parts) {
     context.result["parts"][part.name] = part.bytes;
-    if (part.bytes > 0) context.say(cat("  ", part.name, ": ", format_bytes(static_cast<double>(part.bytes))));
+    if (part.bytes > 0)
+      context.say(cat("  ", part.name, ": ", format_bytes(static_cast<double>(part.bytes))));
   }
-  context.say(cat("peak memory of a process: about ", format_bytes(static_cast<double>(plan.peak_bytes)), " of ",
-                  format_bytes(static_cast<double>(limit))));
+  context.say(cat("peak memory of a process: about ", format_bytes(static_cast<double>(plan.peak_bytes)),
+                  " of ", format_bytes(static_cast<double>(limit))));
   const std::string advice = advice_to_fit(spec, settings, limit);
   context.result["peak_memory"] = plan.peak_bytes;
   context.result["memory_limit"] = limit;
@@ -64,7 +67,8 @@ void say_time(Context& context, const Arguments& arguments, double tokens, doubl
   if (rate <= 0) {
     context.result["estimated_seconds"] = tokens / estimate;
     context.say(cat("time: very roughly ", format_duration(tokens / estimate),
-                    " (matrix products timed here; --measure trains for a few seconds to tell, or give --tokens-per-second)"));
+                    " (matrix products timed here; --measure trains for a few seconds to tell, or give "
+                    "--tokens-per-second)"));
     return;
   }
   const double seconds = tokens / rate;
@@ -86,17 +90,19 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
   const std::int64_t micro = choose_micro_batch(recipe, arguments.processes);
   Loader loader(data.train, loader_options(recipe));
   const Work work = work_of(recipe, loader);
-  PlanSettings settings = plan_settings(recipe, resolve_precision(recipe.train.precision), micro, arguments.processes);
+  PlanSettings settings =
+      plan_settings(recipe, resolve_precision(recipe.train.precision), micro, arguments.processes);
   if (recipe.task == "sft") settings.batch_tokens = tuning_batches(loader, micro, work.length.rows);
   settings.asked = asked_lengths(data, model.spec, recipe);
   const Plan plan = make_plan(model.spec, settings);
-  const std::string trained = plan.trained == plan.parameters ? "" : cat(", ", plan.trained, " of them trained");
-  context.say(cat("parameters: ", plan.parameters, trained, "\nsteps: ", work.length.steps, " (", format_count(work.tokens),
-                  " tokens, ", work.epochs, " epochs)"));
+  const std::string trained =
+      plan.trained == plan.parameters ? "" : cat(", ", plan.trained, " of them trained");
+  context.say(cat("parameters: ", plan.parameters, trained, "\nsteps: ", work.length.steps, " (",
+                  format_count(work.tokens), " tokens, ", work.epochs, " epochs)"));
   for (const std::string& line : source_lines(recipe, loader, work.length.rows)) context.say(line);
-  context.result = Json{{"parameters", plan.parameters}, {"trained", plan.trained}, {"steps", work.length.steps},
-                        {"tokens", work.tokens},         {"micro_batch_size", micro},
-                        {"flops", plan.flops_per_token * work.tokens}};
+  context.result = Json{{"parameters", plan.parameters}, {"trained", plan.trained},
+                        {"steps", work.length.steps},    {"tokens", work.tokens},
+                        {"micro_batch_size", micro},     {"flops", plan.flops_per_token * work.tokens}};
   const auto given = static_cast<std::int64_t>(arguments.memory_per_process);
   say_memory(context, model.spec, plan, settings, given > 0 ? given : memory_limit() / arguments.processes);
   context.say(cat("compute: ", plan.flops_per_token * work.tokens, " FLOP"));
@@ -104,7 +110,8 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
   if (rate <= 0 && arguments.measure && context.result["fits"].get<bool>())
     rate = arguments.processes * measure_tokens_per_second(model.spec, settings, recipe);
   if (rate <= 0) set_compute_threads(settings.threads);
-  const double estimate = rate > 0 ? 0 : arguments.processes * estimate_tokens_per_second(model.spec, settings);
+  const double estimate =
+      rate > 0 ? 0 : arguments.processes * estimate_tokens_per_second(model.spec, settings);
   say_time(context, arguments, work.tokens, rate, estimate);
   return ExitCode::Done;
 }
@@ -112,17 +119,23 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
 }  // namespace
 
 void add_plan(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("plan", "parameters, peak memory by part, steps, FLOPs, time; trains nothing");
+  auto* command =
+      app.add_subcommand("plan", "parameters, peak memory by part, steps, FLOPs, time; trains nothing");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
-  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
+  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")
+      ->take_all()
+      ->expected(1);
   command->add_option("--processes", arguments->processes, "ranks")->check(CLI::Range(1, 65536));
-  command->add_option("--memory-per-process", arguments->memory_per_process,
-                      "as in 80GB; otherwise this machine's, shared by the processes")
+  command
+      ->add_option("--memory-per-process", arguments->memory_per_process,
+                   "as in 80GB; otherwise this machine's, shared by the processes")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
   command->add_option("--price-per-hour", arguments->price_per_hour, "of the machine")->check(not_negative());
   command->add_flag("--measure", arguments->measure, "time two seconds of training on this machine");
-  command->add_option("--tokens-per-second", arguments->tokens_per_second, "known from a run; goes before --measure")
+  command
+      ->add_option("--tokens-per-second", arguments->tokens_per_second,
+                   "known from a run; goes before --measure")
       ->check(not_negative());
   command->callback([=, &run] { run = [=](Context& context) { return plan_command(context, *arguments); }; });
 }

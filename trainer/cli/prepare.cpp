@@ -13,18 +13,21 @@ namespace lathe {
 namespace {
 
 Json set_json(const PreparedSet& set) {
-  return Json{{"name", set.name}, {"shards", set.shards}, {"bytes", set.bytes}, {"ledger", set.ledger.to_json()}};
+  return Json{
+      {"name", set.name}, {"shards", set.shards}, {"bytes", set.bytes}, {"ledger", set.ledger.to_json()}};
 }
 
 void say_set(const Context& context, const PreparedSet& set) {
   const TokenLedger& ledger = set.ledger;
-  context.say(cat(set.name, ": ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate, " duplicates, ",
-                  ledger.documents_dropped, " dropped; ", format_count(static_cast<double>(ledger.tokens_kept)),
-                  " tokens (", format_bytes(static_cast<double>(set.bytes)), "), ", ledger.rows, " rows, ",
+  context.say(cat(set.name, ": ", ledger.documents_kept, " documents kept, ", ledger.documents_duplicate,
+                  " duplicates, ", ledger.documents_dropped, " dropped; ",
+                  format_count(static_cast<double>(ledger.tokens_kept)), " tokens (",
+                  format_bytes(static_cast<double>(set.bytes)), "), ", ledger.rows, " rows, ",
                   ledger.row_tokens + ledger.padded == 0
                       ? 0.0
                       : std::round(1000.0 * static_cast<double>(ledger.padded) /
-                                   static_cast<double>(ledger.row_tokens + ledger.padded)) / 10,
+                                   static_cast<double>(ledger.row_tokens + ledger.padded)) /
+                            10,
                   " % padding"));
 }
 
@@ -57,12 +60,14 @@ ExitCode prepare(Context& context, const std::string& path, const std::vector<st
 }  // namespace
 
 void add_prepare(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("prepare", "corpus -> tokenizer -> HDF5 shards; idempotent and restartable");
+  auto* command =
+      app.add_subcommand("prepare", "corpus -> tokenizer -> HDF5 shards; idempotent and restartable");
   auto path = std::make_shared<std::string>();
   auto overrides = std::make_shared<std::vector<std::string>>();
   command->add_option("RECIPE", *path, "a file or a built-in name")->required();
   command->add_option("--set", *overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
-  command->callback([=, &run] { run = [=](Context& context) { return prepare(context, *path, *overrides); }; });
+  command->callback(
+      [=, &run] { run = [=](Context& context) { return prepare(context, *path, *overrides); }; });
 }
 
 }  // namespace lathe

@@ -1,4 +1,5 @@
-// lathe preview RECIPE: what the model will see: rows with documents apart, or examples with what is learned of them.
+// lathe preview RECIPE: what the model will see: rows with documents apart, or examples with what is learned
+// of them.
 #include <CLI/CLI.hpp>
 
 #include <unistd.h>
@@ -26,14 +27,15 @@ namespace {
 struct Arguments {
   std::string recipe;
   std::vector<std::string> overrides;
-  std::optional<std::int64_t> count;   // default 2, of pictures 16
+  std::optional<std::int64_t> count;  // default 2, of pictures 16
   std::string sheet;
   bool strict = false;
 };
 
 std::string ids_text(const Tokenizer& tokenizer, const Batch& batch, const Stretch& stretch) {
   std::vector<TokenId> ids;
-  for (std::int32_t i = 0; i < stretch.length; ++i) ids.push_back(static_cast<TokenId>(batch.tokens[static_cast<std::size_t>(stretch.begin + i)]));
+  for (std::int32_t i = 0; i < stretch.length; ++i)
+    ids.push_back(static_cast<TokenId>(batch.tokens[static_cast<std::size_t>(stretch.begin + i)]));
   return replace_invalid_utf8(tokenizer.decode(ids, true));
 }
 
@@ -52,7 +54,8 @@ std::string marked_text(const TokenExample& tokens, bool colour) {
 }
 
 // Tuning: examples with their loss marks, and the data report. With --strict a report with errors fails.
-ExitCode preview_examples(Context& context, const Recipe& recipe, const PreparedData& data, const Arguments& arguments) {
+ExitCode preview_examples(Context& context, const Recipe& recipe, const PreparedData& data,
+                          const Arguments& arguments) {
   const TuningData& tuning = *data.tuning;
   const bool colour = !context.json && isatty(1) && std::getenv("NO_COLOR") == nullptr;
   const LossOn loss_on = parse_loss_on(recipe.data.loss_on);
@@ -61,12 +64,16 @@ ExitCode preview_examples(Context& context, const Recipe& recipe, const Prepared
   context.say(tuning.format.chat_template ? "format: the base's own chat template"
                                           : "format: plain text, the base has no chat template");
   context.result["examples"] = Json::array();
-  for (std::size_t i = 0; i < tuning.train.size() && i < static_cast<std::size_t>(arguments.count.value_or(2)); ++i) {
+  for (std::size_t i = 0;
+       i < tuning.train.size() && i < static_cast<std::size_t>(arguments.count.value_or(2)); ++i) {
     const TokenExample tokens = render_example(tuning.train[i], *data.tokenizer, tuning.format, loss_on);
     const auto learned = std::count(tokens.supervised.begin(), tokens.supervised.end(), std::uint8_t{1});
-    context.say(cat("--- ", tuning.train[i].origin, ": ", tokens.ids.size(), " tokens, ", learned, " of them learned"));
+    context.say(cat("--- ", tuning.train[i].origin, ": ", tokens.ids.size(), " tokens, ", learned,
+                    " of them learned"));
     context.say(replace_invalid_utf8(marked_text(tokens, colour)));
-    context.result["examples"].push_back({{"origin", tuning.train[i].origin}, {"ids", tokens.ids}, {"supervised", tokens.supervised},
+    context.result["examples"].push_back({{"origin", tuning.train[i].origin},
+                                          {"ids", tokens.ids},
+                                          {"supervised", tokens.supervised},
                                           {"text", replace_invalid_utf8(marked_text(tokens, false))}});
   }
   const DataReport report = tuning_data_report(recipe, data);
@@ -81,7 +88,8 @@ ExitCode preview(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
   const Recipe& recipe = loaded.recipe;
   if (recipe.task == "diffusion")
-    return preview_pictures(context, recipe, {arguments.count.value_or(16), arguments.sheet, arguments.strict});
+    return preview_pictures(context, recipe,
+                            {arguments.count.value_or(16), arguments.sheet, arguments.strict});
   const std::int64_t count = arguments.count.value_or(2);
   const PreparedData data = prepare_for(recipe);
   if (data.tuning) return preview_examples(context, recipe, data, arguments);
@@ -94,13 +102,14 @@ ExitCode preview(Context& context, const Arguments& arguments) {
   for (std::int64_t row = 0; row < count; ++row) {
     const Batch batch = loader.read(static_cast<std::uint64_t>(row), 1);
     Json pieces = Json::array();
-    context.say(cat("--- row ", row, ": ", batch.token_count, " tokens, ", batch.target_count, " of them trained on, ",
-                    batch.length - batch.token_count, " padding, ", batch.stretches.size(), " documents"));
+    context.say(cat("--- row ", row, ": ", batch.token_count, " tokens, ", batch.target_count,
+                    " of them trained on, ", batch.length - batch.token_count, " padding, ",
+                    batch.stretches.size(), " documents"));
     for (const Stretch& stretch : batch.stretches) {
       const std::string text = ids_text(*data.tokenizer, batch, stretch);
       pieces.push_back(Json{{"document", stretch.document}, {"tokens", stretch.length}, {"text", text}});
-      context.say(cat(colour ? "\033[2m" : "", "[document ", stretch.document, ", ", stretch.length, " tokens]",
-                      colour ? "\033[0m\033[32m" : "", "\n", text, colour ? "\033[0m" : ""));
+      context.say(cat(colour ? "\033[2m" : "", "[document ", stretch.document, ", ", stretch.length,
+                      " tokens]", colour ? "\033[0m\033[32m" : "", "\n", text, colour ? "\033[0m" : ""));
     }
     context.result["rows"].push_back(pieces);
   }
@@ -108,7 +117,8 @@ ExitCode preview(Context& context, const Arguments& arguments) {
   context.result["ledger"] = ledger.to_json();
   context.say(cat("data: ", ledger.documents_read, " documents read, ", ledger.documents_kept, " kept, ",
                   ledger.documents_duplicate, " exact duplicates, ", ledger.documents_dropped, " dropped; ",
-                  static_cast<double>(ledger.bytes_kept) / static_cast<double>(std::max<std::uint64_t>(1, ledger.tokens_kept)),
+                  static_cast<double>(ledger.bytes_kept) /
+                      static_cast<double>(std::max<std::uint64_t>(1, ledger.tokens_kept)),
                   " bytes a token"));
   return ExitCode::Done;
 }
@@ -119,10 +129,15 @@ void add_preview(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("preview", "rows, examples or pictures as the model will see them");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
-  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
-  command->add_option("--count", arguments->count, "rows, examples or pictures; default 2, of pictures 16")->check(at_least_one());
-  command->add_option("--sheet", arguments->sheet, "pictures: where the contact sheet goes; default beside the shards");
-  command->add_flag("--strict", arguments->strict, "tuning, pictures: fail when the data report has errors or warnings");
+  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")
+      ->take_all()
+      ->expected(1);
+  command->add_option("--count", arguments->count, "rows, examples or pictures; default 2, of pictures 16")
+      ->check(at_least_one());
+  command->add_option("--sheet", arguments->sheet,
+                      "pictures: where the contact sheet goes; default beside the shards");
+  command->add_flag("--strict", arguments->strict,
+                    "tuning, pictures: fail when the data report has errors or warnings");
   command->callback([=, &run] { run = [=](Context& context) { return preview(context, *arguments); }; });
 }
 

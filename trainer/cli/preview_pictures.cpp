@@ -18,13 +18,19 @@ Picture shown(const PictureBatch& batch, std::size_t row, std::int64_t width, st
   out.height = height;
   out.channels = batch.channels;
   out.values.assign(static_cast<std::size_t>(width * height * batch.channels), 65535);
-  const std::int64_t left = (width - batch.width) / 2, top = (height - batch.height) / 2, area = batch.width * batch.height;
+  const std::int64_t left = (width - batch.width) / 2, top = (height - batch.height) / 2,
+                     area = batch.width * batch.height;
   for (std::int64_t c = 0; c < batch.channels; ++c) {
     for (std::int64_t i = 0; i < area; ++i) {
-      const double value = batch.pixels[row * static_cast<std::size_t>(batch.channels * area) + static_cast<std::size_t>(c * area + i)];
-      const double weight = batch.masks.empty() ? 1 : batch.masks[row * static_cast<std::size_t>(area) + static_cast<std::size_t>(i)];
+      const double value = batch.pixels[row * static_cast<std::size_t>(batch.channels * area) +
+                                        static_cast<std::size_t>(c * area + i)];
+      const double weight =
+          batch.masks.empty()
+              ? 1
+              : batch.masks[row * static_cast<std::size_t>(area) + static_cast<std::size_t>(i)];
       const std::int64_t at = ((top + i / batch.width) * width + left + i % batch.width) * batch.channels + c;
-      out.values[static_cast<std::size_t>(at)] = static_cast<std::uint16_t>(std::lround((value * weight + 1) * 32767.5));
+      out.values[static_cast<std::size_t>(at)] =
+          static_cast<std::uint16_t>(std::lround((value * weight + 1) * 32767.5));
     }
   }
   return out;
@@ -50,17 +56,24 @@ ExitCode preview_pictures(Context& context, const Recipe& recipe, const PictureP
   context.result["ledger"] = data.ledger;
   context.result["pictures"] = Json::array();
   std::vector<Picture> pictures;
-  const auto count = std::min<std::uint64_t>(static_cast<std::uint64_t>(options.count), loader.rows_per_epoch());
+  const auto count =
+      std::min<std::uint64_t>(static_cast<std::uint64_t>(options.count), loader.rows_per_epoch());
   for (std::uint64_t n = 0; n < count; ++n) {
     const PictureBatch batch = loader.read(n, 1);
     const PreviewRow row = loader.preview(n);
-    context.say(cat(row.name, " (", batch.width, " x ", batch.height, variant_text(row), "): ", batch.captions[0]));
-    context.result["pictures"].push_back({{"name", row.name}, {"width", batch.width}, {"height", batch.height},
-                                          {"crop", row.crop}, {"mirrored", row.mirrored}, {"caption", batch.captions[0]}});
+    context.say(
+        cat(row.name, " (", batch.width, " x ", batch.height, variant_text(row), "): ", batch.captions[0]));
+    context.result["pictures"].push_back({{"name", row.name},
+                                          {"width", batch.width},
+                                          {"height", batch.height},
+                                          {"crop", row.crop},
+                                          {"mirrored", row.mirrored},
+                                          {"caption", batch.captions[0]}});
     pictures.push_back(shown(batch, 0, width, height));
   }
   const std::string sheet = options.output.empty() ? data.directory + "/preview.png" : options.output;
-  write_file_atomically(sheet, encode_png(contact_sheet(pictures, sheet_columns(static_cast<std::int64_t>(count)))));
+  write_file_atomically(sheet,
+                        encode_png(contact_sheet(pictures, sheet_columns(static_cast<std::int64_t>(count)))));
   context.say(cat("the first ", count, " of ", loader.rows_per_epoch(), " rows of an epoch: ", sheet));
   context.result["sheet"] = sheet;
   if (options.strict && !data.notes.empty()) fail("the data report has notes (--strict)");

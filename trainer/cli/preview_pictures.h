@@ -13,8 +13,8 @@ struct PicturePreview {
   bool strict = false;  // notes are an error
 };
 
-// The notes on the data, a line for each of the first rows as the loader gives them (name, size, variant, caption), and
-// one PNG with those pictures, what a mask leaves out in grey.
+// The notes on the data, a line for each of the first rows as the loader gives them (name, size, variant,
+// caption), and one PNG with those pictures, what a mask leaves out in grey.
 ExitCode preview_pictures(Context& context, const Recipe& recipe, const PicturePreview& options);
 
 }  // namespace lathe

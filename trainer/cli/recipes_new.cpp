@@ -1,6 +1,6 @@
 // Numbers follow what works for a few dozen examples: about 100 updates of 4 examples, rank 16 with alpha 32
-// (200 for all weights), at the rates of tuning_rate.h; a fifth is held out, and of fewer than 40 examples each fifth in its
-// turn: eight answers are a coin's toss.
+// (200 for all weights), at the rates of tuning_rate.h; a fifth is held out, and of fewer than 40 examples
+// each fifth in its turn: eight answers are a coin's toss.
 #include "trainer/cli/recipes_new.h"
 
 #include <algorithm>
@@ -21,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kFullTuningBelow = 20'000'000;  // parameters: all weights are cheap to train
-constexpr std::size_t kFoldsFrom = 10, kHoldOutFrom = 40, kFolds = 5, kLargeSet = 1000, kRowStep = 32, kShortestRow = 64;
+constexpr std::size_t kFoldsFrom = 10, kHoldOutFrom = 40, kFolds = 5, kLargeSet = 1000, kRowStep = 32,
+                      kShortestRow = 64;
 constexpr std::size_t kValueColumn = 50;
 constexpr double kUpdates = 100, kFullUpdates = 200, kHeldShare = 0.2;
 constexpr double kEpochs = 15, kFullEpochs = 30;  // at most
@@ -68,7 +69,8 @@ class RecipeWriter {
     full_ = look.parameters < kFullTuningBelow;
     folds_ = n >= kFoldsFrom && n < kHoldOutFrom;
     measures_ = n >= kFoldsFrom;
-    held_ = n >= kHoldOutFrom ? static_cast<std::size_t>(std::llround(kHeldShare * static_cast<double>(n))) : 0;
+    held_ =
+        n >= kHoldOutFrom ? static_cast<std::size_t>(std::llround(kHeldShare * static_cast<double>(n))) : 0;
     batch_ = n >= kLargeSet ? 16 : 4;
     const double per_epoch = static_cast<double>(n - held_) / static_cast<double>(batch_);
     const double updates = full_ ? kFullUpdates : kUpdates, most = full_ ? kFullEpochs : kEpochs;

@@ -20,13 +20,16 @@ std::vector<TokenId> stop_ids(const Responder& responder) {
   const Bundle& bundle = responder.bundle;
   std::vector<TokenId> ids = stop_tokens(*bundle.tokenizer, responder.format);
   const auto add = [&](const Json& id) {
-    if (id.is_number_unsigned() && std::find(ids.begin(), ids.end(), id.get<TokenId>()) == ids.end()) ids.push_back(id.get<TokenId>());
+    if (id.is_number_unsigned() && std::find(ids.begin(), ids.end(), id.get<TokenId>()) == ids.end())
+      ids.push_back(id.get<TokenId>());
   };
   for (const Json* source : {&bundle.generation_config, &bundle.config}) {
     if (!source->is_object() || !source->contains("eos_token_id")) continue;
     const Json& value = source->at("eos_token_id");
-    if (!value.is_array()) add(value);
-    else for (const Json& id : value) add(id);
+    if (!value.is_array())
+      add(value);
+    else
+      for (const Json& id : value) add(id);
   }
   return ids;
 }
@@ -66,7 +69,9 @@ Responder load_responder(const std::string& model) {
   responder.decoder = std::move(loaded.decoder);
   require(responder.bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
   responder.format = read_chat_format(source.folder);
-  responder.format.now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  responder.format.now =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
   responder.description = source.description;
   return responder;
 }
@@ -94,14 +99,16 @@ std::vector<TokenId> raw_ids(const Responder& responder, const std::string& text
   encode.add_special = true;
   std::vector<TokenId> ids = tokenizer.encode(text, encode).ids;
   if (ids.empty()) {
-    require(tokenizer.special().bos || tokenizer.special().eos, "an empty prompt needs a model with a BOS token");
+    require(tokenizer.special().bos || tokenizer.special().eos,
+            "an empty prompt needs a model with a BOS token");
     ids.push_back(tokenizer.special().bos.value_or(tokenizer.special().eos.value_or(0)));
   }
   return ids;
 }
 
-Response respond(const Responder& responder, const std::vector<TokenId>& prompt, const ResponseOptions& options,
-                 std::uint64_t sample, const std::function<void(const std::string&)>& on_text) {
+Response respond(const Responder& responder, const std::vector<TokenId>& prompt,
+                 const ResponseOptions& options, std::uint64_t sample,
+                 const std::function<void(const std::string&)>& on_text) {
   GenerationOptions generation;
   generation.max_tokens = options.max_tokens;
   generation.temperature = options.temperature;

@@ -9,14 +9,16 @@
 #include "data/templates/render_example.h"
 #include "models/generation/generate.h"
 
-namespace CLI { class App; }
+namespace CLI {
+class App;
+}
 
 namespace lathe {
 
 struct Responder {
   Bundle bundle;
   std::shared_ptr<Decoder> decoder;
-  ChatFormat format;           // the model's own template, if it has one
+  ChatFormat format;  // the model's own template, if it has one
   std::string description;
 };
 
@@ -26,7 +28,7 @@ Responder load_responder(const std::string& model);
 struct ResponseOptions {
   std::int64_t max_tokens = 128, top_k = 0, seed = 17;
   double temperature = 0, top_p = 1;
-  std::vector<std::string> stop;   // texts that end an answer
+  std::vector<std::string> stop;  // texts that end an answer
 };
 void add_response_options(CLI::App& command, ResponseOptions& options);
 
@@ -35,9 +37,11 @@ struct Response {
   std::vector<TokenId> tokens;
   bool stopped = false;
 };
-// `sample` numbers the prompt: another number, other draws. on_text gets the text as it grows, whole characters only.
-Response respond(const Responder& responder, const std::vector<TokenId>& prompt, const ResponseOptions& options,
-                 std::uint64_t sample, const std::function<void(const std::string&)>& on_text = {});
+// `sample` numbers the prompt: another number, other draws. on_text gets the text as it grows, whole
+// characters only.
+Response respond(const Responder& responder, const std::vector<TokenId>& prompt,
+                 const ResponseOptions& options, std::uint64_t sample,
+                 const std::function<void(const std::string&)>& on_text = {});
 
 // Ids of a question: the messages through the template, or with `raw` the last one's text alone.
 std::vector<TokenId> question_ids(const Responder& responder, const Json& messages);

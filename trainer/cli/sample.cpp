@@ -227,7 +227,8 @@ void add_sample(CLI::App& app, Run& run) {
       ->check(CLI::ExistingFile);
   command->add_option("--image", arguments->image, "a picture to fill in, for a model that does; with --mask")
       ->check(CLI::ExistingFile);
-  command->add_option("--mask", arguments->mask, "its mask: what is bright is drawn anew")->check(CLI::ExistingFile);
+  command->add_option("--mask", arguments->mask, "its mask: what is bright is drawn anew")
+      ->check(CLI::ExistingFile);
   command->add_option("--count", arguments->count, "pictures a prompt")->check(at_least_one());
   command
       ->add_option("--steps", arguments->steps,

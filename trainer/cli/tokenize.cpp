@@ -21,10 +21,12 @@ std::vector<TokenId> read_ids(const std::string& text, std::size_t vocab_size) {
   std::vector<TokenId> ids;
   std::istringstream in(text);
   for (std::string word; in >> word;) {
-    for (char c : word) require(c >= '0' && c <= '9', "standard input: wanted token ids, found '", word.substr(0, 40), "'");
+    for (char c : word)
+      require(c >= '0' && c <= '9', "standard input: wanted token ids, found '", word.substr(0, 40), "'");
     require(word.size() <= 9, "standard input: token id ", word.substr(0, 40), " is too large");
     const unsigned long id = std::stoul(word);
-    require(id < vocab_size, "standard input: token id ", id, " is none of this tokenizer's: they are 0 to ", vocab_size - 1);
+    require(id < vocab_size, "standard input: token id ", id, " is none of this tokenizer's: they are 0 to ",
+            vocab_size - 1);
     ids.push_back(static_cast<TokenId>(id));
   }
   return ids;
@@ -44,11 +46,14 @@ Json encode_one(const Tokenizer& tokenizer, const std::string& text, const Argum
 
 ExitCode tokenize(Context& context, const Arguments& arguments) {
   const auto tokenizer = load_tokenizer(arguments.tokenizer);
-  if (arguments.lines) {   // {"text": ...} a line in, {"ids": ...} a line out; used by tests against other libraries
+  if (arguments.lines) {  // {"text": ...} a line in, {"ids": ...} a line out; used by tests against other
+                          // libraries
     std::size_t number = 0;
     for (std::string line; std::getline(std::cin, line);) {
       const Json record = parse_json(line, cat("standard input:", ++number));
-      std::cout << encode_one(*tokenizer, json_get<std::string>(record, "text", "standard input"), arguments).dump() << "\n";
+      std::cout
+          << encode_one(*tokenizer, json_get<std::string>(record, "text", "standard input"), arguments).dump()
+          << "\n";
     }
     context.json = false;
     return ExitCode::Done;
@@ -70,11 +75,15 @@ ExitCode tokenize(Context& context, const Arguments& arguments) {
 void add_tokenize(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("tokenize", "standard input to token ids, or back with --decode");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json, a folder with one, or a .model")->required();
+  command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json, a folder with one, or a .model")
+      ->required();
   command->add_flag("--decode", arguments->decode, "ids to text");
-  command->add_flag("--special", arguments->special, "special tokens in the text are control tokens; shown when decoding");
-  command->add_flag("--add-special", arguments->add_special, "add what the tokenizer adds by itself (BOS, EOS)");
-  command->add_flag("--lines", arguments->lines, "one JSON record {\"text\"} a line in, one {\"ids\"} a line out");
+  command->add_flag("--special", arguments->special,
+                    "special tokens in the text are control tokens; shown when decoding");
+  command->add_flag("--add-special", arguments->add_special,
+                    "add what the tokenizer adds by itself (BOS, EOS)");
+  command->add_flag("--lines", arguments->lines,
+                    "one JSON record {\"text\"} a line in, one {\"ids\"} a line out");
   command->callback([=, &run] { run = [=](Context& context) { return tokenize(context, *arguments); }; });
 }
 

@@ -55,7 +55,9 @@ struct Role {
 // Empty where only training tells: the progress line does then.
 std::string time_expected(const Session& session) {
   const double seconds = session.task->expected_seconds(session);
-  return seconds <= 0 ? "" : cat("; time very roughly ", format_duration(seconds), " (matrix products timed here)");
+  return seconds <= 0
+             ? ""
+             : cat("; time very roughly ", format_duration(seconds), " (matrix products timed here)");
 }
 
 void say_before_start(const Context& context, const Session& session) {
@@ -97,7 +99,8 @@ Json result_json(const Session& session, const TrainOutcome& outcome, const Eval
       session.state.seconds > 0 ? static_cast<double>(session.state.tokens) / session.state.seconds : 0;
   json["seconds_to_first_step"] = outcome.seconds_to_first_step;
   json["data_seconds"] = outcome.data_seconds;
-  if (session.state.best_step >= 0) json["best_step"] = session.state.best_step;   // absent: not evaluated since step 0
+  if (session.state.best_step >= 0)
+    json["best_step"] = session.state.best_step;  // absent: not evaluated since step 0
   json["skipped_steps"] = session.state.skipped_steps;
   if (!outcome.last_evaluation.set.empty()) {
     json["first_validation_loss"] = outcome.first_evaluation.loss;
@@ -143,8 +146,9 @@ void say_at_end(const Context& context, const Session& session, const TrainOutco
                     ", the lowest of those evaluated", worse_since(session, outcome)));
   // The loader reads ahead: a step that still waits is held up by the disk.
   if (outcome.data_seconds > 1 && outcome.data_seconds > 0.05 * outcome.seconds)
-    context.say(cat(format_duration(outcome.data_seconds), " of ", format_duration(outcome.seconds),
-                    " of training were spent waiting for data: put data.cache (the shards) on a faster disk"));
+    context.say(
+        cat(format_duration(outcome.data_seconds), " of ", format_duration(outcome.seconds),
+            " of training were spent waiting for data: put data.cache (the shards) on a faster disk"));
   context.say(cat("run: ", path, "   report: ", path, "/report.html"));
   for (const Json& folder : result.value("exports", Json::array()))
     context.say(cat("export: ", folder.at("directory").get<std::string>(), " (largest error ",
@@ -182,7 +186,7 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     const AllocatorScope scope;
     session.ranks->leader_alone("asking the base", [&] { session.task->before_first_step(session, say); });
   }
-  const TrainOutcome outcome = train(session, say);
+  const TrainOutcome outcome = train(session);
   release_free_blocks();
   session.ranks->leader_alone("reporting and exporting", [&] {
     const EvaluationMetrics best = best_evaluation_of(session, outcome);

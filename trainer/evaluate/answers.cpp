@@ -35,12 +35,13 @@ Example with_shown(const Example& example, const std::vector<Example>& shown) {
 
 std::int64_t answer_limit(const Tokenizer& tokenizer, const std::vector<Example>& examples) {
   std::size_t longest = 0;
-  for (const Example& example : examples) longest = std::max(longest, tokenizer.ids(answer_text(example)).size());
+  for (const Example& example : examples)
+    longest = std::max(longest, tokenizer.ids(answer_text(example)).size());
   return std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(longest), 32, 512);
 }
 
-AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, const Tokenizer& tokenizer, const ChatFormat& format,
-                         std::int64_t room) {
+AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, const Tokenizer& tokenizer,
+                         const ChatFormat& format, std::int64_t room) {
   for (;; shown.pop_back()) {
     AskedPrompt asked{{}, with_shown(example, shown)};
     asked.prompt = render_prompt(asked.example, tokenizer, format);
@@ -58,7 +59,7 @@ std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer
   for (const Example& example : examples) {
     const auto [prompt, question] = asked_prompt(example, options.shown, tokenizer, format, room);
     if (prompt.ids.empty() || static_cast<std::int64_t>(prompt.ids.size()) >= decoder.spec().max_positions) {
-      answers.emplace_back();   // nothing to ask with, or no room for an answer
+      answers.emplace_back();  // nothing to ask with, or no room for an answer
       continue;
     }
     Answer answer;

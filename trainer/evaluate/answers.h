@@ -12,24 +12,26 @@ namespace lathe {
 struct Answer {
   std::string text;
   std::int64_t tokens = 0;
-  bool stopped = false;   // by itself, not by the limit
-  std::string choice = {}, choice_per_byte = {};   // the likeliest of the example's choices; empty: it has none
-  std::vector<double> log_probabilities = {};      // of the choices
+  bool stopped = false;  // by itself, not by the limit
+  std::string choice = {},
+              choice_per_byte = {};            // the likeliest of the example's choices; empty: it has none
+  std::vector<double> log_probabilities = {};  // of the choices
 };
 
 struct AnswerOptions {
   bool generate = true;  // else only choices are scored
   std::int64_t max_tokens = 128;
-  std::vector<Example> shown;   // put before each question with their answers (few-shot); as many as the context holds
+  std::vector<Example>
+      shown;  // put before each question with their answers (few-shot); as many as the context holds
 };
 
 // The prompt as it is asked, with as many of `shown` as leave `room` tokens for it.
 struct AskedPrompt {
   TokenPrompt prompt;
-  Example example;   // with what is shown before it
+  Example example;  // with what is shown before it
 };
-AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, const Tokenizer& tokenizer, const ChatFormat& format,
-                         std::int64_t room);
+AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, const Tokenizer& tokenizer,
+                         const ChatFormat& format, std::int64_t room);
 
 std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format,
                                     const std::vector<Example>& examples, const AnswerOptions& options);
@@ -42,7 +44,8 @@ void require_choices(const std::vector<std::string>& metrics, const std::vector<
 // Twice the tokens of the longest reference answer, at least 32, at most 512.
 std::int64_t answer_limit(const Tokenizer& tokenizer, const std::vector<Example>& examples);
 
-// The question with `shown` examples before it: text before the prompt, or turns before the last user message.
+// The question with `shown` examples before it: text before the prompt, or turns before the last user
+// message.
 Example with_shown(const Example& example, const std::vector<Example>& shown);
 
 }  // namespace lathe

@@ -13,7 +13,7 @@ namespace lathe {
 
 namespace {
 
-constexpr std::int64_t kLogitBytes = std::int64_t{32} << 20;   // of a text's logits that are there at once
+constexpr std::int64_t kLogitBytes = std::int64_t{32} << 20;  // of a text's logits that are there at once
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -69,7 +69,8 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
     return RowRange{next, static_cast<std::int64_t>(std::min(micro, rows - next))};
   };
   double loss = 0, count = 0;
-  for (std::uint64_t first = static_cast<std::uint64_t>(ranks.info().rank) * micro; first < rows; first += world * micro) {
+  for (std::uint64_t first = static_cast<std::uint64_t>(ranks.info().rank) * micro; first < rows;
+       first += world * micro) {
     const auto take = static_cast<std::int64_t>(std::min(micro, rows - first));
     const Batch batch = loader.read(first, take, following);
     const ObjectiveValue value = causal_lm_loss(decoder, batch, {});
@@ -80,12 +81,14 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
   const std::vector<double> sums = ranks.sum(std::vector<double>{loss, count});
   EvaluationMetrics metrics;
   metrics.set = evaluation.set->name;
-  require(sums[1] > 0, "validation set '", evaluation.set->name, "' has no token to predict; give it more text");
+  require(sums[1] > 0, "validation set '", evaluation.set->name,
+          "' has no token to predict; give it more text");
   metrics.loss = sums[0] / sums[1];
   metrics.perplexity = std::exp(metrics.loss);
   metrics.tokens = static_cast<std::int64_t>(sums[1]);
   const double share = sums[1] / static_cast<double>(std::max<std::uint64_t>(1, loader.tokens_per_epoch()));
-  const double first_tokens = evaluation.tuning ? 0 : static_cast<double>(evaluation.set->ledger.documents_kept) * share;
+  const double first_tokens =
+      evaluation.tuning ? 0 : static_cast<double>(evaluation.set->ledger.documents_kept) * share;
   const double nats = sums[0] + first_tokens * std::log(static_cast<double>(decoder.spec().vocab_size));
   metrics.bits_per_byte = nats / std::log(2.0) / (static_cast<double>(evaluation.set->bytes) * share);
   metrics.seconds = seconds_since(start);
@@ -104,9 +107,11 @@ TextEvaluation evaluate_text(Decoder& decoder, const Tokenizer& tokenizer, const
     const std::size_t length = std::min(static_cast<std::size_t>(context), ids.size() - 1 - begin);
     const Batch batch = window_batch(ids, begin, length);
     const at::Tensor hidden = decoder.forward(decoder_input(batch));
-    const at::Tensor targets = at::tensor(std::vector<std::int64_t>(batch.targets.begin(), batch.targets.end()));
-    const std::int64_t some = std::clamp<std::int64_t>(kLogitBytes / (4 * decoder.spec().vocab_size), 16, 1024);
-    for (std::int64_t at = 0; at < hidden.size(0); at += some) {   // (some, V) logits at a time
+    const at::Tensor targets =
+        at::tensor(std::vector<std::int64_t>(batch.targets.begin(), batch.targets.end()));
+    const std::int64_t some =
+        std::clamp<std::int64_t>(kLogitBytes / (4 * decoder.spec().vocab_size), 16, 1024);
+    for (std::int64_t at = 0; at < hidden.size(0); at += some) {  // (some, V) logits at a time
       const std::int64_t end = std::min(at + some, hidden.size(0));
       const at::Tensor logits = decoder.logits(hidden.slice(0, at, end));
       const at::Tensor target = targets.slice(0, at, end);

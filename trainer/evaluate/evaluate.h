@@ -1,5 +1,6 @@
 #pragma once
-// Held-out loss: of a prepared set (by rows, while training) and of a text file (by overlapping windows, the command).
+// Held-out loss: of a prepared set (by rows, while training) and of a text file (by overlapping windows, the
+// command).
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -15,16 +16,16 @@ namespace lathe {
 struct SetEvaluation {
   const PreparedSet* set = nullptr;
   std::int64_t sequence_length = 512, micro_batch_size = 8, max_rows = 0;
-  bool tuning = false;   // rows without padding; only supervised text is charged, first tokens are given
-  std::function<void()> between;   // called between batches; may throw where one rank evaluates alone
+  bool tuning = false;  // rows without padding; only supervised text is charged, first tokens are given
+  std::function<void()> between;  // called between batches; may throw where one rank evaluates alone
 };
 
-// Sum over all target tokens divided by their count. bits_per_byte charges every byte: a document's first token, which
-// nothing predicts, costs log2(V). Rows are shared among ranks; every rank returns the same.
+// Sum over all target tokens divided by their count. bits_per_byte charges every byte: a document's first
+// token, which nothing predicts, costs log2(V). Rows are shared among ranks; every rank returns the same.
 EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation, Ranks& ranks);
 
-// The mean loss of each of the set's first `most` rows that predict something, in their order, on this rank alone: what a
-// paired test compares before and after.
+// The mean loss of each of the set's first `most` rows that predict something, in their order, on this rank
+// alone: what a paired test compares before and after.
 std::vector<double> row_losses(Decoder& decoder, const SetEvaluation& evaluation, std::uint64_t most);
 
 struct TextEvaluation {
@@ -32,8 +33,9 @@ struct TextEvaluation {
   std::int64_t tokens = 0, bytes = 0;
 };
 
-// The whole text as one document, no special tokens, token i >= 1 scored once, windows of `context` tokens that overlap
-// by one; every byte in the denominator.
-TextEvaluation evaluate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::string& text, std::int64_t context);
+// The whole text as one document, no special tokens, token i >= 1 scored once, windows of `context` tokens
+// that overlap by one; every byte in the denominator.
+TextEvaluation evaluate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::string& text,
+                             std::int64_t context);
 
 }  // namespace lathe

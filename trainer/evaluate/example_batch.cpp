@@ -12,8 +12,8 @@ void append_example(Batch& batch, const TokenExample& example, const std::vector
   const std::size_t inputs = example.ids.size() - 1;
   for (std::size_t i = 0; i < inputs; ++i) {
     const TokenId next = example.ids[i + 1];
-    const bool counts = example.supervised[i + 1] != 0 &&
-                        std::find(left_out.begin(), left_out.end(), next) == left_out.end();
+    const bool counts =
+        example.supervised[i + 1] != 0 && std::find(left_out.begin(), left_out.end(), next) == left_out.end();
     batch.tokens.push_back(static_cast<std::int32_t>(example.ids[i]));
     batch.targets.push_back(counts ? static_cast<std::int32_t>(next) : kIgnoreTarget);
     batch.positions.push_back(static_cast<std::int32_t>(i));

@@ -9,7 +9,7 @@
 namespace lathe {
 namespace {
 
-constexpr std::uint64_t kResampling = 17;   // the seed of every interval and test: fixed in advance
+constexpr std::uint64_t kResampling = 17;  // the seed of every interval and test: fixed in advance
 
 double mean_bytes(const std::vector<std::string>& texts) {
   double bytes = 0;
@@ -26,8 +26,10 @@ Json behaviour(const std::vector<Answer>& answers) {
     std::vector<std::string> words;
     std::string word;
     for (const char c : answer.text + " ") {
-      if (c != ' ' && c != '\n' && c != '\t') word += c;
-      else if (!word.empty()) words.push_back(std::exchange(word, {}));
+      if (c != ' ' && c != '\n' && c != '\t')
+        word += c;
+      else if (!word.empty())
+        words.push_back(std::exchange(word, {}));
     }
     std::set<std::string> seen;
     bool again = false;
@@ -42,7 +44,8 @@ Json behaviour(const std::vector<Answer>& answers) {
   return Json{{"never_stops", endless / n}, {"repeats", repeating / n}, {"mean_bytes", characters / n}};
 }
 
-MetricResult score(const std::string& metric, const std::vector<std::string>& answers, const HeldAnswers& held) {
+MetricResult score(const std::string& metric, const std::vector<std::string>& answers,
+                   const HeldAnswers& held) {
   return evaluate_metric(metric, answers, held.references, kResampling);
 }
 MetricResult score(const std::string& metric, const std::vector<Answer>& answers, const HeldAnswers& held) {
@@ -68,14 +71,17 @@ Json cell(const MetricResult& result) {
   return Json{{"score", result.score}, {"low", result.interval.low}, {"high", result.interval.high}};
 }
 
-std::string verdict(const std::string& metric, const std::vector<HeldAnswers>& seeds, const std::vector<Answer>& theirs) {
+std::string verdict(const std::string& metric, const std::vector<HeldAnswers>& seeds,
+                    const std::vector<Answer>& theirs) {
   const HeldAnswers& first = seeds.front();
   const Metric& found = find_metric(metric);
   if (seeds.size() == 1 || !found.mean) {
-    const std::vector<std::string> ours = predictions_of(found, first.tuned), other = predictions_of(found, theirs);
+    const std::vector<std::string> ours = predictions_of(found, first.tuned),
+                                   other = predictions_of(found, theirs);
     return describe(compare_systems(metric, {ours, other, first.references}, kResampling));
   }
-  return describe(compare_paired(tuned_score(metric, seeds).values, score(metric, theirs, first).values, kResampling));
+  return describe(
+      compare_paired(tuned_score(metric, seeds).values, score(metric, theirs, first).values, kResampling));
 }
 
 std::vector<std::string> strings_of(const Json& json, const char* key, const std::string& where) {
@@ -87,24 +93,34 @@ std::vector<std::string> strings_of(const Json& json, const char* key, const std
 Json answers_json(const std::vector<Answer>& answers) {
   Json list = Json::array();
   for (const Answer& answer : answers)
-    list.push_back(Json{{"text", answer.text}, {"tokens", answer.tokens}, {"stopped", answer.stopped},
-                        {"choice", answer.choice}, {"choice_per_byte", answer.choice_per_byte}});
+    list.push_back(Json{{"text", answer.text},
+                        {"tokens", answer.tokens},
+                        {"stopped", answer.stopped},
+                        {"choice", answer.choice},
+                        {"choice_per_byte", answer.choice_per_byte}});
   return list;
 }
 
 std::vector<Answer> answers_of(const Json& list, const std::string& where) {
   std::vector<Answer> answers;
   for (const Json& item : list)
-    answers.push_back({json_get<std::string>(item, "text", where), json_get<std::int64_t>(item, "tokens", where),
-                       json_get<bool>(item, "stopped", where), json_get_or<std::string>(item, "choice", "", where),
+    answers.push_back({json_get<std::string>(item, "text", where),
+                       json_get<std::int64_t>(item, "tokens", where), json_get<bool>(item, "stopped", where),
+                       json_get_or<std::string>(item, "choice", "", where),
                        json_get_or<std::string>(item, "choice_per_byte", "", where)});
   return answers;
 }
 
 Json to_json(const HeldAnswers& held) {
-  return Json{{"format", "lathe-answers"},       {"version", 1},           {"origins", held.origins},
-              {"prompts", held.prompts},         {"references", held.references}, {"constant", held.constant},
-              {"nearest", held.nearest},         {"base", answers_json(held.base)}, {"few_shot", answers_json(held.few_shot)},
+  return Json{{"format", "lathe-answers"},
+              {"version", 1},
+              {"origins", held.origins},
+              {"prompts", held.prompts},
+              {"references", held.references},
+              {"constant", held.constant},
+              {"nearest", held.nearest},
+              {"base", answers_json(held.base)},
+              {"few_shot", answers_json(held.few_shot)},
               {"tuned", answers_json(held.tuned)}};
 }
 
@@ -118,8 +134,9 @@ HeldAnswers held_answers_of(const Json& json, const std::string& where) {
   held.base = answers_of(json.at("base"), where);
   held.few_shot = answers_of(json.at("few_shot"), where);
   held.tuned = answers_of(json.at("tuned"), where);
-  for (const std::size_t size : {held.origins.size(), held.prompts.size(), held.constant.size(), held.nearest.size(),
-                                 held.base.size(), held.few_shot.size(), held.tuned.size()})
+  for (const std::size_t size :
+       {held.origins.size(), held.prompts.size(), held.constant.size(), held.nearest.size(), held.base.size(),
+        held.few_shot.size(), held.tuned.size()})
     require(size == held.size(), where, ": it holds answers to other questions; start over with --fresh");
   return held;
 }
@@ -139,7 +156,8 @@ void append(HeldAnswers& all, const HeldAnswers& more) {
 Json compare_answers(const std::vector<HeldAnswers>& seeds, const std::vector<std::string>& metrics) {
   const HeldAnswers& first = seeds.front();
   for (const HeldAnswers& seed : seeds)
-    require(seed.references == first.references, "the seeds answered different examples; start over with --fresh");
+    require(seed.references == first.references,
+            "the seeds answered different examples; start over with --fresh");
   const std::string& decides = metrics.front();
   Json report = Json{{"examples", first.size()}, {"decides", decides}};
   for (const std::string& name : metrics) {
@@ -153,16 +171,22 @@ Json compare_answers(const std::vector<HeldAnswers>& seeds, const std::vector<st
   report["verdict"] = cat("tuned against base, ", decides, ": ", verdict(decides, seeds, first.base));
   report["verdict_few_shot"] =
       cat("tuned against base shown examples, ", decides, ": ", verdict(decides, seeds, first.few_shot));
-  report["behaviour"] = Json{{"base", behaviour(first.base)}, {"few_shot", behaviour(first.few_shot)},
-                             {"tuned", behaviour(first.tuned)}, {"wanted", {{"mean_bytes", mean_bytes(first.references)}}}};
+  report["behaviour"] = Json{{"base", behaviour(first.base)},
+                             {"few_shot", behaviour(first.few_shot)},
+                             {"tuned", behaviour(first.tuned)},
+                             {"wanted", {{"mean_bytes", mean_bytes(first.references)}}}};
   return report;
 }
 
 Json shown_answers(const HeldAnswers& held) {
   Json list = Json::array();
   for (std::size_t i = 0; i < held.size(); ++i)
-    list.push_back(Json{{"origin", held.origins[i]}, {"prompt", held.prompts[i]}, {"reference", held.references[i]},
-                        {"base", held.base[i].text}, {"few_shot", held.few_shot[i].text}, {"tuned", held.tuned[i].text}});
+    list.push_back(Json{{"origin", held.origins[i]},
+                        {"prompt", held.prompts[i]},
+                        {"reference", held.references[i]},
+                        {"base", held.base[i].text},
+                        {"few_shot", held.few_shot[i].text},
+                        {"tuned", held.tuned[i].text}});
   return list;
 }
 

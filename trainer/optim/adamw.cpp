@@ -28,7 +28,8 @@ void StateBuffers::load(const std::vector<BundleTensor>& tensors) {
   for (const BundleTensor& tensor : tensors) by_name[tensor.name] = &tensor;
   for (auto& [name, buffer] : buffers_) {  // all are checked before one is changed
     const auto found = by_name.find(name);
-    require(found != by_name.end(), "optimizer state: '", name, "' is missing among ", tensors.size(), " tensors");
+    require(found != by_name.end(), "optimizer state: '", name, "' is missing among ", tensors.size(),
+            " tensors");
     require(at::IntArrayRef(found->second->shape) == buffer.sizes(), "optimizer state: '", name,
             "' should have shape ", buffer.sizes(), ", found ", at::IntArrayRef(found->second->shape));
   }
@@ -57,12 +58,14 @@ void AdamW::step(std::vector<Parameter>& parameters, const StepOptions& options)
   const double rate = section_.learning_rate * options.learning_rate_scale;
   const double bias1 = 1 - std::pow(section_.beta1, steps);
   const double bias2 = 1 - std::pow(section_.beta2, steps);
-  kernels::AdamwScalars scalars{.gradient_scale = static_cast<float>(options.gradient_scale), .keep = 1,
+  kernels::AdamwScalars scalars{.gradient_scale = static_cast<float>(options.gradient_scale),
+                                .keep = 1,
                                 .gradient_weight = static_cast<float>(1 - section_.beta1),
                                 .beta2 = static_cast<float>(section_.beta2),
                                 .square_weight = static_cast<float>(1 - section_.beta2),
                                 .bias2_root = static_cast<float>(std::sqrt(bias2)),
-                                .eps = static_cast<float>(section_.eps), .step_size = static_cast<float>(rate / bias1)};
+                                .eps = static_cast<float>(section_.eps),
+                                .step_size = static_cast<float>(rate / bias1)};
   const auto decayed = static_cast<float>(1 - rate * section_.weight_decay);
 
   std::vector<at::Tensor> gradients(parameters.size());
@@ -80,15 +83,16 @@ void AdamW::step(std::vector<Parameter>& parameters, const StepOptions& options)
       kernels::AdamwScalars own = scalars;
       if (parameter.decay) own.keep = decayed;
       const bool copy = parameter.weight.scalar_type() == at::kBFloat16;
-      table.adamw({.gradient = static_cast<const std::byte*>(gradient.const_data_ptr()) +
-                               first * static_cast<std::int64_t>(gradient.element_size()),
-                   .bfloat16_gradient = gradient.scalar_type() == at::kBFloat16,
-                   .master = parameter.master.data_ptr<float>() + first,
-                   .exp_avg = moments_[index].exp_avg.data_ptr<float>() + first,
-                   .exp_avg_sq = moments_[index].exp_avg_sq.data_ptr<float>() + first,
-                   .weight = copy ? static_cast<std::uint16_t*>(parameter.weight.data_ptr()) + first : nullptr,
-                   .count = count},
-                  own);
+      table.adamw(
+          {.gradient = static_cast<const std::byte*>(gradient.const_data_ptr()) +
+                       first * static_cast<std::int64_t>(gradient.element_size()),
+           .bfloat16_gradient = gradient.scalar_type() == at::kBFloat16,
+           .master = parameter.master.data_ptr<float>() + first,
+           .exp_avg = moments_[index].exp_avg.data_ptr<float>() + first,
+           .exp_avg_sq = moments_[index].exp_avg_sq.data_ptr<float>() + first,
+           .weight = copy ? static_cast<std::uint16_t*>(parameter.weight.data_ptr()) + first : nullptr,
+           .count = count},
+          own);
     }
   });
 }

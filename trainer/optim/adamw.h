@@ -27,12 +27,12 @@ class AdamW : public Optimizer {
 
  private:
   struct Moments {
-    at::Tensor exp_avg, exp_avg_sq;   // undefined: not ours
+    at::Tensor exp_avg, exp_avg_sq;  // undefined: not ours
   };
   OptimizerSection section_;
   StateBuffers buffers_;
-  at::Tensor steps_;                  // (1) fp32, exact to 2^24: part of the state, as bias correction depends on it
-  std::vector<Moments> moments_;      // by index of the parameter
+  at::Tensor steps_;  // (1) fp32, exact to 2^24: part of the state, as bias correction depends on it
+  std::vector<Moments> moments_;  // by index of the parameter
 };
 
 }  // namespace lathe

@@ -1,5 +1,6 @@
-// AdamW (arXiv 1711.05101) and the sums over gradients. The order of roundings in adamw is that of ATen's fused CPU
-// kernel, which a test compares bit by bit; these files are built without contraction, so every fma is written out.
+// AdamW (arXiv 1711.05101) and the sums over gradients. The order of roundings in adamw is that of ATen's
+// fused CPU kernel, which a test compares bit by bit; these files are built without contraction, so every fma
+// is written out.
 #include "models/ops/simd.h"
 #include "trainer/optim/kernels.h"
 
@@ -9,7 +10,8 @@ namespace {
 template <class Gradient>
 void adamw_range(const AdamwRange& range, const AdamwScalars& s) {
   const auto* gradient = static_cast<const Gradient*>(range.gradient);
-  // m + (1 - b1)(g - m), or from the other end when 1 - b1 is large: the form whose error is smaller (at::lerp)
+  // m + (1 - b1)(g - m), or from the other end when 1 - b1 is large: the form whose error is smaller
+  // (at::lerp)
   const bool near_gradient = s.gradient_weight >= 0.5F;
   const Floats blend = splat(near_gradient ? s.gradient_weight - 1.0F : s.gradient_weight);
   each_vector(range.count, [&](std::int64_t i, auto width) {
@@ -46,7 +48,8 @@ double squares(const T* values, std::int64_t count) {
 }
 
 double sum_of_squares(const void* values, bool bfloat16, std::int64_t count) {
-  return bfloat16 ? squares(static_cast<const Bfloat*>(values), count) : squares(static_cast<const float*>(values), count);
+  return bfloat16 ? squares(static_cast<const Bfloat*>(values), count)
+                  : squares(static_cast<const float*>(values), count);
 }
 
 template <class T>
@@ -57,7 +60,8 @@ void add(const T* gradient, float* sum, std::int64_t count) {
 }
 
 void accumulate(const void* gradient, bool bfloat16, float* sum, std::int64_t count) {
-  bfloat16 ? add(static_cast<const Bfloat*>(gradient), sum, count) : add(static_cast<const float*>(gradient), sum, count);
+  bfloat16 ? add(static_cast<const Bfloat*>(gradient), sum, count)
+           : add(static_cast<const float*>(gradient), sum, count);
 }
 
 }  // namespace

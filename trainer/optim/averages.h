@@ -1,7 +1,8 @@
 #pragma once
-// Moving averages of what is trained (EMA; Polyak & Juditsky 1992, and every diffusion paper since): where a recipe asks for
-// them they are what is evaluated, sampled, kept as the model and exported. Decay grows to its value as in diffusers'
-// EMAModel: min(decay, (1 + step) / (10 + step)). fp32, beside the masters: 4 bytes a parameter.
+// Moving averages of what is trained (EMA; Polyak & Juditsky 1992, and every diffusion paper since): where a
+// recipe asks for them they are what is evaluated, sampled, kept as the model and exported. Decay grows to
+// its value as in diffusers' EMAModel: min(decay, (1 + step) / (10 + step)). fp32, beside the masters: 4
+// bytes a parameter.
 #include <cstdint>
 #include <vector>
 
@@ -12,8 +13,9 @@ namespace lathe {
 class Averages {
  public:
   Averages(const std::vector<Parameter>& parameters, double decay);
-  void update(const std::vector<Parameter>& parameters, std::int64_t step);   // after that many optimizer steps
-  const std::vector<at::Tensor>& values() const { return values_; }           // parallel to the parameters
+  void update(const std::vector<Parameter>& parameters,
+              std::int64_t step);                                    // after that many optimizer steps
+  const std::vector<at::Tensor>& values() const { return values_; }  // parallel to the parameters
   std::vector<at::Tensor>& values() { return values_; }
 
  private:
@@ -31,7 +33,7 @@ class AveragesInUse {
 
  private:
   std::vector<Parameter>* parameters_ = nullptr;
-  std::vector<at::Tensor> weights_;   // as they were
+  std::vector<at::Tensor> weights_;  // as they were
 };
 
 }  // namespace lathe

@@ -1,6 +1,6 @@
 #pragma once
-// All parameters as one list of equal chunks: one parallel loop a step instead of one a tensor, and sums whose order
-// does not depend on the threads.
+// All parameters as one list of equal chunks: one parallel loop a step instead of one a tensor, and sums
+// whose order does not depend on the threads.
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -10,8 +10,8 @@
 namespace lathe {
 
 struct Chunk {
-  std::size_t parameter;        // index
-  std::int64_t begin, count;    // elements
+  std::size_t parameter;      // index
+  std::int64_t begin, count;  // elements
 };
 constexpr std::int64_t kChunkElements = 1 << 14;
 

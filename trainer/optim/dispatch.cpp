@@ -6,15 +6,15 @@ namespace lathe::kernels {
 namespace avx512 {
 void add_optim_kernels(OptimKernels& table);
 void add_muon_kernels(OptimKernels& table);
-}
+}  // namespace avx512
 namespace avx2 {
 void add_optim_kernels(OptimKernels& table);
 void add_muon_kernels(OptimKernels& table);
-}
+}  // namespace avx2
 namespace baseline {
 void add_optim_kernels(OptimKernels& table);
 void add_muon_kernels(OptimKernels& table);
-}
+}  // namespace baseline
 
 namespace {
 

@@ -11,7 +11,7 @@ struct AdamwRange {
   float* master;
   float* exp_avg;
   float* exp_avg_sq;
-  std::uint16_t* weight;       // bf16 copy of the master, or null
+  std::uint16_t* weight;  // bf16 copy of the master, or null
   std::int64_t count;
 };
 
@@ -37,7 +37,7 @@ struct MuonApply {
   const void* direction;
   bool bfloat16_direction;
   float* master;
-  std::uint16_t* weight;       // or null
+  std::uint16_t* weight;  // or null
   std::int64_t count;
   float keep, rate;
 };

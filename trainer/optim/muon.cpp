@@ -36,15 +36,17 @@ at::Tensor orthogonalise(const at::Tensor& matrix, at::ScalarType dtype) {
 Muon::Muon(const OptimizerSection& section, std::vector<Parameter>& parameters, std::int64_t steps_done)
     : section_(section), rest_(section, parameters, steps_done, /*leave_muon_parameters=*/true) {
   for (const Parameter& parameter : parameters) {
-    momentum_.push_back(parameter.trainable && parameter.muon ? buffers_.add("momentum." + parameter.name, parameter.weight)
-                                                              : at::Tensor());
+    momentum_.push_back(parameter.trainable && parameter.muon
+                            ? buffers_.add("momentum." + parameter.name, parameter.weight)
+                            : at::Tensor());
   }
 }
 
-// A matrix is one thread's work from its gradient to its weight, so small products need no waiting for one another.
+// A matrix is one thread's work from its gradient to its weight, so small products need no waiting for one
+// another.
 void Muon::step(std::vector<Parameter>& parameters, const StepOptions& options) {
-  require(parameters.size() == momentum_.size(), "Muon: made for ", momentum_.size(), " parameters, stepping ",
-          parameters.size());
+  require(parameters.size() == momentum_.size(), "Muon: made for ", momentum_.size(),
+          " parameters, stepping ", parameters.size());
   const double rate = section_.muon_learning_rate * options.learning_rate_scale;
   const double decay = section_.learning_rate * options.learning_rate_scale * section_.weight_decay;
   std::vector<std::pair<std::size_t, at::Tensor>> work;  // parameter, gradient
@@ -52,26 +54,35 @@ void Muon::step(std::vector<Parameter>& parameters, const StepOptions& options) 
     const at::Tensor gradient = gradient_of(parameters[i]);
     if (momentum_[i].defined() && gradient.defined()) work.emplace_back(i, gradient.contiguous());
   }
-  std::stable_sort(work.begin(), work.end(), [](const auto& a, const auto& b) { return a.second.numel() > b.second.numel(); });
+  std::stable_sort(work.begin(), work.end(),
+                   [](const auto& a, const auto& b) { return a.second.numel() > b.second.numel(); });
   const kernels::OptimKernels& table = kernels::optim_kernels();
   parallel_tasks(static_cast<std::int64_t>(work.size()), [&](std::int64_t task) {
     const at::NoGradGuard no_grad;
     const auto& [index, gradient] = work[static_cast<std::size_t>(task)];
     Parameter& parameter = parameters[index];
-    const std::int64_t rows = parameter.weight.size(0), columns = parameter.weight.size(1), count = rows * columns;
+    const std::int64_t rows = parameter.weight.size(0), columns = parameter.weight.size(1),
+                       count = rows * columns;
     const bool narrow = parameter.weight.scalar_type() == at::kBFloat16;
     at::Tensor direction = at::empty({rows, columns}, parameter.weight.scalar_type());
-    const double squares = table.muon_momentum(
-        {.gradient = gradient.const_data_ptr(), .bfloat16_gradient = gradient.scalar_type() == at::kBFloat16,
-         .bfloat16_direction = narrow, .momentum = momentum_[index].data_ptr<float>(), .direction = direction.data_ptr(),
-         .count = count, .gradient_scale = static_cast<float>(options.gradient_scale),
-         .momentum_weight = static_cast<float>(section_.muon_momentum)});
+    const double squares =
+        table.muon_momentum({.gradient = gradient.const_data_ptr(),
+                             .bfloat16_gradient = gradient.scalar_type() == at::kBFloat16,
+                             .bfloat16_direction = narrow,
+                             .momentum = momentum_[index].data_ptr<float>(),
+                             .direction = direction.data_ptr(),
+                             .count = count,
+                             .gradient_scale = static_cast<float>(options.gradient_scale),
+                             .momentum_weight = static_cast<float>(section_.muon_momentum)});
     direction = newton_schulz(direction.mul_(1 / (std::sqrt(squares) + 1e-7)));
     const double scale = std::sqrt(std::max(1.0, static_cast<double>(rows) / static_cast<double>(columns)));
-    table.muon_apply({.direction = direction.const_data_ptr(), .bfloat16_direction = narrow,
+    table.muon_apply({.direction = direction.const_data_ptr(),
+                      .bfloat16_direction = narrow,
                       .master = parameter.master.data_ptr<float>(),
-                      .weight = narrow ? static_cast<std::uint16_t*>(parameter.weight.data_ptr()) : nullptr, .count = count,
-                      .keep = static_cast<float>(parameter.decay ? 1 - decay : 1), .rate = static_cast<float>(rate * scale)});
+                      .weight = narrow ? static_cast<std::uint16_t*>(parameter.weight.data_ptr()) : nullptr,
+                      .count = count,
+                      .keep = static_cast<float>(parameter.decay ? 1 - decay : 1),
+                      .rate = static_cast<float>(rate * scale)});
   });
   rest_.step(parameters, options);
 }

@@ -1,8 +1,8 @@
 #pragma once
-// Muon (Keller Jordan 2024, kellerjordan.github.io/posts/muon): Nesterov momentum, orthogonalised by five Newton-Schulz
-// steps, scaled by max(1, rows / columns)^0.5. Of arXiv 2502.16982 it takes the decoupled weight decay but not
-// the RMS matching, so muon_learning_rate keeps its published scale (0.02); the decay of a step is AdamW's,
-// learning_rate * weight_decay, so that one key means the same for every matrix.
+// Muon (Keller Jordan 2024, kellerjordan.github.io/posts/muon): Nesterov momentum, orthogonalised by five
+// Newton-Schulz steps, scaled by max(1, rows / columns)^0.5. Of arXiv 2502.16982 it takes the decoupled
+// weight decay but not the RMS matching, so muon_learning_rate keeps its published scale (0.02); the decay of
+// a step is AdamW's, learning_rate * weight_decay, so that one key means the same for every matrix.
 #include "trainer/optim/adamw.h"
 
 namespace lathe {
@@ -20,8 +20,8 @@ class Muon : public Optimizer {
 
  private:
   OptimizerSection section_;
-  AdamW rest_;                          // norms, biases, embeddings, the head
-  std::vector<at::Tensor> momentum_;    // by index of the parameter; undefined: not ours
+  AdamW rest_;                        // norms, biases, embeddings, the head
+  std::vector<at::Tensor> momentum_;  // by index of the parameter; undefined: not ours
   StateBuffers buffers_;
 };
 

@@ -14,7 +14,8 @@ namespace {
 bool is_bfloat16(const at::Tensor& tensor) { return tensor.scalar_type() == at::kBFloat16; }
 
 const std::byte* element(const at::Tensor& tensor, std::int64_t index) {
-  return static_cast<const std::byte*>(tensor.const_data_ptr()) + index * static_cast<std::int64_t>(tensor.element_size());
+  return static_cast<const std::byte*>(tensor.const_data_ptr()) +
+         index * static_cast<std::int64_t>(tensor.element_size());
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ std::vector<Parameter> make_parameters(const std::vector<std::pair<std::string, 
     parameter.master = is_bfloat16(weight) ? weight.detach().to(at::kFloat) : weight.detach();
     parameter.trainable = weight.requires_grad();
     parameter.decay = weight.dim() >= 2;
-    const bool in_block = name.find("layers.") != std::string::npos || name.find("transformer_blocks.") != std::string::npos;
+    const bool in_block =
+        name.find("layers.") != std::string::npos || name.find("transformer_blocks.") != std::string::npos;
     parameter.muon = weight.dim() == 2 && in_block;
     parameters.push_back(std::move(parameter));
   }

@@ -17,7 +17,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstLook{2}, kSlowestLook{500};
 
-const std::vector<std::uint8_t> kDone = {'d'}, kFailed = {'f'}, kRefused = {'r'};   // refused: the user's mistake
+const std::vector<std::uint8_t> kDone = {'d'}, kFailed = {'f'},
+                                kRefused = {'r'};  // refused: the user's mistake
 
 // Counts the key up from a thread of its own until it is destroyed.
 class Heartbeat {
@@ -43,7 +44,7 @@ class Heartbeat {
       try {
         store_->add(key_, 1);
       } catch (const std::exception&) {
-        return;   // the next collective says that the store is gone
+        return;  // the next collective says that the store is gone
       }
       lock.lock();
     }
@@ -55,11 +56,11 @@ class Heartbeat {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool over_ = false;
-  std::thread thread_;   // last: it uses the others
+  std::thread thread_;  // last: it uses the others
 };
 
-// What the thread that asks the store has heard. It may never come back from a question to a machine that is gone, so
-// it is left alone then and holds what it uses.
+// What the thread that asks the store has heard. It may never come back from a question to a machine that is
+// gone, so it is left alone then and holds what it uses.
 struct Heard {
   c10::intrusive_ptr<c10d::Store> store;
   std::string done, beats;
@@ -106,8 +107,9 @@ void ask(const std::shared_ptr<Heard>& heard, milliseconds slowest) {
 
 // How rank 0's work ended. Throws when the store cannot be reached, or when rank 0 stops counting for longer
 // than `silence`.
-std::vector<std::uint8_t> hear_from_leader(const c10::intrusive_ptr<c10d::Store>& store, const std::string& done,
-                                           const std::string& beats, milliseconds silence) {
+std::vector<std::uint8_t> hear_from_leader(const c10::intrusive_ptr<c10d::Store>& store,
+                                           const std::string& done, const std::string& beats,
+                                           milliseconds silence) {
   const auto heard = std::make_shared<Heard>();
   heard->store = store;
   heard->done = done;
@@ -128,29 +130,34 @@ std::vector<std::uint8_t> hear_from_leader(const c10::intrusive_ptr<c10d::Store>
 
 void Ranks::leader_alone(const char* what, const std::function<void()>& work) {
   if (!state_->backend) return work();
-  const std::string key = cat("alone/", state_->times_alone++, "/"), done = key + "done", beats = key + "beats";
+  const std::string key = cat("alone/", state_->times_alone++, "/"), done = key + "done",
+                    beats = key + "beats";
   const milliseconds silence = std::chrono::seconds(info().timeout_seconds);
   if (leader()) {
     try {
-      const Heartbeat heartbeat(state_->store, beats, std::clamp(silence / 8, milliseconds(100), milliseconds(5000)));
+      const Heartbeat heartbeat(state_->store, beats,
+                                std::clamp(silence / 8, milliseconds(100), milliseconds(5000)));
       work();
     } catch (const std::exception& e) {
       const auto* error = dynamic_cast<const Error*>(&e);
       try {
         state_->store->set(done, error && error->code() == ExitCode::Usage ? kRefused : kFailed);
-      } catch (const std::exception&) {   // the work's own error is the one to tell
+      } catch (const std::exception&) {  // the work's own error is the one to tell
       }
       throw;
     }
     state_->guarded(what, [&] { state_->store->set(done, kDone); });
   } else {
     const QuietLog quiet;
-    const auto outcome = state_->guarded(what, [&] { return hear_from_leader(state_->store, done, beats, silence); });
-    const std::string text = cat("rank ", info().rank, " of ", info().world_size, ": rank 0 failed at ", what, "; see its message");
-    if (outcome == kRefused) fail_usage(text);   // whichever rank ends first, the program ends with rank 0's code
+    const auto outcome =
+        state_->guarded(what, [&] { return hear_from_leader(state_->store, done, beats, silence); });
+    const std::string text = cat("rank ", info().rank, " of ", info().world_size, ": rank 0 failed at ", what,
+                                 "; see its message");
+    if (outcome == kRefused)
+      fail_usage(text);  // whichever rank ends first, the program ends with rank 0's code
     if (outcome != kDone) fail(text);
   }
-  barrier();   // rank 0 may hold the store, and must not end before all have read it
+  barrier();  // rank 0 may hold the store, and must not end before all have read it
 }
 
 }  // namespace lathe

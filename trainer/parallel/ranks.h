@@ -41,8 +41,9 @@ class Ranks {
   std::vector<double> sum(std::vector<double> values);
   double max(double value);
   void barrier();
-  // Rank 0 does `work` while the others wait, however long it takes as long as rank 0 lives; nobody goes on before it
-  // is done. No collective may run inside. Its exception ends rank 0 as usual and the others with an Error that says so.
+  // Rank 0 does `work` while the others wait, however long it takes as long as rank 0 lives; nobody goes on
+  // before it is done. No collective may run inside. Its exception ends rank 0 as usual and the others with
+  // an Error that says so.
   void leader_alone(const char* what, const std::function<void()>& work);
 
  private:

@@ -24,7 +24,8 @@ class LatentSource {
   // (B, c, h, w) fp32, scaled as the network sees them; the noise in them is a function of (seed, visit,
   // picture). `set` tells pictures of several sets apart, whose ids are the same.
   at::Tensor read(const PictureBatch& batch, std::size_t set);
-  // What a network that fills in reads beside them (fill_in.h), under masks that are functions of (seed, visit, picture).
+  // What a network that fills in reads beside them (fill_in.h), under masks that are functions of (seed,
+  // visit, picture).
   at::Tensor beside(const PictureBatch& batch) const;
   // Weights of the loss (B, 1, h, w): means over the points of a place. Undefined when everything counts.
   at::Tensor mask(const PictureBatch& batch) const;

@@ -16,20 +16,22 @@ std::string card_heading(const Session& session, const PictureTask& task, const 
                        : task.plan.dit  ? "a DiTTransformer2DModel, DiTPipeline's layout without a VAE"
                        : task.plan.unet ? "a UNet2DModel, DDPM's layout"
                                         : "SD3's layout without a VAE";
-  std::string card = cat("---\nlibrary_name: diffusers\npipeline_tag: ", text ? "text-to-image" : "unconditional-image-generation",
-                         "\n---\n# ", recipe.name, text ? "\n\nA text-to-picture model (" : "\n\nA model that draws pictures (", layout,
-                         ") of ", task.parameters(),
-                         " parameters, trained with lathe; ", source.description, ".\n\n");
+  std::string card =
+      cat("---\nlibrary_name: diffusers\npipeline_tag: ",
+          text ? "text-to-image" : "unconditional-image-generation", "\n---\n# ", recipe.name,
+          text ? "\n\nA text-to-picture model (" : "\n\nA model that draws pictures (", layout, ") of ",
+          task.parameters(), " parameters, trained with lathe; ", source.description, ".\n\n");
   card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
-              " (its licence holds for this model)\n- data: ", task.data.train.pictures, " pictures of ", task.data.width, " x ",
-              task.data.height, ", sha256 ", task.data.data_sha256, "\n- steps: ", session.state.step, ", pictures seen: ",
-              session.state.tokens, "\n");
+              " (its licence holds for this model)\n- data: ", task.data.train.pictures, " pictures of ",
+              task.data.width, " x ", task.data.height, ", sha256 ", task.data.data_sha256,
+              "\n- steps: ", session.state.step, ", pictures seen: ", session.state.tokens, "\n");
   if (recipe.ema.decay > 0) card += cat("- weights: moving averages, decay ", recipe.ema.decay, "\n");
   if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
   if (!task.plan.classes.empty()) card += cat("- classes: ", Json(task.plan.classes).dump(), "\n");
-  return card + cat("\n## Limits\n\nIt draws what its ", text ? "captions named, in their words; other prompts give anything" : "pictures showed",
+  return card + cat("\n## Limits\n\nIt draws what its ",
+                    text ? "captions named, in their words; other prompts give anything" : "pictures showed",
                     ". It may repeat "
-                "pictures that it was trained on.\n\n## Use\n\n");
+                    "pictures that it was trained on.\n\n## Use\n\n");
 }
 
 }  // namespace
@@ -39,18 +41,22 @@ Json PictureTask::export_run(Session& session, const Say& say) {
   const ModelSource source = resolve_model(session.run.path);
   for (const ExportSection& target : session.recipe().exports) {
     ExportOptions options;
-    options.directory = target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
+    options.directory =
+        target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
     std::vector<std::string> prompts = sample_prompts(session.recipe(), data, plan.classes);
     if (prompts.size() > 4) prompts.resize(4);
-    const PictureExportRequest request{.dtype = target.dtype, .prompts = prompts, .heading = card_heading(session, *this, source),
+    const PictureExportRequest request{.dtype = target.dtype,
+                                       .prompts = prompts,
+                                       .heading = card_heading(session, *this, source),
                                        .guidance = session.recipe().diffusion.sampling.guidance};
     Json entry = Json{{"format", target.format}, {"directory", options.directory}};
     entry.update(target.format == "diffusers" ? export_pictures(source, request, options).to_json()
-                 : target.format == kTextualInversion ? export_word_of_pictures(source, request, options)
-                                                      : export_adapter_of_pictures(source, target.format, request, options));
+                 : target.format == kTextualInversion
+                     ? export_word_of_pictures(source, request, options)
+                     : export_adapter_of_pictures(source, target.format, request, options));
     results.push_back(entry);
   }
   return results;

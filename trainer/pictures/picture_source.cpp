@@ -17,14 +17,17 @@ PictureModel load_base(const std::string& base, const ModelSource& source, const
 }  // namespace
 
 bool draws_pictures(const ModelSource& source) {
-  return is_pipeline(source.folder) || is_picture_adapter(source.folder) || is_textual_inversion(source.folder);
+  return is_pipeline(source.folder) || is_picture_adapter(source.folder) ||
+         is_textual_inversion(source.folder);
 }
 
 AdaptedPictureModel load_adapted_pictures(const ModelSource& source) {
-  require(is_picture_adapter(source.folder), source.description, " is no adapter of a text-to-picture model: ", source.folder,
-          " lacks ", kPeftConfig, " or ", kPictureLora);
+  require(is_picture_adapter(source.folder), source.description,
+          " is no adapter of a text-to-picture model: ", source.folder, " lacks ", kPeftConfig, " or ",
+          kPictureLora);
   const PeftAdapter settings = read_peft_config(source.folder);
-  require(!settings.base.empty(), source.folder, "/", kPeftConfig, ": base_model_name_or_path is empty; name the base there");
+  require(!settings.base.empty(), source.folder, "/", kPeftConfig,
+          ": base_model_name_or_path is empty; name the base there");
   AdaptedPictureModel model;
   model.base = load_base(settings.base, source, "adapter");
   model.adapter = read_picture_adapter(source.folder, model.base);

@@ -1,6 +1,6 @@
 #pragma once
-// The text-to-picture model that a MODEL of the command line means: a diffusers folder, a run, or an adapter or a new word with
-// the base that it names. Torch is needed for merging alone; any thread.
+// The text-to-picture model that a MODEL of the command line means: a diffusers folder, a run, or an adapter
+// or a new word with the base that it names. Torch is needed for merging alone; any thread.
 #include <optional>
 
 #include "checkpoints/diffusion/adapter_folder.h"
@@ -11,8 +11,8 @@ namespace lathe {
 
 bool draws_pictures(const ModelSource& source);
 
-// An adapter folder (a tuned run's checkpoint, or an export) gives its base with the adapter merged in fp32, that of a
-// textual inversion its base with the new word.
+// An adapter folder (a tuned run's checkpoint, or an export) gives its base with the adapter merged in fp32,
+// that of a textual inversion its base with the new word.
 PictureModel load_picture_model(const ModelSource& source);
 
 // The base and the adapter of such a folder, apart. Error when it is none.

@@ -109,10 +109,11 @@ void PictureTask::add_new_word(const Recipe& recipe) {
     return caption.find(section.token) != std::string::npos;
   });
   if (has == 0)
-    fail_usage("textual_inversion.token: none of the ", data.captions.size(), " captions has the word '", section.token,
-               "'; write it into them, or set data.trigger to it");
+    fail_usage("textual_inversion.token: none of the ", data.captions.size(), " captions has the word '",
+               section.token, "'; write it into them, or set data.trigger to it");
   if (static_cast<std::size_t>(has) < data.captions.size())
-    data.notes.push_back(cat("the new word '", section.token, "' is in ", has, " of ", data.captions.size(), " captions"));
+    data.notes.push_back(
+        cat("the new word '", section.token, "' is in ", has, " of ", data.captions.size(), " captions"));
 }
 
 // A base with a VAE was not looked at when the recipe was checked.
@@ -121,8 +122,9 @@ void PictureTask::check_sizes() const {
   const std::int64_t step = plan.vae->halvings() * plan.unet->smallest_side();
   for (const PictureSize& size : loader_->sizes())
     if (size.width % step != 0 || size.height % step != 0)
-      fail_usage("data.resolution: pictures become ", size.width, " x ", size.height, " points, and the base ",
-                 "wants sides that are multiples of ", step, "; set data.resolution and data.bucket_step so");
+      fail_usage("data.resolution: pictures become ", size.width, " x ", size.height,
+                 " points, and the base ", "wants sides that are multiples of ", step,
+                 "; set data.resolution and data.bucket_step so");
 }
 
 std::uint64_t PictureTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
@@ -156,9 +158,11 @@ void PictureTask::build(Session& session) {
   if (new_word) train_new_word(full);
   NamedTensors named;
   for (const auto& [prefix, module] : used) add_parameters(*module, prefix, named);
-  if (adapter || new_word) std::erase_if(named, [](const auto& item) { return !item.second.requires_grad(); });
+  if (adapter || new_word)
+    std::erase_if(named, [](const auto& item) { return !item.second.requires_grad(); });
   std::vector<std::string> frozen = recipe.model.freeze;
-  if (plan.vae && !adapter && !new_word) frozen.emplace_back("text_encoder");  // what reads texts well stays as it is
+  if (plan.vae && !adapter && !new_word)
+    frozen.emplace_back("text_encoder");  // what reads texts well stays as it is
   session.parameters = make_parameters(trained_of(named, frozen));
   if (!bf16 || adapter) return;
   for (const auto& [prefix, module] : exact) keep_masters(session.parameters, *module, prefix);
@@ -171,7 +175,8 @@ void PictureTask::train_new_word(TextToPicture& full) {
   for (const auto& [prefix, module] : model.modules())
     for (auto& parameter : module->parameters()) parameter.set_requires_grad(false);
   model.text_encoder->train_tokens(new_word->first, new_word->count);
-  if (full.text_encoder != model.text_encoder) full.text_encoder->train_tokens(new_word->first, new_word->count);
+  if (full.text_encoder != model.text_encoder)
+    full.text_encoder->train_tokens(new_word->first, new_word->count);
 }
 
 // A second copy of the base, in the run's precision, that stays as it is.
@@ -215,7 +220,8 @@ PictureCondition PictureTask::condition(const std::vector<std::string>& captions
   return model.condition(classes);
 }
 
-ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options, std::size_t set) {
+ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options,
+                                    std::size_t set) {
   const NoisyPictures asked = add_noise(latents_.read(batch, set), batch.ids, batch.visits, options);
   const at::Tensor beside = plan.fills_in() ? latents_.beside(batch) : at::Tensor();
   return denoising_loss(predict(asked, batch.captions, beside), asked, latents_.mask(batch));
@@ -358,8 +364,8 @@ std::vector<std::string> PictureTask::opening_lines(const Session& session) cons
       cat("data: ", data.train.pictures, " pictures of ", data.width, " x ", data.height, " x ",
           data.channels, ", ", held, " held out"),
       plan.vae ? cat("model: Stable Diffusion's UNet, ",
-                     format_count(static_cast<double>(count_parameters(plan).transformer)),
-                     " parameters", plan.fills_in() ? ", which fills in masked pictures" : "",
+                     format_count(static_cast<double>(count_parameters(plan).transformer)), " parameters",
+                     plan.fills_in() ? ", which fills in masked pictures" : "",
                      "; its text encoder and its VAE stay as they are")
       : !plan.by_text()
           ? cat("model: ", plan.unet ? "unet2d, " : "dit, ", format_count(static_cast<double>(parameters())),

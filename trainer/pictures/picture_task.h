@@ -1,8 +1,9 @@
 #pragma once
-// Task of pictures: a model that draws by text or by class learns to denoise (models/objectives/denoising.h). What is
-// kept in a checkpoint, and so in a run, is a diffusers pipeline folder. Names of the records:
-// transformer.<diffusers' name>, text_encoder.<transformers' name>; of networks of classes unet. or transformer.<diffusers' name>. With an adapter those are its
-// factors, and a checkpoint is its folder (checkpoints/diffusion/adapter_folder.h), which names the base.
+// Task of pictures: a model that draws by text or by class learns to denoise (models/objectives/denoising.h).
+// What is kept in a checkpoint, and so in a run, is a diffusers pipeline folder. Names of the records:
+// transformer.<diffusers' name>, text_encoder.<transformers' name>; of networks of classes unet. or
+// transformer.<diffusers' name>. With an adapter those are its factors, and a checkpoint is its folder
+// (checkpoints/diffusion/adapter_folder.h), which names the base.
 #include <unordered_map>
 
 #include "data/images/picture_loader.h"
@@ -18,13 +19,13 @@ namespace lathe {
 class PictureTask final : public Task {
  public:
   PreparedPictures data;
-  PictureModel plan;                // its tensors: the base's, empty from scratch
-  TextToPicture model;              // in the run's precision
-  std::optional<PeftAdapter> adapter;   // its settings, without tensors; then the base is frozen
+  PictureModel plan;                   // its tensors: the base's, empty from scratch
+  TextToPicture model;                 // in the run's precision
+  std::optional<PeftAdapter> adapter;  // its settings, without tensors; then the base is frozen
   // A new word, whose vectors are all that is trained then; a checkpoint is its folder.
   struct NewWord {
-    TextualInversion settings;   // without vectors
-    std::int64_t first = 0, count = 0;   // its rows of the table
+    TextualInversion settings;          // without vectors
+    std::int64_t first = 0, count = 0;  // its rows of the table
   };
   std::optional<NewWord> new_word;
 
@@ -58,7 +59,8 @@ class PictureTask final : public Task {
 
   // What the network says of noisy pictures (B, c, H, W), without the captions that were dropped; `beside` as
   // PictureCondition has it.
-  at::Tensor predict(const NoisyPictures& asked, const std::vector<std::string>& captions, const at::Tensor& beside = {});
+  at::Tensor predict(const NoisyPictures& asked, const std::vector<std::string>& captions,
+                     const at::Tensor& beside = {});
 
  private:
   // `set`: 0 what is trained on, from 1 on those of validation.
@@ -66,15 +68,16 @@ class PictureTask final : public Task {
   void check_sizes() const;
   void add_new_word(const Recipe& recipe);
   void train_new_word(TextToPicture& full);
-  PictureCondition condition(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
+  PictureCondition condition(const std::vector<std::string>& captions,
+                             const std::vector<std::uint8_t>& dropped);
   void make_prior(const Session& session);
   at::Tensor token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
 
   std::unique_ptr<PictureLoader> loader_;
   DenoisingOptions options_;
   LatentSource latents_;
-  std::unique_ptr<FrozenPrior> prior_;   // where the recipe asks for it
-  std::unordered_map<std::string, std::vector<std::int64_t>> rows_;   // token ids of the captions seen so far
+  std::unique_ptr<FrozenPrior> prior_;                               // where the recipe asks for it
+  std::unordered_map<std::string, std::vector<std::int64_t>> rows_;  // token ids of the captions seen so far
 };
 
 }  // namespace lathe

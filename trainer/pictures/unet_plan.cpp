@@ -41,8 +41,9 @@ PictureModel plan_unet(const Recipe& recipe, std::int64_t side, std::vector<Reci
   spec.attention_head_dim = section.attention_head_dim;
   spec.norm_num_groups = section.norm_num_groups;
   const auto& channels = spec.block_out_channels;
-  const bool sizes = !channels.empty() && channels.size() <= kMostLevels &&
-                     std::all_of(channels.begin(), channels.end(), [](std::int64_t c) { return c > 0 && c <= 1 << 16; });
+  const bool sizes =
+      !channels.empty() && channels.size() <= kMostLevels &&
+      std::all_of(channels.begin(), channels.end(), [](std::int64_t c) { return c > 0 && c <= 1 << 16; });
   if (!sizes) {
     wrong(cat("'model.block_out_channels' wants 1 to ", kMostLevels, " levels of 1 to 65536 channels"));
     return {};
@@ -57,8 +58,8 @@ PictureModel plan_unet(const Recipe& recipe, std::int64_t side, std::vector<Reci
       wrong(cat("'model.block_out_channels' has ", channels.size(), " levels: data.resolution ", one,
                 " wants to be a multiple of ", spec.smallest_side()));
   if (recipe.data.bucket_step % spec.smallest_side() != 0)
-    wrong(cat("'model.block_out_channels' has ", channels.size(), " levels: data.bucket_step wants to be a multiple of ",
-              spec.smallest_side()));
+    wrong(cat("'model.block_out_channels' has ", channels.size(),
+              " levels: data.bucket_step wants to be a multiple of ", spec.smallest_side()));
   PictureModel model;
   model.unet = spec;
   return model;

@@ -1,5 +1,6 @@
 #pragma once
-// What a diffusion recipe of `family: unet2d` trains: a UNet of pixels, told the class of a picture or nothing.
+// What a diffusion recipe of `family: unet2d` trains: a UNet of pixels, told the class of a picture or
+// nothing.
 #include <string>
 #include <vector>
 
@@ -15,14 +16,19 @@ struct UNetSection {
   std::int64_t layers_per_block = 2, attention_head_dim = 32, norm_num_groups = 8;
   bool add_attention = true, class_conditional = true;
   static void fields(auto& f, auto& c) {
-    f("block_out_channels", c.block_out_channels, "channels of each level; a level has half the side of the one before");
-    f("down_block_types", c.down_block_types, "of each level: DownBlock2D, or AttnDownBlock2D with attention; the way up mirrors it");
-    f("layers_per_block", c.layers_per_block, "residual blocks of a level on the way down, one more on the way up", range(1, 16));
+    f("block_out_channels", c.block_out_channels,
+      "channels of each level; a level has half the side of the one before");
+    f("down_block_types", c.down_block_types,
+      "of each level: DownBlock2D, or AttnDownBlock2D with attention; the way up mirrors it");
+    f("layers_per_block", c.layers_per_block,
+      "residual blocks of a level on the way down, one more on the way up", range(1, 16));
     f("attention_head_dim", c.attention_head_dim, "channels of an attention head", range(1, 4096));
-    f("norm_num_groups", c.norm_num_groups, "groups of the norms; a divisor of every level's channels", range(1, 1024));
+    f("norm_num_groups", c.norm_num_groups, "groups of the norms; a divisor of every level's channels",
+      range(1, 1024));
     f("add_attention", c.add_attention, "attention in the middle");
     f("class_conditional", c.class_conditional,
-      "captions (names of folders) are classes that pictures are drawn by; false: pictures are drawn by nothing");
+      "captions (names of folders) are classes that pictures are drawn by; false: pictures are drawn by "
+      "nothing");
   }
 };
 

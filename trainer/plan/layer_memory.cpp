@@ -10,7 +10,8 @@ namespace lathe {
 namespace {
 
 // models/objectives/linear_cross_entropy.cpp: logits of a chunk of tokens.
-constexpr std::int64_t kAnswerRoom = 256;   // models/generation/generate.cpp: of an answer in a cache before it grows
+constexpr std::int64_t kAnswerRoom =
+    256;  // models/generation/generate.cpp: of an answer in a cache before it grows
 constexpr std::int64_t kChunkBytes = std::int64_t{32} << 20, kMinimumChunk = 256;
 
 }  // namespace
@@ -46,7 +47,7 @@ void LayerMemory::forward_attention(Saved& saved) {
   const Held queries = wide(query_), keys = wide(key_), values = wide(key_);
   saved.attended_wide = wide(query_);
   saved.statistics = wide(spec_.num_heads);
-  saved.qkv = queries;   // the projection itself is kept by nobody
+  saved.qkv = queries;  // the projection itself is kept by nobody
   saved.keys = keys;
   saved.values = values;
   saved.attended = settings_.bf16 ? activation(query_) : saved.attended_wide;
@@ -63,7 +64,8 @@ void LayerMemory::forward_mlp(Saved& saved) {
     saved.extra = activation(3 * settings_.adapter_rank);
   }
   const bool one_kernel = spec_.mlp == MlpKind::Plain || spec_.activation == Activation::SiLU;
-  saved.inner = one_kernel ? activation(inner) : activation(2 * inner);   // the activation and its product with `up`
+  saved.inner =
+      one_kernel ? activation(inner) : activation(2 * inner);  // the activation and its product with `up`
 }
 
 LayerMemory::Saved LayerMemory::forward_block(Stream& stream) {
@@ -73,7 +75,7 @@ LayerMemory::Saved LayerMemory::forward_block(Stream& stream) {
   saved.normed = activation(channels);
   stream = {saved.input, {}};
   saved.qkv = product((query_ + 2 * key_) * channels, spaced(query_ + 2 * key_));
-  if (adapted_ || spec_.qk_norm) {   // sums of product and adapter, or normed copies, then turned by position
+  if (adapted_ || spec_.qk_norm) {  // sums of product and adapter, or normed copies, then turned by position
     const Held sums = activation(query_ + 2 * key_), turned = activation(query_ + key_);
     saved.qkv = turned;
     saved.values = spec_.qk_norm ? sums : activation(key_);
@@ -88,12 +90,12 @@ LayerMemory::Saved LayerMemory::forward_block(Stream& stream) {
   forward_mlp(saved);
   stream.branch = product(spec_.intermediate_size * channels, activation(channels));
   if (adapted_) stream.branch = activation(channels);
-  if (spec_.sandwich_norms) saved.extra = activation(2 * channels);   // the branches before their own norms
+  if (spec_.sandwich_norms) saved.extra = activation(2 * channels);  // the branches before their own norms
   return saved;
 }
 
-// models/layers/weight_gradient.cpp: the library's bf16 products read a transposed copy and write the wide side transposed
-// first; ours packs one side and sums in fp32.
+// models/layers/weight_gradient.cpp: the library's bf16 products read a transposed copy and write the wide
+// side transposed first; ours packs one side and sums in fp32.
 void LayerMemory::weight_gradient(std::int64_t out, std::int64_t in, std::vector<std::int64_t> parts,
                                   std::vector<GradientBlock>& gradients) {
   if (adapted_) return;
@@ -103,7 +105,8 @@ void LayerMemory::weight_gradient(std::int64_t out, std::int64_t in, std::vector
     return;
   }
   const Held copy = settings_.bf16 ? activation(std::min(out, in)) : Held();
-  const Held flipped = settings_.bf16 && out > in ? books_.take(out * in * element_, Use::Activations) : Held();
+  const Held flipped =
+      settings_.bf16 && out > in ? books_.take(out * in * element_, Use::Activations) : Held();
   gradients.push_back({books_.take(out * in * element_, Use::Gradients), std::move(parts)});
 }
 
@@ -114,7 +117,8 @@ void LayerMemory::backward_attention(Saved& saved, Held& normed, std::vector<Gra
   Held turned;
   {
     std::vector<Held> parts;
-    if (settings_.tiled_attention) {   // keys' and values' gradients a query head, then summed over those that share them
+    if (settings_.tiled_attention) {  // keys' and values' gradients a query head, then summed over those that
+                                      // share them
       parts = {activation(query_), activation(query_), activation(query_)};
       if (key_ != query_) parts = {parts[0], activation(key_), activation(key_)};
     } else {
@@ -125,7 +129,8 @@ void LayerMemory::backward_attention(Saved& saved, Held& normed, std::vector<Gra
     saved.qkv = saved.keys = saved.values = saved.attended = saved.attended_wide = saved.statistics = Held();
     turned = spaced(query_ + 2 * key_);
   }
-  const Held joined = adapted_ ? activation(query_ + 2 * key_) : Held();   // parts that were apart, in one product
+  const Held joined =
+      adapted_ ? activation(query_ + 2 * key_) : Held();  // parts that were apart, in one product
   normed = product((query_ + 2 * key_) * channels, activation(channels));
   weight_gradient(query_ + 2 * key_, channels, {query_ * channels, kv_parts, kv_parts}, gradients);
   saved.normed.reset();
@@ -143,8 +148,10 @@ void LayerMemory::backward_block(Saved saved, Held& gradient, std::vector<Gradie
     saved.gates.reset();
     const Held joined = adapted_ ? activation(input_width_) : Held();
     normed = product(input_width_ * channels, activation(channels));
-    if (spec_.mlp == MlpKind::Gated) weight_gradient(input_width_, channels, {part, part}, gradients);
-    else weight_gradient(input_width_, channels, {part}, gradients);
+    if (spec_.mlp == MlpKind::Gated)
+      weight_gradient(input_width_, channels, {part, part}, gradients);
+    else
+      weight_gradient(input_width_, channels, {part}, gradients);
     saved.normed_middle.reset();
   }
   Held before = activation(channels);
@@ -156,12 +163,14 @@ void LayerMemory::backward_block(Saved saved, Held& gradient, std::vector<Gradie
   gradient = before;
 }
 
-// models/objectives/linear_cross_entropy.cpp: the gradients of hidden states and of the head's weight come with the loss.
+// models/objectives/linear_cross_entropy.cpp: the gradients of hidden states and of the head's weight come
+// with the loss.
 LayerMemory::Held LayerMemory::head_loss(Held& weight_gradient) {
   const std::int64_t channels = spec_.hidden_size, vocabulary = spec_.vocab_size;
-  const std::int64_t chunk = std::min(tokens_, std::max(kMinimumChunk, kChunkBytes / (vocabulary * element_)));
+  const std::int64_t chunk =
+      std::min(tokens_, std::max(kMinimumChunk, kChunkBytes / (vocabulary * element_)));
   const Held targets = books_.take(tokens_ * 12, Use::Loss);
-  const Held learned = activation(channels);        // the rows that have a target
+  const Held learned = activation(channels);  // the rows that have a target
   Held gradient = activation(channels);
   {
     const Held sum = adapted_ ? Held() : books_.take(vocabulary * channels * 4, Use::Loss);
@@ -170,21 +179,23 @@ LayerMemory::Held LayerMemory::head_loss(Held& weight_gradient) {
       const Held panels = settings_.tiled_attention ? books_.take(chunk * channels * 2, Use::Loss)
                                                     : books_.take(vocabulary * channels * 4, Use::Loss);
     }
-    if (spec_.final_softcap > 0) {                  // scores, their cap and its derivative in fp32
+    if (spec_.final_softcap > 0) {  // scores, their cap and its derivative in fp32
       const Held capped = books_.take(3 * chunk * vocabulary * 4, Use::Loss);
     }
-    const Held all = activation(channels);          // rows without a target have a gradient of zero
+    const Held all = activation(channels);  // rows without a target have a gradient of zero
     gradient = all;
     weight_gradient = sum;
   }
-  if (settings_.bf16 && weight_gradient) weight_gradient = books_.take(vocabulary * channels * element_, Use::Gradients);
+  if (settings_.bf16 && weight_gradient)
+    weight_gradient = books_.take(vocabulary * channels * element_, Use::Gradients);
   return gradient;
 }
 
 void LayerMemory::pass(std::int64_t tokens, std::vector<GradientBlock>& gradients) {
   tokens_ = tokens;
   const std::int64_t channels = spec_.hidden_size, table = spec_.vocab_size * channels;
-  const Held ids = books_.take(tokens * 8, Use::Activations), positions = books_.take(tokens * 8, Use::Activations);
+  const Held ids = books_.take(tokens * 8, Use::Activations),
+             positions = books_.take(tokens * 8, Use::Activations);
   Stream stream{activation(channels), {}};
   if (spec_.position == PositionKind::Learned) {
     const Held places = activation(channels);
@@ -195,18 +206,18 @@ void LayerMemory::pass(std::int64_t tokens, std::vector<GradientBlock>& gradient
     const Stream before = stream;
     block = forward_block(stream);
     if (!settings_.activation_checkpointing) continue;
-    block = Saved{};                       // models/decoder/checkpointing.cpp: only what went in
+    block = Saved{};  // models/decoder/checkpointing.cpp: only what went in
     block.input = before.residual;
     block.normed = before.branch;
   }
   Held total = activation(channels), hidden = activation(channels);
   stream = {};
   Held head_gradient, wide_head;
-  if (widened_) wide_head = books_.take(table * 4, Use::Loss);   // Decoder::head_weight()
+  if (widened_) wide_head = books_.take(table * 4, Use::Loss);  // Decoder::head_weight()
   Held gradient = head_loss(head_gradient);
   wide_head.reset();
   hidden.reset();
-  gradient = activation(channels);         // through the last norm
+  gradient = activation(channels);  // through the last norm
   total.reset();
   if (!spec_.tie_embeddings && head_gradient) gradients.push_back({head_gradient, {table}});
   for (auto block = saved.rbegin(); block != saved.rend(); ++block) {
@@ -223,7 +234,8 @@ void LayerMemory::pass(std::int64_t tokens, std::vector<GradientBlock>& gradient
   }
   if (adapted_) return;
   if (spec_.position == PositionKind::Learned)
-    gradients.push_back({books_.take(spec_.max_positions * channels * element_, Use::Gradients), {spec_.max_positions * channels}});
+    gradients.push_back({books_.take(spec_.max_positions * channels * element_, Use::Gradients),
+                         {spec_.max_positions * channels}});
   const Held order = books_.take(tokens * 16, Use::Activations);
   const Held rows = books_.take(table * element_, Use::Gradients);
   gradients.push_back({head_gradient && spec_.tie_embeddings ? head_gradient : rows, {table}});
@@ -232,8 +244,10 @@ void LayerMemory::pass(std::int64_t tokens, std::vector<GradientBlock>& gradient
 void LayerMemory::answer(const AskedLengths& asked) {
   tokens_ = asked.prompt;
   const std::int64_t room = asked.prompt + std::min(asked.answer, kAnswerRoom);
-  const auto cached = [&](std::int64_t places) { return books_.take(places * key_ * element_, Use::Answers); };
-  std::vector<Held> cache;   // keys and values
+  const auto cached = [&](std::int64_t places) {
+    return books_.take(places * key_ * element_, Use::Answers);
+  };
+  std::vector<Held> cache;  // keys and values
   for (std::int64_t part = 0; part < 2 * spec_.num_layers; ++part) cache.push_back(cached(room));
   {
     Stream stream{activation(spec_.hidden_size), {}};

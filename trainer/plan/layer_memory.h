@@ -1,6 +1,7 @@
 #pragma once
-// One decoder's forward and backward pass on the allocator's books: tensors by their sizes, alive as long as models/ keeps
-// them. N tokens, C channels, Q and K channels of the query and key heads, I channels inside the MLP.
+// One decoder's forward and backward pass on the allocator's books: tensors by their sizes, alive as long as
+// models/ keeps them. N tokens, C channels, Q and K channels of the query and key heads, I channels inside
+// the MLP.
 #include <vector>
 
 #include "trainer/plan/books.h"
@@ -11,7 +12,7 @@ namespace lathe {
 // The gradient of one parameter, or of several whose weights are one product (models/layers/linear.h).
 struct GradientBlock {
   AllocatorBooks::Held storage;
-  std::vector<std::int64_t> parts;   // elements
+  std::vector<std::int64_t> parts;  // elements
 };
 
 class LayerMemory {
@@ -25,14 +26,20 @@ class LayerMemory {
   void answer(const AskedLengths& asked);
 
  private:
-  struct Stream { Held residual, branch; };
-  struct Saved {
-    Held input, normed, qkv, keys, values, attended, attended_wide, statistics, middle, normed_middle, gates, inner, extra;
+  struct Stream {
+    Held residual, branch;
   };
-  Held activation(std::int64_t channels) { return books_.take(tokens_ * channels * element_, Use::Activations); }
+  struct Saved {
+    Held input, normed, qkv, keys, values, attended, attended_wide, statistics, middle, normed_middle, gates,
+        inner, extra;
+  };
+  Held activation(std::int64_t channels) {
+    return books_.take(tokens_ * channels * element_, Use::Activations);
+  }
   Held wide(std::int64_t channels) { return books_.take(tokens_ * channels * 4, Use::Activations); }
   Held spaced(std::int64_t channels);
-  // `out` beside the weights that are made dense for the product with it (models/layers/quantised_product.cpp).
+  // `out` beside the weights that are made dense for the product with it
+  // (models/layers/quantised_product.cpp).
   Held product(std::int64_t weights, Held out);
   Saved forward_block(Stream& stream);
   void forward_attention(Saved& saved);
@@ -47,7 +54,7 @@ class LayerMemory {
   const DecoderSpec& spec_;
   const PlanSettings& settings_;
   std::int64_t tokens_ = 0, element_, query_, key_, input_width_;
-  bool adapted_, widened_;   // widened: of a base that is narrower than what products are computed in
+  bool adapted_, widened_;  // widened: of a base that is narrower than what products are computed in
 };
 
 }  // namespace lathe

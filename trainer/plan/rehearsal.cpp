@@ -13,7 +13,10 @@ namespace {
 
 using Held = AllocatorBooks::Held;
 
-struct Matrix { std::int64_t rows = 0, columns = 0; bool block = false; };   // of one parameter; vectors have one column
+struct Matrix {
+  std::int64_t rows = 0, columns = 0;
+  bool block = false;
+};  // of one parameter; vectors have one column
 
 std::int64_t size_of(const Matrix& matrix) { return matrix.rows * matrix.columns; }
 
@@ -43,31 +46,39 @@ std::vector<Matrix> matrices(const DecoderSpec& spec, const PlanSettings& settin
 class Rehearsal {
  public:
   Rehearsal(const DecoderSpec& spec, const PlanSettings& settings)
-      : spec_(spec), settings_(settings), element_(settings.bf16 ? 2 : 4), books_(slack_of_training(settings.adapter_rank > 0)),
-        trained_(matrices(spec, settings)), layers_(books_, spec_, settings_) {}
+      : spec_(spec),
+        settings_(settings),
+        element_(settings.bf16 ? 2 : 4),
+        books_(slack_of_training(settings.adapter_rank > 0)),
+        trained_(matrices(spec, settings)),
+        layers_(books_, spec_, settings_) {}
 
   AllocatorBooks::Totals run() {
     construct();
     ask();
     step();
     step();
-    for (std::size_t batch = 2; batch < settings_.batch_tokens.size(); ++batch) step();   // batches of many sizes
-    if (!settings_.saves_between) books_.release_free();   // trainer/train.cpp, finish()
+    for (std::size_t batch = 2; batch < settings_.batch_tokens.size(); ++batch)
+      step();                                             // batches of many sizes
+    if (!settings_.saves_between) books_.release_free();  // trainer/train.cpp, finish()
     std::vector<Held> copy = checkpoint_copy();
-    if (settings_.saves_between) step();   // the copy is written while training goes on
+    if (settings_.saves_between) step();  // the copy is written while training goes on
     copy.clear();
     ask();
     return books_.at_peak();
   }
 
  private:
-  // A decoder's parameters; the products of a group are made of parts that are dropped (models/layers/linear.h).
+  // A decoder's parameters; the products of a group are made of parts that are dropped
+  // (models/layers/linear.h).
   void build(std::int64_t element, bool from_base) {
     std::vector<Held> group;
     std::int64_t grouped = 0;
     const auto close_group = [&] {
-      if (group.size() > 1) weights_.push_back(books_.take(grouped, Use::Weights));
-      else weights_.insert(weights_.end(), group.begin(), group.end());
+      if (group.size() > 1)
+        weights_.push_back(books_.take(grouped, Use::Weights));
+      else
+        weights_.insert(weights_.end(), group.begin(), group.end());
       group.clear();
       grouped = 0;
     };
@@ -84,19 +95,25 @@ class Rehearsal {
                          info.name.ends_with("up_proj.weight");
       const bool first = info.name.ends_with("q_proj.weight") || info.name.ends_with("gate_proj.weight");
       if (!input || first) close_group();
-      if (!input) weights_.push_back(books_.take(bytes, Use::Weights));
-      else group.push_back(books_.take(bytes, Use::Weights)), grouped += bytes;
+      if (!input)
+        weights_.push_back(books_.take(bytes, Use::Weights));
+      else
+        group.push_back(books_.take(bytes, Use::Weights)), grouped += bytes;
     }
     close_group();
     books_.set_outside(mapped_);
   }
 
-  // A matrix of a frozen base (models/layers/linear.h, hold()): in 4 bits, or where its file is mapped unless that is wider.
+  // A matrix of a frozen base (models/layers/linear.h, hold()): in 4 bits, or where its file is mapped unless
+  // that is wider.
   void freeze(const ParameterInfo& info, std::int64_t bytes) {
     read_from_base(bytes / element_);
-    if (settings_.nf4 && info.name.find("layers.") != std::string::npos) take_quantised(bytes / element_);
-    else if (base_share(bytes / element_) > bytes + bytes / 8) weights_.push_back(books_.take(bytes, Use::Weights));
-    else mapped_ += base_share(bytes / element_);
+    if (settings_.nf4 && info.name.find("layers.") != std::string::npos)
+      take_quantised(bytes / element_);
+    else if (base_share(bytes / element_) > bytes + bytes / 8)
+      weights_.push_back(books_.take(bytes, Use::Weights));
+    else
+      mapped_ += base_share(bytes / element_);
   }
   // Bytes of so many parameters in the base's files.
   std::int64_t base_share(std::int64_t count) const {
@@ -105,9 +122,7 @@ class Rehearsal {
   }
 
   // data/io/mapped_file.h, lend(): a tensor's pages of the base are there while it is copied.
-  void read_from_base(std::int64_t count) {
-    books_.set_outside(mapped_ + base_share(count));
-  }
+  void read_from_base(std::int64_t count) { books_.set_outside(mapped_ + base_share(count)); }
 
   // models/ops/nf4.h
   void take_quantised(std::int64_t count) {
@@ -121,7 +136,8 @@ class Rehearsal {
   void construct() {
     build(settings_.adapter_rank > 0 ? element_ : 4, /*from_base=*/true);
     if (settings_.adapter_rank > 0) {
-      for (const Matrix& matrix : trained_) weights_.push_back(books_.take(size_of(matrix) * element_, Use::Weights));
+      for (const Matrix& matrix : trained_)
+        weights_.push_back(books_.take(size_of(matrix) * element_, Use::Weights));
     } else if (settings_.bf16) {
       build(2, /*from_base=*/false);
     }
@@ -130,14 +146,16 @@ class Rehearsal {
       if (settings_.bf16) masters.push_back(books_.take(size_of(matrix) * 4, Use::Weights));
     }
     if (settings_.adapter_rank > 0) weights_.insert(weights_.end(), masters.begin(), masters.end());
-    masters.clear();   // else the fp32 values that were rounded take their place
+    masters.clear();  // else the fp32 values that were rounded take their place
     for (int copy = 0; copy < 2; ++copy) {
       for (const Matrix& matrix : trained_) {
-        if (copy == 0 || !settings_.muon || !matrix.block) weights_.push_back(books_.take(size_of(matrix) * 4, Use::Optimizer));
+        if (copy == 0 || !settings_.muon || !matrix.block)
+          weights_.push_back(books_.take(size_of(matrix) * 4, Use::Optimizer));
       }
     }
-    if (settings_.world_size > 1) {   // trainer/parallel/reducer.cpp
-      for (const Matrix& matrix : trained_) weights_.push_back(books_.take(size_of(matrix) * 4, Use::Gradients));
+    if (settings_.world_size > 1) {  // trainer/parallel/reducer.cpp
+      for (const Matrix& matrix : trained_)
+        weights_.push_back(books_.take(size_of(matrix) * 4, Use::Gradients));
     }
   }
 
@@ -183,19 +201,24 @@ class Rehearsal {
     gradients.clear();
   }
 
-  // trainer/optim/muon.cpp: a matrix a thread, the largest first; a direction, its next value and two squares each.
+  // trainer/optim/muon.cpp: a matrix a thread, the largest first; a direction, its next value and two squares
+  // each.
   void orthogonalise() {
     std::vector<Matrix> work;
     for (const Matrix& matrix : trained_)
       if (matrix.block) work.push_back(matrix);
-    std::stable_sort(work.begin(), work.end(), [](const Matrix& a, const Matrix& b) { return size_of(a) > size_of(b); });
+    std::stable_sort(work.begin(), work.end(),
+                     [](const Matrix& a, const Matrix& b) { return size_of(a) > size_of(b); });
     std::vector<std::vector<Held>> threads(static_cast<std::size_t>(settings_.threads));
     for (std::size_t i = 0; i < work.size(); ++i) {
       const std::int64_t side = std::min(work[i].rows, work[i].columns), square = side * side;
-      const auto take = [&](std::int64_t count, std::int64_t element) { return books_.take(count * element, Use::Optimizer); };
+      const auto take = [&](std::int64_t count, std::int64_t element) {
+        return books_.take(count * element, Use::Optimizer);
+      };
       std::vector<Held>& mine = threads[i % threads.size()];
       mine.clear();
-      mine = {take(size_of(work[i]), element_), take(size_of(work[i]), element_), take(square, element_), take(square, element_)};
+      mine = {take(size_of(work[i]), element_), take(size_of(work[i]), element_), take(square, element_),
+              take(square, element_)};
       if (settings_.bf16 && work[i].rows > work[i].columns) mine.push_back(take(square, 4));
     }
   }
@@ -203,9 +226,10 @@ class Rehearsal {
   // trainer/state.cpp
   std::vector<Held> checkpoint_copy() {
     std::vector<Held> copy;
-    for (int part = 0; part < 3; ++part) {   // masters, and one or two moments
+    for (int part = 0; part < 3; ++part) {  // masters, and one or two moments
       for (const Matrix& matrix : trained_) {
-        if (part < 2 || !settings_.muon || !matrix.block) copy.push_back(books_.take(size_of(matrix) * 4, Use::CheckpointCopy));
+        if (part < 2 || !settings_.muon || !matrix.block)
+          copy.push_back(books_.take(size_of(matrix) * 4, Use::CheckpointCopy));
       }
     }
     return copy;
@@ -214,10 +238,10 @@ class Rehearsal {
   const DecoderSpec& spec_;
   const PlanSettings& settings_;
   std::int64_t element_;
-  AllocatorBooks books_;   // before all that is held
+  AllocatorBooks books_;  // before all that is held
   std::vector<Matrix> trained_;
   std::vector<Held> weights_;
-  std::int64_t mapped_ = 0;   // bytes of the base's files that stay
+  std::int64_t mapped_ = 0;  // bytes of the base's files that stay
   LayerMemory layers_;
   std::size_t next_ = 0;
 };

@@ -137,13 +137,13 @@ void MetricsWriter::step(const StepMetrics& metrics) {
   if (metrics.skipped) line["skipped"] = true;
   state_->last_step = metrics.step;
   state_->lines.append(dump_line(line));
-  state_->events.append(
-      tf_record(tf_scalars_event(now(), metrics.step,
-                                 {{"train/loss", static_cast<float>(metrics.loss)},
-                                  {"train/learning_rate", static_cast<float>(metrics.learning_rate)},
-                                  {"train/grad_norm", static_cast<float>(metrics.grad_norm)},
-                                  {"train/" + state_->unit + "_per_second", static_cast<float>(metrics.tokens_per_second)},
-                                  {"train/" + state_->unit, static_cast<float>(metrics.tokens)}})));
+  state_->events.append(tf_record(tf_scalars_event(
+      now(), metrics.step,
+      {{"train/loss", static_cast<float>(metrics.loss)},
+       {"train/learning_rate", static_cast<float>(metrics.learning_rate)},
+       {"train/grad_norm", static_cast<float>(metrics.grad_norm)},
+       {"train/" + state_->unit + "_per_second", static_cast<float>(metrics.tokens_per_second)},
+       {"train/" + state_->unit, static_cast<float>(metrics.tokens)}})));
 }
 
 void MetricsWriter::evaluation(const EvaluationMetrics& metrics) {
@@ -166,7 +166,8 @@ void MetricsWriter::evaluation(const EvaluationMetrics& metrics) {
   state_->lines.append(dump_line(line));
   const double time = now();
   TfScalars scalars = {{metrics.set + "/loss", static_cast<float>(metrics.loss)}};
-  if (metrics.perplexity > 0) scalars.emplace_back(metrics.set + "/perplexity", static_cast<float>(metrics.perplexity));
+  if (metrics.perplexity > 0)
+    scalars.emplace_back(metrics.set + "/perplexity", static_cast<float>(metrics.perplexity));
   if (metrics.bits_per_byte > 0) {
     scalars.emplace_back(metrics.set + "/bits_per_byte", static_cast<float>(metrics.bits_per_byte));
   }

@@ -16,7 +16,7 @@ struct StepMetrics {
   double loss = 0, learning_rate = 0, grad_norm = 0;
   std::int64_t tokens = 0;  // (or pictures: MetricsWriter's unit) seen since the run's start
   double tokens_per_second = 0;
-  double seconds = 0;  // training time since the run's start
+  double seconds = 0;       // training time since the run's start
   double data_seconds = 0;  // of this step: waiting for its batches
   bool skipped = false;
 };
@@ -27,7 +27,7 @@ struct Sample {
 
 struct EvaluationMetrics {
   std::int64_t step = 0;
-  std::string set;   // "validation", or the name of one of several; empty: nothing was evaluated
+  std::string set;  // "validation", or the name of one of several; empty: nothing was evaluated
   double loss = 0, perplexity = 0, bits_per_byte = 0;
   std::int64_t tokens = 0;
   double seconds = 0;  // spent evaluating

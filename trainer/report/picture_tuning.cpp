@@ -9,11 +9,13 @@ namespace {
 
 std::string sentence(const Json& report) {
   const Json& copies = report.at("copies");
-  const std::string real = copies.at("held_out").get<bool>() ? "a held-out picture" : "a training picture to the nearest other";
+  const std::string real =
+      copies.at("held_out").get<bool>() ? "a held-out picture" : "a training picture to the nearest other";
   return "copies: " + format_fixed(100 * copies.at("rate").get<double>(), 1) + " % of " +
-         std::to_string(copies.at("pictures").get<std::int64_t>()) + " samples; the nearest training picture is " +
-         format_fixed(copies.at("nearest").get<double>(), 3) + " away in the middle, from " + real + " it is " +
-         format_fixed(copies.at("real").get<double>(), 3) + " (a copy: less than half of that)";
+         std::to_string(copies.at("pictures").get<std::int64_t>()) +
+         " samples; the nearest training picture is " + format_fixed(copies.at("nearest").get<double>(), 3) +
+         " away in the middle, from " + real + " it is " + format_fixed(copies.at("real").get<double>(), 3) +
+         " (a copy: less than half of that)";
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 namespace lathe {
 
 bool is_picture_report(const Json& report);
-std::string picture_section(const Json& report);   // HTML
+std::string picture_section(const Json& report);  // HTML
 std::string picture_summary(const Json& report);
 
 }  // namespace lathe

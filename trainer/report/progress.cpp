@@ -99,7 +99,8 @@ std::string live_line(const ProgressView& view, const LineStyle& style) {
 std::string plain_line(const ProgressView& view) {
   std::string text = view.total > 0 ? "step " + steps_text(view) : steps_text(view);
   text += "  loss " + loss_text(view.loss) + "  lr " + format_scientific(view.learning_rate, 2) + "  norm " +
-          format_significant(view.grad_norm, 3) + "  " + format_count(view.tokens_per_second) + " " + view.rate_unit;
+          format_significant(view.grad_norm, 3) + "  " + format_count(view.tokens_per_second) + " " +
+          view.rate_unit;
   if (view.memory > 0) text += "  " + format_bytes(view.memory);
   if (view.total > 0 && view.remaining >= 0) text += "  ETA " + format_duration(view.remaining);
   return text;

@@ -102,9 +102,11 @@ std::string plots(const RunLog& log) {
   };
   Plot rate = single("rate", "Learning rate", &StepMetrics::learning_rate);
   rate.scientific = true;
-  const std::string out = render_plot(losses) + render_plot(rate) +
-                          render_plot(single("norm", "Gradient norm", &StepMetrics::grad_norm)) +
-                          render_plot(single("speed", log.unit == "tokens" ? "Tokens a second" : "Pictures a second", &StepMetrics::tokens_per_second));
+  const std::string out =
+      render_plot(losses) + render_plot(rate) +
+      render_plot(single("norm", "Gradient norm", &StepMetrics::grad_norm)) +
+      render_plot(single("speed", log.unit == "tokens" ? "Tokens a second" : "Pictures a second",
+                         &StepMetrics::tokens_per_second));
   return out.empty() ? "" : "<div class=\"plots\">\n" + out + "</div>\n";
 }
 
@@ -125,8 +127,8 @@ Json environment(const std::string& run_directory) {
 std::string subtitle(const RunLog& log) {
   if (log.steps.empty()) return "No steps yet.";
   const auto& last = log.steps.back();
-  return format_thousands(last.step) + " steps, " + format_count(static_cast<double>(last.tokens)) +
-         " " + log.unit + ", " + format_duration(last.seconds) + " of training";
+  return format_thousands(last.step) + " steps, " + format_count(static_cast<double>(last.tokens)) + " " +
+         log.unit + ", " + format_duration(last.seconds) + " of training";
 }
 
 }  // namespace

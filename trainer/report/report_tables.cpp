@@ -49,7 +49,8 @@ std::string evaluation_table(const RunLog& log) {
     if (of_text)
       out += cat("</td><td>", format_significant(e.perplexity, 5), "</td><td>",
                  e.bits_per_byte > 0 ? format_fixed(e.bits_per_byte, 4) : "");
-    out += cat("</td><td>", format_thousands(e.tokens), "</td><td>", format_duration(e.seconds), "</td></tr>\n");
+    out +=
+        cat("</td><td>", format_thousands(e.tokens), "</td><td>", format_duration(e.seconds), "</td></tr>\n");
   }
   return out + "</tbody></table></div>\n";
 }

@@ -23,25 +23,31 @@ constexpr System kSystems[] = {{"base", "base"},
 std::string percent(double share) { return format_fixed(100 * share, 0) + " %"; }
 
 std::string cell(const Json& entry) {
-  return format_fixed(entry.at("score").get<double>(), 3) + " (" + format_fixed(entry.at("low").get<double>(), 2) + " to " +
+  return format_fixed(entry.at("score").get<double>(), 3) + " (" +
+         format_fixed(entry.at("low").get<double>(), 2) + " to " +
          format_fixed(entry.at("high").get<double>(), 2) + ")";
 }
 
-std::vector<std::string> looks(const Json& report) { return report.value("look", std::vector<std::string>()); }
+std::vector<std::string> looks(const Json& report) {
+  return report.value("look", std::vector<std::string>());
+}
 
 std::string metrics_table(const Json& report) {
   std::string head, body, says;
   for (const auto& [name, systems] : report.at("metrics").items()) {
     const Metric& metric = find_metric(name);
     head += "<th scope=\"col\">" + escape_html(name) + " (95 %)</th>";
-    says += (says.empty() ? "" : "; ") + escape_html(cat(name, metric.mean ? " (mean): " : ": ", metric.says));
+    says +=
+        (says.empty() ? "" : "; ") + escape_html(cat(name, metric.mean ? " (mean): " : ": ", metric.says));
   }
   for (const System& system : kSystems) {
     std::string cells;
     for (const auto& [name, systems] : report.at("metrics").items())
-      cells += "<td>" + (systems.contains(system.key) ? escape_html(cell(systems.at(system.key))) : "") + "</td>";
+      cells +=
+          "<td>" + (systems.contains(system.key) ? escape_html(cell(systems.at(system.key))) : "") + "</td>";
     const bool best = std::string(system.key) == "tuned";
-    body += std::string("<tr") + (best ? " class=\"best\"" : "") + "><th scope=\"row\">" + system.name + "</th>" + cells + "</tr>\n";
+    body += std::string("<tr") + (best ? " class=\"best\"" : "") + "><th scope=\"row\">" + system.name +
+            "</th>" + cells + "</tr>\n";
   }
   return "<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">answers of</th>" + head +
          "</tr></thead><tbody>\n" + body + "</tbody></table></div>\n<p>" + says + ".</p>\n";
@@ -49,8 +55,10 @@ std::string metrics_table(const Json& report) {
 
 std::string spread_text(const std::string& name, const Json& entry, std::size_t runs) {
   return name + " of the tuned models over " + std::to_string(runs) + " runs: mean " +
-         format_fixed(entry.at("mean").get<double>(), 3) + ", standard deviation " + format_fixed(entry.at("sd").get<double>(), 3) +
-         ", from " + format_fixed(entry.at("min").get<double>(), 3) + " to " + format_fixed(entry.at("max").get<double>(), 3);
+         format_fixed(entry.at("mean").get<double>(), 3) + ", standard deviation " +
+         format_fixed(entry.at("sd").get<double>(), 3) + ", from " +
+         format_fixed(entry.at("min").get<double>(), 3) + " to " +
+         format_fixed(entry.at("max").get<double>(), 3);
 }
 
 std::int64_t count_of(const Json& json, const char* key) { return json.at(key).get<std::int64_t>(); }
@@ -59,19 +67,22 @@ double number_of(const Json& json, const char* key) { return json.at(key).get<do
 // "2.000 before, 2.100 after (+5.0 %)".
 std::string change_text(const Json& change) {
   const double share = number_of(change, "change");
-  return format_fixed(number_of(change, "base_loss"), 3) + " before, " + format_fixed(number_of(change, "tuned_loss"), 3) +
-         " after (" + (share < 0 ? "" : "+") + format_fixed(100 * share, 1) + " %)";
+  return format_fixed(number_of(change, "base_loss"), 3) + " before, " +
+         format_fixed(number_of(change, "tuned_loss"), 3) + " after (" + (share < 0 ? "" : "+") +
+         format_fixed(100 * share, 1) + " %)";
 }
 
 // What was measured by losses, where it was.
 std::vector<std::string> loss_lines(const Json& report) {
   std::vector<std::string> lines;
   if (report.contains("held_out")) lines.push_back("held-out loss: " + change_text(report.at("held_out")));
-  if (report.contains("general_text")) lines.push_back("loss on general text: " + change_text(report.at("general_text")));
+  if (report.contains("general_text"))
+    lines.push_back("loss on general text: " + change_text(report.at("general_text")));
   const Json course = report.value("course", Json::object());
   if (course.contains("training_loss") && course.contains("first_training_loss"))
-    lines.push_back("training loss: " + format_fixed(number_of(course, "first_training_loss"), 3) + " at the first step, " +
-                    format_fixed(number_of(course, "training_loss"), 3) + " at the last");
+    lines.push_back("training loss: " + format_fixed(number_of(course, "first_training_loss"), 3) +
+                    " at the first step, " + format_fixed(number_of(course, "training_loss"), 3) +
+                    " at the last");
   return lines;
 }
 
@@ -84,11 +95,13 @@ std::string run_text(const Json& meter) {
 std::vector<std::string> memory_lines(const Json& report) {
   std::vector<std::string> lines;
   if (report.contains("memorised"))
-    lines.push_back("longest run of an answer to a held-out prompt that stands word for word in a training answer: " +
-                    run_text(report.at("memorised")));
+    lines.push_back(
+        "longest run of an answer to a held-out prompt that stands word for word in a training answer: " +
+        run_text(report.at("memorised")));
   if (report.contains("recalled")) {
     const Json& meter = report.at("recalled");
-    lines.push_back("asked " + asked_of(meter.at("asked").get<std::size_t>(), meter.at("of").get<std::size_t>()) +
+    lines.push_back("asked " +
+                    asked_of(meter.at("asked").get<std::size_t>(), meter.at("of").get<std::size_t>()) +
                     " training prompts, it says " + percent(number_of(meter, "verbatim")) +
                     " of their answers word for word; longest run of a training answer: " + run_text(meter));
   }
@@ -114,14 +127,17 @@ std::string spread_section(const Json& report) {
     for (const auto& [name, systems] : run.at("metrics").items())
       cells += "<td>" + format_fixed(systems.at("tuned").get<double>(), 3) + " (base " +
                format_fixed(systems.at("base").get<double>(), 3) + ")</td>";
-    const std::string fold = run.contains("fold") ? "fold " + std::to_string(run.at("fold").get<int>()) + ", " : "";
-    body += "<tr><th scope=\"row\">" + fold + "seed " + std::to_string(run.at("seed").get<std::int64_t>()) + "</th><td>" +
-            std::to_string(run.at("examples").get<int>()) + "</td><td>" + std::to_string(run.at("best_step").get<int>()) +
-            " of " + std::to_string(run.at("total_steps").get<int>()) + "</td>" + cells + "</tr>\n";
+    const std::string fold =
+        run.contains("fold") ? "fold " + std::to_string(run.at("fold").get<int>()) + ", " : "";
+    body += "<tr><th scope=\"row\">" + fold + "seed " + std::to_string(run.at("seed").get<std::int64_t>()) +
+            "</th><td>" + std::to_string(run.at("examples").get<int>()) + "</td><td>" +
+            std::to_string(run.at("best_step").get<int>()) + " of " +
+            std::to_string(run.at("total_steps").get<int>()) + "</td>" + cells + "</tr>\n";
   }
-  return "<p>" + lines + "</p>\n<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">run</th>"
-         "<th scope=\"col\">held out</th><th scope=\"col\">best step</th>" + head + "</tr></thead><tbody>\n" + body +
-         "</tbody></table></div>\n";
+  return "<p>" + lines +
+         "</p>\n<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">run</th>"
+         "<th scope=\"col\">held out</th><th scope=\"col\">best step</th>" +
+         head + "</tr></thead><tbody>\n" + body + "</tbody></table></div>\n";
 }
 
 // Answers that never stop, that repeat themselves, and their length beside that of the wanted ones.
@@ -131,15 +147,17 @@ std::string behaviour_table(const Json& report) {
   for (const System& system : kSystems) {
     if (!behaviour.contains(system.key)) continue;
     const Json& entry = behaviour.at(system.key);
-    body += std::string("<tr><th scope=\"row\">") + system.name + "</th><td>" + percent(entry.at("never_stops").get<double>()) +
-            "</td><td>" + percent(entry.at("repeats").get<double>()) + "</td><td>" +
+    body += std::string("<tr><th scope=\"row\">") + system.name + "</th><td>" +
+            percent(entry.at("never_stops").get<double>()) + "</td><td>" +
+            percent(entry.at("repeats").get<double>()) + "</td><td>" +
             format_fixed(entry.at("mean_bytes").get<double>(), 0) + "</td></tr>\n";
   }
   body += "<tr><th scope=\"row\">wanted</th><td></td><td></td><td>" +
           format_fixed(behaviour.at("wanted").at("mean_bytes").get<double>(), 0) + "</td></tr>\n";
-  return "<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">answers of</th><th scope=\"col\">never stop</th>"
-         "<th scope=\"col\">repeat themselves</th><th scope=\"col\">mean bytes</th></tr></thead><tbody>\n" + body +
-         "</tbody></table></div>\n";
+  return "<div class=\"table\"><table><thead><tr><th scope=\"col\" class=\"text\">answers of</th><th "
+         "scope=\"col\">never stop</th>"
+         "<th scope=\"col\">repeat themselves</th><th scope=\"col\">mean bytes</th></tr></thead><tbody>\n" +
+         body + "</tbody></table></div>\n";
 }
 
 std::string answers(const Json& report) {
@@ -152,8 +170,9 @@ std::string answers(const Json& report) {
     const std::string prompt = item.at("prompt").get<std::string>();
     const bool right = item.at("tuned") == item.at("reference");
     out += "<details><summary>" + escape_html(prompt.substr(0, 100)) + (right ? " &#10003;" : "") +
-           "</summary><div class=\"table\"><table><tbody>\n" + row("prompt", "prompt") + row("wanted", "reference") +
-           row("tuned", "tuned") + row("base", "base") + row("base shown examples", "few_shot") + "</tbody></table></div></details>\n";
+           "</summary><div class=\"table\"><table><tbody>\n" + row("prompt", "prompt") +
+           row("wanted", "reference") + row("tuned", "tuned") + row("base", "base") +
+           row("base shown examples", "few_shot") + "</tbody></table></div></details>\n";
   }
   return out;
 }
@@ -169,13 +188,17 @@ namespace {
 void look_at_answers(const Json& report, std::vector<std::string>& out) {
   const Json& tuned = report.at("behaviour").at("tuned");
   if (const double share = number_of(tuned, "never_stops"); share > 0.1)
-    out.push_back(percent(share) + " of the tuned answers do not stop by themselves: train longer, or see that every answer ends");
+    out.push_back(
+        percent(share) +
+        " of the tuned answers do not stop by themselves: train longer, or see that every answer ends");
   if (const double share = number_of(tuned, "repeats"); share > 0.1)
-    out.push_back(percent(share) + " of the tuned answers repeat themselves: train shorter, or with a lower learning rate");
-  const double length = number_of(tuned, "mean_bytes"), wanted = number_of(report.at("behaviour").at("wanted"), "mean_bytes");
+    out.push_back(percent(share) +
+                  " of the tuned answers repeat themselves: train shorter, or with a lower learning rate");
+  const double length = number_of(tuned, "mean_bytes"),
+               wanted = number_of(report.at("behaviour").at("wanted"), "mean_bytes");
   if (wanted > 0 && (length > 1.5 * wanted || length < wanted / 1.5))
-    out.push_back("the tuned answers have " + format_fixed(length, 0) + " bytes on average, the wanted ones " +
-                  format_fixed(wanted, 0) + ": their length drifted");
+    out.push_back("the tuned answers have " + format_fixed(length, 0) +
+                  " bytes on average, the wanted ones " + format_fixed(wanted, 0) + ": their length drifted");
 }
 
 void look_at_losses(const Json& report, std::vector<std::string>& out) {
@@ -184,13 +207,17 @@ void look_at_losses(const Json& report, std::vector<std::string>& out) {
       out.push_back("the loss on general text rose by " + percent(change) +
                     ": much was forgotten; lower optimizer.learning_rate or train.epochs, or use an adapter");
   const Json course = report.value("course", Json::object());
-  if (const double best = course.value("best_loss", 0.0), last = course.value("last_loss", 0.0); last > 1.1 * best && best > 0)
+  if (const double best = course.value("best_loss", 0.0), last = course.value("last_loss", 0.0);
+      last > 1.1 * best && best > 0)
     out.push_back("the held-out loss was lowest (" + format_fixed(best, 3) + ") at step " +
-                  std::to_string(course.value("best_step", 0)) + " of " + std::to_string(course.value("last_step", 0)) +
-                  " and rose to " + format_fixed(last, 3) + ": trained too long or too hot; the best step was kept");
-  if (const double base = course.value("base_loss", 0.0), best = course.value("best_loss", 0.0); base > 0 && best >= base)
-    out.push_back("the held-out loss never fell below the base's (" + format_fixed(base, 3) +
-                  "): nothing was learned that holds elsewhere; lower optimizer.learning_rate, or bring more examples");
+                  std::to_string(course.value("best_step", 0)) + " of " +
+                  std::to_string(course.value("last_step", 0)) + " and rose to " + format_fixed(last, 3) +
+                  ": trained too long or too hot; the best step was kept");
+  if (const double base = course.value("base_loss", 0.0), best = course.value("best_loss", 0.0);
+      base > 0 && best >= base)
+    out.push_back(
+        "the held-out loss never fell below the base's (" + format_fixed(base, 3) +
+        "): nothing was learned that holds elsewhere; lower optimizer.learning_rate, or bring more examples");
 }
 
 }  // namespace
@@ -200,7 +227,8 @@ std::vector<std::string> tuning_looks(const Json& report) {
   if (report.contains("behaviour")) look_at_answers(report, out);
   look_at_losses(report, out);
   if (report.contains("memorised") && count_of(report.at("memorised"), "longest_words") >= 20)
-    out.push_back("a tuned answer repeats " + std::to_string(count_of(report.at("memorised"), "longest_words")) +
+    out.push_back("a tuned answer repeats " +
+                  std::to_string(count_of(report.at("memorised"), "longest_words")) +
                   " words of the training answers in a row");
   return out;
 }
@@ -240,7 +268,8 @@ std::string tuning_summary(const Json& report) {
   for (const auto& lines : {loss_lines(report), memory_lines(report)})
     for (const std::string& line : lines) out += line + "\n";
   out += "verdict: " + report.at("verdict").get<std::string>();
-  if (report.contains("verdict_few_shot")) out += "\n         " + report.at("verdict_few_shot").get<std::string>();
+  if (report.contains("verdict_few_shot"))
+    out += "\n         " + report.at("verdict_few_shot").get<std::string>();
   for (const std::string& text : looks(report)) out += "\nlook: " + text;
   return out;
 }

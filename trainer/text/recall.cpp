@@ -23,7 +23,8 @@ Json memorised(const std::vector<Example>& train, const std::vector<Answer>& ans
     const Overlap overlap = index.measure(answer.text);
     if (overlap.characters > longest.characters) longest = overlap;
   }
-  return Json{{"longest_characters", longest.characters}, {"longest_words", longest.words}, {"text", longest.text}};
+  return Json{
+      {"longest_characters", longest.characters}, {"longest_words", longest.words}, {"text", longest.text}};
 }
 
 std::vector<Example> recall_examples(const std::vector<Example>& train, std::int64_t seed) {
@@ -37,8 +38,10 @@ std::vector<Example> recall_examples(const std::vector<Example>& train, std::int
   return chosen;
 }
 
-Json recalled(const std::vector<Example>& train, const std::vector<Example>& asked, const std::vector<Answer>& answers) {
-  require(!asked.empty() && answers.size() == asked.size(), "answers to other training prompts than were asked");
+Json recalled(const std::vector<Example>& train, const std::vector<Example>& asked,
+              const std::vector<Answer>& answers) {
+  require(!asked.empty() && answers.size() == asked.size(),
+          "answers to other training prompts than were asked");
   double verbatim = 0;
   for (std::size_t i = 0; i < asked.size(); ++i) verbatim += answers[i].text == answer_text(asked[i]) ? 1 : 0;
   Json found = memorised(train, answers);

@@ -1,6 +1,6 @@
 #pragma once
-// The memorisation meter: what a tuned model says word for word of the answers that it learned from, asked held-out prompts
-// and asked training prompts themselves. One thread calls.
+// The memorisation meter: what a tuned model says word for word of the answers that it learned from, asked
+// held-out prompts and asked training prompts themselves. One thread calls.
 #include <cstdint>
 #include <vector>
 
@@ -15,8 +15,10 @@ Json memorised(const std::vector<Example>& train, const std::vector<Answer>& ans
 // Training examples that ask something: all of them, or 32 chosen by the seed.
 std::vector<Example> recall_examples(const std::vector<Example>& train, std::int64_t seed);
 
-// memorised() of answers to training prompts, and {asked, of, verbatim}: how many of how many training examples were asked,
-// and the share of their answers that came back byte for byte. `answers` are parallel to `asked`, which is not empty.
-Json recalled(const std::vector<Example>& train, const std::vector<Example>& asked, const std::vector<Answer>& answers);
+// memorised() of answers to training prompts, and {asked, of, verbatim}: how many of how many training
+// examples were asked, and the share of their answers that came back byte for byte. `answers` are parallel to
+// `asked`, which is not empty.
+Json recalled(const std::vector<Example>& train, const std::vector<Example>& asked,
+              const std::vector<Answer>& answers);
 
 }  // namespace lathe

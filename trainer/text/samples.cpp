@@ -37,7 +37,7 @@ std::vector<Sample> make_samples(Session& session, const TextTask& task) {
   GenerationOptions options;
   options.max_tokens = session.recipe().evaluate.sample_tokens;
   options.seed = static_cast<std::uint64_t>(session.recipe().train.seed);
-  if (session.recipe().model.path.empty()) {   // a young model's likeliest words go round in circles
+  if (session.recipe().model.path.empty()) {  // a young model's likeliest words go round in circles
     options.temperature = 0.7;
     options.top_p = 0.9;
   }

@@ -1,5 +1,6 @@
 #pragma once
-// Samples told beside a validation loss: the recipe's prompts, else the beginning of the first held-out document.
+// Samples told beside a validation loss: the recipe's prompts, else the beginning of the first held-out
+// document.
 #include <vector>
 
 #include "trainer/session.h"

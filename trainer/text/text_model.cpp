@@ -20,7 +20,8 @@ void refuse_what_peft_cannot_say(const Session& session, const TextTask& task) {
     if (target.format != "peft") continue;
     portable_base(session.recipe().model.path);
     PeftAdapter adapter;
-    for (const Parameter& parameter : session.parameters) adapter.tensors.push_back(from_tensor(parameter.name, parameter.master));
+    for (const Parameter& parameter : session.parameters)
+      adapter.tensors.push_back(from_tensor(parameter.name, parameter.master));
     peft_tensors(adapter, *task.plan.family, task.plan.spec, /*exact=*/true);
   }
 }
@@ -93,8 +94,10 @@ void TextTask::build(Session& session) {
   if (bf16) round_into(*model, *full);
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : model->named_parameters()) {
-    if (!frozen.empty() && is_frozen(item.key(), recipe.model.freeze)) item.value().set_requires_grad(false);
-    else named.emplace_back(item.key(), item.value());
+    if (!frozen.empty() && is_frozen(item.key(), recipe.model.freeze))
+      item.value().set_requires_grad(false);
+    else
+      named.emplace_back(item.key(), item.value());
   }
   session.parameters = make_parameters(named);
   if (bf16) keep_masters(session.parameters, *full);

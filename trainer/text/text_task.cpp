@@ -58,10 +58,12 @@ LoaderOptions loader_options(const Recipe& recipe) {
 std::vector<std::string> source_lines(const Recipe& recipe, const Loader& loader, std::uint64_t rows) {
   const std::vector<SourceUse> uses = loader.sources(rows);
   std::vector<std::string> lines;
-  for (std::size_t k = 0; k < uses.size() && uses.size() > 1 && uses.size() == recipe.data.train.size(); ++k) {
+  for (std::size_t k = 0; k < uses.size() && uses.size() > 1 && uses.size() == recipe.data.train.size();
+       ++k) {
     const double taken = static_cast<double>(uses[k].taken);
-    lines.push_back(cat("source ", recipe.data.train[k].path, ": ", format_fixed(100 * taken / static_cast<double>(rows), 1),
-                        " % of the rows, ", format_fixed(taken / static_cast<double>(uses[k].rows), 2), " epochs"));
+    lines.push_back(cat("source ", recipe.data.train[k].path, ": ",
+                        format_fixed(100 * taken / static_cast<double>(rows), 1), " % of the rows, ",
+                        format_fixed(taken / static_cast<double>(uses[k].rows), 2), " epochs"));
   }
   return lines;
 }
@@ -71,7 +73,9 @@ void TextTask::prepare(Session& session, const Say& say) {
   data = prepare_on_all_ranks(session, say,
                               [&](const PrepareProgress& progress) { return prepare_for(recipe, progress); });
   plan = plan_model(recipe, *data.tokenizer);
-  if (const std::string note = base_dropout_note(*plan.family, plan.config); !note.empty() && !recipe.model.path.empty()) say(note);
+  if (const std::string note = base_dropout_note(*plan.family, plan.config);
+      !note.empty() && !recipe.model.path.empty())
+    say(note);
   loader_ = std::make_unique<Loader>(data.train, loader_options(recipe));
   if (recipe.task == "sft")
     choose_tuning_length(session.loaded.recipe.train, loader_->rows_per_epoch(),
@@ -104,12 +108,14 @@ MicroBatchLoss TextTask::loss(const Session& session, std::uint64_t first, std::
 std::vector<EvaluationMetrics> TextTask::evaluate(Session& session) {
   const Recipe& recipe = session.recipe();
   std::vector<EvaluationMetrics> results;
-  std::function<void()> between;   // a long evaluation before step 1 does not hold up who stops there: nothing is lost
+  std::function<void()>
+      between;  // a long evaluation before step 1 does not hold up who stops there: nothing is lost
   if (session.state.step == 0 && session.ranks->info().world_size == 1)
     between = [] { stop_if_requested("evaluating step 0"); };
   for (const PreparedSet& set : data.validation) {
-    const SetEvaluation what{&set, recipe.data.sequence_length, session.micro_batch_size,
-                             recipe.evaluate.max_rows, tuning(), between};
+    const SetEvaluation what{
+        &set,   recipe.data.sequence_length, session.micro_batch_size, recipe.evaluate.max_rows, tuning(),
+        between};
     results.push_back(evaluate_set(*model, what, *session.ranks));
     // Before the first step a model from scratch writes noise: nothing to see, and the user waits for it.
     const bool noise = session.state.step == 0 && recipe.model.path.empty();
@@ -189,7 +195,8 @@ std::vector<std::string> TextTask::opening_lines(const Session& session) const {
                       ledger.documents_duplicate + ledger.documents_dropped, " dropped, ",
                       format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ", rows_per_epoch(),
                       " rows of ", session.recipe().data.sequence_length));
-  for (const std::string& line : source_lines(session.recipe(), *loader_, session.total_rows)) lines.push_back(line);
+  for (const std::string& line : source_lines(session.recipe(), *loader_, session.total_rows))
+    lines.push_back(line);
   lines.push_back(cat("model: ", plan.family->name, ", ", format_count(static_cast<double>(parameters())),
                       " parameters"));
   return lines;

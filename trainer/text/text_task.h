@@ -1,6 +1,6 @@
 #pragma once
-// Task of texts: pretraining and tuning of a decoder. The functions of text/ and export.h that need more than a Session
-// take it beside one.
+// Task of texts: pretraining and tuning of a decoder. The functions of text/ and export.h that need more than
+// a Session take it beside one.
 #include "checkpoints/formats/peft.h"
 #include "data/pipeline/loader.h"
 #include "models/decoder/decoder.h"
@@ -14,10 +14,12 @@ class TextTask final : public Task {
  public:
   PreparedData data;
   ModelPlan plan;
-  PlanSettings expected;                      // what its memory is planned from
+  PlanSettings expected;  // what its memory is planned from
   std::shared_ptr<Decoder> model;
-  std::vector<BundleTensor> frozen;           // of a partly trained model: what is not in the records, read when written
-  std::optional<PeftAdapter> adapter;         // its settings: then checkpoints hold the adapter alone, as a PEFT folder
+  std::vector<BundleTensor>
+      frozen;  // of a partly trained model: what is not in the records, read when written
+  std::optional<PeftAdapter>
+      adapter;  // its settings: then checkpoints hold the adapter alone, as a PEFT folder
   bool tuning() const { return data.tuning != nullptr; }
 
   void prepare(Session& session, const Say& say) override;
@@ -59,8 +61,8 @@ LoaderOptions loader_options(const Recipe& recipe);
 // "source NAME: 40 % of the rows, 1.6 epochs": a line each where there are several, over a run of `rows`.
 std::vector<std::string> source_lines(const Recipe& recipe, const Loader& loader, std::uint64_t rows);
 
-// Tuning without an end of its own: about 100 optimizer updates, at least 3 and at most 15 epochs; of all weights, at their
-// lower rate, twice as many.
+// Tuning without an end of its own: about 100 optimizer updates, at least 3 and at most 15 epochs; of all
+// weights, at their lower rate, twice as many.
 void choose_tuning_length(TrainSection& train, std::uint64_t rows, bool adapter);
 
 }  // namespace lathe

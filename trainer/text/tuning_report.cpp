@@ -57,11 +57,13 @@ double probe_loss(const Session& session, const TextTask& task) {
   return evaluate_text(*task.model, *task.data.tokenizer, text, context).loss;
 }
 
-std::int64_t answer_tokens(const PreparedData& data, const DecoderSpec& spec, const std::vector<Example>& examples) {
+std::int64_t answer_tokens(const PreparedData& data, const DecoderSpec& spec,
+                           const std::vector<Example>& examples) {
   return std::min(answer_limit(*data.tokenizer, examples), spec.max_positions / 2);
 }
 
-std::vector<Answer> ask(const TextTask& task, const std::vector<Example>& examples, std::vector<Example> shown) {
+std::vector<Answer> ask(const TextTask& task, const std::vector<Example>& examples,
+                        std::vector<Example> shown) {
   AnswerOptions options;
   options.max_tokens = answer_tokens(task.data, task.plan.spec, examples);
   options.shown = std::move(shown);
@@ -79,13 +81,16 @@ std::vector<Example> shown_examples(const PreparedData& data) {
   return {train.begin(), train.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, train.size()))};
 }
 
-// The answers of systems that know nothing: the commonest training answer, and that of the training question most like
-// the asked one. A tuned model that does not beat them has learned nothing that depends on the input.
-std::map<std::string, std::vector<std::string>> trivial_answers(const TextTask& task, const std::vector<Example>& asked) {
+// The answers of systems that know nothing: the commonest training answer, and that of the training question
+// most like the asked one. A tuned model that does not beat them has learned nothing that depends on the
+// input.
+std::map<std::string, std::vector<std::string>> trivial_answers(const TextTask& task,
+                                                                const std::vector<Example>& asked) {
   std::map<std::string, std::size_t> counts;
   const std::vector<Example>& train = task.data.tuning->train;
   for (const Example& example : train) counts[answer_text(example)] += 1;
-  const auto most = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto most = std::max_element(counts.begin(), counts.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
   std::map<std::string, std::vector<std::string>> answers;
   answers["constant"].assign(asked.size(), most->first);
   const Metric& near = find_metric("chrf");
@@ -104,13 +109,14 @@ std::map<std::string, std::vector<std::string>> trivial_answers(const TextTask& 
 // Losses of held-out rows; none where nothing is held out.
 std::vector<double> held_losses(const Session& session, const TextTask& task) {
   if (task.data.validation.empty()) return {};
-  const SetEvaluation what{&task.data.validation.front(), session.recipe().data.sequence_length, 1, 0, task.tuning(), {}};
+  const SetEvaluation what{
+      &task.data.validation.front(), session.recipe().data.sequence_length, 1, 0, task.tuning(), {}};
   return row_losses(*task.model, what, kMostRows);
 }
 
 // What asking these examples takes at most.
-AskedLengths lengths_of(const PreparedData& data, const DecoderSpec& spec, const std::vector<Example>& examples,
-                        const std::vector<Example>& shown) {
+AskedLengths lengths_of(const PreparedData& data, const DecoderSpec& spec,
+                        const std::vector<Example>& examples, const std::vector<Example>& shown) {
   AskedLengths lengths;
   if (examples.empty()) return lengths;
   lengths.answer = answer_tokens(data, spec, examples);
@@ -139,8 +145,9 @@ DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data) {
   for (const auto& set : tuning.validation) held.insert(held.end(), set.begin(), set.end());
   return data_report({tuning.train, held,
                       [&](const Example& example) {
-                        const TokenExample seen = render_example(example, *data.tokenizer, tuning.format, loss_on);
-                        return Measured(seen.ids.size() - 1, seen.merged, seen.apart);   // inputs
+                        const TokenExample seen =
+                            render_example(example, *data.tokenizer, tuning.format, loss_on);
+                        return Measured(seen.ids.size() - 1, seen.merged, seen.apart);  // inputs
                       },
                       static_cast<std::size_t>(recipe.data.sequence_length)});
 }
@@ -161,8 +168,8 @@ void measure_base(Session& session, const TextTask& task, const Say& say) {
   if (examples.empty()) {
     base["held_losses"] = held_losses(session, task);
   } else {
-    say(cat("asking the base ", asked_of(examples.size(), held_questions(task.data).size()), " held-out prompts, alone and shown ",
-            shown_examples(task.data).size(), " examples"));
+    say(cat("asking the base ", asked_of(examples.size(), held_questions(task.data).size()),
+            " held-out prompts, alone and shown ", shown_examples(task.data).size(), " examples"));
     base["answers"] = answers_json(ask(task, examples, {}));
     base["few_shot"] = answers_json(ask(task, examples, shown_examples(task.data)));
   }
@@ -171,7 +178,8 @@ void measure_base(Session& session, const TextTask& task, const Say& say) {
 
 namespace {
 
-HeldAnswers ask_tuned(const TextTask& task, const std::vector<Example>& examples, const Json& base, const std::string& path) {
+HeldAnswers ask_tuned(const TextTask& task, const std::vector<Example>& examples, const Json& base,
+                      const std::string& path) {
   HeldAnswers held;
   for (const Example& example : examples) {
     held.origins.push_back(example.origin);
@@ -183,11 +191,13 @@ HeldAnswers ask_tuned(const TextTask& task, const std::vector<Example>& examples
   require(held.base.size() == examples.size() && held.few_shot.size() == examples.size(), path,
           ": it holds answers to other questions; start over with --fresh");
   held.tuned = ask(task, examples, {});
-  for (auto& [name, answers] : trivial_answers(task, examples)) (name == "constant" ? held.constant : held.nearest) = answers;
+  for (auto& [name, answers] : trivial_answers(task, examples))
+    (name == "constant" ? held.constant : held.nearest) = answers;
   return held;
 }
 
-// The run's own held-out answers as one more part: that of the first seed, where seeds are many and folds are none.
+// The run's own held-out answers as one more part: that of the first seed, where seeds are many and folds are
+// none.
 PartResult own_part(const Session& session, const TextTask& task, HeldAnswers held) {
   PartResult own;
   own.seed = session.recipe().train.seed;
@@ -212,18 +222,23 @@ void add_answers(Json& report, const std::vector<PartResult>& parts, const Recip
 }
 
 // Where no answers are compared, the losses of held-out rows are, by the same paired test; lower is better.
-std::string verdict_by_loss(const Session& session, const TextTask& task, const Json& base, const std::string& path) {
+std::string verdict_by_loss(const Session& session, const TextTask& task, const Json& base,
+                            const std::string& path) {
   if (task.data.validation.empty()) return "not shown: nothing was held out";
-  std::vector<double> before = json_get_or<std::vector<double>>(base, "held_losses", {}, path), after = held_losses(session, task);
-  if (before.empty() || before.size() != after.size()) return "not shown: the base's held-out loss was not measured";
+  std::vector<double> before = json_get_or<std::vector<double>>(base, "held_losses", {}, path),
+                      after = held_losses(session, task);
+  if (before.empty() || before.size() != after.size())
+    return "not shown: the base's held-out loss was not measured";
   for (std::vector<double>* losses : {&before, &after})
     for (double& loss : *losses) loss = -loss;
-  return cat("tuned against base, fall of the loss of held-out rows: ", describe(compare_paired(after, before, kResampling)));
+  return cat("tuned against base, fall of the loss of held-out rows: ",
+             describe(compare_paired(after, before, kResampling)));
 }
 
 }  // namespace
 
-Json make_tuning_report(Session& session, const TextTask& task, const std::vector<PartResult>& others, const Say& say) {
+Json make_tuning_report(Session& session, const TextTask& task, const std::vector<PartResult>& others,
+                        const Say& say) {
   if (!has_base(session, task)) return nullptr;
   const std::string &run = session.run.path, path = run + "/base.json";
   const Recipe& recipe = session.recipe();
@@ -236,15 +251,18 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   Json report = Json{{"format", "lathe-tuning-report"}, {"version", 1}, {"step", best.step}};
 
   std::vector<PartResult> parts;
-  if (const std::vector<Example> examples = asked_examples(task.data); !examples.empty() && base.contains("answers")) {
+  if (const std::vector<Example> examples = asked_examples(task.data);
+      !examples.empty() && base.contains("answers")) {
     say(cat("asking the tuned model (step ", best.step, ") the same"));
     const HeldAnswers held = ask_tuned(task, examples, base, path);
     write_file_atomically(run + "/answers.json", to_json(held).dump(1) + "\n");
     parts.push_back(own_part(session, task, held));
   }
   parts.insert(parts.end(), others.begin(), others.end());
-  if (parts.empty()) report["verdict"] = verdict_by_loss(session, task, base, path);
-  else add_answers(report, parts, recipe);
+  if (parts.empty())
+    report["verdict"] = verdict_by_loss(session, task, base, path);
+  else
+    add_answers(report, parts, recipe);
 
   if (const std::vector<Example> learned = recall_questions(task.data, recipe); !learned.empty())
     report["recalled"] = recalled(task.data.tuning->train, learned, ask(task, learned, {}));
@@ -252,7 +270,8 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   if (const auto before = held_loss_at(log, 0), after = held_loss_at(log, best.step); before && after)
     report["held_out"] = loss_change(*before, *after);
   if (base.contains("probe_loss"))
-    report["general_text"] = loss_change(json_get<double>(base, "probe_loss", path), probe_loss(session, task));
+    report["general_text"] =
+        loss_change(json_get<double>(base, "probe_loss", path), probe_loss(session, task));
   report["look"] = tuning_looks(report);
   for (const char* meter : {"memorised", "recalled"})
     if (recipe.report.examples == "none" && report.contains(meter)) report[meter].erase("text");

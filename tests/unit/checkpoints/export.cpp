@@ -185,7 +185,8 @@ TEST_CASE("a disk that fails at any call leaves the old export and nothing else"
     }
     const std::string card = read_bytes(folder / "out/README.md");
     REQUIRE((card == "# New\n" || card == "# A model\n"));
-    REQUIRE(check_manifest(folder / "out", read_checkpoint_manifest(folder / "out"), ManifestCheck::Hashes).empty());
+    REQUIRE(check_manifest(folder / "out", read_checkpoint_manifest(folder / "out"), ManifestCheck::Hashes)
+                .empty());
     if (n > fs.calls()) {
       REQUIRE(finished);
       REQUIRE(card == "# New\n");

@@ -115,7 +115,7 @@ TEST_CASE("a Q5_K and a Q6_K block by hand") {
   six[209] = std::byte{0x3c};
   for (std::size_t part = 0; part < 16; ++part) six[192 + part] = std::byte{1};
   six[193] = std::byte{0xfe};  // -2, of values 16 to 31
-  six[0] = std::byte{0xb5};                            // value 0: low 5; value 64: low 11
+  six[0] = std::byte{0xb5};    // value 0: low 5; value 64: low 11
   six[128] = std::byte{0x12};  // value 0: high 2 (32); value 64: high 1 (16); value 32: 0
   dequantize_q6_k(six.data(), x.data());
   CHECK(x[0] == 32 + 5 - 32);

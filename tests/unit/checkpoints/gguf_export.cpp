@@ -145,7 +145,7 @@ TEST_CASE("in a mix the values are those that gguf_values promises") {
       const auto values = lathe::values_of(convert_tensor(back.tensors[i], DType::F32));
       CHECK(values == lathe::values_of(convert_tensor(promised[i], DType::F32)));
       const bool matrix = promised[i].shape.size() == 2, blocks = quantize[0] == 'q';
-      CHECK((block_rows(promised[i]) != nullptr) == (matrix && blocks));   // not widened until they are used
+      CHECK((block_rows(promised[i]) != nullptr) == (matrix && blocks));  // not widened until they are used
       CHECK((block_rows(back.tensors[i]) != nullptr) == (matrix && blocks));
       changed = std::max(changed, largest_difference(values, lathe::values_of(bundle.tensors[i])));
     }

@@ -1,5 +1,5 @@
-// The adapter of a text-to-picture model as a folder, and in the spellings of other programs: names, alphas and deltas
-// against hand-computed ones.
+// The adapter of a text-to-picture model as a folder, and in the spellings of other programs: names, alphas
+// and deltas against hand-computed ones.
 #include "checkpoints/diffusion/lora_spelling.h"
 
 #include <cmath>
@@ -20,12 +20,15 @@ PeftAdapter adapter_on(const std::vector<std::string>& modules) {
   adapter.base = "base";
   std::vector<ParameterInfo> infos = joint_transformer_parameters(base.transformer);
   for (ParameterInfo& info : infos) info.name = kTransformerPart + info.name;
-  for (const ParameterInfo& info : clip_text_parameters(base.text_encoder)) infos.push_back({kTextEncoderPart + info.name, info.shape});
+  for (const ParameterInfo& info : clip_text_parameters(base.text_encoder))
+    infos.push_back({kTextEncoderPart + info.name, info.shape});
   for (const std::string& module : modules)
     for (const ParameterInfo& info : infos) {
       if (info.name != module + ".weight") continue;
-      const std::vector<ParameterInfo> factors{{module + ".lora_A.weight", {2, info.shape[1]}}, {module + ".lora_B.weight", {info.shape[0], 2}}};
-      for (BundleTensor& tensor : tiny::random_tensors(factors, static_cast<std::uint32_t>(adapter.tensors.size())))
+      const std::vector<ParameterInfo> factors{{module + ".lora_A.weight", {2, info.shape[1]}},
+                                               {module + ".lora_B.weight", {info.shape[0], 2}}};
+      for (BundleTensor& tensor :
+           tiny::random_tensors(factors, static_cast<std::uint32_t>(adapter.tensors.size())))
         adapter.tensors.push_back(std::move(tensor));
     }
   REQUIRE(adapter.tensors.size() == 2 * modules.size());
@@ -35,15 +38,18 @@ PeftAdapter adapter_on(const std::vector<std::string>& modules) {
 // scale * B A, row-major (out, in).
 Values delta(const BundleTensor& a, const BundleTensor& b, double scale) {
   const Values av = values_of(a), bv = values_of(b);
-  const auto r = static_cast<std::size_t>(a.shape[0]), in = static_cast<std::size_t>(a.shape[1]), out = static_cast<std::size_t>(b.shape[0]);
+  const auto r = static_cast<std::size_t>(a.shape[0]), in = static_cast<std::size_t>(a.shape[1]),
+             out = static_cast<std::size_t>(b.shape[0]);
   Values sum(out * in);
   for (std::size_t o = 0; o < out; ++o)
     for (std::size_t i = 0; i < in; ++i)
-      for (std::size_t k = 0; k < r; ++k) sum[o * in + i] += static_cast<float>(scale) * bv[o * r + k] * av[k * in + i];
+      for (std::size_t k = 0; k < r; ++k)
+        sum[o * in + i] += static_cast<float>(scale) * bv[o * r + k] * av[k * in + i];
   return sum;
 }
 
-Values delta_of(const std::vector<BundleTensor>& tensors, const std::string& a, const std::string& b, double scale) {
+Values delta_of(const std::vector<BundleTensor>& tensors, const std::string& a, const std::string& b,
+                double scale) {
   return delta(find_tensor(tensors, a), find_tensor(tensors, b), scale);
 }
 
@@ -54,30 +60,37 @@ void check_near(const Values& found, const Values& wanted) {
 
 const std::string kBlock = "transformer.transformer_blocks.";
 
-TEST_CASE("queries, keys and values are one matrix in SD3's own names; one that has no adapter adds nothing") {
-  const PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_q", kBlock + "0.attn.to_v", kBlock + "0.ff.net.2"});
+TEST_CASE(
+    "queries, keys and values are one matrix in SD3's own names; one that has no adapter adds nothing") {
+  const PeftAdapter adapter =
+      adapter_on({kBlock + "0.attn.to_q", kBlock + "0.attn.to_v", kBlock + "0.ff.net.2"});
   const LoraFile kohya = spell_lora(adapter, tiny::picture_model(), LoraSpelling::Kohya, "t");
   const std::string fused = "lora_unet_joint_blocks_0_x_block_attn_qkv";
   const double alpha = values_of(find_tensor(kohya.tensors, fused + ".alpha")).at(0);
-  CHECK(alpha == 6);   // 3 / 2 a rank, of 2 + 2 ranks
-  const Values joined = delta_of(kohya.tensors, fused + ".lora_down.weight", fused + ".lora_up.weight", alpha / 4);
-  const Values q = delta(adapter.tensors[0], adapter.tensors[1], 1.5), v = delta(adapter.tensors[2], adapter.tensors[3], 1.5);
+  CHECK(alpha == 6);  // 3 / 2 a rank, of 2 + 2 ranks
+  const Values joined =
+      delta_of(kohya.tensors, fused + ".lora_down.weight", fused + ".lora_up.weight", alpha / 4);
+  const Values q = delta(adapter.tensors[0], adapter.tensors[1], 1.5),
+               v = delta(adapter.tensors[2], adapter.tensors[3], 1.5);
   Values wanted = q;
   wanted.insert(wanted.end(), q.size(), 0.0F);
   wanted.insert(wanted.end(), v.begin(), v.end());
   check_near(joined, wanted);
   const std::string narrow = "lora_unet_joint_blocks_0_x_block_mlp_fc2";
   CHECK(values_of(find_tensor(kohya.tensors, narrow + ".alpha")) == Values{3});
-  CHECK(values_of(find_tensor(kohya.tensors, narrow + ".lora_up.weight")) == values_of(adapter.tensors[5]));   // bit for bit
+  CHECK(values_of(find_tensor(kohya.tensors, narrow + ".lora_up.weight")) ==
+        values_of(adapter.tensors[5]));  // bit for bit
   CHECK(kohya.metadata.at("ss_network_dim") == "2");
   CHECK(kohya.tensors.size() == 6);
 }
 
 TEST_CASE("the last block's text is told its shift first") {
-  const PeftAdapter adapter = adapter_on({kBlock + "1.norm1_context.linear", kBlock + "0.norm1_context.linear"});
+  const PeftAdapter adapter =
+      adapter_on({kBlock + "1.norm1_context.linear", kBlock + "0.norm1_context.linear"});
   const LoraFile file = spell_lora(adapter, tiny::picture_model(), LoraSpelling::ComfyUi, "t");
   const auto up = [&](int layer) {
-    return values_of(find_tensor(file.tensors, cat("diffusion_model.joint_blocks.", layer, ".context_block.adaLN_modulation.1.lora_B.weight")));
+    return values_of(find_tensor(file.tensors, cat("diffusion_model.joint_blocks.", layer,
+                                                   ".context_block.adaLN_modulation.1.lora_B.weight")));
   };
   const Values last = values_of(adapter.tensors[1]);
   const auto half = static_cast<std::ptrdiff_t>(last.size() / 2);
@@ -95,8 +108,9 @@ TEST_CASE("the text encoder's adapter is told for both of its places") {
   };
   has(LoraSpelling::Kohya, {"lora_te1_text_model_encoder_layers_1_self_attn_q_proj.lora_down.weight",
                             "lora_te2_text_model_encoder_layers_1_self_attn_q_proj.alpha"});
-  has(LoraSpelling::ComfyUi, {"text_encoders.clip_l.transformer.text_model.encoder.layers.1.self_attn.q_proj.lora_A.weight",
-                              "text_encoders.clip_g.transformer.text_model.encoder.layers.1.self_attn.q_proj.lora_B.weight"});
+  has(LoraSpelling::ComfyUi,
+      {"text_encoders.clip_l.transformer.text_model.encoder.layers.1.self_attn.q_proj.lora_A.weight",
+       "text_encoders.clip_g.transformer.text_model.encoder.layers.1.self_attn.q_proj.lora_B.weight"});
   has(LoraSpelling::Diffusers, {"text_encoder.text_model.encoder.layers.1.self_attn.q_proj.lora_A.weight",
                                 "text_encoder_2.text_model.encoder.layers.1.self_attn.q_proj.lora_B.weight"});
 }
@@ -115,11 +129,13 @@ TEST_CASE("diffusers' file has no alpha: it is folded into B, and the header say
   }
 }
 
-TEST_CASE("a written file says the same changes; one that lacks a factor, scales otherwise or has more does not") {
+TEST_CASE(
+    "a written file says the same changes; one that lacks a factor, scales otherwise or has more does not") {
   TemporaryFolder folder;
   const PictureModel network = tiny::picture_model();
-  const PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_q", kBlock + "0.attn.to_k", kBlock + "1.norm1_context.linear",
-                                          kBlock + "0.ff_context.net.0.proj", "text_encoder.text_model.encoder.layers.0.mlp.fc1"});
+  const PeftAdapter adapter =
+      adapter_on({kBlock + "0.attn.to_q", kBlock + "0.attn.to_k", kBlock + "1.norm1_context.linear",
+                  kBlock + "0.ff_context.net.0.proj", "text_encoder.text_model.encoder.layers.0.mlp.fc1"});
   for (const char* format : {"peft", "kohya", "comfyui"}) {
     INFO(format);
     const LoraSpelling spelling = lora_spelling(format);
@@ -145,14 +161,16 @@ TEST_CASE("a written file says the same changes; one that lacks a factor, scales
 TEST_CASE("a folder is read as it was written; what is not of the base is refused") {
   TemporaryFolder folder;
   const PictureModel base = tiny::picture_model();
-  const PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_k", "text_encoder.text_model.encoder.layers.0.mlp.fc1"});
+  const PeftAdapter adapter =
+      adapter_on({kBlock + "0.attn.to_k", "text_encoder.text_model.encoder.layers.0.mlp.fc1"});
   tiny::write_folder(folder.path(), picture_adapter_files(adapter, tiny::picture_model()));
   CHECK(is_picture_adapter(folder.path()));
   const PeftAdapter found = read_picture_adapter(folder.path(), base);
   CHECK(found.alpha == 3);
   CHECK(found.base == "base");
   REQUIRE(found.tensors.size() == 4);
-  for (const BundleTensor& tensor : adapter.tensors) CHECK(values_of(find_tensor(found.tensors, tensor.name)) == values_of(tensor));
+  for (const BundleTensor& tensor : adapter.tensors)
+    CHECK(values_of(find_tensor(found.tensors, tensor.name)) == values_of(tensor));
 
   const auto refused = [&](std::vector<BundleTensor> tensors, const std::string& why) {
     std::filesystem::remove(folder.path() + "/" + kPictureLora);
@@ -167,7 +185,8 @@ TEST_CASE("a folder is read as it was written; what is not of the base is refuse
   refused(renamed(0, kBlock + "7.attn.to_k.lora_A.weight"), "is of no layer of the base");
   refused(renamed(0, kBlock + "0.ff.net.2.lora_A.weight"), "has shape");
   refused(renamed(0, kBlock + "0.attn.to_k.weight"), "is no factor of an adapter");
-  refused(renamed(2, "text_encoder_2.text_model.encoder.layers.0.mlp.fc1.lora_A.weight"), "text encoders that differ");
+  refused(renamed(2, "text_encoder_2.text_model.encoder.layers.0.mlp.fc1.lora_A.weight"),
+          "text encoders that differ");
 }
 
 }  // namespace

@@ -24,7 +24,8 @@ std::vector<std::int64_t> shape_of(const Bundle& base, const std::string& name) 
   return {};
 }
 
-PeftAdapter adapter_on(const Bundle& base, const std::vector<std::string>& modules, const std::string& kind = "lora") {
+PeftAdapter adapter_on(const Bundle& base, const std::vector<std::string>& modules,
+                       const std::string& kind = "lora") {
   PeftAdapter adapter;
   adapter.kind = kind;
   adapter.rank = 2;
@@ -35,7 +36,8 @@ PeftAdapter adapter_on(const Bundle& base, const std::vector<std::string>& modul
     const auto shape = shape_of(base, module + ".weight");
     adapter.tensors.push_back(counting(module + ".lora_A.weight", {2, shape[1]}));
     adapter.tensors.push_back(counting(module + ".lora_B.weight", {shape[0], 2}, 5));
-    if (kind == "dora") adapter.tensors.push_back(counting(module + ".lora_magnitude_vector.weight", {shape[0]}, 1));
+    if (kind == "dora")
+      adapter.tensors.push_back(counting(module + ".lora_magnitude_vector.weight", {shape[0]}, 1));
   }
   return adapter;
 }
@@ -64,7 +66,7 @@ TEST_CASE("an adapter folder has PEFT's names, keys and values") {
   CHECK(config["task_type"] == "CAUSAL_LM");
   CHECK(config["base_model_name_or_path"] == "org/base");
   CHECK(config["r"] == 2);
-  CHECK(config["lora_alpha"].dump() == "3");   // PEFT declares an integer
+  CHECK(config["lora_alpha"].dump() == "3");  // PEFT declares an integer
   CHECK(config["use_dora"] == true);
   CHECK(config["use_rslora"] == false);
   CHECK(config["target_modules"] == Json::array({"q_proj"}));
@@ -83,7 +85,8 @@ TEST_CASE("an adapter folder has PEFT's names, keys and values") {
 TEST_CASE("targets are last names where all such modules are adapted, else full names") {
   const Bundle base = base_of("llama");
   std::vector<std::string> modules = on_every_layer(base, "mlp.up_proj");
-  CHECK(peft_targets(adapter_on(base, modules), *base.family, base.spec) == std::vector<std::string>{"up_proj"});
+  CHECK(peft_targets(adapter_on(base, modules), *base.family, base.spec) ==
+        std::vector<std::string>{"up_proj"});
   modules.push_back("model.layers.0.mlp.down_proj");
   const auto targets = peft_targets(adapter_on(base, modules), *base.family, base.spec);
   CHECK(targets.size() == modules.size());
@@ -91,8 +94,8 @@ TEST_CASE("targets are last names where all such modules are adapted, else full 
 }
 
 // (rows, columns) values of `tensor` from (row, column) on.
-std::vector<float> block_of_values(const BundleTensor& tensor, std::int64_t row, std::int64_t rows, std::int64_t column,
-                                   std::int64_t columns) {
+std::vector<float> block_of_values(const BundleTensor& tensor, std::int64_t row, std::int64_t rows,
+                                   std::int64_t column, std::int64_t columns) {
   const std::vector<float> all = values_of(tensor);
   std::vector<float> out;
   for (std::int64_t i = row; i < row + rows; ++i) {
@@ -125,7 +128,9 @@ TEST_CASE("GPT-2's queries, keys and values become one adapter of c_attn along t
                      b = find_tensor(tensors, "base_model.model.transformer.h.0.attn.c_attn.lora_B.weight");
   REQUIRE(a.shape == std::vector<std::int64_t>{6, width});
   REQUIRE(b.shape == std::vector<std::int64_t>{3 * width, 6});
-  const auto part = [&](const char* name) { return find_tensor(adapter.tensors, cat("model.layers.0.self_attn.", name)); };
+  const auto part = [&](const char* name) {
+    return find_tensor(adapter.tensors, cat("model.layers.0.self_attn.", name));
+  };
   CHECK(block_of_values(a, 0, 2, 0, width) == values_of(part("q_proj.lora_A.weight")));
   CHECK(block_of_values(a, 4, 2, 0, width) == values_of(part("v_proj.lora_A.weight")));
   CHECK(block_of_values(a, 2, 2, 0, width) == std::vector<float>(static_cast<std::size_t>(2 * width)));
@@ -151,16 +156,20 @@ TEST_CASE("factors of c_attn that PEFT made give every part the same A; a mixtur
     write_text(folder / "adapter_config.json", peft_config(adapter).dump());
     write_safetensors(folder / "adapter_model.safetensors",
                       {counting(place + ".lora_A.weight", {written, width}, 1),
-                       counting(place + ".lora_B.weight", {3 * width, written}, 1)}, {});
+                       counting(place + ".lora_B.weight", {3 * width, written}, 1)},
+                      {});
     return read_peft(folder.path(), *base.family, base.spec);
   };
   const PeftAdapter adapter = read(2, 2);
   CHECK(adapter.tensors.size() == 6);
   const BundleTensor whole = counting("b", {3 * width, 2}, 1);
-  for (const auto& [part, row] : {std::pair<const char*, std::int64_t>{"q_proj", 0}, {"k_proj", width}, {"v_proj", 2 * width}}) {
+  for (const auto& [part, row] :
+       {std::pair<const char*, std::int64_t>{"q_proj", 0}, {"k_proj", width}, {"v_proj", 2 * width}}) {
     const std::string name = cat("model.layers.0.self_attn.", part);
-    CHECK(values_of(find_tensor(adapter.tensors, name + ".lora_A.weight")) == values_of(counting("a", {2, width}, 1)));
-    CHECK(values_of(find_tensor(adapter.tensors, name + ".lora_B.weight")) == block_of_values(whole, row, width, 0, 2));
+    CHECK(values_of(find_tensor(adapter.tensors, name + ".lora_A.weight")) ==
+          values_of(counting("a", {2, width}, 1)));
+    CHECK(values_of(find_tensor(adapter.tensors, name + ".lora_B.weight")) ==
+          block_of_values(whole, row, width, 0, 2));
   }
   CHECK(error_of([&] { read(2, 6); }).find("mixes its parts") != std::string::npos);
   CHECK(error_of([&] { read(2, 4); }).find("want rank 2 or 6") != std::string::npos);
@@ -171,9 +180,11 @@ TEST_CASE("DoRA on some parts of c_attn is refused, on all of them written; othe
   const Bundle base = base_of("gpt2");
   std::vector<std::string> parts = {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj"};
   const PeftAdapter some = adapter_on(base, parts, "dora");
-  CHECK(error_of([&] { export_peft(base, some, options_for(folder / "out")); }).find("target all of them") != std::string::npos);
+  CHECK(error_of([&] { export_peft(base, some, options_for(folder / "out")); }).find("target all of them") !=
+        std::string::npos);
   CHECK_FALSE(std::filesystem::exists(folder / "out"));
-  CHECK(peft_tensors(some, *base.family, base.spec, false)[0].name == cat("base_model.model.", parts[0], ".lora_A.weight"));
+  CHECK(peft_tensors(some, *base.family, base.spec, false)[0].name ==
+        cat("base_model.model.", parts[0], ".lora_A.weight"));
   parts.push_back("model.layers.0.self_attn.v_proj");
   const PeftAdapter all = adapter_on(base, parts, "dora");
   export_peft(base, all, options_for(folder / "out"));
@@ -188,11 +199,17 @@ TEST_CASE("DoRA on some parts of c_attn is refused, on all of them written; othe
 TEST_CASE("what would change the maths and is not supported is an error by name") {
   const TemporaryFolder folder;
   const Json plain = peft_config(adapter_on(base_of("llama"), {}));
-  const std::pair<const char*, Json> changes[] = {
-      {"bias", "all"}, {"rank_pattern", {{"q_proj", 8}}}, {"alpha_pattern", {{"q_proj", 8}}}, {"lora_bias", true},
-      {"modules_to_save", {"lm_head"}}, {"layer_replication", {{0, 1}}},
-      {"target_parameters", {"w"}}, {"alora_invocation_tokens", {1}}, {"use_qalora", true},
-      {"init_lora_weights", "pissa"}, {"arrow_config", {{"top_k", 1}}}};
+  const std::pair<const char*, Json> changes[] = {{"bias", "all"},
+                                                  {"rank_pattern", {{"q_proj", 8}}},
+                                                  {"alpha_pattern", {{"q_proj", 8}}},
+                                                  {"lora_bias", true},
+                                                  {"modules_to_save", {"lm_head"}},
+                                                  {"layer_replication", {{0, 1}}},
+                                                  {"target_parameters", {"w"}},
+                                                  {"alora_invocation_tokens", {1}},
+                                                  {"use_qalora", true},
+                                                  {"init_lora_weights", "pissa"},
+                                                  {"arrow_config", {{"top_k", 1}}}};
   for (const auto& [key, value] : changes) {
     Json config = plain;
     config[key] = value;
@@ -216,10 +233,13 @@ TEST_CASE("a tensor of another shape, or of a module that is not there, is an er
     return error_of([&] { read_peft(folder.path(), *base.family, base.spec); });
   };
   const std::string place = "base_model.model.model.layers.0.mlp.up_proj";
-  CHECK(error_with(counting(place + ".lora_A.weight", {3, 5})).find("the base and r = 2 want (2, ") != std::string::npos);
-  CHECK(error_with(counting("base_model.model.model.layers.0.mlp.c_fc.lora_A.weight", {2, 5})).find("adapts a module that the "
-        "base does not have") != std::string::npos);
-  CHECK(error_with(counting(place + ".lora_B.bias", {5})).find("is no part of a LoRA adapter") != std::string::npos);
+  CHECK(error_with(counting(place + ".lora_A.weight", {3, 5})).find("the base and r = 2 want (2, ") !=
+        std::string::npos);
+  CHECK(error_with(counting("base_model.model.model.layers.0.mlp.c_fc.lora_A.weight", {2, 5}))
+            .find("adapts a module that the "
+                  "base does not have") != std::string::npos);
+  CHECK(error_with(counting(place + ".lora_B.bias", {5})).find("is no part of a LoRA adapter") !=
+        std::string::npos);
 }
 
 TEST_CASE("the card's commands fit the adapter") {

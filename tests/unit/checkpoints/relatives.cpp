@@ -121,7 +121,8 @@ TEST_CASE("Gemma 3's positions differ by layer, in the spelling of transformers 
     CHECK(spec.final_softcap == 0);
   }
   CHECK(error_of([&] {
-          described(with(kGemma3Old, "rope_scaling", R"({"rope_type":"yarn","factor":2.0,"truncate":false})"));
+          described(
+              with(kGemma3Old, "rope_scaling", R"({"rope_type":"yarn","factor":2.0,"truncate":false})"));
         }).find("'truncate'") != std::string::npos);
   CHECK(error_of([&] {
           described(with(kGemma3Old, "attn_logit_softcapping", "50.0"));

@@ -72,10 +72,11 @@ TEST_CASE("an empty model and empty tensors are legal") {
   TemporaryFolder folder;
   write_text(folder / "x.safetensors", safetensors_bytes("{}"));
   CHECK(read_safetensors(folder / "x.safetensors").tensors.empty());
-  write_text(folder / "y.safetensors",
-           safetensors_bytes(R"({"a":{"dtype":"F32","shape":[0,9223372036854775807],"data_offsets":[0,0]},)" +
-                                 kTensor + "}",
-                             "12345678"));
+  write_text(
+      folder / "y.safetensors",
+      safetensors_bytes(
+          R"({"a":{"dtype":"F32","shape":[0,9223372036854775807],"data_offsets":[0,0]},)" + kTensor + "}",
+          "12345678"));
   CHECK(read_safetensors(folder / "y.safetensors").tensors.size() == 2);
 }
 
@@ -214,7 +215,7 @@ TEST_CASE("a file that shrinks while it is mapped is an error, not a crash") {
   TemporaryFolder folder;
   const std::string path = folder / "x.safetensors";
   write_text(path, safetensors_bytes(R"({"w":{"dtype":"U8","shape":[20000],"data_offsets":[0,20000]}})",
-                                   std::string(20000, 'x')));
+                                     std::string(20000, 'x')));
   const SafetensorsFile file = read_safetensors(path);
   std::filesystem::resize_file(path, 100);
   CHECK(error_of([&] { file.tensors[0].bytes(); }).find("something shortened it") != std::string::npos);

@@ -151,8 +151,9 @@ TEST_CASE("damage is named and the one before is taken") {
 TEST_CASE("files of a checkpoint lie in one level of folders at most, under plain names") {
   TemporaryFolder folder;
   for (const std::string name : {"../a", "a/../b", "a/b/c", "/a", "a/", "./a", "a//b", ""}) {
-    const std::string text =
-        error_of([&] { CheckpointStore(folder.path()).save(1, {{name, {}, "x"}}, 1, {}); });
+    const std::string text = error_of([&] {
+      CheckpointStore(folder.path()).save(1, {{name, {}, "x"}}, 1, {});
+    });
     CHECK(text.find("is not plain") != std::string::npos);
   }
   CHECK(files::is_empty(folder / "checkpoints"));

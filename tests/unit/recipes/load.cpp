@@ -98,15 +98,17 @@ TEST_CASE("every kind of value is read") {
 }
 
 TEST_CASE("folds and seeds of tuning are read, printed and compared") {
-  const std::string text = "task: sft\nmodel: {path: base}\ndata: {train: a.jsonl, validation: {folds: 5}, split_seed: 3}\n"
-                           "train: {seeds: 2}\nearly_stopping: {patience: 2}\n";
+  const std::string text =
+      "task: sft\nmodel: {path: base}\ndata: {train: a.jsonl, validation: {folds: 5}, split_seed: 3}\n"
+      "train: {seeds: 2}\nearly_stopping: {patience: 2}\n";
   const LoadedRecipe loaded = good(text);
   REQUIRE(loaded.recipe.data.validation.folds.folds == 5);
   REQUIRE(loaded.recipe.data.validation.folds.fold == 0);
   REQUIRE(loaded.recipe.data.validation.sets.empty());
   REQUIRE(loaded.recipe.data.split_seed == 3);
   REQUIRE(loaded.recipe.train.seeds == 2);
-  const LoadedRecipe one = load_recipe_text(text, "/somewhere/x.yaml", {"data.validation={folds: 5, fold: 2}"});
+  const LoadedRecipe one =
+      load_recipe_text(text, "/somewhere/x.yaml", {"data.validation={folds: 5, fold: 2}"});
   REQUIRE(one.problems.empty());
   REQUIRE(one.recipe.data.validation.folds.fold == 2);
   const auto differences = compare_recipes(loaded.recipe, one.recipe);
@@ -217,8 +219,11 @@ TEST_CASE("other spellings are read with a note") {
   REQUIRE(has("9: 'max_norm' is read as 'max_grad_norm'"));
   REQUIRE(has("5: 'gradient_accumulation_steps' gives 'global_batch_size: 8'; accumulation is derived here"));
 
-  const Recipe pictures = good("task: diffusion\ntrain_data_dir: p\nresolution: 32\ntrigger_word: sks\n"
-                               "data: {flip_aug: true, bucket_reso_steps: 8}\nmodel: {path: m}\ntrain: {max_steps: 1}\n").recipe;
+  const Recipe pictures =
+      good(
+          "task: diffusion\ntrain_data_dir: p\nresolution: 32\ntrigger_word: sks\n"
+          "data: {flip_aug: true, bucket_reso_steps: 8}\nmodel: {path: m}\ntrain: {max_steps: 1}\n")
+          .recipe;
   REQUIRE(pictures.data.train.at(0).path == "/somewhere/p");
   REQUIRE(pictures.data.resolution == std::vector<std::int64_t>{32});
   REQUIRE(pictures.data.trigger == "sks");
@@ -247,10 +252,12 @@ TEST_CASE("what has no effect is a note") {
 }
 
 TEST_CASE("keys of pictures have no effect on texts") {
-  const std::string text = "model: {family: llama, size: 1m}\ntokenizer: {train: byte_bpe}\n"
-                           "data: {train: a.txt, trigger: sks}\ntrain: {max_steps: 10}\n";
-  REQUIRE(good(text).notes == std::vector<std::string>{
-                                  "note: /somewhere/x.yaml:3: 'data.trigger' has no effect without 'task: diffusion'"});
+  const std::string text =
+      "model: {family: llama, size: 1m}\ntokenizer: {train: byte_bpe}\n"
+      "data: {train: a.txt, trigger: sks}\ntrain: {max_steps: 10}\n";
+  REQUIRE(good(text).notes ==
+          std::vector<std::string>{
+              "note: /somewhere/x.yaml:3: 'data.trigger' has no effect without 'task: diffusion'"});
 }
 
 TEST_CASE("a clock may stop a constant schedule") {
@@ -297,7 +304,8 @@ TEST_CASE("a locale with decimal commas and grouped digits changes nothing") {
 
 TEST_CASE("tuning is told to evaluate every epoch by the word or by nothing") {
   const std::string text = "task: sft\nmodel: {path: /m}\ndata: {train: e.jsonl, validation: 0.2}\n";
-  REQUIRE(good(text + "evaluate: {every: epoch}\nearly_stopping: {patience: 2}\n").recipe.evaluate.every == 0);
+  REQUIRE(good(text + "evaluate: {every: epoch}\nearly_stopping: {patience: 2}\n").recipe.evaluate.every ==
+          0);
   REQUIRE(good(text).recipe.optimizer.learning_rate == 1.8e-5);
   REQUIRE(good(text + "adapter: {kind: lora}\n").recipe.optimizer.learning_rate == 2e-4);
   REQUIRE(good(text + "optimizer: {learning_rate: 1e-3}\n").recipe.optimizer.learning_rate == 1e-3);

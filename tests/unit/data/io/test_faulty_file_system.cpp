@@ -15,7 +15,8 @@ namespace {
 
 std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
-std::string survivor(const FaultyFileSystem& fs, const std::string& name, const FaultyFileSystem::Survival& survival) {
+std::string survivor(const FaultyFileSystem& fs, const std::string& name,
+                     const FaultyFileSystem::Survival& survival) {
   const TemporaryFolder disk;
   fs.materialise(disk.path(), survival);
   return std::filesystem::exists(disk / name) ? read_file(disk / name) : "(absent)";
@@ -111,7 +112,8 @@ TEST_CASE("a failed write leaves the old file and no temporary") {
     folder.write("f", "old");
     FaultyFileSystem fs(folder.path());
     fs.fail_at(n, ENOSPC);
-    CHECK(contains(error_of([&] { write_file_atomically(folder / "f", "new", fs); }), "No space left on device"));
+    CHECK(contains(error_of([&] { write_file_atomically(folder / "f", "new", fs); }),
+                   "No space left on device"));
     CHECK(read_file(folder / "f") == "old");
     CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
   }

@@ -16,7 +16,8 @@ std::string parse_error(const std::string& text, const JsonLimits& limits = {}) 
 }  // namespace
 
 TEST_CASE("JSON is read in the order of the file") {
-  const Json j = parse_json(R"({"b": [1, -2, 2.5, true, null, "\u00e9\ud83d\ude00"], "a": {"c": {}}, "": []})", "x.json");
+  const Json j = parse_json(
+      R"({"b": [1, -2, 2.5, true, null, "\u00e9\ud83d\ude00"], "a": {"c": {}}, "": []})", "x.json");
   REQUIRE(j.size() == 3);
   CHECK(j.begin().key() == "b");
   CHECK(j["b"][0].is_number_unsigned());
@@ -47,11 +48,13 @@ TEST_CASE("a NUL does not end the text") {
   CHECK(!parse_error("\0"s).empty());
   CHECK(!parse_error("[1,\0 2]"s).empty());
   CHECK(!parse_error("[\"a\0b\"]"s).empty());
-  CHECK(parse_json("[\"a\\u0000b\"]", "x")[0].get<std::string>() == "a\0b"s);  // escaped, it is a character like others
+  CHECK(parse_json("[\"a\\u0000b\"]", "x")[0].get<std::string>() ==
+        "a\0b"s);  // escaped, it is a character like others
 }
 
 TEST_CASE("numbers that are not finite are errors") {
-  for (const char* text : {"NaN", "[Infinity]", "-Infinity", "[1e999]", "[-1e999]"}) CHECK(!parse_error(text).empty());
+  for (const char* text : {"NaN", "[Infinity]", "-Infinity", "[1e999]", "[-1e999]"})
+    CHECK(!parse_error(text).empty());
 }
 
 TEST_CASE("invalid UTF-8 and lone surrogates are errors, and the message itself is valid text") {
@@ -88,7 +91,8 @@ TEST_CASE("depth and size have limits") {
 
 TEST_CASE("a large vocabulary is read in linear time") {
   std::string text = "{";
-  for (int i = 0; i < 200000; ++i) text += (i ? ",\"token" : "\"token") + std::to_string(i) + "\":" + std::to_string(i);
+  for (int i = 0; i < 200000; ++i)
+    text += (i ? ",\"token" : "\"token") + std::to_string(i) + "\":" + std::to_string(i);
   const auto start = std::chrono::steady_clock::now();
   const Json j = parse_json(text + "}", "vocab.json");
   CHECK(j.size() == 200000);

@@ -69,7 +69,8 @@ TEST_CASE("lines longer than the buffer are whole, longer than the limit an erro
   const std::string path = folder.write("big", "a\n" + big + "\nb");
   CHECK(lines_of(path) == std::vector<std::string>{"a", big, "b"});
   CHECK(lines_of(path, 3'000'000).size() == 3);
-  CHECK(contains(error_of([&] { lines_of(path, 2'999'999); }), "big:2: the line is longer than 2999999 bytes"));
+  CHECK(
+      contains(error_of([&] { lines_of(path, 2'999'999); }), "big:2: the line is longer than 2999999 bytes"));
   CHECK(lines_of(folder.write("exact", "abcd"), 4).size() == 1);
   CHECK(contains(error_of([&] { lines_of(folder.write("over", "abcde"), 4); }), "over:1:"));
 }

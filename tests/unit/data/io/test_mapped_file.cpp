@@ -15,7 +15,8 @@ namespace {
 // What of the process is in memory now: the second field of /proc/self/statm, in pages.
 double resident_bytes() {
   std::ifstream file("/proc/self/statm");
-  file.imbue(std::locale::classic());  // French puts a space between thousands: the fields would be read as one number
+  file.imbue(std::locale::classic());  // French puts a space between thousands: the fields would be read as
+                                       // one number
   double all = 0, resident = 0;
   file >> all >> resident;
   return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));

@@ -8,7 +8,8 @@ using namespace lathe;
 
 namespace {
 
-// Independent of the implementation: a byte string is valid when some scalar value encodes to it by the definition.
+// Independent of the implementation: a byte string is valid when some scalar value encodes to it by the
+// definition.
 std::string reference_encoding(char32_t c) {
   std::string out;
   append_utf8(out, c);
@@ -52,14 +53,16 @@ TEST_CASE("of all two and three byte strings exactly the encodings are valid") {
       }
     }
   }
-  const std::size_t two = 0x800 - 0x80;                        // U+0080 .. U+07FF
+  const std::size_t two = 0x800 - 0x80;  // U+0080 .. U+07FF
   CHECK(valid2 == two);
-  CHECK(valid3 == (0x10000 - 0x800 - 0x800) + two * 128);      // three-byte ones; a two-byte one and an ASCII byte
+  CHECK(valid3 ==
+        (0x10000 - 0x800 - 0x800) + two * 128);  // three-byte ones; a two-byte one and an ASCII byte
 }
 
 TEST_CASE("the place of the first fault is exact behind any run of good text") {
-  const std::vector<std::string> bad = {"\x80", "\xC0\xAF", "\xE0\x9F\x80", "\xED\xA0\x80", "\xF5\x80\x80\x80",
-                                        "\xF4\x90\x80\x80", "\xE2\x82", "\xFF", "\xF0\x8F\xBF\xBF"};
+  const std::vector<std::string> bad = {
+      "\x80",     "\xC0\xAF", "\xE0\x9F\x80",    "\xED\xA0\x80", "\xF5\x80\x80\x80", "\xF4\x90\x80\x80",
+      "\xE2\x82", "\xFF",     "\xF0\x8F\xBF\xBF"};
   for (const auto& fault : bad) {
     for (std::size_t length = 0; length < 40; ++length) {
       const std::string good = std::string(length, 'x') + "\xC3\xA9" + std::string(length % 9, 'y');
@@ -73,7 +76,11 @@ TEST_CASE("the place of the first fault is exact behind any run of good text") {
 TEST_CASE("one U+FFFD replaces one maximal subpart, as Unicode's table 3-8 shows") {
   const std::string fffd = "\xEF\xBF\xBD";
   std::size_t replaced = 99;
-  const std::string text = "a\xF1\x80\x80\xE1\x80\xC2" "b\x80" "c\x80\xBF" "d";
+  const std::string text =
+      "a\xF1\x80\x80\xE1\x80\xC2"
+      "b\x80"
+      "c\x80\xBF"
+      "d";
   CHECK(replace_invalid_utf8(text, &replaced) ==
         "a" + fffd + fffd + fffd + "b" + fffd + "c" + fffd + fffd + "d");
   CHECK(replaced == 6);
@@ -84,4 +91,6 @@ TEST_CASE("one U+FFFD replaces one maximal subpart, as Unicode's table 3-8 shows
   CHECK(replaced == 0);
 }
 
-TEST_CASE("characters are code points") { CHECK(count_characters("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80") == 4); }
+TEST_CASE("characters are code points") {
+  CHECK(count_characters("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80") == 4);
+}

@@ -12,8 +12,8 @@ namespace {
 
 bool equal(const Batch& a, const Batch& b) {
   bool same = a.rows == b.rows && a.length == b.length && a.tokens == b.tokens && a.targets == b.targets &&
-              a.positions == b.positions && a.target_count == b.target_count && a.token_count == b.token_count &&
-              a.stretches.size() == b.stretches.size();
+              a.positions == b.positions && a.target_count == b.target_count &&
+              a.token_count == b.token_count && a.stretches.size() == b.stretches.size();
   for (std::size_t i = 0; same && i < a.stretches.size(); ++i) {
     const Stretch &x = a.stretches[i], &y = b.stretches[i];
     same = x.begin == y.begin && x.length == y.length && x.document == y.document && x.position == y.position;
@@ -68,15 +68,15 @@ TEST_CASE("a batch is laid out as documented") {
   CHECK(batch.length == 5);
   constexpr std::int32_t none = kIgnoreTarget;
   CHECK(batch.tokens == std::vector<std::int32_t>{10, 11, 12, 13, 0, 20, 21, 14, 30, 0, 40, 0, 0, 0, 0});
-  CHECK(batch.targets == std::vector<std::int32_t>{11, 12, 13, 14, none, 21, 22, 15, 31, none, 41, none, none, none,
-                                                   none});
+  CHECK(batch.targets ==
+        std::vector<std::int32_t>{11, 12, 13, 14, none, 21, 22, 15, 31, none, 41, none, none, none, none});
   CHECK(batch.positions == std::vector<std::int32_t>{0, 1, 2, 3, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0});
   CHECK(batch.target_count == 9);
   CHECK(batch.token_count == 9);
   std::vector<std::vector<std::uint64_t>> stretches;
   for (const Stretch& s : batch.stretches) {
-    stretches.push_back({static_cast<std::uint64_t>(s.begin), static_cast<std::uint64_t>(s.length), s.document,
-                         static_cast<std::uint64_t>(s.position)});
+    stretches.push_back({static_cast<std::uint64_t>(s.begin), static_cast<std::uint64_t>(s.length),
+                         s.document, static_cast<std::uint64_t>(s.position)});
   }
   // The document of the second shard has the number after the first shard's three.
   CHECK(stretches == std::vector<std::vector<std::uint64_t>>{
@@ -94,7 +94,8 @@ TEST_CASE("one epoch shows every target of every document once") {
       const Batch batch = loader.read(loader.cursor(), 1, by(1));
       loader.advance(1);
       for (const Stretch& s : batch.stretches) {
-        for (std::int32_t i = s.begin; i < s.begin + s.length; ++i) targets[s.document].insert(batch.targets[i]);
+        for (std::int32_t i = s.begin; i < s.begin + s.length; ++i)
+          targets[s.document].insert(batch.targets[i]);
       }
     }
     bool all = targets.size() == 160;
@@ -117,17 +118,19 @@ TEST_CASE("rows are the same for any ranks, micro-batches and prefetching") {
       std::vector<std::vector<std::int32_t>> tokens(96);
       for (int rank = 0; rank < ranks; ++rank) {
         Loader loader(set.prepared, {.sequence_length = 48, .prefetch = 3});
-        for (std::uint64_t at = 0; at + static_cast<std::uint64_t>(stride) <= 96; at += static_cast<std::uint64_t>(stride)) {
+        for (std::uint64_t at = 0; at + static_cast<std::uint64_t>(stride) <= 96;
+             at += static_cast<std::uint64_t>(stride)) {
           const std::uint64_t first = at + static_cast<std::uint64_t>(rank * micro);
           const Batch batch = loader.read(first, micro, by(static_cast<std::uint64_t>(stride)));
           for (std::int64_t r = 0; r < micro; ++r) {
             tokens[first + static_cast<std::uint64_t>(r)].assign(batch.tokens.begin() + r * 48,
-                                                                  batch.tokens.begin() + (r + 1) * 48);
+                                                                 batch.tokens.begin() + (r + 1) * 48);
           }
         }
       }
       bool same = true;
-      for (std::size_t n = 0; n < 96 / static_cast<std::size_t>(stride) * static_cast<std::size_t>(stride); ++n) {
+      for (std::size_t n = 0; n < 96 / static_cast<std::size_t>(stride) * static_cast<std::size_t>(stride);
+           ++n) {
         same = same && tokens[n] == rows[n].tokens;
       }
       CHECK(same);
@@ -152,7 +155,8 @@ TEST_CASE("seek goes anywhere at once and what follows is what would have follow
     sought.seek(sought.cursor() + 4);
     walked.advance(4);
   }
-  CHECK(sought.unforeseen() == 2);   // its two beginnings; the loop seeks after every step and loses nothing by it
+  CHECK(sought.unforeseen() ==
+        2);  // its two beginnings; the loop seeks after every step and loses nothing by it
   sought.seek(std::uint64_t{1} << 50);
   CHECK(equal(sought.read(sought.cursor(), 2), walked.read(std::uint64_t{1} << 50, 2)));
 }
@@ -211,7 +215,9 @@ TEST_CASE("what is not supervised is no target, and batches without padding hold
   CHECK(batch.length == 32);
   CHECK(batch.token_count == 5);
   constexpr std::int32_t none = kIgnoreTarget;
-  const auto first = [](const std::vector<std::int32_t>& all) { return std::vector<std::int32_t>(all.begin(), all.begin() + 6); };
+  const auto first = [](const std::vector<std::int32_t>& all) {
+    return std::vector<std::int32_t>(all.begin(), all.begin() + 6);
+  };
   CHECK(first(batch.tokens) == std::vector<std::int32_t>{10, 11, 12, 20, 21, 0});
   CHECK(first(batch.targets) == std::vector<std::int32_t>{none, 12, 13, 21, none, none});
   CHECK(first(batch.positions) == std::vector<std::int32_t>{0, 1, 2, 0, 1, 0});

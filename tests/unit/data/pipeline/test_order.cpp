@@ -89,7 +89,7 @@ TEST_CASE("with weights every source has epochs of its own") {
   const std::vector<SourceUse> use = order.sources(600);
   CHECK(use[0].taken == seen[0].size());
   CHECK(use[1].taken == seen[1].size());
-  CHECK(use[1].rows == 8);   // 37 epochs of it
+  CHECK(use[1].rows == 8);  // 37 epochs of it
   CHECK(RowOrder({7, 5}, {70, 50}, {0, 0}, {.seed = 4}).sources(24)[1].taken == 10);
 }
 

@@ -54,7 +54,8 @@ TEST_CASE("the next batches are made before they are asked for") {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (made < 5 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   CHECK(made == 5);  // the one asked for and four more
-  for (std::uint64_t i = 1; i <= 4; ++i) CHECK(prefetcher.get({10 * i, 2}, {}).target_count == static_cast<int>(10 * i));
+  for (std::uint64_t i = 1; i <= 4; ++i)
+    CHECK(prefetcher.get({10 * i, 2}, {}).target_count == static_cast<int>(10 * i));
   CHECK(on_caller <= 1);
 }
 

@@ -32,7 +32,8 @@ bool is_bijection(std::vector<std::uint64_t> values) {
 TEST_CASE("every size gives a bijection") {
   for (std::uint64_t n = 0; n <= 300; ++n) REQUIRE(is_bijection(all_of(n, n * 31, n % 5)));
   for (int k = 9; k <= 16; ++k) {
-    for (const std::uint64_t n : {(1u << k) - 1, 1u << k, (1u << k) + 1}) REQUIRE(is_bijection(all_of(n, 17, 0)));
+    for (const std::uint64_t n : {(1u << k) - 1, 1u << k, (1u << k) + 1})
+      REQUIRE(is_bijection(all_of(n, 17, 0)));
   }
   CHECK(Permutation(0, 1, 2).size() == 0);
   CHECK(Permutation(1, 1, 2)(0) == 0);
@@ -85,7 +86,8 @@ TEST_CASE("positions and neighbours are uniform in a large permutation") {
     for (const double c : counts) chi += (c - expected) * (c - expected) / expected;
     return chi;
   };
-  CHECK(chi_square(joint) < 361 + 4 * std::sqrt(2.0 * 361));  // (20 - 1)^2 degrees of freedom: margins are fixed
+  CHECK(chi_square(joint) <
+        361 + 4 * std::sqrt(2.0 * 361));  // (20 - 1)^2 degrees of freedom: margins are fixed
   CHECK(chi_square(joint) > 361 - 4 * std::sqrt(2.0 * 361));
   CHECK(chi_square(steps) < 19 + 5 * std::sqrt(2.0 * 19));
   CHECK(fixed < 8);

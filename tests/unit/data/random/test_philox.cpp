@@ -15,14 +15,18 @@ TEST_CASE("philox gives Random123's known answers") {
   static_assert(philox4x32({0, 0, 0, 0}, {0, 0})[0] == 0x6627e8d5);
   CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   const std::uint32_t all = 0xffffffff;
-  CHECK(philox4x32({all, all, all, all}, {all, all}) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox4x32({all, all, all, all}, {all, all}) ==
+        Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   CHECK(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
         Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
 TEST_CASE("a stream's definition is two philox calls") {
-  const RandomKey key{.seed = 0x1122334455667788, .purpose = Purpose::Dropout, .site = 5,
-                      .visit = 0x99aabbccddeeff00, .sample = 0x0123456789abcdef};
+  const RandomKey key{.seed = 0x1122334455667788,
+                      .purpose = Purpose::Dropout,
+                      .site = 5,
+                      .visit = 0x99aabbccddeeff00,
+                      .sample = 0x0123456789abcdef};
   const auto h = philox4x32({3, 5, 0xddeeff00, 0x99aabbcc}, {0x55667788, 0x11223344});
   const RandomStream stream(key);
   const auto expected = philox4x32({7, 1, 0x89abcdef ^ h[2], 0x01234567 ^ h[3]}, {h[0], h[1]});
@@ -67,14 +71,15 @@ TEST_CASE("uniform numbers are spread evenly and stay below one") {
   }
   double chi = 0;
   for (const int b : bins) chi += (b - n / 64.0) * (b - n / 64.0) / (n / 64.0);
-  CHECK(chi > 30);   // 63 degrees of freedom: outside of (30, 110) once in some 5000 streams
+  CHECK(chi > 30);  // 63 degrees of freedom: outside of (30, 110) once in some 5000 streams
   CHECK(chi < 110);
   CHECK(std::fabs(sum / n - 0.5) < 4 * std::sqrt(1.0 / 12 / n));
 }
 
 TEST_CASE("normals are the exact quantiles of their bits") {
   double worst = 0;
-  for (std::uint64_t b = 0; b <= 0xffffffff; b += 40009) {  // the distribution function, from libm, gives u back
+  for (std::uint64_t b = 0; b <= 0xffffffff;
+       b += 40009) {  // the distribution function, from libm, gives u back
     const auto bits = static_cast<std::uint32_t>(b);
     const double u = (bits + 0.5) * 0x1p-32, z = normal_from_bits(bits);
     const double density = std::exp(-z * z / 2) / std::sqrt(2 * 3.14159265358979323846);

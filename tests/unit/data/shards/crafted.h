@@ -1,6 +1,6 @@
 #pragma once
-// A small token shard written by HDF5 itself with the headers of its first format, which carry no checksums: every byte of the
-// structure can lie. `spoil` may change the open file before it is closed.
+// A small token shard written by HDF5 itself with the headers of its first format, which carry no checksums:
+// every byte of the structure can lie. `spoil` may change the open file before it is closed.
 #include <hdf5.h>
 
 #include <cstdint>
@@ -20,7 +20,8 @@ inline void hdf5_ok(long long status) {
 }
 
 template <class T>
-void craft_array(hid_t file, const char* name, hid_t stored, const std::vector<T>& values, hsize_t columns = 0) {
+void craft_array(hid_t file, const char* name, hid_t stored, const std::vector<T>& values,
+                 hsize_t columns = 0) {
   const hsize_t dims[2] = {columns ? values.size() / columns : values.size(), columns};
   const hid_t space = H5Screate_simple(columns ? 2 : 1, dims, nullptr);
   const hid_t create = H5Pcreate(H5P_DATASET_CREATE);
@@ -65,9 +66,9 @@ inline void craft_shard(const std::string& path, const std::function<void(hid_t)
   layout.source_sha256 = "def";
   layout.settings = "{}";
   layout.ledger = TokenLedger{}.to_json().dump();
-  const std::span<const std::byte> arrays[] = {std::as_bytes(std::span(offsets)), std::as_bytes(std::span(sources)),
-                                               std::as_bytes(std::span(rows)), std::as_bytes(std::span(row_offsets)),
-                                               std::as_bytes(std::span(hashes))};
+  const std::span<const std::byte> arrays[] = {
+      std::as_bytes(std::span(offsets)), std::as_bytes(std::span(sources)), std::as_bytes(std::span(rows)),
+      std::as_bytes(std::span(row_offsets)), std::as_bytes(std::span(hashes))};
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   hdf5_ok(H5Pset_alignment(access, 1, 8));
   const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);

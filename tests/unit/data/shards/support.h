@@ -40,7 +40,8 @@ class ByteTokenizer : public Tokenizer {
   std::string token_text(TokenId id) const override { return std::to_string(id); }
   std::optional<TokenId> token_id(std::string_view) const override { return {}; }
   std::vector<TokenizerFile> files() const override {
-    return {{"tokenizer.json", "{\"shift\": " + std::to_string(shift_) + "}"}, {"tokenizer_config.json", "{}"}};
+    return {{"tokenizer.json", "{\"shift\": " + std::to_string(shift_) + "}"},
+            {"tokenizer_config.json", "{}"}};
   }
 
  private:
@@ -85,7 +86,8 @@ inline TokenLedger write_shard(const std::string& path, const Documents& documen
 }
 
 // Documents of pseudo-random lengths in [2, longest] and ids below vocab; a plain linear congruence.
-inline Documents random_documents(std::size_t count, std::uint64_t longest, std::uint32_t vocab, std::uint64_t seed) {
+inline Documents random_documents(std::size_t count, std::uint64_t longest, std::uint32_t vocab,
+                                  std::uint64_t seed) {
   std::uint64_t state = seed;
   const auto next = [&] { return (state = state * 6364136223846793005ull + 1442695040888963407ull) >> 33; };
   Documents documents(count);

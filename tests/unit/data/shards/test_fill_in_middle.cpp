@@ -5,9 +5,9 @@
 #include "tests/unit/data/templates/support.h"
 
 using namespace lathe;
-using lathe::testing::contains_text;
 using lathe::TemporaryFolder;
 using lathe::write_text;
+using lathe::testing::contains_text;
 
 namespace {
 

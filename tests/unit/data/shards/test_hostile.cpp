@@ -1,5 +1,5 @@
-// HDF5 files made to do harm: each gives one Error that names the file, within limits on memory and time, whatever the library
-// does in its process.
+// HDF5 files made to do harm: each gives one Error that names the file, within limits on memory and time,
+// whatever the library does in its process.
 #include <chrono>
 #include <cstring>
 
@@ -43,7 +43,8 @@ std::string spoiled(const std::function<void(hid_t)>& spoil) {
 }
 
 // Replaces /tokens by a dataset of another kind.
-std::string with_tokens(hid_t type, const std::vector<hsize_t>& dims, const std::function<void(hid_t)>& settings) {
+std::string with_tokens(hid_t type, const std::vector<hsize_t>& dims,
+                        const std::function<void(hid_t)>& settings) {
   return spoiled([&](hid_t file) {
     H5Ldelete(file, "tokens", H5P_DEFAULT);
     const hid_t space = H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr);
@@ -83,7 +84,8 @@ std::vector<Sample> samples(const TemporaryFolder& folder) {
 }
 
 // What is accepted after damage must be what was stored.
-bool refused_or_equal(const TemporaryFolder& folder, const std::string& bytes, const Sample& sample, int& refused) {
+bool refused_or_equal(const TemporaryFolder& folder, const std::string& bytes, const Sample& sample,
+                      int& refused) {
   write_text(folder / "damaged.h5", bytes);
   std::vector<std::int32_t> ids;
   if (!complaint(folder / "damaged.h5", ids).empty()) {
@@ -102,8 +104,10 @@ TEST_CASE("datasets that cannot be mapped are refused by name") {
   const hsize_t chunk[] = {5};
   const auto chunked = [&](hid_t create) { H5Pset_chunk(create, 1, chunk); };
   CHECK(says(with_tokens(H5T_STD_U16LE, {5}, set(chunked)), "found chunks"));
-  CHECK(says(with_tokens(H5T_STD_U16LE, {5}, set(chunked, [](hid_t c) { H5Pset_deflate(c, 9); })), "found chunks"));
-  CHECK(says(with_tokens(H5T_STD_U16LE, {5}, [](hid_t c) { H5Pset_layout(c, H5D_COMPACT); }), "compact storage"));
+  CHECK(says(with_tokens(H5T_STD_U16LE, {5}, set(chunked, [](hid_t c) { H5Pset_deflate(c, 9); })),
+             "found chunks"));
+  CHECK(says(with_tokens(H5T_STD_U16LE, {5}, [](hid_t c) { H5Pset_layout(c, H5D_COMPACT); }),
+             "compact storage"));
   CHECK(says(with_tokens(H5T_STD_U16LE, {5}, [](hid_t c) { H5Pset_external(c, "/etc/passwd", 0, 10); }),
              "external file"));
   CHECK(says(with_tokens(H5T_STD_U16BE, {5}, at_once), "another type or byte order"));
@@ -136,10 +140,15 @@ TEST_CASE("virtual datasets, links and groups in place of a dataset are refused"
              "soft or external link"));
   CHECK(says(replaced([](hid_t f) { H5Lcreate_soft("/tokens", f, "tokens", H5P_DEFAULT, H5P_DEFAULT); }),
              "soft or external link"));  // a cycle
-  CHECK(says(replaced([](hid_t f) { H5Lcreate_external("/etc/passwd", "/x", f, "tokens", H5P_DEFAULT, H5P_DEFAULT); }),
+  CHECK(says(replaced([](hid_t f) {
+               H5Lcreate_external("/etc/passwd", "/x", f, "tokens", H5P_DEFAULT, H5P_DEFAULT);
+             }),
              "soft or external link"));
-  CHECK(says(replaced([](hid_t f) { H5Gclose(H5Gcreate2(f, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)); }), "/tokens"));
-  CHECK(says(replaced([](hid_t f) { H5Lcreate_hard(f, "/", f, "tokens", H5P_DEFAULT, H5P_DEFAULT); }), "/tokens"));
+  CHECK(says(
+      replaced([](hid_t f) { H5Gclose(H5Gcreate2(f, "tokens", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)); }),
+      "/tokens"));
+  CHECK(says(replaced([](hid_t f) { H5Lcreate_hard(f, "/", f, "tokens", H5P_DEFAULT, H5P_DEFAULT); }),
+             "/tokens"));
   // A group that holds itself is never walked.
   CHECK(spoiled([](hid_t f) { H5Lcreate_hard(f, "/", f, "loop", H5P_DEFAULT, H5P_DEFAULT); }).empty());
 }
@@ -166,14 +175,17 @@ TEST_CASE("attributes of another shape are refused by name") {
   CHECK(says(with("vocab_size", of_type(H5T_STD_U64LE, 2)), "wanted one value"));
   CHECK(says(with("index_hash", of_type(H5T_STD_U64LE, 0)), "wanted one value"));
   CHECK(says(with("version", [](hid_t, const char*) {}), "attribute version"));
-  CHECK(says(with("version", [](hid_t f, const char* n) { testing::craft_number(f, n, 77); }), "version 77 is not known"));
-  CHECK(says(with("format", [](hid_t f, const char* n) { testing::craft_text(f, n, "other"); }), "found 'other'"));
+  CHECK(says(with("version", [](hid_t f, const char* n) { testing::craft_number(f, n, 77); }),
+             "version 77 is not known"));
+  CHECK(says(with("format", [](hid_t f, const char* n) { testing::craft_text(f, n, "other"); }),
+             "found 'other'"));
   CHECK(says(with("vocab_size", [](hid_t f, const char* n) { testing::craft_number(f, n, 0); }), "checksum"));
   CHECK(says(with("ledger", [](hid_t f, const char* n) { testing::craft_text(f, n, "[["); }), "checksum"));
   H5Tclose(text);
 }
 
-TEST_CASE("files cut at every 64th byte of their structure are refused, whichever format their headers have") {
+TEST_CASE(
+    "files cut at every 64th byte of their structure are refused, whichever format their headers have") {
   const TemporaryFolder folder;
   for (const Sample& sample : samples(folder)) {
     int accepted = 0;
@@ -207,7 +219,8 @@ TEST_CASE("flipped bits of the structure are refused or change nothing") {
 
 TEST_CASE("sizes, offsets and addresses beyond the file are refused in bounded time and memory") {
   const TemporaryFolder folder;
-  const Sample sample = samples(folder)[0];  // the format without checksums, so that HDF5 believes the numbers
+  const Sample sample =
+      samples(folder)[0];  // the format without checksums, so that HDF5 believes the numbers
   const std::uint64_t numbers[] = {~std::uint64_t{0}, std::uint64_t{1} << 63, std::uint64_t{1} << 40,
                                    sample.bytes.size() + 8};
   const auto start = std::chrono::steady_clock::now();
@@ -227,8 +240,8 @@ TEST_CASE("sizes, offsets and addresses beyond the file are refused in bounded t
 }
 
 TEST_CASE("cycles in the structure end in an Error, not in a hang") {
-  // Every 8-byte address of the file is made to point at every header in turn: B-trees into themselves, continuations of object
-  // headers into their own block, heaps into groups.
+  // Every 8-byte address of the file is made to point at every header in turn: B-trees into themselves,
+  // continuations of object headers into their own block, heaps into groups.
   const TemporaryFolder folder;
   const Sample sample = samples(folder)[0];
   std::vector<std::uint64_t> headers;

@@ -37,7 +37,8 @@ TEST_CASE("a long document is cut into rows that share one token") {
 }
 
 TEST_CASE("short pieces are combined by best-fit decreasing") {
-  // Inputs 3, 5, 2, 6, 4 into rows of 8. Decreasing: 6 | 5 | 4 | 3 fits best beside 5 (room 3) | 2 beside 6 (room 2).
+  // Inputs 3, 5, 2, 6, 4 into rows of 8. Decreasing: 6 | 5 | 4 | 3 fits best beside 5 (room 3) | 2 beside 6
+  // (room 2).
   const PackedRows packed = pack_rows({4, 6, 3, 7, 5}, {.sequence_length = 8});
   const Rows expected = {{{3, 0, 6}, {2, 0, 2}}, {{1, 0, 5}, {0, 0, 3}}, {{4, 0, 4}}};
   CHECK(as_lists(packed) == expected);
@@ -63,7 +64,8 @@ TEST_CASE("every token but a document's first is a target exactly once, and rows
         for (std::uint64_t s = packed.offsets[r]; s < packed.offsets[r + 1]; ++s) {
           const Segment& segment = packed.segments[s];
           sum += segment.length;
-          for (std::uint64_t i = 0; i < segment.length; ++i) ++targets[segment.document].at(segment.begin + i + 1);
+          for (std::uint64_t i = 0; i < segment.length; ++i)
+            ++targets[segment.document].at(segment.begin + i + 1);
         }
         rows_fit = rows_fit && sum >= 1 && sum <= width;
         in_rows += sum;
@@ -72,8 +74,9 @@ TEST_CASE("every token but a document's first is a target exactly once, and rows
       CHECK(in_rows == packed.row_tokens);
       bool once = true;
       for (const auto& document : targets) {
-        once = once && document[0] == 0 && std::count(document.begin() + 1, document.end(), 1) + 1 ==
-                                               static_cast<std::ptrdiff_t>(document.size());
+        once = once && document[0] == 0 &&
+               std::count(document.begin() + 1, document.end(), 1) + 1 ==
+                   static_cast<std::ptrdiff_t>(document.size());
       }
       CHECK(once);
     }
@@ -101,9 +104,9 @@ TEST_CASE("what overlength leaves of a document") {
   CHECK(kept_length(10, 8, Truncate, "a") == 9);
   CHECK(kept_length(10, 8, Drop, "a") == 0);
   CHECK(kept_length(1, 8, Split, "a") == 0);
-  CHECK_THROWS_WITH(kept_length(10, 8, Error, "notes.jsonl:17"),
-                    contains_text("notes.jsonl:17") && contains_text("9 tokens") &&
-                        contains_text("data.sequence_length"));
+  CHECK_THROWS_WITH(kept_length(10, 8, Error, "notes.jsonl:17"), contains_text("notes.jsonl:17") &&
+                                                                     contains_text("9 tokens") &&
+                                                                     contains_text("data.sequence_length"));
   CHECK(parse_overlength("") == Split);
   CHECK(parse_overlength("truncate") == Truncate);
   CHECK_THROWS_AS(parse_overlength("cut"), lathe::Error);

@@ -35,7 +35,8 @@ struct Workplace {
   // Different words in every text: near-duplicate grouping must not tie them.
   static std::string text(int i) {
     std::string result;
-    for (int w = 0; w < 5 + i % 7; ++w) result += "w" + sha256_hex(std::to_string(i * 100 + w)).substr(0, 6) + " ";
+    for (int w = 0; w < 5 + i % 7; ++w)
+      result += "w" + sha256_hex(std::to_string(i * 100 + w)).substr(0, 6) + " ";
     return result;
   }
   std::string cache() const { return folder / "runs/.lathe_cache"; }
@@ -58,7 +59,8 @@ std::multiset<std::string> texts_of(const PreparedSet& set) {
 }
 
 void check_balance(const TokenLedger& ledger, std::uint64_t sequence_length) {
-  CHECK(ledger.documents_read == ledger.documents_kept + ledger.documents_duplicate + ledger.documents_dropped);
+  CHECK(ledger.documents_read ==
+        ledger.documents_kept + ledger.documents_duplicate + ledger.documents_dropped);
   CHECK(ledger.tokens_read == ledger.tokens_kept + ledger.tokens_truncated + ledger.tokens_dropped);
   CHECK(ledger.row_tokens == ledger.tokens_kept - ledger.documents_kept);
   CHECK(ledger.rows * sequence_length == ledger.row_tokens + ledger.padded);
@@ -197,19 +199,20 @@ TEST_CASE("one long document is cut: its end is held out, the tokenizer sees the
     const std::string kept = *texts_of(data.train).begin(), held = *texts_of(data.validation[0]).begin();
     CHECK(kept + held == text);
     CHECK(kept.ends_with("\n\n"));
-    CHECK(held.starts_with("line 90\n"));   // 810 bytes, 81 wanted: the nearest blank line leaves ten lines
+    CHECK(held.starts_with("line 90\n"));  // 810 bytes, 81 wanted: the nearest blank line leaves ten lines
     CHECK(counting.training_texts == std::vector<std::string>{kept});
     for (const PreparedSet* set : {&data.train, &data.validation[0]}) {
       check_balance(set->ledger, 32);
       CHECK(set->ledger.documents_cut == 1);
       CHECK(set->ledger.bytes_read == (set == &data.train ? kept : held).size());
     }
-    CHECK(data.notes.back().find(cat("the last ", held.size(), " bytes of 1 document, cut")) != std::string::npos);
+    CHECK(data.notes.back().find(cat("the last ", held.size(), " bytes of 1 document, cut")) !=
+          std::string::npos);
     CHECK(read_bytes(data.directory + "/held-out.txt") == cat("book.txt\t", kept.size(), '\n'));
     if (!written.empty()) CHECK(written == shard_bytes(data));
     written = shard_bytes(data);
     CHECK(prepare_data_with(place.recipe, {}, counting.tools()).was_ready);
-    place.recipe.data.validation.share = 0.2;   // another cut is another folder and another tokenizer
+    place.recipe.data.validation.share = 0.2;  // another cut is another folder and another tokenizer
     const PreparedData other = prepare_data_with(place.recipe, {}, counting.tools());
     CHECK(other.directory != data.directory);
     CHECK(counting.trained == 2);
@@ -322,7 +325,8 @@ TEST_CASE("every kind of change is noticed, and only what it touches is made aga
   }
   SECTION("a tokenizer that was removed is trained again") {
     for (const auto& entry : std::filesystem::directory_iterator(place.cache())) {
-      if (entry.path().filename().string().rfind("tokenizer-", 0) == 0) std::filesystem::remove_all(entry.path());
+      if (entry.path().filename().string().rfind("tokenizer-", 0) == 0)
+        std::filesystem::remove_all(entry.path());
     }
     const PreparedData data = now();
     CHECK(counting.trained == 2);
@@ -357,8 +361,10 @@ TEST_CASE("whichever call fails or is the last, a later run gives the same files
   for (std::size_t n = 1; !finished; n += 1) {
     Workplace place;
     FaultyFileSystem faulty(place.folder.path());
-    if (n % 2 == 0) faulty.fail_at(n, ENOSPC);
-    else faulty.crash_at(n);
+    if (n % 2 == 0)
+      faulty.fail_at(n, ENOSPC);
+    else
+      faulty.crash_at(n);
     try {
       prepare_data_with(place.recipe, {}, counting.tools(faulty));
       finished = true;
@@ -379,8 +385,8 @@ TEST_CASE("overlength policies count what they leave out") {
   place.recipe.data.train.resize(1);
   place.recipe.data.train[0].path = place.folder / "long.jsonl";
   const std::string tail(60, 'z');
-  write_text(place.folder / "long.jsonl",
-             "{\"text\": \"short\"}\n{\"text\": \"" + tail + "\"}\n{\"text\": \"0123456789012345678901234567890!\"}\n");
+  write_text(place.folder / "long.jsonl", "{\"text\": \"short\"}\n{\"text\": \"" + tail +
+                                              "\"}\n{\"text\": \"0123456789012345678901234567890!\"}\n");
   CountingTools counting;
   SECTION("split") {
     const PreparedData data = prepare_data_with(place.recipe, {}, counting.tools());

@@ -8,7 +8,8 @@ TEST_CASE("a byte-level BPE is trained, used and gives the text back") {
   const TemporaryFolder folder;
   std::string story;
   for (int i = 0; i < 200; ++i) {
-    story = "Line " + std::to_string(i) + ": na\xC3\xAFve caf\xC3\xA9, \xE2\x80\x9Cquotes\xE2\x80\x9D\n\tif x:  # " +
+    story = "Line " + std::to_string(i) +
+            ": na\xC3\xAFve caf\xC3\xA9, \xE2\x80\x9Cquotes\xE2\x80\x9D\n\tif x:  # " +
             std::to_string(i * i) + "\n";
     write_text(folder / ("corpus/" + std::to_string(i) + ".py"), story);
   }

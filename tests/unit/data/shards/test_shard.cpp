@@ -123,24 +123,28 @@ TEST_CASE("HDF5's own reader finds the documented layout") {
   H5Fclose(file);
 }
 
-TEST_CASE("what a row costs: mapped, and by H5Dread", "[.timing]") {   // hidden: prints figures for tests/PROOFS.md
+TEST_CASE("what a row costs: mapped, and by H5Dread",
+          "[.timing]") {  // hidden: prints figures for tests/PROOFS.md
   const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   constexpr std::size_t kRows = 20000, kLength = 512;
-  testing::write_shard(path, testing::Documents(kRows, std::vector<TokenId>(kLength + 1, 7)), 10, {.sequence_length = kLength});
+  testing::write_shard(path, testing::Documents(kRows, std::vector<TokenId>(kLength + 1, 7)), 10,
+                       {.sequence_length = kLength});
   const TokenShard shard(path);
   std::vector<std::int32_t> row(kLength);
   std::vector<std::uint64_t> order;
   const RandomStream stream({.seed = 5, .purpose = Purpose::Sampling});
   for (std::uint64_t i = 0; i < kRows; ++i) order.push_back(stream.bits(i) % kRows);
   const auto microseconds = [&](const auto& read) {
-    for (const std::uint64_t n : order) read(n);   // the blocks' checksums are compared at the first touch
+    for (const std::uint64_t n : order) read(n);  // the blocks' checksums are compared at the first touch
     const auto start = std::chrono::steady_clock::now();
     for (const std::uint64_t n : order) read(n);
-    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / kRows;
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() /
+           kRows;
   };
   const double mapped = microseconds([&](std::uint64_t n) { shard.read(n, 0, row); });
-  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), tokens = H5Dopen2(file, "/tokens", H5P_DEFAULT);
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT),
+              tokens = H5Dopen2(file, "/tokens", H5P_DEFAULT);
   const hid_t space = H5Dget_space(tokens);
   const hsize_t count = kLength;
   const hid_t memory = H5Screate_simple(1, &count, nullptr);
@@ -181,12 +185,14 @@ TEST_CASE("the same documents give the same bytes at another time and place") {
   const TemporaryFolder folder;
   const auto documents = testing::random_documents(500, 90, 1000, 1);
   testing::write_shard(folder / "a.h5", documents, 1000, {.sequence_length = 64});
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5 stores whole seconds, if it stores times
+  std::this_thread::sleep_for(
+      std::chrono::milliseconds(1100));  // HDF5 stores whole seconds, if it stores times
   std::filesystem::create_directory(folder / "deeper");
   testing::write_shard(folder / "deeper/b.h5", documents, 1000, {.sequence_length = 64});
   CHECK(read_bytes(folder / "a.h5") == read_bytes(folder / "deeper/b.h5"));
   int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) files += entry.is_regular_file();
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    files += entry.is_regular_file();
   CHECK(files == 1);  // no scratch file is left
 }
 
@@ -248,7 +254,8 @@ TEST_CASE("ids at or above the vocabulary are refused even with a good hash") {
   H5Awrite(attribute, H5T_NATIVE_UINT64, &index);
   H5Aclose(attribute);
   H5Fclose(file);
-  CHECK_THAT(complaint(path, ShardTrust::Own), contains_text("holds id 10") && contains_text("vocabulary has 10"));
+  CHECK_THAT(complaint(path, ShardTrust::Own),
+             contains_text("holds id 10") && contains_text("vocabulary has 10"));
 }
 
 TEST_CASE("a shard cut short anywhere is an Error, never a crash") {

@@ -23,7 +23,8 @@ Read read(const std::string& path, const std::string& encoding = "error", const 
   source.field = field;
   Read result;
   for (const auto& file : list_source_files({source})) {
-    read_documents(file, source, encoding, result.counts, [&](Document&& d) { result.documents.push_back(std::move(d)); });
+    read_documents(file, source, encoding, result.counts,
+                   [&](Document&& d) { result.documents.push_back(std::move(d)); });
   }
   return result;
 }
@@ -61,7 +62,9 @@ TEST_CASE("gzip files are read as their content") {
 
 TEST_CASE("a jsonl file has one document a line; blank lines are skipped, empty texts counted") {
   const TemporaryFolder folder;
-  const auto r = read(folder.write("a.jsonl", "{\"text\": \"one\\u0000\", \"id\": 1}\r\n\n  \n{\"text\": \"\"}\n{\"text\": \"\xC3\xA9\"}"));
+  const auto r = read(folder.write(
+      "a.jsonl",
+      "{\"text\": \"one\\u0000\", \"id\": 1}\r\n\n  \n{\"text\": \"\"}\n{\"text\": \"\xC3\xA9\"}"));
   REQUIRE(r.documents.size() == 2);
   CHECK(r.documents[0].text == std::string("one\0", 4));
   CHECK(r.documents[0].origin == "a.jsonl:1");
@@ -79,11 +82,14 @@ TEST_CASE("errors in jsonl name file, line, the key wanted and the keys found") 
   CHECK(contains(error, path + ":2: wanted the key 'text', found 'content', 'id'"));
   CHECK(contains(error, "field: content"));
   CHECK(contains(read_error(path, "id"), path + ":1: wanted the key 'id', found 'text'"));
-  CHECK(contains(read_error(folder.write("b.jsonl", "{\"text\": 3}")), "b.jsonl:1: key 'text': wanted text, found number"));
+  CHECK(contains(read_error(folder.write("b.jsonl", "{\"text\": 3}")),
+                 "b.jsonl:1: key 'text': wanted text, found number"));
   CHECK(contains(read_error(folder.write("n.jsonl", "{\"text\": null}")), "found null"));
-  CHECK(contains(read_error(folder.write("c.jsonl", "\n[1]")), "c.jsonl:2: wanted an object with the key 'text', found array"));
+  CHECK(contains(read_error(folder.write("c.jsonl", "\n[1]")),
+                 "c.jsonl:2: wanted an object with the key 'text', found array"));
   CHECK(contains(read_error(folder.write("d.jsonl", "{\"text\": \"a\"")), "d.jsonl:1: byte 12"));
-  CHECK(contains(read_error(folder.write("e.jsonl", "{\"text\": \"a\", \"text\": \"b\"}")), "duplicate key 'text'"));
+  CHECK(contains(read_error(folder.write("e.jsonl", "{\"text\": \"a\", \"text\": \"b\"}")),
+                 "duplicate key 'text'"));
 }
 
 TEST_CASE("invalid UTF-8 is an error with file, line and byte, or counted") {
@@ -106,7 +112,8 @@ TEST_CASE("invalid UTF-8 is an error with file, line and byte, or counted") {
 
 TEST_CASE("invalid UTF-8 in a jsonl line concerns that line alone") {
   const TemporaryFolder folder;
-  const std::string path = folder.write("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\xFF\"}\n{\"text\": \"c\"}\n");
+  const std::string path =
+      folder.write("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\xFF\"}\n{\"text\": \"c\"}\n");
   CHECK(contains(read_error(path), path + ":2: byte 12 of the line (0xFF)"));
   const auto skipped = read(path, "skip");
   REQUIRE(skipped.documents.size() == 2);

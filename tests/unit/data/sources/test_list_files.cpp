@@ -13,7 +13,8 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-SourceSection source(const std::string& path, const std::string& glob = "", std::vector<std::string> exclude = {}) {
+SourceSection source(const std::string& path, const std::string& glob = "",
+                     std::vector<std::string> exclude = {}) {
   SourceSection s;
   s.path = path;
   s.glob = glob;
@@ -27,14 +28,16 @@ Names origins(const std::vector<SourceSection>& sources) {
   return names;
 }
 
-std::string list_error(const SourceSection& s) { return error_of([&] { list_source_files({s}); }); }
+std::string list_error(const SourceSection& s) {
+  return error_of([&] { list_source_files({s}); });
+}
 
 }  // namespace
 
 TEST_CASE("a folder gives its text files in the order of their paths' bytes") {
   const TemporaryFolder folder;
-  for (const char* name : {"c/b.py", "c/a.md", "c/B.txt", "c/a/z.jsonl.gz", "c/a-b.txt", "c/photo.png", "c/Makefile",
-                           "c/.hidden.txt", "c/.git/x.txt", "c/UPPER.TXT"}) {
+  for (const char* name : {"c/b.py", "c/a.md", "c/B.txt", "c/a/z.jsonl.gz", "c/a-b.txt", "c/photo.png",
+                           "c/Makefile", "c/.hidden.txt", "c/.git/x.txt", "c/UPPER.TXT"}) {
     folder.write(name, "x");
   }
   CHECK(origins({source(folder / "c")}) ==
@@ -48,24 +51,28 @@ TEST_CASE("a folder gives its text files in the order of their paths' bytes") {
 
 TEST_CASE("files that are not read are told, by kind") {
   const TemporaryFolder folder;
-  for (const char* name : {"a.txt", "b.log", "d/c.log", "d/Makefile", ".hidden.log", "x/skip.log"}) folder.write(name, "x");
+  for (const char* name : {"a.txt", "b.log", "d/c.log", "d/Makefile", ".hidden.log", "x/skip.log"})
+    folder.write(name, "x");
   std::string left_out = "?";
   CHECK(list_source_files({source(folder.path(), "", {"x"})}, &left_out).size() == 1);
   CHECK(left_out == "left out, no text by their names: 2 .log, 1 without extension (glob: '**/*' reads all)");
   CHECK(list_source_files({source(folder.path(), "*.txt")}, &left_out).size() == 1);
-  CHECK(left_out.empty());   // who names a glob knows
+  CHECK(left_out.empty());  // who names a glob knows
 }
 
 TEST_CASE("excluded folders and globs are left out") {
   const TemporaryFolder folder;
-  for (const char* name : {"a.py", "test/a.py", "lib/test/b.py", "lib/c.py", "lib/test_d.py"}) folder.write(name, "x");
+  for (const char* name : {"a.py", "test/a.py", "lib/test/b.py", "lib/c.py", "lib/test_d.py"})
+    folder.write(name, "x");
   const std::string base = std::filesystem::path(folder.path()).filename().string() + "/";
-  CHECK(origins({source(folder.path(), "", {"test"})}) == Names{base + "a.py", base + "lib/c.py", base + "lib/test_d.py"});
+  CHECK(origins({source(folder.path(), "", {"test"})}) ==
+        Names{base + "a.py", base + "lib/c.py", base + "lib/test_d.py"});
   CHECK(origins({source(folder.path(), "", {"test*"})}) == Names{base + "a.py", base + "lib/c.py"});
   CHECK(origins({source(folder.path(), "", {"lib/test"})}) ==
         Names{base + "a.py", base + "lib/c.py", base + "lib/test_d.py", base + "test/a.py"});
   CHECK(origins({source(folder.path(), "", {"lib/**", "[!t]est", "t*"})}) == Names{base + "a.py"});
-  CHECK(contains(list_error(source(folder.path(), "", {"lib/**", "a.py"})), "found only what `exclude` leaves out"));
+  CHECK(contains(list_error(source(folder.path(), "", {"lib/**", "a.py"})),
+                 "found only what `exclude` leaves out"));
 }
 
 TEST_CASE("sources keep the recipe's order, sizes and times are the files'") {
@@ -111,16 +118,17 @@ TEST_CASE("formats that are not read are an error with the one command that conv
   const TemporaryFolder folder;
   folder.write("x.parquet", "PAR1");
   const std::string error = list_error(source(folder / "x.parquet"));
-  CHECK(contains(error, "convert it with: python -c \"import pandas as pd; pd.read_parquet('" + (folder / "x.parquet") +
-                            "').to_json('" + (folder / "x.jsonl") +
+  CHECK(contains(error, "convert it with: python -c \"import pandas as pd; pd.read_parquet('" +
+                            (folder / "x.parquet") + "').to_json('" + (folder / "x.jsonl") +
                             "', orient='records', lines=True, force_ascii=False)\""));
   folder.write("README.md", "a data set");  // one text file must not hide the tables
   CHECK(contains(list_error(source(folder.path())), "read_parquet"));
   CHECK(origins({source(folder.path(), "*.md")}).size() == 1);
   CHECK(contains(list_error(source(folder.path(), "*.parquet")), "read_parquet"));
   CHECK(*convert_command("a/b.tar.gz") == "mkdir -p 'a/b' && tar -xf 'a/b.tar.gz' -C 'a/b'");
-  CHECK(*convert_command("a/b.XLSX") == "python -c \"import pandas as pd; pd.read_excel('a/b.XLSX').to_json('a/b.jsonl', "
-                                        "orient='records', lines=True, force_ascii=False)\"");
+  CHECK(*convert_command("a/b.XLSX") ==
+        "python -c \"import pandas as pd; pd.read_excel('a/b.XLSX').to_json('a/b.jsonl', "
+        "orient='records', lines=True, force_ascii=False)\"");
   CHECK(*convert_command("x.jsonl.zst") == "zstd -d 'x.jsonl.zst'");
   CHECK(*convert_command("x.zip") == "unzip -d 'x' 'x.zip'");
   CHECK_FALSE(convert_command("x.jsonl.gz"));
@@ -131,7 +139,8 @@ TEST_CASE("remote places are an error with the one command that fetches them") {
   CHECK(contains(list_error(source("s3://bucket/a")), "aws s3 cp --recursive s3://bucket/a corpus/"));
   CHECK(contains(list_error(source("gs://b/a")), "gcloud storage cp --recursive gs://b/a"));
   CHECK(contains(list_error(source("https://example.org/x.txt")), "-O https://example.org/x.txt"));
-  CHECK(contains(list_error(source("hf://datasets/org/name")), "hf download --repo-type dataset --local-dir corpus org/name"));
+  CHECK(contains(list_error(source("hf://datasets/org/name")),
+                 "hf download --repo-type dataset --local-dir corpus org/name"));
   // As a recipe's relative path looks once it has been joined and normalised.
   CHECK(*fetch_command("/home/me/s3:/bucket/a") == "aws s3 cp --recursive s3://bucket/a corpus/");
   CHECK_FALSE(fetch_command("/home/me/s3/bucket"));

@@ -40,7 +40,8 @@ double exact_jaccard(const std::string& a, const std::string& b) {  // of 5-word
     std::vector<std::string> words;
     for (std::string w; in >> w;) words.push_back(w);
     std::set<std::string> all;
-    for (std::size_t i = 0; i + 5 <= words.size(); ++i) all.insert(join({words.begin() + i, words.begin() + i + 5}));
+    for (std::size_t i = 0; i + 5 <= words.size(); ++i)
+      all.insert(join({words.begin() + i, words.begin() + i + 5}));
     return all;
   };
   const auto x = shingles(a), y = shingles(b);
@@ -87,7 +88,8 @@ TEST_CASE("near duplicates are grouped, unrelated texts are not") {
   CHECK(groups == near_duplicate_groups(texts, 1));
   std::deque<MinHash> signatures;
   for (const auto& text : texts) signatures.push_back(min_hash(text));
-  const std::vector<std::uint32_t> some = {0, 2, 4, 3, 599};   // places in a list of its own: 4 is an edit of 3
+  const std::vector<std::uint32_t> some = {0, 2, 4, 3,
+                                           599};  // places in a list of its own: 4 is an edit of 3
   CHECK(near_duplicate_groups(signatures, some) == std::vector<std::uint32_t>{0, 1, 2, 2, 4});
 }
 
@@ -114,7 +116,8 @@ TEST_CASE("text without spaces is compared by windows") {
 }
 
 TEST_CASE("short and empty texts are near only to themselves") {
-  const std::vector<std::string> texts = {"yes", "no", "Yes!", "", "{}", "[]", "one two three", "one two four"};
+  const std::vector<std::string> texts = {"yes", "no", "Yes!",          "",
+                                          "{}",  "[]", "one two three", "one two four"};
   CHECK(near_duplicate_groups(texts) == std::vector<std::uint32_t>{0, 1, 0, 3, 4, 5, 6, 7});
   CHECK(near_duplicate_groups({}).empty());
 }

@@ -138,7 +138,8 @@ TEST_CASE("the template of a folder is found in each of its places") {
     write("tokenizer_config.json", config);
     return read_chat_format(folder).variables.dump();
   };
-  CHECK(tokens(R"({"tokenizer_class": "LlamaTokenizer"})") == R"({"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>"})");
+  CHECK(tokens(R"({"tokenizer_class": "LlamaTokenizer"})") ==
+        R"({"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>"})");
   CHECK(tokens(R"({"tokenizer_class": "LlamaTokenizerFast", "bos_token": null, "eos_token": "<end>"})") ==
         R"({"eos_token":"<end>","unk_token":"<unk>"})");
   CHECK(tokens(R"({"tokenizer_class": "GemmaTokenizer"})") ==

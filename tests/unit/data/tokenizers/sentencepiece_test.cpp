@@ -96,13 +96,14 @@ TEST_CASE("tokenizer.model and tokenizer.json of one training agree, and with th
 
 TEST_CASE("a model whose config names no special tokens is handed on with those that it has") {
   const std::string model = file_of(*trained("bpe"), "tokenizer.model");
-  for (const char* given : {R"({"tokenizer_class": "LlamaTokenizer"})", R"({"eos_token": "<|endoftext|>", "unk_token": null})"}) {
+  for (const char* given :
+       {R"({"tokenizer_class": "LlamaTokenizer"})", R"({"eos_token": "<|endoftext|>", "unk_token": null})"}) {
     Companions companions;
     companions.config = parse_json(given, "config");
     companions.files.push_back({"tokenizer_config.json", given});
     const auto tokenizer = tokenizer_from_sentencepiece(model, companions, "test.model");
     const Json config = parse_json(file_of(*tokenizer, "tokenizer_config.json"), "config");
-    CHECK(config["tokenizer_class"] == "PreTrainedTokenizerFast");   // which has no names of its own
+    CHECK(config["tokenizer_class"] == "PreTrainedTokenizerFast");  // which has no names of its own
     CHECK(config["eos_token"] == "<|endoftext|>");
     CHECK(config["unk_token"].is_null() == companions.config.contains("unk_token"));
   }
@@ -170,17 +171,31 @@ TEST_CASE("lengths and numbers of the wire format that lie are each one error") 
     return test::error_of([&] { parse_sentencepiece(bytes, "x.model"); });
   };
   CHECK(test::contains(refused(""), "x.model: not a SentencePiece model: it holds no pieces"));
-  CHECK(test::contains(refused("\x0a\x05" "abc"), "wanted 5 bytes at byte 2, found 3"));
-  CHECK(test::contains(refused("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), "wanted 18446744073709551615 bytes"));
+  CHECK(test::contains(refused("\x0a\x05"
+                               "abc"),
+                       "wanted 5 bytes at byte 2, found 3"));
+  CHECK(test::contains(refused("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+                       "wanted 18446744073709551615 bytes"));
   CHECK(test::contains(refused("\x0a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), "more than 10 bytes"));
   CHECK(test::contains(refused("\x0a\x80"), "ends in the middle of a number"));
-  CHECK(test::contains(refused("\x09" "1234567"), "wanted 8 bytes"));
+  CHECK(test::contains(refused("\x09"
+                               "1234567"),
+                       "wanted 8 bytes"));
   CHECK(test::contains(refused("\x0b"), "wire type 3"));  // groups, which the format never uses
   CHECK(test::contains(refused("\x0f"), "wire type 7"));
-  CHECK(test::contains(refused("\x0a\x04\x0a\x7f" "ab"), "wanted 127 bytes"));             // an inner length beyond the outer
-  CHECK(test::contains(refused("\x0a\x05\x0a\x01" "a\x18\x09"), "piece type 9"));
-  CHECK(test::contains(refused("\x0a\x08\x0a\x01" "a\x15\x00\x00\xc0\x7f"s), "not finite"));
-  CHECK(test::contains(refused("\x0a\x06\x0a\x01" "a\x12\x01" "b"), "a score of 1 bytes"));
+  CHECK(test::contains(refused("\x0a\x04\x0a\x7f"
+                               "ab"),
+                       "wanted 127 bytes"));  // an inner length beyond the outer
+  CHECK(test::contains(refused("\x0a\x05\x0a\x01"
+                               "a\x18\x09"),
+                       "piece type 9"));
+  CHECK(test::contains(refused("\x0a\x08\x0a\x01"
+                               "a\x15\x00\x00\xc0\x7f"s),
+                       "not finite"));
+  CHECK(test::contains(refused("\x0a\x06\x0a\x01"
+                               "a\x12\x01"
+                               "b"),
+                       "a score of 1 bytes"));
   CHECK(test::contains(refused("\x0a\x04\x0a\x02\xc3\x28"), "not valid UTF-8"));
   CHECK(test::contains(refused("\x0a\x02\x0a\x00"s), "a piece of 0 bytes"));
 }

@@ -10,7 +10,8 @@ struct Piece {
   double score;
 };
 
-std::vector<std::string> segments(const std::vector<Piece>& pieces, std::string_view text, bool single_precision) {
+std::vector<std::string> segments(const std::vector<Piece>& pieces, std::string_view text,
+                                  bool single_precision) {
   Vocabulary vocabulary;
   std::vector<double> scores;
   for (const Piece& piece : pieces) {
@@ -41,7 +42,8 @@ TEST_CASE("of equal paths the one whose last piece begins first wins") {
 TEST_CASE("long texts are segmented as short ones, though sums are floats") {
   // "a" + "b" is better than "ab" by 0.002; at a sum of -100,000 and more floats are 0.008 apart.
   const std::vector<Piece> pieces = {{"a", -1}, {"b", -0.998}, {"ab", -2}, {"x", -100}};
-  for (const std::size_t before : {std::size_t{1}, std::size_t{1100}, std::size_t{3100}, std::size_t{30100}}) {
+  for (const std::size_t before :
+       {std::size_t{1}, std::size_t{1100}, std::size_t{3100}, std::size_t{30100}}) {
     INFO(before);
     const auto found = segments(pieces, std::string(before, 'x') + "ab", true);
     REQUIRE(found.size() >= 2);

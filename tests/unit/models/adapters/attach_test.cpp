@@ -30,7 +30,8 @@ void randomise_adapters(Decoder& decoder) {
   at::manual_seed(31);
   for (auto& item : decoder.named_parameters()) {
     if (item.key().find("lora_B") != std::string::npos) item.value().normal_(0, 0.2);
-    if (item.key().find("magnitude") != std::string::npos) item.value().mul_(at::rand_like(item.value()) + 0.5);
+    if (item.key().find("magnitude") != std::string::npos)
+      item.value().mul_(at::rand_like(item.value()) + 0.5);
   }
 }
 
@@ -64,7 +65,8 @@ Bundle bundle_of(Decoder& decoder) {
   Bundle bundle;
   bundle.spec = decoder.spec();
   for (auto& item : decoder.named_parameters()) {
-    if (item.key().find("lora_") == std::string::npos) bundle.tensors.push_back(from_tensor(item.key(), item.value()));
+    if (item.key().find("lora_") == std::string::npos)
+      bundle.tensors.push_back(from_tensor(item.key(), item.value()));
   }
   return bundle;
 }
@@ -75,14 +77,16 @@ PeftAdapter adapter_of(Decoder& decoder, AdapterKind kind) {
   adapter.rank = 4;
   adapter.alpha = 8;
   for (auto& item : decoder.named_parameters()) {
-    if (item.key().find("lora_") != std::string::npos) adapter.tensors.push_back(from_tensor(item.key(), item.value()));
+    if (item.key().find("lora_") != std::string::npos)
+      adapter.tensors.push_back(from_tensor(item.key(), item.value()));
   }
   return adapter;
 }
 
 }  // namespace
 
-TEST_CASE("a new adapter gives the base's logits, but for the rounding of products that are not fused with one") {
+TEST_CASE(
+    "a new adapter gives the base's logits, but for the rounding of products that are not fused with one") {
   const Batch batch = two_rows();
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
     for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec(), tiny::gemma_spec()}) {
@@ -116,11 +120,13 @@ TEST_CASE("only the adapters have gradients; all-linear is every Linear of the b
 }
 
 TEST_CASE("targets are last names or full names; initial values do not depend on them") {
-  const auto decoder = tiny::random_decoder(tiny::llama_spec()), all = tiny::random_decoder(tiny::llama_spec());
+  const auto decoder = tiny::random_decoder(tiny::llama_spec()),
+             all = tiny::random_decoder(tiny::llama_spec());
   const auto adapted =
       attach_adapters(*decoder, spec_of(AdapterKind::Lora, {"v_proj", "layers.1.mlp.up_proj"}), 3);
-  CHECK(adapted == std::vector<std::string>{"model.layers.0.self_attn.v_proj", "model.layers.1.self_attn.v_proj",
-                                            "model.layers.1.mlp.up_proj", "model.layers.2.self_attn.v_proj"});
+  CHECK(adapted == std::vector<std::string>{"model.layers.0.self_attn.v_proj",
+                                            "model.layers.1.self_attn.v_proj", "model.layers.1.mlp.up_proj",
+                                            "model.layers.2.self_attn.v_proj"});
   attach_adapters(*all, spec_of(AdapterKind::Lora, {"all-linear"}), 3);
   const std::string name = "model.layers.1.mlp.up_proj.lora_A.weight";
   CHECK(at::equal(decoder->named_parameters()[name], all->named_parameters()[name]));
@@ -129,10 +135,12 @@ TEST_CASE("targets are last names or full names; initial values do not depend on
 TEST_CASE("a target that is no linear layer is a usage error with the names there") {
   const auto decoder = tiny::random_decoder(tiny::llama_spec());
   CHECK_THROWS_WITH(attach_adapters(*decoder, spec_of(AdapterKind::Lora, {"q_proj", "c_attn"}), 3),
-                    "adapter.targets: 'c_attn' is no linear layer of this model; it has down_proj, gate_proj, k_proj, o_proj, "
+                    "adapter.targets: 'c_attn' is no linear layer of this model; it has down_proj, "
+                    "gate_proj, k_proj, o_proj, "
                     "q_proj, up_proj, v_proj (or all-linear)");
   const auto other = tiny::random_decoder(tiny::llama_spec());
-  CHECK_THROWS_WITH(attach_adapters(*other, spec_of(AdapterKind::Lora, {"lm_head"}), 3), Catch::Contains("'lm_head'"));
+  CHECK_THROWS_WITH(attach_adapters(*other, spec_of(AdapterKind::Lora, {"lm_head"}), 3),
+                    Catch::Contains("'lm_head'"));
 }
 
 TEST_CASE("dropout on the adapters' input: a function of seed and step, the same when blocks are run again") {
@@ -169,8 +177,10 @@ TEST_CASE("a merged bundle gives the logits of base and adapter") {
       const Bundle merged = merge_adapter(base, adapter_of(*decoder, kind));
       const at::Tensor wanted = logits_of(*decoder, batch);
       const double scale = wanted.abs().max().item<double>();
-      CHECK(tiny::largest_difference(logits_of(*build_decoder(merged, at::kFloat), batch), wanted) < 2e-5 * scale);
-      CHECK(tiny::largest_difference(logits_of(*build_decoder(base, at::kFloat), batch), wanted) > 1e-2 * scale);
+      CHECK(tiny::largest_difference(logits_of(*build_decoder(merged, at::kFloat), batch), wanted) <
+            2e-5 * scale);
+      CHECK(tiny::largest_difference(logits_of(*build_decoder(base, at::kFloat), batch), wanted) >
+            1e-2 * scale);
     }
   }
 }
@@ -185,9 +195,11 @@ TEST_CASE("a merge that rounding undoes is refused, and one changed element is e
   b.fill_(1e-9);
   const Bundle close = merge_adapter(base, adapter_of(*decoder, AdapterKind::Lora));
   CHECK_NOTHROW(require_visible_change(base, close, DType::F32));
-  CHECK_THROWS_WITH(require_visible_change(base, close, DType::BF16), Catch::Contains("equal the base's once rounded to BF16"));
+  CHECK_THROWS_WITH(require_visible_change(base, close, DType::BF16),
+                    Catch::Contains("equal the base's once rounded to BF16"));
   b[7].fill_(1);
-  CHECK_NOTHROW(require_visible_change(base, merge_adapter(base, adapter_of(*decoder, AdapterKind::Lora)), DType::BF16));
+  CHECK_NOTHROW(require_visible_change(base, merge_adapter(base, adapter_of(*decoder, AdapterKind::Lora)),
+                                       DType::BF16));
 }
 
 TEST_CASE("an adapter that lacks a factor, or names a module that the base has not, is not merged") {
@@ -196,7 +208,8 @@ TEST_CASE("an adapter that lacks a factor, or names a module that the base has n
   attach_adapters(*decoder, spec_of(AdapterKind::Dora, {"q_proj"}), 3);
   randomise_adapters(*decoder);
   const PeftAdapter whole = adapter_of(*decoder, AdapterKind::Dora);
-  for (const auto& [part, text] : {std::pair{"lora_A", "lacks a factor"}, {"magnitude", "lacks its magnitudes"}}) {
+  for (const auto& [part, text] :
+       {std::pair{"lora_A", "lacks a factor"}, {"magnitude", "lacks its magnitudes"}}) {
     PeftAdapter cut = whole;
     std::erase_if(cut.tensors, [&](const BundleTensor& t) { return t.name.find(part) != std::string::npos; });
     CHECK_THROWS_WITH(merge_adapter(base, cut), Catch::Contains(text));

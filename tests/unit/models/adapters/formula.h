@@ -1,7 +1,9 @@
 #pragma once
-// The published formulas in fp64 and plain ATen, with autograd of their own: what the adapters are held against.
-//   LoRA (arXiv 2106.09685):  y = x W^T + s (x A^T) B^T + bias, s = alpha / r, or alpha / sqrt(r) (arXiv 2312.03732)
-//   DoRA (arXiv 2402.09353):  y = x (m * V / |V|_row)^T + bias, V = W + s B A, |V| a constant of the gradient (section 4.3)
+// The published formulas in fp64 and plain ATen, with autograd of their own: what the adapters are held
+// against.
+//   LoRA (arXiv 2106.09685):  y = x W^T + s (x A^T) B^T + bias, s = alpha / r, or alpha / sqrt(r) (arXiv
+//   2312.03732) DoRA (arXiv 2402.09353):  y = x (m * V / |V|_row)^T + bias, V = W + s B A, |V| a constant of
+//   the gradient (section 4.3)
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -30,7 +32,8 @@ inline at::Tensor output(const Parts& p, double scaling) {
 }
 
 // y, then the gradients of sum(y * ramp) for x, A, B and, where there is one, the magnitude.
-inline std::vector<at::Tensor> values_and_gradients(const at::Tensor& y, const std::vector<at::Tensor>& inputs) {
+inline std::vector<at::Tensor> values_and_gradients(const at::Tensor& y,
+                                                    const std::vector<at::Tensor>& inputs) {
   const at::Tensor ramp = at::linspace(-1, 1, y.numel(), y.options()).view(y.sizes());
   std::vector<at::Tensor> values = {y};
   for (at::Tensor& gradient : torch::autograd::grad({y}, inputs, {ramp})) values.push_back(gradient);
@@ -38,7 +41,8 @@ inline std::vector<at::Tensor> values_and_gradients(const at::Tensor& y, const s
 }
 
 // A Linear with random weight, bias, factors and magnitudes: a zero B would hide half of the formula.
-inline std::shared_ptr<Linear> random_linear(const AdapterSpec& spec, std::int64_t in, std::int64_t out, bool bias) {
+inline std::shared_ptr<Linear> random_linear(const AdapterSpec& spec, std::int64_t in, std::int64_t out,
+                                             bool bias) {
   const at::NoGradGuard no_grad;
   const auto linear = std::make_shared<Linear>(in, out, bias, at::kFloat);
   for (at::Tensor& p : linear->parameters()) p.normal_(0, 0.4).set_requires_grad(false);

@@ -30,8 +30,8 @@ std::vector<Variant> variants() {
 
 formula::Parts parts_of(const Linear& linear, const at::Tensor& x) {
   const Adapter& adapter = *linear.adapter();
-  return {formula::leaf(x), formula::leaf(linear.weight), formula::leaf(linear.bias), formula::leaf(adapter.a),
-          formula::leaf(adapter.b), formula::leaf(adapter.magnitude)};
+  return {formula::leaf(x),         formula::leaf(linear.weight), formula::leaf(linear.bias),
+          formula::leaf(adapter.a), formula::leaf(adapter.b),     formula::leaf(adapter.magnitude)};
 }
 
 std::vector<at::Tensor> wanted(const formula::Parts& p, double scaling) {
@@ -112,7 +112,7 @@ TEST_CASE("DoRA by hand: a row of norm 5 with magnitude 10 is twice itself") {
   linear->adapt(std::make_shared<Adapter>(spec, linear->weight, 1, 0));
   CHECK(at::equal(linear->adapter()->magnitude, at::tensor({3.f, 2.f})));  // the weight's own norms
   linear->adapter()->a.copy_(at::tensor({0.f, 2.f}).view({1, 2}));
-  linear->adapter()->b.copy_(at::tensor({2.f, 0.f}).view({2, 1}));         // V = (3 4; 0 2)
+  linear->adapter()->b.copy_(at::tensor({2.f, 0.f}).view({2, 1}));  // V = (3 4; 0 2)
   linear->adapter()->magnitude.copy_(at::tensor({10.f, 2.f}));
   const at::Tensor right = at::tensor({6.f, 8.f, 0.f, 2.f}).view({2, 2});
   CHECK(at::allclose(linear->adapter()->merged(linear->weight), right, 1e-6));
@@ -127,10 +127,13 @@ TEST_CASE("grouped projections of which some parts are adapted") {
         at::manual_seed(22);
         std::vector<std::shared_ptr<Linear>> parts;
         for (unsigned i = 0; i < 3; ++i) {
-          if (adapted >> i & 1u) parts.push_back(formula::random_linear(v.spec, 24, i ? 16 : 32, bias));
-          else parts.push_back(std::make_shared<Linear>(24, i ? 16 : 32, bias, at::kFloat));
+          if (adapted >> i & 1u)
+            parts.push_back(formula::random_linear(v.spec, 24, i ? 16 : 32, bias));
+          else
+            parts.push_back(std::make_shared<Linear>(24, i ? 16 : 32, bias, at::kFloat));
           if (adapted >> i & 1u) continue;
-          for (at::Tensor& p : parts.back()->parameters()) p.detach().normal_(0, 0.4).set_requires_grad(false);
+          for (at::Tensor& p : parts.back()->parameters())
+            p.detach().normal_(0, 0.4).set_requires_grad(false);
           for (at::Tensor& p : parts.back()->parameters()) p.set_requires_grad(false);
         }
         const LinearGroup group(parts);
@@ -143,7 +146,8 @@ TEST_CASE("grouped projections of which some parts are adapted") {
             for (const at::Tensor& t : formula::trained(*parts[i])) inputs.push_back(t);
             const at::Tensor ramp = at::linspace(-1, 1, outs[i].numel()).view(outs[i].sizes());
             std::vector<at::Tensor> found = {outs[i]};
-            for (const auto& g : torch::autograd::grad({outs[i]}, inputs, {ramp}, /*retain_graph=*/true)) found.push_back(g);
+            for (const auto& g : torch::autograd::grad({outs[i]}, inputs, {ramp}, /*retain_graph=*/true))
+              found.push_back(g);
             check_all(found, wanted(parts_of(*parts[i], x), v.scaling));
           } else {
             const at::Tensor plain = at::linear(x, parts[i]->weight, parts[i]->bias);
@@ -176,7 +180,8 @@ TEST_CASE("a new adapter: A uniform within 1 / sqrt(in), B zero, a function of s
   AdapterSpec spec;
   spec.rank = 16;
   const at::Tensor weight = at::randn({50, 64});
-  const Adapter one(spec, weight, 9, 3), same(spec, weight, 9, 3), site(spec, weight, 9, 4), seed(spec, weight, 8, 3);
+  const Adapter one(spec, weight, 9, 3), same(spec, weight, 9, 3), site(spec, weight, 9, 4),
+      seed(spec, weight, 8, 3);
   CHECK(at::equal(one.a, same.a));
   CHECK_FALSE(at::equal(one.a, site.a));
   CHECK_FALSE(at::equal(one.a, seed.a));
@@ -186,5 +191,6 @@ TEST_CASE("a new adapter: A uniform within 1 / sqrt(in), B zero, a function of s
   CHECK(std::abs(one.a.mean().item<double>()) < 0.01);
   CHECK(one.a.std().item<double>() == Approx(0.125 / std::sqrt(3.0)).epsilon(0.05));
   spec.rank = 51;
-  CHECK_THROWS_WITH(Adapter(spec, weight, 9, 3), Catch::Contains("adapter.rank 51 is more than a matrix of 50 x 64 has"));
+  CHECK_THROWS_WITH(Adapter(spec, weight, 9, 3),
+                    Catch::Contains("adapter.rank 51 is more than a matrix of 50 x 64 has"));
 }

@@ -1,4 +1,5 @@
-// Adapters of a text-to-picture model: what they stand on, and that merged weights draw what the adapted model draws.
+// Adapters of a text-to-picture model: what they stand on, and that merged weights draw what the adapted
+// model draws.
 #include "models/adapters/pictures.h"
 
 #include <ATen/ATen.h>
@@ -35,7 +36,8 @@ PeftAdapter randomise(TextToPicture& model, AdapterKind kind) {
     for (auto& item : module.named_parameters()) {
       if (item.key().find(".lora_") == std::string::npos) continue;
       if (item.key().find("lora_B") != std::string::npos) item.value().normal_(0, 0.2);
-      if (item.key().find("magnitude") != std::string::npos) item.value().mul_(at::rand_like(item.value()) + 0.5);
+      if (item.key().find("magnitude") != std::string::npos)
+        item.value().mul_(at::rand_like(item.value()) + 0.5);
       adapter.tensors.push_back(from_tensor(prefix + item.key(), item.value()));
     }
   };
@@ -62,7 +64,8 @@ TEST_CASE("merged weights draw what the adapted model draws, with and without th
       TextToPicture model = build_picture_model(base, at::kFloat);
       const at::Tensor before = drawn(model);
       const auto adapted = attach_adapters(model, spec_of(kind), text, 3);
-      // 14 in the first block, 11 in the last, where the text has no MLP and no output; 6 a layer of the encoder.
+      // 14 in the first block, 11 in the last, where the text has no MLP and no output; 6 a layer of the
+      // encoder.
       CHECK(adapted.size() == 25 + (text ? 12 : 0));
       CHECK(difference(drawn(model), before) < 1e-4);
       const PeftAdapter adapter = randomise(model, kind);
@@ -74,15 +77,20 @@ TEST_CASE("merged weights draw what the adapted model draws, with and without th
 
 TEST_CASE("only the adapters are trained; targets name layers of a block") {
   TextToPicture model = build_picture_model(tiny::picture_model(), at::kFloat);
-  const auto adapted = attach_adapters(model, spec_of(AdapterKind::Lora, {"to_out.0", "attn.to_q"}), false, 3);
-  CHECK(adapted == std::vector<std::string>{"transformer.transformer_blocks.0.attn.to_q", "transformer.transformer_blocks.0.attn.to_out.0",
-                                            "transformer.transformer_blocks.1.attn.to_q", "transformer.transformer_blocks.1.attn.to_out.0"});
-  for (auto* module : {static_cast<torch::nn::Module*>(model.transformer.get()), static_cast<torch::nn::Module*>(model.text_encoder.get())})
+  const auto adapted =
+      attach_adapters(model, spec_of(AdapterKind::Lora, {"to_out.0", "attn.to_q"}), false, 3);
+  CHECK(adapted == std::vector<std::string>{"transformer.transformer_blocks.0.attn.to_q",
+                                            "transformer.transformer_blocks.0.attn.to_out.0",
+                                            "transformer.transformer_blocks.1.attn.to_q",
+                                            "transformer.transformer_blocks.1.attn.to_out.0"});
+  for (auto* module : {static_cast<torch::nn::Module*>(model.transformer.get()),
+                       static_cast<torch::nn::Module*>(model.text_encoder.get())})
     for (auto& item : module->named_parameters())
       CHECK(item.value().requires_grad() == (item.key().find(".lora_") != std::string::npos));
   TextToPicture other = build_picture_model(tiny::picture_model(), at::kFloat);
   CHECK_THROWS_WITH(attach_adapters(other, spec_of(AdapterKind::Lora, {"c_attn"}), false, 3),
-                    testing::contains_text("'c_attn' is no linear layer") && testing::contains_text("to_out.0") && testing::contains_text("net.2"));
+                    testing::contains_text("'c_attn' is no linear layer") &&
+                        testing::contains_text("to_out.0") && testing::contains_text("net.2"));
 }
 
 TEST_CASE("an adapter that changes nothing is refused") {

@@ -32,7 +32,8 @@ TEST_CASE("noise, time and dropping are functions of the picture and its visit, 
   CHECK(all.dropped[5] == tail.dropped[1]);
   const NoisyPictures again = add_noise(pictures, numbers(10, 6), visits(4, 6), options);
   CHECK_FALSE(at::equal(all.times, again.times));
-  const NoisyPictures many = add_noise(at::zeros({4000, 1, 1, 1}), numbers(0, 4000), visits(0, 4000), options);
+  const NoisyPictures many =
+      add_noise(at::zeros({4000, 1, 1, 1}), numbers(0, 4000), visits(0, 4000), options);
   double dropped = 0;
   for (const auto flag : many.dropped) dropped += flag;
   CHECK(dropped / 4000 == Approx(0.5).margin(0.03));

@@ -26,13 +26,14 @@ inline double error(const at::Tensor& found, const at::Tensor& wanted) {
 
 inline Tensors leaves(const Tensors& values, at::ScalarType type) {
   Tensors result;
-  for (const at::Tensor& value : values) result.push_back(value.detach().to(type, false, /*copy=*/true).set_requires_grad(true));
+  for (const at::Tensor& value : values)
+    result.push_back(value.detach().to(type, false, /*copy=*/true).set_requires_grad(true));
   return result;
 }
 
 // Values (already rounded to `type`) go through both; outputs and gradients must agree.
-inline void compare(const std::string& name, const Operation& fused, const Operation& reference, Tensors values,
-                    at::ScalarType type, double tolerance) {
+inline void compare(const std::string& name, const Operation& fused, const Operation& reference,
+                    Tensors values, at::ScalarType type, double tolerance) {
   for (at::Tensor& value : values) value = value.to(type);
   const Tensors found_leaves = leaves(values, type), wanted_leaves = leaves(values, at::kDouble);
   const Tensors found = fused(found_leaves), wanted = reference(wanted_leaves);

@@ -34,18 +34,22 @@ TEST_CASE("rms_norm equals its formula in double precision", "[ops]") {
 TEST_CASE("an offset is added to the weight, before it is rounded", "[ops]") {
   at::manual_seed(4);
   for (const std::int64_t channels : {7, 64, 65}) {
-    const Tensors values{at::randint(-20, 20, {130, channels}).to(at::kFloat) / 4, 0.01 * at::randn({channels})};
+    const Tensors values{at::randint(-20, 20, {130, channels}).to(at::kFloat) / 4,
+                         0.01 * at::randn({channels})};
     compare_both_types(
         "rms_norm with an offset", [](const Tensors& t) { return Tensors{rms_norm(t[0], t[1], 1e-5, 1)}; },
         [](const Tensors& t) { return Tensors{plain_rms_norm(t[0], 1 + t[1], 1e-5)}; }, values);
     compare_both_types(
-        "add_rms_norm with an offset", [](const Tensors& t) { return Tensors{add_rms_norm(t[0], t[0], t[1], 1e-5, 1).second}; },
+        "add_rms_norm with an offset",
+        [](const Tensors& t) { return Tensors{add_rms_norm(t[0], t[0], t[1], 1e-5, 1).second}; },
         [](const Tensors& t) { return Tensors{plain_rms_norm(t[0] + t[0], 1 + t[1], 1e-5)}; }, values);
   }
   // In bf16 1 + 0.003 would be 1: the sum is fp32.
   const at::Tensor x = at::randn({64, 64}).to(at::kBFloat16), weight = at::full({64}, 0.003, at::kBFloat16);
-  const at::Tensor y = rms_norm(x, weight, 0.0, 1).to(at::kDouble), plain = plain_rms_norm(x.to(at::kDouble), at::ones({64}), 0.0);
-  CHECK((y * plain).sum().item<double>() / plain.square().sum().item<double>() == Approx(1.00299).margin(2e-4));
+  const at::Tensor y = rms_norm(x, weight, 0.0, 1).to(at::kDouble),
+                   plain = plain_rms_norm(x.to(at::kDouble), at::ones({64}), 0.0);
+  CHECK((y * plain).sum().item<double>() / plain.square().sum().item<double>() ==
+        Approx(1.00299).margin(2e-4));
 }
 
 TEST_CASE("rms_norm by hand", "[ops]") {
@@ -57,9 +61,11 @@ TEST_CASE("rms_norm by hand", "[ops]") {
 TEST_CASE("add_rms_norm gives the sum and its norm, and both gradients meet", "[ops]") {
   at::manual_seed(2);
   for (const std::int64_t channels : {1, 7, 65, 384}) {
-    // The reference normalises the rounded sum, as whoever reads it later does: exact in fp32 and in bf16 of small integers.
+    // The reference normalises the rounded sum, as whoever reads it later does: exact in fp32 and in bf16 of
+    // small integers.
     const Tensors values{at::randint(-20, 20, {33, channels}).to(at::kFloat) / 4,
-                         at::randint(-20, 20, {33, channels}).to(at::kFloat) / 4, 1 + 0.3 * at::randn({channels})};
+                         at::randint(-20, 20, {33, channels}).to(at::kFloat) / 4,
+                         1 + 0.3 * at::randn({channels})};
     compare_both_types(
         "add_rms_norm",
         [](const Tensors& t) {
@@ -89,7 +95,8 @@ TEST_CASE("swiglu equals its formula, strided halves included", "[ops]") {
   const Operation fused = [](const Tensors& t) { return Tensors{swiglu(t[0], t[1])}; };
   for (const std::int64_t rows : {0, 1, 3, 1000})
     for (const std::int64_t width : {1, 7, 63, 64, 65, 384})
-      compare_both_types("swiglu", fused, reference, {3 * at::randn({rows, width}), at::randn({rows, width})});
+      compare_both_types("swiglu", fused, reference,
+                         {3 * at::randn({rows, width}), at::randn({rows, width})});
   compare_both_types(
       "swiglu of halves",
       [](const Tensors& t) { return Tensors{swiglu(t[0].narrow(1, 0, 65), t[0].narrow(1, 65, 65))}; },
@@ -129,16 +136,20 @@ TEST_CASE("rotary turns halves by the position's angle", "[ops]") {
     compare_both_types(  // a slice of a wider projection
         "rotary of a slice",
         [&](const Tensors& t) {
-          return Tensors{rotary(t[0].narrow(1, size, heads * size).unflatten(1, {heads, size}), cos, sin, positions)};
+          return Tensors{
+              rotary(t[0].narrow(1, size, heads * size).unflatten(1, {heads, size}), cos, sin, positions)};
         },
-        [&](const Tensors& t) { return Tensors{plain(t[0].narrow(1, size, heads * size).unflatten(1, {heads, size}))}; },
+        [&](const Tensors& t) {
+          return Tensors{plain(t[0].narrow(1, size, heads * size).unflatten(1, {heads, size}))};
+        },
         {at::randn({rows, (heads + 2) * size})});
   }
 }
 
 TEST_CASE("gradients of norm weights do not depend on the threads", "[ops]") {
   const int before = at::get_num_threads();
-  const at::Tensor x = at::randn({1000, 65}).to(at::kBFloat16), w = at::ones({65}, at::kBFloat16).set_requires_grad(true);
+  const at::Tensor x = at::randn({1000, 65}).to(at::kBFloat16),
+                   w = at::ones({65}, at::kBFloat16).set_requires_grad(true);
   std::vector<at::Tensor> results;
   for (const int threads : {1, 2, 3}) {
     at::set_num_threads(threads);
@@ -153,7 +164,8 @@ TEST_CASE("operations refuse what they cannot do", "[ops]") {
   CHECK_THROWS_AS(rms_norm(at::ones({2, 3}), at::ones({4}), 1e-5), Error);
   CHECK_THROWS_AS(rms_norm(at::ones({2, 3}, at::kDouble), at::ones({3}, at::kDouble), 1e-5), Error);
   CHECK_THROWS_AS(swiglu(at::ones({2, 3}), at::ones({3, 2})), Error);
-  CHECK_THROWS_AS(rotary(at::ones({2, 1, 3}), at::ones({2, 1}), at::ones({2, 1}), at::zeros({2}, at::kLong)), Error);
+  CHECK_THROWS_AS(rotary(at::ones({2, 1, 3}), at::ones({2, 1}), at::ones({2, 1}), at::zeros({2}, at::kLong)),
+                  Error);
 }
 
 TEST_CASE("the kernels chosen are those the processor has or ATEN_CPU_CAPABILITY asks for", "[ops]") {
@@ -167,15 +179,18 @@ TEST_CASE("the kernels chosen are those the processor has or ATEN_CPU_CAPABILITY
 TEST_CASE("transposed products equal a^T b, any sizes and strides", "[ops]") {
   at::manual_seed(13);
   for (const std::int64_t rows : {1, 2, 31, 33, 700}) {
-    for (const auto& [left, right] : std::vector<std::pair<int, int>>{{1, 1}, {7, 65}, {48, 32}, {64, 16}, {33, 96}, {130, 50}}) {
+    for (const auto& [left, right] :
+         std::vector<std::pair<int, int>>{{1, 1}, {7, 65}, {48, 32}, {64, 16}, {33, 96}, {130, 50}}) {
       for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-        const at::Tensor a = at::randn({rows, left + 9}).to(type).narrow(1, 3, left), b = at::randn({rows, right}).to(type);
+        const at::Tensor a = at::randn({rows, left + 9}).to(type).narrow(1, 3, left),
+                         b = at::randn({rows, right}).to(type);
         const at::Tensor wanted = at::mm(a.to(at::kDouble).t(), b.to(at::kDouble));
         INFO(rows << " rows, " << left << " by " << right);
         CHECK(error(transposed_product(a, b), wanted) < (type == at::kFloat ? 4e-6 : 6e-3));
         at::Tensor sum = at::ones({left, right});
         transposed_product_into(sum, a, b, true);
-        const double tolerance = type == at::kFloat || std::string(kernels::op_kernels(true).name) == "avx512" ? 1e-5 : 6e-3;
+        const double tolerance =
+            type == at::kFloat || std::string(kernels::op_kernels(true).name) == "avx512" ? 1e-5 : 6e-3;
         CHECK(error(sum, wanted + 1) < tolerance);
       }
     }

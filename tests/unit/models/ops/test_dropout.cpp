@@ -17,7 +17,8 @@ Stretch stretch(std::int32_t begin, std::int32_t length, std::uint64_t document,
 
 TEST_CASE("dropout keeps its share and the mean", "[ops]") {
   for (const double probability : {0.1, 0.5, 0.9}) {
-    const at::Tensor y = counter_dropout(at::ones({1000, 100}), probability, {1, 2, 3}, {stretch(0, 1000, 9)});
+    const at::Tensor y =
+        counter_dropout(at::ones({1000, 100}), probability, {1, 2, 3}, {stretch(0, 1000, 9)});
     const double dropped = (y == 0).to(at::kDouble).mean().item<double>();
     CHECK(dropped == Approx(probability).margin(5 * std::sqrt(probability * (1 - probability) / 1e5)));
     CHECK(y.max().item<double>() == Approx(1 / (1 - probability)));
@@ -33,8 +34,9 @@ TEST_CASE("dropout's mask is Philox of (channel / 4, position, document) under t
   CHECK(y[0].eq(0).all().item<bool>());  // padding
   for (std::int64_t row = 1; row < 5; ++row) {
     for (std::int64_t c = 0; c < 67; ++c) {
-      const auto block = philox4x32({static_cast<std::uint32_t>(c / 4), static_cast<std::uint32_t>(99 + row), 0x76543210U, 0xfedcba98U},
-                                    {words[0], words[1]});
+      const auto block = philox4x32(
+          {static_cast<std::uint32_t>(c / 4), static_cast<std::uint32_t>(99 + row), 0x76543210U, 0xfedcba98U},
+          {words[0], words[1]});
       const bool dropped = block[static_cast<std::size_t>(c % 4)] < 0.3 * 4294967296.0;
       if ((y[row][c].item<float>() == 0) != dropped) FAIL("row " << row << " channel " << c);
     }
@@ -44,7 +46,8 @@ TEST_CASE("dropout's mask is Philox of (channel / 4, position, document) under t
 TEST_CASE("dropout does not depend on packing, batching or dtype, and does on every key", "[ops]") {
   const at::Tensor one = at::ones({20, 65});
   const at::Tensor alone = counter_dropout(one, 0.4, {5, 6, 1}, {stretch(0, 20, 77)});
-  const at::Tensor packed = counter_dropout(at::ones({64, 65}), 0.4, {5, 6, 1}, {stretch(0, 13, 3), stretch(30, 20, 77)});
+  const at::Tensor packed =
+      counter_dropout(at::ones({64, 65}), 0.4, {5, 6, 1}, {stretch(0, 13, 3), stretch(30, 20, 77)});
   CHECK(at::equal(alone, packed.narrow(0, 30, 20)));
   CHECK(packed.narrow(0, 13, 17).eq(0).all().item<bool>());
   const at::Tensor tail = counter_dropout(at::ones({8, 65}), 0.4, {5, 6, 1}, {stretch(0, 8, 77, 12)});

@@ -13,12 +13,15 @@ namespace {
 
 void check(std::int64_t tokens, std::int64_t channels, std::int64_t vocabulary, const at::Tensor& targets) {
   compare_both_types(
-      "linear_cross_entropy", [&](const Tensors& t) { return Tensors{linear_cross_entropy(t[0], t[1], targets)}; },
+      "linear_cross_entropy",
+      [&](const Tensors& t) { return Tensors{linear_cross_entropy(t[0], t[1], targets)}; },
       [&](const Tensors& t) {
         const at::Tensor logits = at::mm(t[0], t[1].t());
-        return Tensors{at::cross_entropy_loss(logits, targets.to(at::kLong), {}, at::Reduction::Sum, kIgnoreTarget)};
+        return Tensors{
+            at::cross_entropy_loss(logits, targets.to(at::kLong), {}, at::Reduction::Sum, kIgnoreTarget)};
       },
-      {at::randn({tokens, channels}), at::randn({vocabulary, channels}) / std::sqrt(static_cast<double>(channels))});
+      {at::randn({tokens, channels}),
+       at::randn({vocabulary, channels}) / std::sqrt(static_cast<double>(channels))});
 }
 
 }  // namespace
@@ -38,7 +41,7 @@ TEST_CASE("linear cross-entropy over several chunks", "[ops]") {
 
 namespace {
 
-std::int64_t peak_memory() {   // of the process so far, bytes: VmHWM
+std::int64_t peak_memory() {  // of the process so far, bytes: VmHWM
   std::ifstream status("/proc/self/status");
   std::int64_t kilobytes = 0;
   for (std::string line; std::getline(status, line);)
@@ -49,7 +52,7 @@ std::int64_t peak_memory() {   // of the process so far, bytes: VmHWM
 }  // namespace
 
 TEST_CASE("the logits are never whole: neither forward nor backward needs their memory", "[ops]") {
-  constexpr std::int64_t kTokens = 8192, kVocabulary = 131072;   // logits: 2 GiB in bf16
+  constexpr std::int64_t kTokens = 8192, kVocabulary = 131072;  // logits: 2 GiB in bf16
   const at::Tensor hidden = at::randn({kTokens, 16}).to(at::kBFloat16).set_requires_grad(true);
   const at::Tensor weight = at::randn({kVocabulary, 16}).to(at::kBFloat16).set_requires_grad(true);
   const at::Tensor targets = at::randint(kVocabulary, {kTokens}).to(at::kInt);
@@ -63,7 +66,8 @@ TEST_CASE("ignored targets count nothing", "[ops]") {
   at::Tensor targets = at::randint(50, {40});
   targets.narrow(0, 5, 20).fill_(kIgnoreTarget);
   check(40, 24, 50, targets);
-  const at::Tensor hidden = at::randn({4, 8}).set_requires_grad(true), weight = at::randn({6, 8}).set_requires_grad(true);
+  const at::Tensor hidden = at::randn({4, 8}).set_requires_grad(true),
+                   weight = at::randn({6, 8}).set_requires_grad(true);
   const at::Tensor loss = linear_cross_entropy(hidden, weight, at::full({4}, kIgnoreTarget, at::kInt));
   CHECK(loss.item<float>() == 0);
   const auto gradients = torch::autograd::grad({loss}, {hidden, weight});
@@ -82,7 +86,8 @@ TEST_CASE("capped logits, their losses and gradients", "[ops]") {
     };
     const Tensors values{2 * at::randn({300, 24}), at::randn({60, 24}) / 5};
     compare_both_types(
-        "capped", [&](const Tensors& t) { return Tensors{linear_cross_entropy(t[0], t[1], targets, cap)}; }, reference, values);
+        "capped", [&](const Tensors& t) { return Tensors{linear_cross_entropy(t[0], t[1], targets, cap)}; },
+        reference, values);
     const double sum = linear_token_losses(values[0], values[1], targets, cap).sum().item<double>();
     CHECK(sum == Approx(reference(values)[0].item<double>()).epsilon(1e-5));
   }
@@ -99,7 +104,8 @@ TEST_CASE("losses of single targets", "[ops]") {
   at::Tensor targets = at::randint(21, {30});
   targets[3] = kIgnoreTarget;
   const at::Tensor found = linear_token_losses(hidden, weight, targets);
-  const at::Tensor wanted = at::cross_entropy_loss(at::mm(hidden, weight.t()), targets, {}, at::Reduction::None, kIgnoreTarget);
+  const at::Tensor wanted =
+      at::cross_entropy_loss(at::mm(hidden, weight.t()), targets, {}, at::Reduction::None, kIgnoreTarget);
   CHECK(error(found, wanted) < 1e-6);
   CHECK(found[3].item<float>() == 0);
   const double sum = linear_cross_entropy(hidden, weight, targets).item<double>();
@@ -107,10 +113,12 @@ TEST_CASE("losses of single targets", "[ops]") {
 }
 
 TEST_CASE("the incoming gradient scales, and a second backward is refused", "[ops]") {
-  const at::Tensor hidden = at::randn({5, 8}).set_requires_grad(true), weight = at::randn({6, 8}).set_requires_grad(true);
+  const at::Tensor hidden = at::randn({5, 8}).set_requires_grad(true),
+                   weight = at::randn({6, 8}).set_requires_grad(true);
   const at::Tensor targets = at::randint(6, {5});
   const auto once = torch::autograd::grad({linear_cross_entropy(hidden, weight, targets)}, {hidden, weight});
-  const auto third = torch::autograd::grad({linear_cross_entropy(hidden, weight, targets) / 3}, {hidden, weight});
+  const auto third =
+      torch::autograd::grad({linear_cross_entropy(hidden, weight, targets) / 3}, {hidden, weight});
   CHECK(error(third[0] * 3, once[0]) < 1e-6);
   CHECK(error(third[1] * 3, once[1]) < 1e-6);
   const at::Tensor loss = linear_cross_entropy(hidden, weight, targets);

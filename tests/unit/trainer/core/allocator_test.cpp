@@ -81,7 +81,7 @@ TEST_CASE("little stays free beyond the most that was in use, and less once less
   install_allocator();
   release_free_blocks();
   keep_free_blocks(Slack::Quarter);
-  const auto pass = [] {   // a block that is too large to serve the next
+  const auto pass = [] {  // a block that is too large to serve the next
     at::empty({320 << 20}, at::kByte);
     at::empty({60 << 20}, at::kByte);
     return allocator_use();
@@ -101,7 +101,7 @@ TEST_CASE("little stays free beyond the most that was in use, and less once less
 
 TEST_CASE("a scope gives back what it left free and keeps what was free before") {
   install_allocator();
-  at::empty({256 << 20}, at::kByte);   // the most in use: all below may stay free
+  at::empty({256 << 20}, at::kByte);  // the most in use: all below may stay free
   release_free_blocks();
   void* first = nullptr;
   {

@@ -33,8 +33,10 @@ PartResult part(std::int64_t fold, std::int64_t seed, std::int64_t best, HeldAns
 }
 
 LoadedRecipe recipe(const std::string& validation, const std::string& train) {
-  LoadedRecipe loaded = load_recipe_text("task: sft\nname: x\ndirectory: /runs/x\nmodel: {path: base}\ndata: {train: a.jsonl, validation: " +
-                                             validation + "}\ntrain: " + train + "\nexport: [{format: huggingface}]\n", "/x.yaml");
+  LoadedRecipe loaded = load_recipe_text(
+      "task: sft\nname: x\ndirectory: /runs/x\nmodel: {path: base}\ndata: {train: a.jsonl, validation: " +
+          validation + "}\ntrain: " + train + "\nexport: [{format: huggingface}]\n",
+      "/x.yaml");
   throw_problems(loaded);
   return loaded;
 }
@@ -48,7 +50,7 @@ TEST_CASE("a recipe's parts are its folds with each seed, or its other seeds") {
   const Recipe& third = folds[2].loaded.recipe;
   CHECK(third.directory == "/runs/x/parts/fold-1-seed-8");
   CHECK(third.data.validation.folds.fold == 1);
-  CHECK(third.data.split_seed == 7);   // the same examples held out
+  CHECK(third.data.split_seed == 7);  // the same examples held out
   CHECK(third.train.seed == 8);
   CHECK(third.exports.empty());
   CHECK(!has_parts(third));
@@ -69,18 +71,20 @@ TEST_CASE("the run on all goes as far as the median part was best") {
 }
 
 TEST_CASE("held-out prompts are counted once, asked or not") {
-  std::vector<PartResult> results = {part(1, 7, 8, held({"yes"}, "a")), part(2, 7, 8, held({"yes", "no"}, "b")),
-                                     part(1, 8, 8, held({"yes"}, "a")), part(2, 8, 8, held({"yes", "no"}, "b"))};
+  std::vector<PartResult> results = {
+      part(1, 7, 8, held({"yes"}, "a")), part(2, 7, 8, held({"yes", "no"}, "b")),
+      part(1, 8, 8, held({"yes"}, "a")), part(2, 8, 8, held({"yes", "no"}, "b"))};
   CHECK(held_out_prompts(results) == 3);
   results[1].report["held_out_prompts"] = 90;
   CHECK(held_out_prompts(results) == 91);
 }
 
 TEST_CASE("spread over folds and seeds") {
-  const std::vector<PartResult> results = {part(1, 7, 8, held({"yes", "no"}, "a")), part(2, 7, 8, held({"yes", "yes"}, "b")),
-                                           part(1, 8, 8, held({"yes", "yes"}, "a")), part(2, 8, 8, held({"no", "no"}, "b"))};
+  const std::vector<PartResult> results = {
+      part(1, 7, 8, held({"yes", "no"}, "a")), part(2, 7, 8, held({"yes", "yes"}, "b")),
+      part(1, 8, 8, held({"yes", "yes"}, "a")), part(2, 8, 8, held({"no", "no"}, "b"))};
   const Json exact = spread_of(results, {"exact_match"}).at("metrics").at("exact_match");
-  CHECK(exact.at("mean") == 0.625);   // of 0.5, 1, 1, 0
+  CHECK(exact.at("mean") == 0.625);  // of 0.5, 1, 1, 0
   CHECK(exact.at("min") == 0.0);
   CHECK(exact.at("max") == 1.0);
   CHECK(std::abs(exact.at("sd").get<double>() - std::sqrt((0.015625 + 2 * 0.140625 + 0.390625) / 3)) < 1e-12);
@@ -89,7 +93,7 @@ TEST_CASE("spread over folds and seeds") {
   REQUIRE(seeds.size() == 2);
   CHECK(seeds[1].origins == std::vector<std::string>{"a0", "a1", "b0", "b1"});
   const Json report = compare_answers(seeds, {"exact_match"});
-  CHECK(report.at("examples") == 4);   // each once, by the mean over seeds: 1, 0.5, 0.5, 0.5
+  CHECK(report.at("examples") == 4);  // each once, by the mean over seeds: 1, 0.5, 0.5, 0.5
   CHECK(report.at("metrics").at("exact_match").at("tuned").at("score") == 0.625);
   CHECK(report.at("metrics").at("exact_match").at("base").at("score") == 0.0);
   CHECK(report.at("verdict").get<std::string>().find("n = 4") != std::string::npos);
@@ -109,7 +113,8 @@ TEST_CASE("how answers behave: shares that never stop and that repeat eight word
   answers.tuned[1].stopped = false;
   answers.references[3] = "certainly";
   const Json behaviour = compare_answers({answers}, {"exact_match"}).at("behaviour");
-  CHECK(behaviour.at("tuned") == Json{{"never_stops", 0.25}, {"repeats", 0.25}, {"mean_bytes", (3 + 2 + 15 + 31) / 4.0}});
+  CHECK(behaviour.at("tuned") ==
+        Json{{"never_stops", 0.25}, {"repeats", 0.25}, {"mean_bytes", (3 + 2 + 15 + 31) / 4.0}});
   CHECK(behaviour.at("base") == Json{{"never_stops", 0.0}, {"repeats", 0.0}, {"mean_bytes", 2.0}});
   CHECK(behaviour.at("wanted") == Json{{"mean_bytes", (3 + 3 + 3 + 9) / 4.0}});
 }

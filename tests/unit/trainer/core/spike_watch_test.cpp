@@ -12,7 +12,9 @@ namespace {
 class Normal {  // Box-Muller over a linear congruence: the same everywhere
  public:
   explicit Normal(std::uint64_t seed) : state_(seed * 2862933555777941757u + 3037000493u) {}
-  double operator()() { return std::sqrt(-2 * std::log(uniform())) * std::cos(6.283185307179586 * uniform()); }
+  double operator()() {
+    return std::sqrt(-2 * std::log(uniform())) * std::cos(6.283185307179586 * uniform());
+  }
   double uniform() {
     state_ = state_ * 6364136223846793005u + 1442695040888963407u;
     return (static_cast<double>(state_ >> 11) + 0.5) / 9007199254740992.0;
@@ -23,7 +25,7 @@ class Normal {  // Box-Muller over a linear congruence: the same everywhere
 };
 
 struct Trace {
-  double spread = 0.25;       // of the logarithm
+  double spread = 0.25;  // of the logarithm
   double late_spread = 0.25;
   double fall = 5;            // by how much the level falls from the first step to the last
   double heavy_share = 0.02;  // steps of twice the spread
@@ -61,14 +63,16 @@ TEST_CASE("healthy traces hold no spike, whatever their level and spread do") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     INFO("seed " << seed);
     CHECK(spikes_in(healthy({}, 4000, seed)) == 0);
-    CHECK(spikes_in(healthy({.spread = 0.35, .late_spread = 0.05, .fall = 20}, 4000, seed)) == 0);   // narrows
-    CHECK(spikes_in(healthy({.spread = 0.05, .late_spread = 0.3, .fall = 2}, 4000, seed)) == 0);   // widens
-    CHECK(spikes_in(healthy({.spread = 0.02, .late_spread = 0.02, .fall = 0.2}, 4000, seed)) == 0);  // rises fivefold
+    CHECK(spikes_in(healthy({.spread = 0.35, .late_spread = 0.05, .fall = 20}, 4000, seed)) == 0);  // narrows
+    CHECK(spikes_in(healthy({.spread = 0.05, .late_spread = 0.3, .fall = 2}, 4000, seed)) == 0);    // widens
+    CHECK(spikes_in(healthy({.spread = 0.02, .late_spread = 0.02, .fall = 0.2}, 4000, seed)) ==
+          0);  // rises fivefold
   }
 }
 
 TEST_CASE("a norm twenty times the usual is a spike at any time after the warm-up") {
-  const Trace traces[] = {{}, {.spread = 0.35, .late_spread = 0.05, .fall = 20}, {.spread = 0.02, .late_spread = 0.02}};
+  const Trace traces[] = {
+      {}, {.spread = 0.35, .late_spread = 0.05, .fall = 20}, {.spread = 0.02, .late_spread = 0.02}};
   for (const Trace& trace : traces) {
     const std::vector<double> norms = healthy(trace, 3000, 7);
     SpikeWatch watch(6, {});
@@ -89,7 +93,8 @@ TEST_CASE("a norm twenty times the usual is a spike at any time after the warm-u
 
 TEST_CASE("what is not finite is a spike from the first step, and never enters the window") {
   SpikeWatch watch(6, {});
-  const double nan = std::numeric_limits<double>::quiet_NaN(), infinite = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN(),
+               infinite = std::numeric_limits<double>::infinity();
   CHECK(watch.is_spike(nan, 1));
   CHECK(watch.is_spike(infinite, 1));
   CHECK(watch.is_spike(3, nan));

@@ -14,11 +14,14 @@ namespace {
 
 at::Tensor leaf(const at::Tensor& value) { return value.clone().set_requires_grad(true); }
 
-std::vector<Parameter> one(const at::Tensor& value, const std::string& name = "model.layers.0.mlp.up_proj.weight") {
+std::vector<Parameter> one(const at::Tensor& value,
+                           const std::string& name = "model.layers.0.mlp.up_proj.weight") {
   return make_parameters({{name, leaf(value)}});
 }
 
-void set_gradient(Parameter& parameter, const at::Tensor& gradient) { parameter.weight.mutable_grad() = gradient; }
+void set_gradient(Parameter& parameter, const at::Tensor& gradient) {
+  parameter.weight.mutable_grad() = gradient;
+}
 
 at::Tensor state_tensor(const Optimizer& optimizer, const std::string& name) {
   for (const BundleTensor& tensor : optimizer.state())
@@ -37,7 +40,12 @@ TEST_CASE("AdamW has the bits of ATen's fused kernel in fp32", "[optim]") {
   const int before = at::get_num_threads();
   at::set_num_threads(1);  // ATen's tail of each thread's share is rounded differently
   for (const double beta1 : {0.9, 0.4}) {
-    const OptimizerSection section{.name = "adamw", .learning_rate = 3e-3, .weight_decay = 0.1, .beta1 = beta1, .beta2 = 0.95, .eps = 1e-8};
+    const OptimizerSection section{.name = "adamw",
+                                   .learning_rate = 3e-3,
+                                   .weight_decay = 0.1,
+                                   .beta1 = beta1,
+                                   .beta2 = 0.95,
+                                   .eps = 1e-8};
     const at::Tensor initial = at::randn({64, 256});
     auto parameters = one(initial);
     const auto optimizer = make_optimizer(section, parameters, 0);
@@ -46,8 +54,9 @@ TEST_CASE("AdamW has the bits of ATen's fused kernel in fp32", "[optim]") {
       const at::Tensor gradient = at::randn_like(initial) * std::pow(10.0, step - 3);
       set_gradient(parameters[0], gradient.clone());
       optimizer->step(parameters, {.learning_rate_scale = 0.7, .gradient_scale = 1});
-      at::_fused_adamw_({fused.weight}, {gradient}, {fused.exp_avg}, {fused.exp_avg_sq}, {}, {at::full({}, step + 1, at::kFloat)},
-                        3e-3 * 0.7, beta1, 0.95, 0.1, 1e-8, /*amsgrad=*/false, /*maximize=*/false);
+      at::_fused_adamw_({fused.weight}, {gradient}, {fused.exp_avg}, {fused.exp_avg_sq}, {},
+                        {at::full({}, step + 1, at::kFloat)}, 3e-3 * 0.7, beta1, 0.95, 0.1, 1e-8,
+                        /*amsgrad=*/false, /*maximize=*/false);
       INFO("beta1 " << beta1 << " step " << step);
       CHECK(at::equal(state_tensor(*optimizer, "exp_avg." + parameters[0].name), fused.exp_avg));
       CHECK(at::equal(state_tensor(*optimizer, "exp_avg_sq." + parameters[0].name), fused.exp_avg_sq));
@@ -61,7 +70,12 @@ TEST_CASE("AdamW equals its formula in double precision, odd sizes and bf16 grad
   at::manual_seed(21);
   for (const std::int64_t size : {1, 7, 63, 64, 65, 40000}) {
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-      const OptimizerSection section{.name = "adamw", .learning_rate = 1e-2, .weight_decay = 0.2, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-6};
+      const OptimizerSection section{.name = "adamw",
+                                     .learning_rate = 1e-2,
+                                     .weight_decay = 0.2,
+                                     .beta1 = 0.9,
+                                     .beta2 = 0.99,
+                                     .eps = 1e-6};
       auto parameters = one(at::randn({size, 1}).to(type));
       const auto optimizer = make_optimizer(section, parameters, 3);
       at::Tensor w = parameters[0].master.to(at::kDouble), m = at::zeros_like(w), v = at::zeros_like(w);
@@ -72,7 +86,8 @@ TEST_CASE("AdamW equals its formula in double precision, odd sizes and bf16 grad
         const at::Tensor g = gradient.to(at::kDouble) * 0.25;
         m = 0.9 * m + 0.1 * g;
         v = 0.99 * v + 0.01 * g * g;
-        const at::Tensor update = m / (1 - std::pow(0.9, step)) / ((v / (1 - std::pow(0.99, step))).sqrt() + 1e-6);
+        const at::Tensor update =
+            m / (1 - std::pow(0.9, step)) / ((v / (1 - std::pow(0.99, step))).sqrt() + 1e-6);
         w = w * (1 - 5e-3 * 0.2) - 5e-3 * update;
       }
       CHECK((parameters[0].master.to(at::kDouble) - w).abs().max().item<double>() < 2e-6);
@@ -84,7 +99,8 @@ TEST_CASE("AdamW equals its formula in double precision, odd sizes and bf16 grad
 TEST_CASE("bf16 weights move with their fp32 masters", "[optim]") {
   auto parameters = one(at::ones({8, 8}, at::kBFloat16));
   CHECK(parameters[0].master.scalar_type() == at::kFloat);
-  const auto optimizer = make_optimizer({.name = "adamw", .learning_rate = 1e-4, .weight_decay = 0}, parameters, 0);
+  const auto optimizer =
+      make_optimizer({.name = "adamw", .learning_rate = 1e-4, .weight_decay = 0}, parameters, 0);
   for (int step = 0; step < 40; ++step) {  // each step is far below bf16's spacing at 1
     set_gradient(parameters[0], at::ones({8, 8}, at::kBFloat16));
     optimizer->step(parameters, {});
@@ -105,7 +121,8 @@ TEST_CASE("norms and biases do not decay, matrices do; tied parameters appear on
   CHECK((!parameters[1].decay && !parameters[1].muon));
   CHECK((parameters[2].decay && parameters[2].muon));
   CHECK((!parameters[3].decay && !parameters[3].muon));
-  const auto optimizer = make_optimizer({.name = "adamw", .learning_rate = 0.1, .weight_decay = 0.5}, parameters, 0);
+  const auto optimizer =
+      make_optimizer({.name = "adamw", .learning_rate = 0.1, .weight_decay = 0.5}, parameters, 0);
   for (Parameter& parameter : parameters) set_gradient(parameter, at::zeros_like(parameter.weight));
   optimizer->step(parameters, {});
   CHECK(parameters[0].master[0][0].item<double>() == Approx(0.95));
@@ -148,10 +165,12 @@ TEST_CASE("optimizer state is saved and loaded by name", "[optim]") {
     const OptimizerSection section{.name = name, .learning_rate = 1e-2};
     const auto both = [] {
       at::manual_seed(22);
-      return make_parameters({{"model.norm.weight", leaf(at::randn({16}))}, {"model.layers.0.mlp.up_proj.weight", leaf(at::randn({16, 24}))}});
+      return make_parameters({{"model.norm.weight", leaf(at::randn({16}))},
+                              {"model.layers.0.mlp.up_proj.weight", leaf(at::randn({16, 24}))}});
     };
     const auto gradients = [](std::vector<Parameter>& parameters, int step) {
-      for (Parameter& p : parameters) set_gradient(p, at::sin(at::arange(p.weight.numel(), at::kFloat) * (step + 1.0)).view_as(p.weight));
+      for (Parameter& p : parameters)
+        set_gradient(p, at::sin(at::arange(p.weight.numel(), at::kFloat) * (step + 1.0)).view_as(p.weight));
     };
     auto whole = both(), split = both();
     const auto steady = make_optimizer(section, whole, 0);
@@ -168,7 +187,8 @@ TEST_CASE("optimizer state is saved and loaded by name", "[optim]") {
     gradients(split, 2);
     steady->step(whole, {});
     second->step(split, {});
-    for (std::size_t i = 0; i < whole.size(); ++i) CHECK(at::equal(whole[i].weight.detach(), split[i].weight.detach()));
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      CHECK(at::equal(whole[i].weight.detach(), split[i].weight.detach()));
     auto state = first->state();
     CHECK(state.size() == (std::string(name) == "muon" ? 4U : 5U));
     const std::string dropped = state.back().name;

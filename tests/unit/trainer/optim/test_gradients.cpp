@@ -11,7 +11,8 @@ using namespace lathe;
 namespace {
 
 std::vector<Parameter> two(at::ScalarType type) {
-  return make_parameters({{"a", at::zeros({2}, type).set_requires_grad(true)}, {"b", at::zeros({70000}, type).set_requires_grad(true)}});
+  return make_parameters({{"a", at::zeros({2}, type).set_requires_grad(true)},
+                          {"b", at::zeros({70000}, type).set_requires_grad(true)}});
 }
 
 }  // namespace

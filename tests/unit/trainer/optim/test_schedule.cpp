@@ -38,6 +38,8 @@ TEST_CASE("schedules by hand", "[optim]") {
 }
 
 TEST_CASE("schedules beyond the last step stay at the floor, and one step is the peak", "[optim]") {
-  for (const char* name : {"linear", "cosine", "wsd"}) CHECK(schedule_factor(schedule(name, 0, 0.1), 500, 100) == Approx(0.1));
-  for (const char* name : {"constant", "linear", "cosine"}) CHECK(schedule_factor(schedule(name, 0), 0, 1) == 1);
+  for (const char* name : {"linear", "cosine", "wsd"})
+    CHECK(schedule_factor(schedule(name, 0, 0.1), 500, 100) == Approx(0.1));
+  for (const char* name : {"constant", "linear", "cosine"})
+    CHECK(schedule_factor(schedule(name, 0), 0, 1) == 1);
 }

@@ -43,8 +43,8 @@ bool appears(const fs::path& path) {
 TEST_CASE("every process gets its rank, the same port and its share of the threads") {
   TemporaryFolder folder;
   const std::string script = "echo $LATHE_RANK $LATHE_WORLD_SIZE $LATHE_LOCAL_RANK $LATHE_MASTER_ADDRESS > " +
-                             folder.path() + "/$LATHE_RANK; echo $LATHE_MASTER_PORT > " +
-                             folder.path() + "/port$LATHE_RANK; test \"$OMP_NUM_THREADS\" -ge 1";
+                             folder.path() + "/$LATHE_RANK; echo $LATHE_MASTER_PORT > " + folder.path() +
+                             "/port$LATHE_RANK; test \"$OMP_NUM_THREADS\" -ge 1";
   CHECK(launch(2, script) == 0);
   CHECK(read_bytes(folder / "0") == "0 2 0 127.0.0.1\n");
   CHECK(read_bytes(folder / "1") == "1 2 1 127.0.0.1\n");

@@ -128,8 +128,9 @@ TEST_CASE("rank 0's failure, death or silence in its own work ends the others") 
     try {
       group.leader_alone("preparing", work);
     } catch (const Error& e) {
-      expect(std::string(e.what()).find(info.rank == 0 ? "no such file" : message) != std::string::npos, e.what());
-      if (info.rank == 0) usleep(300'000);   // its store lives that long here
+      expect(std::string(e.what()).find(info.rank == 0 ? "no such file" : message) != std::string::npos,
+             e.what());
+      if (info.rank == 0) usleep(300'000);  // its store lives that long here
       _exit(17);
     }
   };
@@ -148,10 +149,13 @@ TEST_CASE("rank 0's failure, death or silence in its own work ends the others") 
     CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
   }
   SECTION("silence") {
-    Forked ranks(2, [&](const RankInfo& info) {
-      others_hear(info, "preparing failed: another rank has ended or cannot be reached",
-                  [] { raise(SIGSTOP); });
-    }, 1);
+    Forked ranks(
+        2,
+        [&](const RankInfo& info) {
+          others_hear(info, "preparing failed: another rank has ended or cannot be reached",
+                      [] { raise(SIGSTOP); });
+        },
+        1);
     CHECK(ranks.wait(1, 10) == 17);
   }
 }

@@ -120,17 +120,20 @@ TEST_CASE("buckets are on their way before backward ends") {
   Forked ranks(2, [](const RankInfo& info) {
     Ranks group(info);
     Net net;
-    net.parameters.erase(net.parameters.begin() + 3);   // what nothing reaches would hold the first bucket back
+    net.parameters.erase(net.parameters.begin() +
+                         3);  // what nothing reaches would hold the first bucket back
     GradientReducer reducer(group, net.parameters, 1);  // a bucket each
     for (int step = 0; step < 3; ++step) {
-      std::size_t in_between = 0;   // when the first layer's gradient is about to be computed
+      std::size_t in_between = 0;  // when the first layer's gradient is about to be computed
       reducer.prepare();
       const auto& e = net.parameters[0].weight;
       at::Tensor hidden = at::tanh(at::matmul(micro_batch(step, info.rank, 0), e));
       hidden.register_hook([&](const at::Tensor&) { in_between = reducer.launched(); });
-      const at::Tensor next = at::tanh(at::matmul(hidden, net.parameters[1].weight) + net.parameters[2].weight);
+      const at::Tensor next =
+          at::tanh(at::matmul(hidden, net.parameters[1].weight) + net.parameters[2].weight);
       next.square().sum().backward();
-      expect(in_between == (step == 0 ? 0U : 2U), "bias and weight are being summed while the embedding waits");
+      expect(in_between == (step == 0 ? 0U : 2U),
+             "bias and weight are being summed while the embedding waits");
       expect(reducer.launched() == (step == 0 ? 0U : 3U), "all are on their way before finish()");
       reducer.finish();
       for (auto& p : net.parameters) p.gradient.reset();

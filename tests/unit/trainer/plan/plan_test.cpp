@@ -1,4 +1,5 @@
-// The plan's books against the allocator itself, weights and FLOPs against counts by hand, and advice against its own plan.
+// The plan's books against the allocator itself, weights and FLOPs against counts by hand, and advice against
+// its own plan.
 #include "trainer/plan/plan.h"
 
 #include <c10/core/CPUAllocator.h>
@@ -44,8 +45,9 @@ TEST_CASE("a base in 4 bits weighs what its codes and scales do", "[plan]") {
   settings.adapter_targets = {"all-linear"};
   settings.nf4 = true;
   settings.base_bytes = 2 * parameter_count(small_llama());
-  const std::int64_t matrices = 2 * (4 * 256 * 256 + 3 * 256 * 512), beside = 5 * 256 * 2;  // norms; the tables stay in their file
-  const std::int64_t adapters = 2 * (4 * (256 + 256) + 3 * (256 + 512)) * 4 * (2 + 4);                           // bf16 and masters
+  const std::int64_t matrices = 2 * (4 * 256 * 256 + 3 * 256 * 512),
+                     beside = 5 * 256 * 2;  // norms; the tables stay in their file
+  const std::int64_t adapters = 2 * (4 * (256 + 256) + 3 * (256 + 512)) * 4 * (2 + 4);  // bf16 and masters
   for (const bool nested : {true, false}) {
     settings.double_quantised = nested;
     const std::int64_t scales = nested ? matrices / 64 + matrices / 64 / 256 * 4 : matrices / 64 * 4;
@@ -67,25 +69,30 @@ TEST_CASE("the books follow the allocator through drawn takes and gives", "[plan
     // The share that is given swings, so that the cache fills, is taken from, and outgrows its floor.
     const bool give = !alive.empty() && stream.uniform(3 * i) < ((i / 500) % 2 == 0 ? 0.3 : 0.7);
     if (give) {
-      const auto which = static_cast<std::size_t>(stream.uniform(3 * i + 1) * static_cast<double>(alive.size()));
+      const auto which =
+          static_cast<std::size_t>(stream.uniform(3 * i + 1) * static_cast<double>(alive.size()));
       alive.erase(alive.begin() + static_cast<std::ptrdiff_t>(which));
     } else {
-      const auto bytes = static_cast<std::size_t>(64 * kKilo) + static_cast<std::size_t>(stream.uniform(3 * i + 2) * 3e6);
-      alive.emplace_back(c10::GetCPUAllocator()->allocate(bytes), books.take(static_cast<std::int64_t>(bytes), Use::Weights));
+      const auto bytes =
+          static_cast<std::size_t>(64 * kKilo) + static_cast<std::size_t>(stream.uniform(3 * i + 2) * 3e6);
+      alive.emplace_back(c10::GetCPUAllocator()->allocate(bytes),
+                         books.take(static_cast<std::int64_t>(bytes), Use::Weights));
     }
-    mapped = std::max(mapped, static_cast<std::int64_t>(allocator_use().in_use + allocator_use().cached - before));
+    mapped =
+        std::max(mapped, static_cast<std::int64_t>(allocator_use().in_use + allocator_use().cached - before));
     REQUIRE(books.at_peak().sum() == mapped);
   }
   CHECK(mapped > (400 << 20));
 }
 
-TEST_CASE("a freed block counts as what it held last until another size class wants the memory back", "[plan]") {
+TEST_CASE("a freed block counts as what it held last until another size class wants the memory back",
+          "[plan]") {
   AllocatorBooks books;
   auto first = books.take(100 * kKilo, Use::Activations);
-  CHECK(books.at_peak().sum() == 104 * kKilo);   // classes of an eighth of 64 KiB
+  CHECK(books.at_peak().sum() == 104 * kKilo);  // classes of an eighth of 64 KiB
   first.reset();
   const auto second = books.take(104 * kKilo, Use::Gradients);
-  CHECK(books.at_peak().sum() == 104 * kKilo);   // the same class: the same block
+  CHECK(books.at_peak().sum() == 104 * kKilo);  // the same class: the same block
   const auto third = books.take(105 * kKilo, Use::Loss);
   CHECK(books.at_peak().sum() == (104 + 112) * kKilo);
   CHECK(books.at_peak().mapped[static_cast<std::size_t>(Use::Gradients)] == 104 * kKilo);
@@ -99,14 +106,16 @@ TEST_CASE("parameters, weights, moments and FLOPs are those counted by hand", "[
   settings.sequence_length = 128;
   const Plan plan = make_plan(spec, settings);
   // 2 embeddings of 1024 x 256; a block: 4 x 256 x 256 + 3 x 256 x 512 + 2 norms; one norm at the end.
-  const std::int64_t embeddings = 2 * 1024 * 256, blocks = 2 * (4 * 256 * 256 + 3 * 256 * 512), norms = 5 * 256;
+  const std::int64_t embeddings = 2 * 1024 * 256, blocks = 2 * (4 * 256 * 256 + 3 * 256 * 512),
+                     norms = 5 * 256;
   CHECK(plan.parameters == embeddings + blocks + norms);
   CHECK(plan.trained == plan.parameters);
-  CHECK(part(plan, "weights") == 4 * plan.parameters);      // all of these sizes are size classes
+  CHECK(part(plan, "weights") == 4 * plan.parameters);  // all of these sizes are size classes
   CHECK(part(plan, "optimizer") == 8 * plan.parameters);
   CHECK(part(plan, "checkpoint copy") == 12 * plan.parameters - part(plan, "base file"));
   // 6 a weight that is multiplied (not the table that is looked up), and 12 L C T / 2 for causal attention.
-  CHECK(plan.flops_per_token == Approx(6.0 * static_cast<double>(embeddings / 2 + blocks + norms) + 12.0 * 2 * 256 * 64));
+  CHECK(plan.flops_per_token ==
+        Approx(6.0 * static_cast<double>(embeddings / 2 + blocks + norms) + 12.0 * 2 * 256 * 64));
   std::int64_t sum = 0;
   for (const PlanPart& entry : plan.parts) sum += entry.bytes;
   CHECK(sum == plan.peak_bytes);
@@ -127,7 +136,10 @@ TEST_CASE("what saves memory saves it in the plan", "[plan]") {
   CHECK(with([](PlanSettings& s) { s.micro_batch_size = 4; }).peak_bytes < whole);
   CHECK(with([](PlanSettings& s) { s.bf16 = s.tiled_attention = false; }).peak_bytes > whole);
   CHECK(with([](PlanSettings& s) { s.batch_tokens = {100, 700, 300}; }).peak_bytes < whole);
-  const Plan adapted = with([](PlanSettings& s) { s.adapter_rank = 8; s.adapter_targets = {"q_proj", "down_proj"}; });
+  const Plan adapted = with([](PlanSettings& s) {
+    s.adapter_rank = 8;
+    s.adapter_targets = {"q_proj", "down_proj"};
+  });
   CHECK(adapted.trained == 2 * (8 * (256 + 256) + 8 * (512 + 256)));
   CHECK(part(adapted, "optimizer") == 8 * adapted.trained);
   const Plan frozen = with([](PlanSettings& s) { s.frozen = {"layers.0", "embed_tokens"}; });
@@ -136,7 +148,7 @@ TEST_CASE("what saves memory saves it in the plan", "[plan]") {
 
 TEST_CASE("a frozen base counts once: mapped, or copied a tensor at a time from a wider file", "[plan]") {
   DecoderSpec spec = small_llama();
-  spec.vocab_size = 200 * kKilo;   // its head, read last, is most of it
+  spec.vocab_size = 200 * kKilo;  // its head, read last, is most of it
   PlanSettings settings;
   settings.sequence_length = 1;
   settings.adapter_rank = 1;
@@ -155,8 +167,8 @@ TEST_CASE("a frozen base counts once: mapped, or copied a tensor at a time from 
   settings.export_logits = 3;
   const Plan exported = make_plan(spec, settings);
   const std::int64_t widened = 4 * std::min<std::int64_t>(1 << 23, without.parameters);
-  CHECK(exported.peak_bytes == part(exported, "program") + part(exported, "tokenizer") + 9 * without.parameters + widened +
-                                   12 * spec.vocab_size);
+  CHECK(exported.peak_bytes == part(exported, "program") + part(exported, "tokenizer") +
+                                   9 * without.parameters + widened + 12 * spec.vocab_size);
 }
 
 TEST_CASE("advice names the largest micro-batch that fits, and it fits", "[plan]") {

@@ -81,10 +81,12 @@ TEST_CASE("what was not asked is not shown, and what was cut is said") {
   CHECK(asked_of(7, 7) == "7");
   Json report = quiet_report();
   report["held_out_prompts"] = 310;
-  report["recalled"] = {{"asked", 32}, {"of", 40}, {"verbatim", 0.25}, {"longest_characters", 9}, {"longest_words", 3}};
+  report["recalled"] = {
+      {"asked", 32}, {"of", 40}, {"verbatim", 0.25}, {"longest_characters", 9}, {"longest_words", 3}};
   report["held_out"] = {{"base_loss", 3.0}, {"tuned_loss", 2.7}, {"change", -0.1}};
   for (const std::string& shown : {tuning_section(report), tuning_summary(report)}) {
-    for (const char* text : {"7 of 310 held-out prompts", "asked 32 of 40 training prompts, it says 25 % of their answers word for word",
+    for (const char* text : {"7 of 310 held-out prompts",
+                             "asked 32 of 40 training prompts, it says 25 % of their answers word for word",
                              "9 characters, 3 words", "held-out loss: 3.000 before, 2.700 after (-10.0 %)",
                              "general text: 2.000 before, 2.100 after (+5.0 %)"})
       CHECK_THAT(shown, contains_text(text));
@@ -92,8 +94,9 @@ TEST_CASE("what was not asked is not shown, and what was cut is said") {
   const Json bare = {{"verdict", "not shown: nothing was held out"},
                      {"course", {{"first_training_loss", 4.0}, {"training_loss", 1.5}}}};
   CHECK(tuning_looks(bare).empty());
-  CHECK(tuning_summary(bare) ==
-        "training loss: 4.000 at the first step, 1.500 at the last\nverdict: not shown: nothing was held out");
+  CHECK(
+      tuning_summary(bare) ==
+      "training loss: 4.000 at the first step, 1.500 at the last\nverdict: not shown: nothing was held out");
   CHECK_THAT(tuning_section(bare), contains_text("<strong>not shown: nothing was held out</strong></p>"));
 }
 
@@ -101,7 +104,8 @@ TEST_CASE("the course of a run is read from its log") {
   RunLog log;
   CHECK(course_of(log, -1, 0) == Json{{"best_step", -1}, {"last_step", 0}});
   CHECK_FALSE(held_loss_at(log, 0).has_value());
-  const std::vector<std::pair<std::int64_t, double>> held = {{0, 3.0}, {5, 2.0}, {9, 2.5}}, trained = {{1, 4.0}, {9, 1.5}};
+  const std::vector<std::pair<std::int64_t, double>> held = {{0, 3.0}, {5, 2.0}, {9, 2.5}},
+                                                     trained = {{1, 4.0}, {9, 1.5}};
   for (const auto& [step, loss] : held) {
     EvaluationMetrics evaluation;
     evaluation.step = step;
@@ -118,7 +122,12 @@ TEST_CASE("the course of a run is read from its log") {
     metrics.loss = loss;
     log.steps.push_back(metrics);
   }
-  CHECK(course_of(log, 5, 9) == Json{{"best_step", 5}, {"last_step", 9}, {"base_loss", 3.0}, {"best_loss", 2.0}, {"last_loss", 2.5},
-                                     {"first_training_loss", 4.0}, {"training_loss", 1.5}});
+  CHECK(course_of(log, 5, 9) == Json{{"best_step", 5},
+                                     {"last_step", 9},
+                                     {"base_loss", 3.0},
+                                     {"best_loss", 2.0},
+                                     {"last_loss", 2.5},
+                                     {"first_training_loss", 4.0},
+                                     {"training_loss", 1.5}});
   CHECK(loss_change(4, 3) == Json{{"base_loss", 4.0}, {"tuned_loss", 3.0}, {"change", -0.25}});
 }
