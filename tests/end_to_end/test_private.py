@@ -67,5 +67,6 @@ class Private(Tuning):
         self.assertFalse(called.exists(), called.exists() and called.read_text())
 
     def test_the_watcher_sees_sockets_and_look_ups(self):
-        _, noted = self.watched(sys.executable, "-c", "import socket; socket.socket(); socket.getaddrinfo('localhost', 80)")
+        _, noted = self.watched(sys.executable, "-c", "import socket; socket.socket()\n"
+                                "try: socket.getaddrinfo('localhost', 80)\nexcept OSError: pass")   # a bare machine may not know the name
         self.assertLessEqual({"watched", "socket", "getaddrinfo"}, set(noted))
