@@ -1,9 +1,7 @@
 // lathe: the program. Parses the command line, runs one subcommand, turns errors into one message and an exit
 // code.
-#include <CLI/CLI.hpp>
-
-#include <cstdio>
 #include <iostream>
+#include <new>
 
 #include "trainer/allocator.h"
 #include "trainer/cli/command.h"
@@ -24,39 +22,29 @@ int main(int argc, char** argv) {
   lathe::install_allocator();
   lathe::Context context;
   context.argv.assign(argv, argv + argc);
-  lathe::Run run;
-  CLI::App app("Trains and fine-tunes transformers from YAML recipes and exports the weights.", "lathe");
-  app.set_version_flag("--version", "lathe 0.1.0");
-  app.require_subcommand(1);
-  app.fallthrough();
-  app.add_flag("--json", context.json, "one JSON object on standard output, nothing else");
-  app.add_flag("--quiet", context.quiet, "no progress");
-  lathe::add_check(app, run);
-  lathe::add_plan(app, run);
-  lathe::add_prepare(app, run);
-  lathe::add_preview(app, run);
-  lathe::add_train(app, run);
-  lathe::add_evaluate(app, run);
-  lathe::add_generate(app, run);
-  lathe::add_chat(app, run);
-  lathe::add_sample(app, run);
-  lathe::add_export(app, run);
-  lathe::add_verify(app, run);
-  lathe::add_inspect(app, run);
-  lathe::add_tokenize(app, run);
-  lathe::add_recipes(app, run);
-  lathe::add_doctor(app, run);
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::CallForVersion& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    return report(context, lathe::cat(e.what(), "\nrun 'lathe --help' or 'lathe <command> --help'"),
-                  lathe::ExitCode::Usage);
-  }
-  try {
+    lathe::CommandLine line(
+        "lathe", "Trains and fine-tunes transformers from YAML recipes and exports the weights.", "0.1.0");
+    const lathe::Command program = line.program();
+    program.flag("--json", context.json, "one JSON object on standard output, nothing else");
+    program.flag("--quiet", context.quiet, "no progress");
+    lathe::add_check(program);
+    lathe::add_plan(program);
+    lathe::add_prepare(program);
+    lathe::add_preview(program);
+    lathe::add_train(program);
+    lathe::add_evaluate(program);
+    lathe::add_generate(program);
+    lathe::add_chat(program);
+    lathe::add_sample(program);
+    lathe::add_export(program);
+    lathe::add_verify(program);
+    lathe::add_inspect(program);
+    lathe::add_tokenize(program);
+    lathe::add_recipes(program);
+    lathe::add_doctor(program);
+    const lathe::Run run = line.parse(argc, argv);
+    if (!run) return static_cast<int>(lathe::ExitCode::Done);
     const lathe::ExitCode code = run(context);
     if (context.json)
       std::cout << context.result.dump(2, ' ', false, lathe::Json::error_handler_t::replace) << "\n";

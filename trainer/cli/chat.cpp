@@ -1,8 +1,7 @@
 // lathe chat MODEL: a conversation, a line a turn.
-#include <CLI/CLI.hpp>
-
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "trainer/cli/command.h"
@@ -75,17 +74,17 @@ ExitCode chat(Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_chat(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("chat", "talk with a model, a line a turn");
+void add_chat(const Command& program) {
+  const Command command = program.command("chat", "talk with a model, a line a turn");
   auto arguments = std::make_shared<Arguments>();
   arguments->response.max_tokens = 512;
   command
-      ->add_option("MODEL", arguments->model,
-                   "a run, an export, an adapter, a Hugging Face folder or a cached Hub id")
-      ->required();
-  command->add_option("--system", arguments->system, "the system message");
-  add_response_options(*command, arguments->response);
-  command->callback([=, &run] { run = [=](Context& context) { return chat(context, *arguments); }; });
+      .option("MODEL", arguments->model,
+              "a run, an export, an adapter, a Hugging Face folder or a cached Hub id")
+      .required();
+  command.option("--system", arguments->system, "the system message");
+  add_response_options(command, arguments->response);
+  command.runs([=](Context& context) { return chat(context, *arguments); });
 }
 
 }  // namespace lathe

@@ -1,5 +1,5 @@
 // lathe check RECIPE: validate, print the resolved recipe with the source of each value.
-#include <CLI/CLI.hpp>
+#include <optional>
 
 #include "trainer/base_notes.h"
 #include "trainer/checks.h"
@@ -73,14 +73,14 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
 
 }  // namespace
 
-void add_check(CLI::App& app, Run& run) {
-  auto* command =
-      app.add_subcommand("check", "validate a recipe and print it resolved, each value with its source");
+void add_check(const Command& program) {
+  const Command command =
+      program.command("check", "validate a recipe and print it resolved, each value with its source");
   auto path = std::make_shared<std::string>();
   auto overrides = std::make_shared<std::vector<std::string>>();
-  command->add_option("RECIPE", *path, "a file or a built-in name")->required();
-  command->add_option("--set", *overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
-  command->callback([=, &run] { run = [=](Context& context) { return check(context, *path, *overrides); }; });
+  command.option("RECIPE", *path, "a file or a built-in name").required();
+  command.option("--set", *overrides, "a.b=value, over the recipe's own").repeatable();
+  command.runs([=](Context& context) { return check(context, *path, *overrides); });
 }
 
 }  // namespace lathe

@@ -1,17 +1,11 @@
 #pragma once
-// One file a subcommand. add_<verb>() declares its arguments and sets `run` when it is the one called. Human
-// text goes to standard output unless --json is given, when standard output carries one JSON object and
-// nothing else.
-#include <functional>
+// One file a subcommand. add_<verb>() declares its arguments and what it does (options.h). Human text goes to
+// standard output unless --json is given, when standard output carries one JSON object and nothing else.
 #include <string>
 #include <vector>
 
 #include "data/io/json.h"
-#include "recipes/schema/error.h"
-
-namespace CLI {
-class App;
-}
+#include "trainer/cli/options.h"
 
 namespace lathe {
 
@@ -24,22 +18,20 @@ struct Context {
   void log(const std::string& line) const;  // progress and warnings: standard error unless --quiet
 };
 
-using Run = std::function<ExitCode(Context&)>;
-
-void add_check(CLI::App& app, Run& run);
-void add_plan(CLI::App& app, Run& run);
-void add_prepare(CLI::App& app, Run& run);
-void add_preview(CLI::App& app, Run& run);
-void add_train(CLI::App& app, Run& run);
-void add_evaluate(CLI::App& app, Run& run);
-void add_generate(CLI::App& app, Run& run);
-void add_chat(CLI::App& app, Run& run);
-void add_sample(CLI::App& app, Run& run);
-void add_export(CLI::App& app, Run& run);
-void add_verify(CLI::App& app, Run& run);
-void add_inspect(CLI::App& app, Run& run);
-void add_tokenize(CLI::App& app, Run& run);
-void add_recipes(CLI::App& app, Run& run);
-void add_doctor(CLI::App& app, Run& run);
+void add_check(const Command& program);
+void add_plan(const Command& program);
+void add_prepare(const Command& program);
+void add_preview(const Command& program);
+void add_train(const Command& program);
+void add_evaluate(const Command& program);
+void add_generate(const Command& program);
+void add_chat(const Command& program);
+void add_sample(const Command& program);
+void add_export(const Command& program);
+void add_verify(const Command& program);
+void add_inspect(const Command& program);
+void add_tokenize(const Command& program);
+void add_recipes(const Command& program);
+void add_doctor(const Command& program);
 
 }  // namespace lathe

@@ -1,9 +1,9 @@
 // lathe doctor [--self-test]: what this machine is and what Lathe makes of it.
-#include <CLI/CLI.hpp>
-
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
@@ -107,12 +107,12 @@ ExitCode doctor(Context& context, bool self_test) {
 
 }  // namespace
 
-void add_doctor(CLI::App& app, Run& run) {
-  auto* command =
-      app.add_subcommand("doctor", "compiler, libraries, processor, memory, disk, readers of exports");
+void add_doctor(const Command& program) {
+  const Command command =
+      program.command("doctor", "compiler, libraries, processor, memory, disk, readers of exports");
   auto self_test = std::make_shared<bool>(false);
-  command->add_flag("--self-test", *self_test, "measure and check the arithmetic");
-  command->callback([=, &run] { run = [=](Context& context) { return doctor(context, *self_test); }; });
+  command.flag("--self-test", *self_test, "measure and check the arithmetic");
+  command.runs([=](Context& context) { return doctor(context, *self_test); });
 }
 
 }  // namespace lathe

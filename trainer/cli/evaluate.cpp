@@ -1,7 +1,5 @@
 // lathe evaluate MODEL --data FILE: loss, perplexity, bits per byte, token accuracy of a text; with --metrics
 // the file holds examples, whose answers are generated and scored.
-#include <CLI/CLI.hpp>
-
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -125,23 +123,22 @@ ExitCode evaluate(Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_evaluate(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("evaluate", "loss, perplexity and bits per byte of a text file");
+void add_evaluate(const Command& program) {
+  const Command command = program.command("evaluate", "loss, perplexity and bits per byte of a text file");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")
-      ->required();
+  command.option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")
+      .required();
   command
-      ->add_option("--metrics", arguments->metrics,
-                   "--data holds examples: generate answers and score them (exact_match, chrf ...)")
-      ->delimiter(',');
-  command->add_option("--output", arguments->output, "with --metrics: a .jsonl file of the answers");
-  command->add_option("--data", arguments->data, "a UTF-8 text file, or with --metrics a file of examples")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_option("--context", arguments->context, "window in tokens; default the model's");
-  command->add_option("--precision", arguments->precision, "fp32 or bf16")
-      ->check(CLI::IsMember({"fp32", "bf16"}));
-  command->callback([=, &run] { run = [=](Context& context) { return evaluate(context, *arguments); }; });
+      .option("--metrics", arguments->metrics,
+              "--data holds examples: generate answers and score them (exact_match, chrf ...)")
+      .separated_by(',');
+  command.option("--output", arguments->output, "with --metrics: a .jsonl file of the answers");
+  command.option("--data", arguments->data, "a UTF-8 text file, or with --metrics a file of examples")
+      .required()
+      .existing_file();
+  command.option("--context", arguments->context, "window in tokens; default the model's");
+  command.option("--precision", arguments->precision, "fp32 or bf16").one_of({"fp32", "bf16"});
+  command.runs([=](Context& context) { return evaluate(context, *arguments); });
 }
 
 }  // namespace lathe

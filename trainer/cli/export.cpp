@@ -1,9 +1,6 @@
 // lathe export MODEL --format NAME --output DIR, and lathe verify DIR.
-#include <CLI/CLI.hpp>
-
 #include "checkpoints/diffusion/pipeline.h"
 #include "trainer/cli/command.h"
-#include "trainer/cli/limits.h"
 #include "trainer/export.h"
 #include "trainer/export_pictures.h"
 #include "trainer/machine.h"
@@ -117,41 +114,38 @@ ExitCode verify_command(Context& context, const std::string& directory) {
 
 }  // namespace
 
-void add_export(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("export", "write a model for the engines that serve it");
+void add_export(const Command& program) {
+  const Command command = program.command("export", "write a model for the engines that serve it");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")
-      ->required();
+  command.option("MODEL", arguments->model, "a run, an export, a Hugging Face folder or a cached Hub id")
+      .required();
   command
-      ->add_option(
-          "--format", arguments->format,
-          "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
-          "pictures: diffusers, single_file: Stable Diffusion under its original names, and kohya or "
-          "comfyui: the adapter alone, textual_inversion: the new word alone")
-      ->check(CLI::IsMember({"huggingface", "peft", "gguf", "diffusers", "single_file", "kohya", "comfyui",
-                             kTextualInversion}));
-  command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
-  command->add_flag("--overwrite", arguments->overwrite,
-                    "replace an export of this program that is there, never anything else");
+      .option("--format", arguments->format,
+              "huggingface (the default of texts) or gguf (an adapter is merged), peft: the adapter alone; "
+              "pictures: diffusers, single_file: Stable Diffusion under its original names, and kohya or "
+              "comfyui: the adapter alone, textual_inversion: the new word alone")
+      .one_of(
+          {"huggingface", "peft", "gguf", "diffusers", "single_file", "kohya", "comfyui", kTextualInversion});
+  command.option("--output", arguments->output, "a folder that does not exist yet").required();
+  command.flag("--overwrite", arguments->overwrite,
+               "replace an export of this program that is there, never anything else");
   command
-      ->add_option("--dtype", arguments->dtype,
-                   "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")
-      ->check(CLI::IsMember({"auto", "bf16", "fp16", "fp32"}));
-  command->add_option("--quantize", arguments->quantize, "gguf: the type of the file; default --dtype's")
-      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_k_m"}));
-  command->add_option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")
-      ->check(at_least_one());
-  command->callback(
-      [=, &run] { run = [=](Context& context) { return export_command(context, *arguments); }; });
+      .option("--dtype", arguments->dtype,
+              "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")
+      .one_of({"auto", "bf16", "fp16", "fp32"});
+  command.option("--quantize", arguments->quantize, "gguf: the type of the file; default --dtype's")
+      .one_of({"f32", "f16", "bf16", "q8_0", "q4_k_m"});
+  command.option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")
+      .at_least_one();
+  command.runs([=](Context& context) { return export_command(context, *arguments); });
 }
 
-void add_verify(CLI::App& app, Run& run) {
-  auto* command =
-      app.add_subcommand("verify", "read an export back and compare it with what it was made from");
+void add_verify(const Command& program) {
+  const Command command =
+      program.command("verify", "read an export back and compare it with what it was made from");
   auto directory = std::make_shared<std::string>();
-  command->add_option("DIR", *directory, "an export of lathe")->required();
-  command->callback(
-      [=, &run] { run = [=](Context& context) { return verify_command(context, *directory); }; });
+  command.option("DIR", *directory, "an export of lathe").required();
+  command.runs([=](Context& context) { return verify_command(context, *directory); });
 }
 
 }  // namespace lathe

@@ -1,12 +1,10 @@
 // lathe generate MODEL --prompt TEXT: completes or answers texts.
-#include <CLI/CLI.hpp>
-
 #include <fstream>
+#include <optional>
 
 #include "data/io/line_reader.h"
 #include "data/templates/fill_in_middle.h"
 #include "trainer/cli/command.h"
-#include "trainer/cli/limits.h"
 #include "trainer/cli/respond.h"
 
 namespace lathe {
@@ -86,23 +84,22 @@ ExitCode generate(Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_generate(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("generate", "complete or answer a prompt");
+void add_generate(const Command& program) {
+  const Command command = program.command("generate", "complete or answer a prompt");
   auto arguments = std::make_shared<Arguments>();
   command
-      ->add_option("MODEL", arguments->model,
-                   "a run, an export, an adapter, a Hugging Face folder or a cached Hub id")
-      ->required();
-  command->add_option("--prompt", arguments->prompt, "the text to go on from, or the question");
-  command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
-      ->check(CLI::ExistingFile);
-  command->add_option("--system", arguments->system, "the system message of a model with a chat template");
-  command->add_option("--suffix", arguments->suffix, "what follows: a code model fills in the middle");
-  command->add_flag("--raw", arguments->raw, "no chat template: the text is completed as it is");
-  command->add_option("--count", arguments->count, "completions a prompt")->check(at_least_one());
-  command->add_option("--output", arguments->output, "a .jsonl file instead of the screen");
-  add_response_options(*command, arguments->response);
-  command->callback([=, &run] { run = [=](Context& context) { return generate(context, *arguments); }; });
+      .option("MODEL", arguments->model,
+              "a run, an export, an adapter, a Hugging Face folder or a cached Hub id")
+      .required();
+  command.option("--prompt", arguments->prompt, "the text to go on from, or the question");
+  command.option("--prompts", arguments->prompts_file, "a file of prompts, one a line").existing_file();
+  command.option("--system", arguments->system, "the system message of a model with a chat template");
+  command.option("--suffix", arguments->suffix, "what follows: a code model fills in the middle");
+  command.flag("--raw", arguments->raw, "no chat template: the text is completed as it is");
+  command.option("--count", arguments->count, "completions a prompt").at_least_one();
+  command.option("--output", arguments->output, "a .jsonl file instead of the screen");
+  add_response_options(command, arguments->response);
+  command.runs([=](Context& context) { return generate(context, *arguments); });
 }
 
 }  // namespace lathe

@@ -1,6 +1,5 @@
 // lathe inspect PATH: safetensors, shards, checkpoints, runs, folders: what is in it, is it whole.
-#include <CLI/CLI.hpp>
-
+#include <algorithm>
 #include <filesystem>
 
 #include "checkpoints/diffusion/pipeline.h"
@@ -234,11 +233,11 @@ ExitCode inspect(Context& context, const std::string& path) {
 
 }  // namespace
 
-void add_inspect(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("inspect", "what is in a file or folder, and is it whole");
+void add_inspect(const Command& program) {
+  const Command command = program.command("inspect", "what is in a file or folder, and is it whole");
   auto path = std::make_shared<std::string>();
-  command->add_option("PATH", *path, "safetensors, GGUF, shard, checkpoint, run or model folder")->required();
-  command->callback([=, &run] { run = [=](Context& context) { return inspect(context, *path); }; });
+  command.option("PATH", *path, "safetensors, GGUF, shard, checkpoint, run or model folder").required();
+  command.runs([=](Context& context) { return inspect(context, *path); });
 }
 
 }  // namespace lathe

@@ -1,9 +1,6 @@
 // lathe plan RECIPE: parameters, peak memory by part, tokens, FLOPs, time, cost; trains nothing.
-#include <CLI/CLI.hpp>
-
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
-#include "trainer/cli/limits.h"
 #include "trainer/cli/pictures.h"
 #include "trainer/machine.h"
 #include "trainer/model_source.h"
@@ -118,26 +115,23 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_plan(CLI::App& app, Run& run) {
-  auto* command =
-      app.add_subcommand("plan", "parameters, peak memory by part, steps, FLOPs, time; trains nothing");
+void add_plan(const Command& program) {
+  const Command command =
+      program.command("plan", "parameters, peak memory by part, steps, FLOPs, time; trains nothing");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
-  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")
-      ->take_all()
-      ->expected(1);
-  command->add_option("--processes", arguments->processes, "ranks")->check(CLI::Range(1, 65536));
+  command.option("RECIPE", arguments->recipe, "a file or a built-in name").required();
+  command.option("--set", arguments->overrides, "a.b=value, over the recipe's own").repeatable();
+  command.option("--processes", arguments->processes, "ranks").between(1, 65536);
   command
-      ->add_option("--memory-per-process", arguments->memory_per_process,
-                   "as in 80GB; otherwise this machine's, shared by the processes")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
-  command->add_option("--price-per-hour", arguments->price_per_hour, "of the machine")->check(not_negative());
-  command->add_flag("--measure", arguments->measure, "time two seconds of training on this machine");
+      .option("--memory-per-process", arguments->memory_per_process,
+              "as in 80GB; otherwise this machine's, shared by the processes")
+      .byte_size();
+  command.option("--price-per-hour", arguments->price_per_hour, "of the machine").not_negative();
+  command.flag("--measure", arguments->measure, "time two seconds of training on this machine");
   command
-      ->add_option("--tokens-per-second", arguments->tokens_per_second,
-                   "known from a run; goes before --measure")
-      ->check(not_negative());
-  command->callback([=, &run] { run = [=](Context& context) { return plan_command(context, *arguments); }; });
+      .option("--tokens-per-second", arguments->tokens_per_second, "known from a run; goes before --measure")
+      .not_negative();
+  command.runs([=](Context& context) { return plan_command(context, *arguments); });
 }
 
 }  // namespace lathe

@@ -1,5 +1,5 @@
 // lathe prepare RECIPE: corpus -> tokenizer (if asked) -> HDF5 shards.
-#include <CLI/CLI.hpp>
+#include <cmath>
 
 #include "data/shards/prepare.h"
 #include "trainer/checks.h"
@@ -59,15 +59,14 @@ ExitCode prepare(Context& context, const std::string& path, const std::vector<st
 
 }  // namespace
 
-void add_prepare(CLI::App& app, Run& run) {
-  auto* command =
-      app.add_subcommand("prepare", "corpus -> tokenizer -> HDF5 shards; idempotent and restartable");
+void add_prepare(const Command& program) {
+  const Command command =
+      program.command("prepare", "corpus -> tokenizer -> HDF5 shards; idempotent and restartable");
   auto path = std::make_shared<std::string>();
   auto overrides = std::make_shared<std::vector<std::string>>();
-  command->add_option("RECIPE", *path, "a file or a built-in name")->required();
-  command->add_option("--set", *overrides, "a.b=value, over the recipe's own")->take_all()->expected(1);
-  command->callback(
-      [=, &run] { run = [=](Context& context) { return prepare(context, *path, *overrides); }; });
+  command.option("RECIPE", *path, "a file or a built-in name").required();
+  command.option("--set", *overrides, "a.b=value, over the recipe's own").repeatable();
+  command.runs([=](Context& context) { return prepare(context, *path, *overrides); });
 }
 
 }  // namespace lathe

@@ -1,7 +1,5 @@
 // lathe preview RECIPE: what the model will see: rows with documents apart, or examples with what is learned
 // of them.
-#include <CLI/CLI.hpp>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +11,6 @@
 #include "data/shards/prepare_examples.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
-#include "trainer/cli/limits.h"
 #include "trainer/cli/preview_pictures.h"
 #include "trainer/text/tuning_report.h"
 #include "trainer/model_source.h"
@@ -125,20 +122,18 @@ ExitCode preview(Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_preview(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("preview", "rows, examples or pictures as the model will see them");
+void add_preview(const Command& program) {
+  const Command command = program.command("preview", "rows, examples or pictures as the model will see them");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
-  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")
-      ->take_all()
-      ->expected(1);
-  command->add_option("--count", arguments->count, "rows, examples or pictures; default 2, of pictures 16")
-      ->check(at_least_one());
-  command->add_option("--sheet", arguments->sheet,
-                      "pictures: where the contact sheet goes; default beside the shards");
-  command->add_flag("--strict", arguments->strict,
-                    "tuning, pictures: fail when the data report has errors or warnings");
-  command->callback([=, &run] { run = [=](Context& context) { return preview(context, *arguments); }; });
+  command.option("RECIPE", arguments->recipe, "a file or a built-in name").required();
+  command.option("--set", arguments->overrides, "a.b=value, over the recipe's own").repeatable();
+  command.option("--count", arguments->count, "rows, examples or pictures; default 2, of pictures 16")
+      .at_least_one();
+  command.option("--sheet", arguments->sheet,
+                 "pictures: where the contact sheet goes; default beside the shards");
+  command.flag("--strict", arguments->strict,
+               "tuning, pictures: fail when the data report has errors or warnings");
+  command.runs([=](Context& context) { return preview(context, *arguments); });
 }
 
 }  // namespace lathe

@@ -1,7 +1,5 @@
 // lathe recipes [list | show NAME | copy NAME | new | reference]: what is built in, one for your data, and
 // every key.
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <filesystem>
 
@@ -117,37 +115,31 @@ ExitCode reference(Context& context, bool schema) {
 
 }  // namespace
 
-void add_recipes(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("recipes", "built-in recipes and the reference of every key");
+void add_recipes(const Command& program) {
+  const Command command = program.command("recipes", "built-in recipes and the reference of every key");
   auto name = std::make_shared<std::string>();
   auto schema = std::make_shared<bool>(false);
-  auto* list_command = command->add_subcommand("list", "names and what they do");
-  auto* show_command = command->add_subcommand("show", "print one");
-  auto* copy_command = command->add_subcommand("copy", "copy one here to edit");
-  auto* reference_command =
-      command->add_subcommand("reference", "every key with its type, default and meaning");
-  auto* new_command =
-      command->add_subcommand("new", "write one for a base and examples, after a look at both");
   auto wanted = std::make_shared<NewRecipe>();
-  new_command->add_option("--model", wanted->model, "the base: a run, a Hugging Face folder, a cached Hub id")
-      ->required();
-  new_command->add_option("--data", wanted->data, "examples: jsonl, json, csv, tsv, or a folder of them")
-      ->required();
-  new_command->add_option("--output", wanted->output, "the file to write; default recipe.yaml");
-  show_command->add_option("NAME", *name, "a built-in recipe")->required();
-  copy_command->add_option("NAME", *name, "a built-in recipe")->required();
-  reference_command->add_flag("--json-schema", *schema, "for editors");
-  command->require_subcommand(0, 1);
-  command->callback([=, &run] {
-    run = [=](Context& context) {
-      if (show_command->parsed()) return show(context, *name);
-      if (copy_command->parsed()) return copy(context, *name);
-      if (new_command->parsed()) return write_new_recipe(context, *wanted);
-      if (reference_command->parsed()) return reference(context, *schema);
-      (void)list_command;
-      return list(context);
-    };
-  });
+  command.runs(list);
+  command.command("list", "names and what they do").runs(list);
+  const Command show_command = command.command("show", "print one");
+  show_command.option("NAME", *name, "a built-in recipe").required();
+  show_command.runs([=](Context& context) { return show(context, *name); });
+  const Command copy_command = command.command("copy", "copy one here to edit");
+  copy_command.option("NAME", *name, "a built-in recipe").required();
+  copy_command.runs([=](Context& context) { return copy(context, *name); });
+  const Command reference_command =
+      command.command("reference", "every key with its type, default and meaning");
+  reference_command.flag("--json-schema", *schema, "for editors");
+  reference_command.runs([=](Context& context) { return reference(context, *schema); });
+  const Command new_command =
+      command.command("new", "write one for a base and examples, after a look at both");
+  new_command.option("--model", wanted->model, "the base: a run, a Hugging Face folder, a cached Hub id")
+      .required();
+  new_command.option("--data", wanted->data, "examples: jsonl, json, csv, tsv, or a folder of them")
+      .required();
+  new_command.option("--output", wanted->output, "the file to write; default recipe.yaml");
+  new_command.runs([=](Context& context) { return write_new_recipe(context, *wanted); });
 }
 
 }  // namespace lathe

@@ -1,13 +1,10 @@
 #include "trainer/cli/respond.h"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <chrono>
 
 #include "data/io/utf8.h"
 #include "data/templates/template_folder.h"
-#include "trainer/cli/limits.h"
 #include "trainer/machine.h"
 #include "trainer/read_model.h"
 
@@ -76,13 +73,13 @@ Responder load_responder(const std::string& model) {
   return responder;
 }
 
-void add_response_options(CLI::App& command, ResponseOptions& options) {
-  command.add_option("--max-tokens", options.max_tokens, "at most")->check(at_least_one());
-  command.add_option("--temperature", options.temperature, "0 is greedy")->check(not_negative());
-  command.add_option("--top-k", options.top_k, "0 is off")->check(not_negative());
-  command.add_option("--top-p", options.top_p, "nucleus")->check(CLI::Range(0.0, 1.0));
-  command.add_option("--stop", options.stop, "stop before this text (repeatable)")->take_all()->expected(1);
-  command.add_option("--seed", options.seed, "of sampling");
+void add_response_options(const Command& command, ResponseOptions& options) {
+  command.option("--max-tokens", options.max_tokens, "at most").at_least_one();
+  command.option("--temperature", options.temperature, "0 is greedy").not_negative();
+  command.option("--top-k", options.top_k, "0 is off").not_negative();
+  command.option("--top-p", options.top_p, "nucleus").share();
+  command.option("--stop", options.stop, "stop before this text (repeatable)").repeatable();
+  command.option("--seed", options.seed, "of sampling");
 }
 
 std::vector<TokenId> question_ids(const Responder& responder, const Json& messages) {

@@ -8,10 +8,7 @@
 #include "checkpoints/bundle/bundle.h"
 #include "data/templates/render_example.h"
 #include "models/generation/generate.h"
-
-namespace CLI {
-class App;
-}
+#include "trainer/cli/options.h"
 
 namespace lathe {
 
@@ -30,7 +27,7 @@ struct ResponseOptions {
   double temperature = 0, top_p = 1;
   std::vector<std::string> stop;  // texts that end an answer
 };
-void add_response_options(CLI::App& command, ResponseOptions& options);
+void add_response_options(const Command& command, ResponseOptions& options);
 
 struct Response {
   std::string text;

@@ -2,8 +2,6 @@
 // metadata.jsonl beside.
 #include <ATen/ATen.h>
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -20,7 +18,6 @@
 #include "models/diffusion/text_to_picture.h"
 #include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
-#include "trainer/cli/limits.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/picture_source.h"
 
@@ -214,38 +211,35 @@ ExitCode sample(Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_sample(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("sample", "draw pictures by text or by class");
+void add_sample(const Command& program) {
+  const Command command = program.command("sample", "draw pictures by text or by class");
   auto arguments = std::make_shared<Arguments>();
   DrawOptions& draw = arguments->draw;
-  command->add_option("MODEL", arguments->model, "a run, an export or a diffusers folder")->required();
-  command->add_option("--prompt", arguments->prompt, "what to draw");
-  command->add_option(
+  command.option("MODEL", arguments->model, "a run, an export or a diffusers folder").required();
+  command.option("--prompt", arguments->prompt, "what to draw");
+  command.option(
       "--class,--label", arguments->class_name,
       "which class of a UNet or DiT, by name or number; without: all in turn, or pictures of no class");
-  command->add_option("--prompts", arguments->prompts_file, "a file of prompts, one a line")
-      ->check(CLI::ExistingFile);
-  command->add_option("--image", arguments->image, "a picture to fill in, for a model that does; with --mask")
-      ->check(CLI::ExistingFile);
-  command->add_option("--mask", arguments->mask, "its mask: what is bright is drawn anew")
-      ->check(CLI::ExistingFile);
-  command->add_option("--count", arguments->count, "pictures a prompt")->check(at_least_one());
+  command.option("--prompts", arguments->prompts_file, "a file of prompts, one a line").existing_file();
+  command.option("--image", arguments->image, "a picture to fill in, for a model that does; with --mask")
+      .existing_file();
+  command.option("--mask", arguments->mask, "its mask: what is bright is drawn anew").existing_file();
+  command.option("--count", arguments->count, "pictures a prompt").at_least_one();
   command
-      ->add_option("--steps", arguments->steps,
-                   "steps from noise to picture; default: as the model was trained to be drawn, else 20")
-      ->check(at_least_one());
+      .option("--steps", arguments->steps,
+              "steps from noise to picture; default: as the model was trained to be drawn, else 20")
+      .at_least_one();
   command
-      ->add_option("--guidance", arguments->guidance,
-                   "how much more than without the text, 1: not at all; default: the run's, else 3")
-      ->check(not_negative());
-  command->add_option("--seed", draw.seed, "of the noise");
-  command->add_option("--sampler", arguments->sampler,
-                      "flow_euler, ddim, ddpm, euler, heun or dpm++_2m; default: what goes with the model");
-  command->add_option("--height", draw.height, "default: what the model was trained on")
-      ->check(at_least_one());
-  command->add_option("--width", draw.width)->check(at_least_one());
-  command->add_option("--output", arguments->output, "a folder that does not exist yet")->required();
-  command->callback([=, &run] { run = [=](Context& context) { return sample(context, *arguments); }; });
+      .option("--guidance", arguments->guidance,
+              "how much more than without the text, 1: not at all; default: the run's, else 3")
+      .not_negative();
+  command.option("--seed", draw.seed, "of the noise");
+  command.option("--sampler", arguments->sampler,
+                 "flow_euler, ddim, ddpm, euler, heun or dpm++_2m; default: what goes with the model");
+  command.option("--height", draw.height, "default: what the model was trained on").at_least_one();
+  command.option("--width", draw.width).at_least_one();
+  command.option("--output", arguments->output, "a folder that does not exist yet").required();
+  command.runs([=](Context& context) { return sample(context, *arguments); });
 }
 
 }  // namespace lathe

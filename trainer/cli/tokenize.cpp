@@ -1,8 +1,7 @@
 // lathe tokenize --tokenizer PATH [--decode]: standard input -> ids, or ids -> text.
-#include <CLI/CLI.hpp>
-
 #include <iostream>
 #include <iterator>
+#include <sstream>
 
 #include "data/io/utf8.h"
 #include "data/tokenizers/tokenizer.h"
@@ -72,19 +71,17 @@ ExitCode tokenize(Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_tokenize(CLI::App& app, Run& run) {
-  auto* command = app.add_subcommand("tokenize", "standard input to token ids, or back with --decode");
+void add_tokenize(const Command& program) {
+  const Command command = program.command("tokenize", "standard input to token ids, or back with --decode");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json, a folder with one, or a .model")
-      ->required();
-  command->add_flag("--decode", arguments->decode, "ids to text");
-  command->add_flag("--special", arguments->special,
-                    "special tokens in the text are control tokens; shown when decoding");
-  command->add_flag("--add-special", arguments->add_special,
-                    "add what the tokenizer adds by itself (BOS, EOS)");
-  command->add_flag("--lines", arguments->lines,
-                    "one JSON record {\"text\"} a line in, one {\"ids\"} a line out");
-  command->callback([=, &run] { run = [=](Context& context) { return tokenize(context, *arguments); }; });
+  command.option("--tokenizer", arguments->tokenizer, "tokenizer.json, a folder with one, or a .model")
+      .required();
+  command.flag("--decode", arguments->decode, "ids to text");
+  command.flag("--special", arguments->special,
+               "special tokens in the text are control tokens; shown when decoding");
+  command.flag("--add-special", arguments->add_special, "add what the tokenizer adds by itself (BOS, EOS)");
+  command.flag("--lines", arguments->lines, "one JSON record {\"text\"} a line in, one {\"ids\"} a line out");
+  command.runs([=](Context& context) { return tokenize(context, *arguments); });
 }
 
 }  // namespace lathe

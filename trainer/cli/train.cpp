@@ -1,13 +1,10 @@
 // lathe train RECIPE: prepares what is missing, resumes what is there, trains, exports, reports.
-#include <CLI/CLI.hpp>
-
 #include <filesystem>
 #include <utility>
 
 #include "trainer/allocator.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
-#include "trainer/cli/limits.h"
 #include "trainer/machine.h"
 #include "trainer/parts.h"
 #include "trainer/report/format.h"
@@ -267,25 +264,21 @@ ExitCode train_command(Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_train(CLI::App& app, Run& run) {
-  auto* command =
-      app.add_subcommand("train", "train a recipe: prepares what is missing, resumes what is there");
+void add_train(const Command& program) {
+  const Command command =
+      program.command("train", "train a recipe: prepares what is missing, resumes what is there");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("RECIPE", arguments->recipe, "a file or a built-in name")->required();
-  command->add_option("--set", arguments->overrides, "a.b=value, over the recipe's own")
-      ->take_all()
-      ->expected(1);
-  command->add_flag("--fresh", arguments->fresh, "start over; the old run is kept as <directory>.1");
-  command->add_flag("--strict", arguments->strict,
-                    "tuning: train only when the data report finds nothing to object");
-  command->add_option("--processes", arguments->processes, "ranks on this machine")
-      ->check(CLI::Range(1, 1024));
+  command.option("RECIPE", arguments->recipe, "a file or a built-in name").required();
+  command.option("--set", arguments->overrides, "a.b=value, over the recipe's own").repeatable();
+  command.flag("--fresh", arguments->fresh, "start over; the old run is kept as <directory>.1");
+  command.flag("--strict", arguments->strict,
+               "tuning: train only when the data report finds nothing to object");
+  command.option("--processes", arguments->processes, "ranks on this machine").between(1, 1024);
   command
-      ->add_option("--stop-after", arguments->stop_after,
-                   "stop and save once so many steps are done; the schedule stays")
-      ->check(at_least_one());
-  command->callback(
-      [=, &run] { run = [=](Context& context) { return train_command(context, *arguments); }; });
+      .option("--stop-after", arguments->stop_after,
+              "stop and save once so many steps are done; the schedule stays")
+      .at_least_one();
+  command.runs([=](Context& context) { return train_command(context, *arguments); });
 }
 
 }  // namespace lathe

@@ -1,0 +1,112 @@
+#include "trainer/cli/options.h"
+
+#include <CLI/CLI.hpp>
+
+#include <optional>
+#include <utility>
+
+namespace lathe {
+
+Option& Option::required() {
+  option_->required();
+  return *this;
+}
+
+// CLI11's own PositiveNumber writes its bound of 309 digits into the error.
+Option& Option::at_least_one() { return between(1, 1'000'000'000'000'000); }
+
+Option& Option::not_negative() {
+  option_->check(CLI::Range(0.0, 1e9));
+  return *this;
+}
+
+Option& Option::share() {
+  option_->check(CLI::Range(0.0, 1.0));
+  return *this;
+}
+
+Option& Option::between(std::int64_t least, std::int64_t most) {
+  option_->check(CLI::Range(least, most));
+  return *this;
+}
+
+Option& Option::one_of(const std::vector<std::string>& values) {
+  option_->check(CLI::IsMember(values));
+  return *this;
+}
+
+Option& Option::existing_file() {
+  option_->check(CLI::ExistingFile);
+  return *this;
+}
+
+Option& Option::byte_size() {
+  option_->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
+  return *this;
+}
+
+Option& Option::repeatable() {
+  option_->take_all()->expected(1);
+  return *this;
+}
+
+Option& Option::separated_by(char delimiter) {
+  option_->delimiter(delimiter);
+  return *this;
+}
+
+Command Command::command(const std::string& name, const std::string& text) const {
+  return {app_->add_subcommand(name, text), chosen_};
+}
+
+template <typename Value>
+Option Command::option(const std::string& name, Value& value, const std::string& text) const {
+  return Option(app_->add_option(name, value, text));
+}
+
+// Another type is a line more.
+template Option Command::option(const std::string&, int&, const std::string&) const;
+template Option Command::option(const std::string&, std::int64_t&, const std::string&) const;
+template Option Command::option(const std::string&, std::uint64_t&, const std::string&) const;
+template Option Command::option(const std::string&, double&, const std::string&) const;
+template Option Command::option(const std::string&, std::string&, const std::string&) const;
+template Option Command::option(const std::string&, std::optional<std::int64_t>&, const std::string&) const;
+template Option Command::option(const std::string&, std::optional<double>&, const std::string&) const;
+template Option Command::option(const std::string&, std::optional<std::string>&, const std::string&) const;
+template Option Command::option(const std::string&, std::vector<std::string>&, const std::string&) const;
+
+void Command::flag(const std::string& name, bool& value, const std::string& text) const {
+  app_->add_flag(name, value, text);
+}
+
+void Command::runs(Run run) const {
+  app_->callback([app = app_, chosen = chosen_, run = std::move(run)] {
+    if (app->get_subcommands().empty()) *chosen = run;  // a parent is called after its commands
+  });
+}
+
+CommandLine::CommandLine(const std::string& name, const std::string& text, const std::string& version)
+    : app_(std::make_unique<CLI::App>(text, name)) {
+  app_->set_version_flag("--version", name + " " + version);
+  app_->require_subcommand(1);  // commands inherit that it is one at most, and what follows
+  app_->fallthrough();
+}
+
+CommandLine::~CommandLine() = default;
+
+Command CommandLine::program() { return {app_.get(), &chosen_}; }
+
+Run CommandLine::parse(int argc, char** argv) {
+  try {
+    app_->parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help or --version
+    app_->exit(asked);
+    return {};
+  } catch (const CLI::ParseError& error) {
+    const std::string name = app_->get_name();
+    fail_usage(error.what(), "\nrun '", name, " --help' or '", name, " <command> --help'");
+  }
+  return chosen_;
+}
+
+}  // namespace lathe
