@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "data/sources/foreign.h"
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/tuning_rate.h"
@@ -32,7 +33,7 @@ void look_for_inputs(LoadedRecipe& loaded) {
   const Recipe& recipe = loaded.recipe;
   const auto look = [&](const std::string& key, const std::string& path) {
     std::error_code error;
-    if (path.empty() || path.find("://") != path.npos || std::filesystem::exists(path, error)) return;
+    if (path.empty() || fetch_command(path) || std::filesystem::exists(path, error)) return;
     const auto place = loaded.places.find(key);
     RecipeProblem problem{place != loaded.places.end() ? place->second : Place{loaded.file, 1, 1},
                           cat("'", key, "' names '", path, "', which does not exist")};

@@ -77,28 +77,25 @@ ModelSource from_run(const std::string& run, const std::string& which) {
   require(!whole.empty(), "run '", run, "' has no whole checkpoint",
           damaged.empty() ? " yet; let it train until the first one" : ": ", why_damaged);
   const CheckpointEntry& last = whole.back();
-  // A damaged one after the last whole one may have been the best; which one was, only it knows.
   const bool unknown = !damaged.empty() && damaged.back().step > last.step;
   std::int64_t wanted = last.step;
   std::string why = "last";
   if (which.empty() || which == "best") {
-    if (unknown) refuse_damaged(run, why_damaged, last.step);
+    if (unknown) refuse_damaged(run, why_damaged, last.step);  // it may have been the best: only it knows
     const std::int64_t best = best_step(last.path);
     require(best >= 0 || which.empty(), "run '", run,
             "' was not validated, so it has no best checkpoint; use ", run, "@last");
     if (best >= 0) wanted = best, why = "best validation loss";
-    for (const CheckpointEntry& entry : damaged)
-      if (entry.step == wanted) refuse_damaged(run, why_damaged, last.step);
   } else if (which.starts_with("step-")) {
     wanted = std::strtoll(which.c_str() + 5, nullptr, 10);
     why = "as asked";
-    for (const CheckpointEntry& entry : damaged)
-      if (entry.step == wanted) refuse_damaged(run, why_damaged, last.step);
   } else if (which != "last") {
     fail_usage("'@", which, "' names no checkpoint; use @last, @best or @step-100");
   } else if (unknown) {
     why = cat("last whole one; ", why_damaged);
   }
+  for (const CheckpointEntry& entry : damaged)
+    if (entry.step == wanted) refuse_damaged(run, why_damaged, last.step);
   for (const CheckpointEntry& entry : whole)
     if (entry.step == wanted)
       return {entry.path, run, entry.step, cat(run, ", checkpoint step ", entry.step, " (", why, ")")};

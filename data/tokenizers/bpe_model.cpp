@@ -1,7 +1,6 @@
 #include "data/tokenizers/bpe_model.h"
 
 #include <atomic>
-#include <cstdio>
 #include <limits>
 
 #include "data/tokenizers/byte_alphabet.h"
@@ -18,21 +17,15 @@ std::uint64_t next_identity() {
 
 std::size_t shape(bool first, bool last) { return (first ? 1u : 0u) + (last ? 2u : 0u); }
 
-std::string fallback_token(unsigned byte) {
-  char text[8];
-  std::snprintf(text, sizeof text, "<0x%02X>", byte);
-  return text;
-}
-
 }  // namespace
 
 BpeModel::BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options)
     : TokenModel(std::move(vocabulary)),
       merges_(std::move(merges)),
       options_(std::move(options)),
-      identity_(next_identity()) {
+      identity_(next_identity()),
+      fallback_ids_(byte_fallback_ids(vocabulary_)) {
   for (unsigned byte = 0; byte < 256; ++byte) {
-    fallback_ids_[byte] = vocabulary_.find(fallback_token(byte));
     for (const bool first : {false, true}) {
       for (const bool last : {false, true}) {
         byte_ids_[shape(first, last)][byte] = character_id(byte_characters()[byte], first, last);

@@ -45,7 +45,7 @@ class BpeModel : public TokenModel {
   std::uint64_t identity_;  // names this model in the caches
   // Ids of single bytes by [first][last] of the piece: prefix and suffix make them differ.
   std::array<std::array<std::optional<TokenId>, 256>, 4> byte_ids_;
-  std::array<std::optional<TokenId>, 256> fallback_ids_;
+  ByteIds fallback_ids_;
   // Over characters a piece is a whole text. Two neighbours that stand together in no token can always be
   // parted, so long pieces fall into short parts, which the cache knows.
   bool parts_ = false;

@@ -1,5 +1,7 @@
 #include "data/tokenizers/token_model.h"
 
+#include <cstdio>
+
 namespace lathe {
 
 constexpr TokenId kMaxTokenId = TokenId{1} << 24;
@@ -21,6 +23,16 @@ std::optional<TokenId> Vocabulary::find(std::string_view text) const {
   const auto found = index_.find(text);
   if (found == index_.end()) return std::nullopt;
   return found->second;
+}
+
+ByteIds byte_fallback_ids(const Vocabulary& vocabulary) {
+  ByteIds ids;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    char text[8];
+    std::snprintf(text, sizeof text, "<0x%02X>", byte);
+    ids[byte] = vocabulary.find(text);
+  }
+  return ids;
 }
 
 }  // namespace lathe

@@ -1,5 +1,6 @@
 #pragma once
 // What turns one piece of normalized text into tokens: BPE or Unigram.
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,6 +34,10 @@ class Vocabulary {
   std::vector<bool> present_;
   TokenIndex index_;
 };
+
+// The tokens <0x00> to <0xFF> that stand for single bytes, where the vocabulary has them.
+using ByteIds = std::array<std::optional<TokenId>, 256>;
+ByteIds byte_fallback_ids(const Vocabulary& vocabulary);
 
 class TokenModel {
  public:

@@ -1,7 +1,6 @@
 #include "data/tokenizers/unigram_model.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 
 #include "data/tokenizers/unicode_class.h"
@@ -28,7 +27,10 @@ struct Node {  // the best path that ends at a byte
 }  // namespace
 
 UnigramModel::UnigramModel(Vocabulary vocabulary, std::vector<double> scores, UnigramOptions options)
-    : TokenModel(std::move(vocabulary)), scores_(std::move(scores)), options_(std::move(options)) {
+    : TokenModel(std::move(vocabulary)),
+      scores_(std::move(scores)),
+      options_(std::move(options)),
+      fallback_(byte_fallback_ids(vocabulary_)) {
   std::vector<std::pair<std::string, std::uint32_t>> entries;
   if (options_.matched.empty()) {
     for (const auto& [text, id] : vocabulary_.index()) entries.emplace_back(text, id);
@@ -36,12 +38,7 @@ UnigramModel::UnigramModel(Vocabulary vocabulary, std::vector<double> scores, Un
     for (const TokenId id : options_.matched) entries.emplace_back(vocabulary_.text(id), id);
   }
   trie_ = ByteTrie(std::move(entries));
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    char text[8];
-    std::snprintf(text, sizeof text, "<0x%02X>", byte);
-    fallback_[byte] = vocabulary_.find(text);
-    all_bytes_ = all_bytes_ && fallback_[byte].has_value();
-  }
+  for (const auto& id : fallback_) all_bytes_ = all_bytes_ && id.has_value();
 }
 
 template <class Real>

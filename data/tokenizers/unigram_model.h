@@ -30,7 +30,7 @@ class UnigramModel : public TokenModel {
   std::vector<double> scores_;
   UnigramOptions options_;
   ByteTrie trie_;
-  std::array<std::optional<TokenId>, 256> fallback_;
+  ByteIds fallback_;
   bool all_bytes_ = true;
 };
 

@@ -1,7 +1,6 @@
 #include "data/tokenizers/word_model.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "recipes/schema/error.h"
 
@@ -34,9 +33,7 @@ void WordModel::push_unknown(std::string_view piece, std::uint32_t begin, std::u
                              std::vector<Symbol>& out) const {
   const bool joins = options_.unk && !out.empty() && out.back().id == *options_.unk;
   for (std::uint32_t i = begin; i < end && options_.byte_fallback; ++i) {
-    char text[8];
-    std::snprintf(text, sizeof text, "<0x%02X>", static_cast<unsigned char>(piece[i]));
-    if (const auto id = vocabulary_.find(text)) out.push_back({*id, i, i + 1});
+    if (const auto id = byte_ids_[static_cast<unsigned char>(piece[i])]) out.push_back({*id, i, i + 1});
   }
   if (options_.byte_fallback || !options_.unk) return;
   if (joins)

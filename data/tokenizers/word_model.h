@@ -13,13 +13,16 @@ struct WordOptions {
 class WordModel : public TokenModel {
  public:
   WordModel(Vocabulary vocabulary, WordOptions options)
-      : TokenModel(std::move(vocabulary)), options_(std::move(options)) {}
+      : TokenModel(std::move(vocabulary)),
+        options_(std::move(options)),
+        byte_ids_(byte_fallback_ids(vocabulary_)) {}
   void tokenize(std::string_view piece, std::vector<Symbol>& out) const override;
 
  private:
   void push_unknown(std::string_view piece, std::uint32_t begin, std::uint32_t end,
                     std::vector<Symbol>& out) const;
   WordOptions options_;
+  ByteIds byte_ids_;
 };
 
 }  // namespace lathe

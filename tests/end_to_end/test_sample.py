@@ -111,6 +111,10 @@ class Sample(Case):
         self.assertTrue(other["passed"])
         weights.write_bytes((self.folder / "export2" / "transformer" / weights.name).read_bytes())
         self.assertGreater(self.json("verify", "export", code=1)["max_error"], 1e-3)
+        self.json("export", self.model, "--output", "export", "--overwrite")
+        self.assertTrue(self.json("verify", "export")["passed"])
+        (export / "mine.txt").write_text("x")
+        self.assertIn("mine.txt", self.lathe("export", self.model, "--output", "export", "--overwrite", code=1)[1])
 
     def test_formats_that_do_not_fit(self):
         self.assertIn("diffusers", self.lathe("export", self.model, "--format", "gguf", "--output", "out", code=2)[1])

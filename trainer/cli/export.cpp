@@ -40,6 +40,14 @@ void tell(Context& context, const PictureVerification& verification) {
     context.say(cat("rounding the weights changes a latent by at most ", *verification.rounding_error));
 }
 
+ExportOptions options_of(const Arguments& arguments) {
+  ExportOptions options;
+  options.directory = arguments.output;
+  options.overwrite = arguments.overwrite;
+  options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
+  return options;
+}
+
 ExitCode export_picture_model(Context& context, const Arguments& arguments, const ModelSource& source) {
   const std::string& format = arguments.format;
   const bool word = format == kTextualInversion, alone = is_adapter_format(format) || word;
@@ -49,8 +57,7 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
         " draws pictures; use --format diffusers, single_file (Stable Diffusion), peft, kohya or comfyui for "
         "its adapter alone, or textual_inversion for its new word alone");
   if (!arguments.quantize.empty()) fail_usage("--quantize goes with --format gguf");
-  ExportOptions options;
-  options.directory = arguments.output;
+  const ExportOptions options = options_of(arguments);
   PictureExportRequest request;
   request.dtype = arguments.dtype;
   request.single_file = format == "single_file";
@@ -80,10 +87,7 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   if (arguments.format == "diffusers" || arguments.format == "single_file" || arguments.format == "kohya" ||
       arguments.format == "comfyui" || arguments.format == kTextualInversion)
     fail_usage("--format ", arguments.format, ": ", source.description, " is no text-to-picture model");
-  ExportOptions options;
-  options.directory = arguments.output;
-  options.overwrite = arguments.overwrite;
-  options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
+  const ExportOptions options = options_of(arguments);
   if (!arguments.quantize.empty() && arguments.format != "gguf")
     fail_usage("--quantize goes with --format gguf");
   ExportRequest request;
