@@ -52,8 +52,9 @@ class Folders(Case):
         whole = self.train("whole", "data.masks=none")
         parts = self.train("parts", "data.masks=none", "train.micro_batch_size=2")
         two = self.train("two", "data.masks=none", "train.micro_batch_size=4", extra=("--processes", "2"))
-        self.assertLess(relative_difference(whole, parts), 1e-5)
-        self.assertLess(relative_difference(whole, two), 1e-5)
+        # What begins at zero steps by the sign of gradients of rounding's size: 4.6e-5 on a processor without AMX.
+        self.assertLess(relative_difference(whole, parts), 1e-4)
+        self.assertLess(relative_difference(whole, two), 1e-4)
         masked = self.train("masked")
         self.assertGreater(relative_difference(whole, masked), 1e-4)
         # The number of values under soft masks is rounded in every micro-batch.
