@@ -52,6 +52,7 @@ if(LATHE_TORCH)
   add_library(lathe_torch INTERFACE)
   target_include_directories(lathe_torch SYSTEM INTERFACE ${LATHE_TORCH_ROOT}/include
                              ${LATHE_TORCH_ROOT}/include/torch/csrc/api/include)
+  target_compile_definitions(lathe_torch INTERFACE AT_PER_OPERATOR_HEADERS)  # ATen/ops/cat.h, not all of them
   target_link_libraries(lathe_torch INTERFACE -Wl,--no-as-needed ${LATHE_TORCH_CPU} -Wl,--as-needed
                         ${LATHE_TORCH_LIB_DIR}/libc10.so Threads::Threads)
   target_link_options(lathe_torch INTERFACE -Wl,-rpath,${LATHE_TORCH_LIB_DIR})

@@ -1,6 +1,6 @@
 #include "trainer/export.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <filesystem>
 

@@ -1,6 +1,8 @@
 #include "trainer/export_reference.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/topk.h>
 
 #include <cmath>
 

@@ -1,12 +1,13 @@
 #include "trainer/masters.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
 #include "recipes/schema/error.h"
 
 namespace lathe {
 
-void round_into(torch::nn::Module& model, const torch::nn::Module& full) {
+void round_into(Module& model, const Module& full) {
   const at::NoGradGuard no_grad;
   const auto values = full.named_parameters();
   for (auto& item : model.named_parameters()) {
@@ -16,8 +17,7 @@ void round_into(torch::nn::Module& model, const torch::nn::Module& full) {
   }
 }
 
-void keep_masters(std::vector<Parameter>& parameters, const torch::nn::Module& full,
-                  const std::string& prefix) {
+void keep_masters(std::vector<Parameter>& parameters, const Module& full, const std::string& prefix) {
   const auto values = full.named_parameters();
   for (Parameter& parameter : parameters) {
     if (!parameter.name.starts_with(prefix)) continue;

@@ -1,6 +1,6 @@
 #include "trainer/session.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <cmath>

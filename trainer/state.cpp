@@ -1,6 +1,7 @@
 #include "trainer/state.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
 #include <atomic>
 #include <map>

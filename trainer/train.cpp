@@ -1,6 +1,6 @@
 #include "trainer/train.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <chrono>
 #include <cmath>

@@ -1,6 +1,13 @@
 #include "models/adapters/adapter.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
@@ -108,9 +115,9 @@ at::Tensor Adapter::apply_convolution(const at::Tensor& x, const at::Tensor& y, 
   return y + spec_.scaling() * at::conv2d(at::conv2d(x, a, {}, stride, padding), b);
 }
 
-void Adapter::hold_in(torch::nn::Module& module) {
+void Adapter::hold_in(Module& module) {
   const auto hold = [&](const char* name, at::Tensor& tensor) {
-    const auto holder = module.register_module(name, std::make_shared<torch::nn::Module>());
+    const auto holder = module.register_module(name, std::make_shared<Module>());
     tensor = holder->register_parameter("weight", tensor);
   };
   hold("lora_A", a);

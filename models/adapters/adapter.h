@@ -5,13 +5,13 @@
 // lora_B.weight (out, r), lora_magnitude_vector.weight (out); of a convolution (r, in, side, side) and (out,
 // r, 1, 1).
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "data/pipeline/batch.h"
 
 namespace lathe {
@@ -49,7 +49,7 @@ class Adapter {
   at::Tensor apply_convolution(const at::Tensor& x, const at::Tensor& y, std::int64_t stride,
                                std::int64_t padding) const;
   // Registers the factors below `module` under PEFT's names.
-  void hold_in(torch::nn::Module& module);
+  void hold_in(Module& module);
   // W + scaling B A, or DoRA's m * V / |V|, in fp32 from the fp32 value of `weight`.
   at::Tensor merged(const at::Tensor& weight) const;
 

@@ -1,6 +1,11 @@
 #include "models/adapters/attach.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/any.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/index_copy.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <map>
@@ -92,12 +97,12 @@ std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places
   std::uint32_t site = 0;
   for (const auto& [root, prefix, blocks] : places) {
     for (auto& item : root.named_parameters()) item.value().set_requires_grad(false);
-    for (const auto& item : root.named_modules("", false)) {
-      const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
-      const auto convolution = std::dynamic_pointer_cast<Convolution>(item.value());
-      if ((!linear && !convolution) || item.key().find(blocks) == std::string::npos) continue;
+    for (const auto& [path, part] : root.named_modules()) {
+      const auto linear = std::dynamic_pointer_cast<Linear>(part);
+      const auto convolution = std::dynamic_pointer_cast<Convolution>(part);
+      if ((!linear && !convolution) || path.find(blocks) == std::string::npos) continue;
       const std::uint32_t number = site++;  // the same whatever is targeted
-      const std::string name = prefix + item.key();
+      const std::string name = prefix + path;
       names.insert(short_name(name));
       bool wanted = false;
       for (const std::string& target : spec.targets) {

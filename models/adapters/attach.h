@@ -20,7 +20,7 @@ std::vector<std::string> attach_adapters(Decoder& decoder, const AdapterSpec& sp
 // A module whose linear layers are counted for adapters: those with `blocks` in their name. `prefix` leads
 // its names.
 struct AdapterPlace {
-  torch::nn::Module& root;
+  Module& root;
   std::string prefix, blocks;
 };
 // The same on several modules at once.

@@ -3,12 +3,12 @@
 // stream travels as a pair: the sum so far and the branch not yet added, so that every addition happens
 // inside the norm that reads it.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/bundle/spec.h"
 #include "models/decoder/decoder.h"
 #include "models/decoder/rotary_tables.h"
@@ -33,7 +33,7 @@ struct Stream {
   at::Tensor residual, branch;  // (N, C); branch undefined: nothing to add
 };
 
-class Attention : public torch::nn::Module {
+class Attention : public Module {
  public:
   Attention(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& storage);
   at::Tensor forward(const at::Tensor& x, const Pass& pass) const;  // (N, C) -> (N, C)
@@ -51,7 +51,7 @@ class Attention : public torch::nn::Module {
   std::shared_ptr<Linear> output_;
 };
 
-class Mlp : public torch::nn::Module {
+class Mlp : public Module {
  public:
   Mlp(const DecoderSpec& spec, const LinearStorage& storage);
   at::Tensor forward(const at::Tensor& x) const;  // (N, C) -> (N, C)
@@ -63,7 +63,7 @@ class Mlp : public torch::nn::Module {
   std::shared_ptr<Linear> output_;
 };
 
-class Block : public torch::nn::Module {
+class Block : public Module {
  public:
   Block(const DecoderSpec& spec, std::int64_t layer, const LinearStorage& storage);
   Stream forward(const Stream& stream, const Pass& pass) const;

@@ -1,6 +1,14 @@
 #include "models/decoder/decoder.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/tanh.h>
 
 #include <algorithm>
 
@@ -80,14 +88,14 @@ Decoder::Decoder(const DecoderSpec& spec, const LinearStorage& storage)
   s.dtype = dtype;
   LinearStorage tables(dtype);
   tables.frozen = storage.frozen;
-  const auto body = register_module("model", std::make_shared<torch::nn::Module>());
+  const auto body = register_module("model", std::make_shared<Module>());
   s.embeddings = body->register_module(
       "embed_tokens", std::make_shared<Embedding>(spec.vocab_size, spec.hidden_size, tables));
   if (spec.position == PositionKind::Learned) {
     s.positions = body->register_module(
         "position_embeddings", std::make_shared<Embedding>(spec.max_positions, spec.hidden_size, tables));
   }
-  const auto layers = body->register_module("layers", std::make_shared<torch::nn::Module>());
+  const auto layers = body->register_module("layers", std::make_shared<Module>());
   for (std::int64_t layer = 0; layer < spec.num_layers; ++layer) {
     s.blocks.push_back(
         layers->register_module(std::to_string(layer), std::make_shared<Block>(spec, layer, storage)));

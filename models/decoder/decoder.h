@@ -4,12 +4,12 @@
 // names of spec.h. Single-device and rank-free; precision is dtype() (fp32 or bf16), accumulation is fp32;
 // frozen matrices stay as the base's file holds them or are kept in 4 bits.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/bundle/spec.h"
 #include "data/pipeline/batch.h"
 #include "models/layers/linear.h"
@@ -44,7 +44,7 @@ class KvCache {
   std::int64_t length_ = 0;
 };
 
-class Decoder : public torch::nn::Module {
+class Decoder : public Module {
  public:
   Decoder(const DecoderSpec& spec, const LinearStorage& storage);
   const DecoderSpec& spec() const;

@@ -1,6 +1,8 @@
 // The published initialisation: normal(0, initializer_range), norms 1, biases 0. A value is a function of
 // (seed, parameter, element) alone, and bf16 weights are the rounded fp32 ones.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,9 @@
 #include "models/decoder/weights.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include <array>
 #include <functional>
@@ -29,23 +32,23 @@ constexpr std::array<std::pair<DType, at::ScalarType>, 10> kTypes = {{{DType::F6
 
 using Holder = std::function<void(const BundleTensor&)>;
 
-template <class Module>
-Holder holder(const std::shared_ptr<Module>& module) {
-  return [module](const BundleTensor& tensor) {
+template <class Layer>
+Holder holder(const std::shared_ptr<Layer>& layer) {
+  return [layer](const BundleTensor& tensor) {
     const BlockRows* kept = block_rows(tensor);
-    if (!kept) return module->hold(to_tensor(tensor));
-    module->hold(std::make_shared<const BlockMatrix>(BlockMatrix{kept->rows, kept->columns, kept->reader()}));
+    if (!kept) return layer->hold(to_tensor(tensor));
+    layer->hold(std::make_shared<const BlockMatrix>(BlockMatrix{kept->rows, kept->columns, kept->reader()}));
   };
 }
 
 // What takes the values of a frozen matrix, by the names of the weights.
 std::map<std::string, Holder> frozen_matrices(const Decoder& decoder) {
   std::map<std::string, Holder> matrices;
-  for (const auto& item : decoder.named_modules("", false)) {
-    const std::string name = item.key() + ".weight";
-    if (const auto linear = std::dynamic_pointer_cast<Linear>(item.value()); linear && linear->frozen())
+  for (const auto& [path, part] : decoder.named_modules()) {
+    const std::string name = path + ".weight";
+    if (const auto linear = std::dynamic_pointer_cast<Linear>(part); linear && linear->frozen())
       matrices[name] = holder(linear);
-    if (const auto table = std::dynamic_pointer_cast<Embedding>(item.value()); table && table->frozen())
+    if (const auto table = std::dynamic_pointer_cast<Embedding>(part); table && table->frozen())
       matrices[name] = holder(table);
   }
   return matrices;

@@ -1,8 +1,8 @@
 #include "models/diffusion/autoencoder_kl.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
-#include "models/layers/module_path.h"
+#include "models/layers/module.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kEps = 1e-6;
 
-std::shared_ptr<Convolution> convolution(torch::nn::Module& root, const std::string& path,
+std::shared_ptr<Convolution> convolution(Module& root, const std::string& path,
                                          const Convolution::Shape& shape, at::ScalarType dtype) {
   return register_at(root, path, std::make_shared<Convolution>(shape, dtype));
 }

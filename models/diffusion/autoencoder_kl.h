@@ -3,11 +3,11 @@
 // their side (in Stable Diffusion) and back. Parameters carry diffusers' names. Single-device; precision is
 // the parameters' dtype. Letters as in unet_blocks.h; L latent channels.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/diffusion/autoencoder_kl.h"
 #include "models/diffusion/unet_blocks.h"
 
@@ -18,7 +18,7 @@ struct LatentMoments {
   at::Tensor mean, log_variance;
 };
 
-class AutoencoderKL : public torch::nn::Module {
+class AutoencoderKL : public Module {
  public:
   AutoencoderKL(const AutoencoderSpec& spec, at::ScalarType dtype);
   const AutoencoderSpec& spec() const { return spec_; }

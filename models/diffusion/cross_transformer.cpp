@@ -1,8 +1,9 @@
 #include "models/diffusion/cross_transformer.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/gelu.h>
 
-#include "models/layers/module_path.h"
+#include "models/layers/module.h"
 #include "models/ops/ops.h"
 #include "recipes/schema/error.h"
 

@@ -3,11 +3,11 @@
 // places of a picture attend to each other, then to a text. Parameters carry diffusers' names. Letters as in
 // unet_blocks.h; S tokens of a text, D their channels, P = H * W places.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/diffusion/unet_2d.h"
 #include "models/diffusion/unet_blocks.h"
 #include "models/layers/layer_norm.h"
@@ -15,7 +15,7 @@
 namespace lathe {
 
 // BasicTransformerBlock: three residual branches, each behind its LayerNorm.
-class CrossBlock : public torch::nn::Module {
+class CrossBlock : public Module {
  public:
   CrossBlock(std::int64_t channels, std::int64_t heads, std::int64_t context_channels, at::ScalarType dtype);
   // x (B * P, C), context (B, S, D) -> (B * P, C).

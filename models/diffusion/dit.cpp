@@ -1,6 +1,11 @@
 #include "models/diffusion/dit.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 
@@ -8,7 +13,7 @@
 #include "models/diffusion/initialise.h"
 #include "models/diffusion/patches.h"
 #include "models/diffusion/timestep.h"
-#include "models/layers/module_path.h"
+#include "models/layers/module.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -60,7 +65,7 @@ JointStream DiTBlock::forward(JointStream stream, const at::Tensor& condition) c
 
 DiT::DiT(const DiTSpec& spec, at::ScalarType dtype) : spec_(spec) {
   const std::int64_t channels = spec.hidden_size();
-  const auto patch = register_at(*this, "pos_embed.proj", std::make_shared<torch::nn::Module>());
+  const auto patch = register_at(*this, "pos_embed.proj", std::make_shared<Module>());
   patch_weight_ = patch->register_parameter(
       "weight", at::zeros({channels, spec.in_channels, spec.patch_size, spec.patch_size}, dtype));
   patch_bias_ = patch->register_parameter("bias", at::zeros({channels}, dtype));

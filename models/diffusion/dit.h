@@ -3,12 +3,12 @@
 // picture (or latent), its time and its class to what the recipe predicts. Parameters carry diffusers' names.
 // Single-device; precision is the parameters' dtype. Letters as in joint_block.h; P patch size.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/diffusion/dit.h"
 #include "models/diffusion/joint_block.h"
 #include "models/layers/embedding.h"
@@ -17,7 +17,7 @@ namespace lathe {
 
 // Attention and MLP of a picture alone; shifts, scales and gates come from its time and class, which every
 // block embeds itself.
-class DiTBlock : public torch::nn::Module {
+class DiTBlock : public Module {
  public:
   DiTBlock(const DiTSpec& spec, at::ScalarType dtype);
   // waves (B, 256) of the times, classes (B) int64 -> (B, C), through SiLU already.
@@ -32,7 +32,7 @@ class DiTBlock : public torch::nn::Module {
   LinearGroup projections_;  // queries, keys, values
 };
 
-class DiT : public torch::nn::Module {
+class DiT : public Module {
  public:
   DiT(const DiTSpec& spec, at::ScalarType dtype);
   const DiTSpec& spec() const { return spec_; }

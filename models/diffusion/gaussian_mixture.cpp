@@ -1,6 +1,9 @@
 #include "models/diffusion/gaussian_mixture.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/stack.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,10 +1,11 @@
 #include "models/diffusion/joint_block.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/ones.h>
 
 #include <tuple>
 
-#include "models/layers/module_path.h"
+#include "models/layers/module.h"
 
 namespace lathe {
 
@@ -34,7 +35,7 @@ JointBlock::JointBlock(const JointTransformerSpec& spec, std::int64_t layer, at:
   const auto square = [&](const std::string& path) { return linear(path, channels, channels); };
   const auto norm = [&](const std::string& name) {
     if (!spec.qk_norm) return at::Tensor();
-    return register_at(*this, "attn." + name, std::make_shared<torch::nn::Module>())
+    return register_at(*this, "attn." + name, std::make_shared<Module>())
         ->register_parameter("weight", at::ones({spec.head_size}, dtype));
   };
   const auto mlp = [&](Side& side, const std::string& name) {

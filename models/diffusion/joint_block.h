@@ -3,11 +3,11 @@
 // own and attend to each other; shifts, scales and gates of both come from the time and the whole text.
 // Letters: B pictures, T patches, L text tokens, C channels, H heads, D head size.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/diffusion/joint_transformer.h"
 #include "models/layers/linear.h"
 #include "models/ops/ops.h"
@@ -25,7 +25,7 @@ struct JointStreams {
   JointStream picture, text;  // text without rows behind the last block
 };
 
-class JointBlock : public torch::nn::Module {
+class JointBlock : public Module {
  public:
   JointBlock(const JointTransformerSpec& spec, std::int64_t layer, at::ScalarType dtype);
   // condition (B, C): of the time and the whole text, through SiLU already.

@@ -1,13 +1,18 @@
 #include "models/diffusion/joint_transformer.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 
 #include "models/diffusion/initialise.h"
 #include "models/diffusion/patches.h"
 #include "models/diffusion/timestep.h"
-#include "models/layers/module_path.h"
+#include "models/layers/module.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -25,7 +30,7 @@ JointTransformer::JointTransformer(const JointTransformerSpec& spec, at::ScalarT
   const auto linear = [&](const std::string& path, std::int64_t in, std::int64_t out) {
     return register_at(*this, path, std::make_shared<Linear>(in, out, true, dtype));
   };
-  const auto patch = register_at(*this, "pos_embed.proj", std::make_shared<torch::nn::Module>());
+  const auto patch = register_at(*this, "pos_embed.proj", std::make_shared<Module>());
   patch_weight_ = patch->register_parameter(
       "weight", at::zeros({channels, spec.in_channels, spec.patch_size, spec.patch_size}, dtype));
   patch_bias_ = patch->register_parameter("bias", at::zeros({channels}, dtype));

@@ -3,12 +3,12 @@
 // picture (or latent), its time and a text to what the recipe predicts. Parameters carry diffusers' names.
 // Single-device; precision is the parameters' dtype. Letters as in joint_block.h; P patch size.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/diffusion/joint_transformer.h"
 #include "models/diffusion/joint_block.h"
 
@@ -19,7 +19,7 @@ struct TextCondition {
   at::Tensor pooled;  // (B, pooled_projection_dim)
 };
 
-class JointTransformer : public torch::nn::Module {
+class JointTransformer : public Module {
  public:
   JointTransformer(const JointTransformerSpec& spec, at::ScalarType dtype);
   const JointTransformerSpec& spec() const { return spec_; }

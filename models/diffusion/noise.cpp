@@ -1,6 +1,7 @@
 #include "models/diffusion/noise.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include <span>
 

@@ -1,6 +1,6 @@
 #include "models/diffusion/patches.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include "recipes/schema/error.h"
 

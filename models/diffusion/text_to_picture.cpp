@@ -1,6 +1,11 @@
 #include "models/diffusion/text_to_picture.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +23,7 @@ namespace {
 
 constexpr std::int64_t kDecoded = 4;  // latents at a time: pictures of a VAE take much memory
 
-void load(torch::nn::Module& module, const std::vector<BundleTensor>& tensors) {
+void load(Module& module, const std::vector<BundleTensor>& tensors) {
   const at::NoGradGuard no_grad;
   auto parameters = module.named_parameters();
   require(parameters.size() == tensors.size(), "a network of ", parameters.size(), " parameters was given ",
@@ -98,9 +103,9 @@ bool TextToPicture::guidable() const {
   return by_text() || class_rows() > static_cast<std::int64_t>(classes.size());
 }
 
-std::vector<std::pair<std::string, torch::nn::Module*>> TextToPicture::modules() const {
+std::vector<std::pair<std::string, Module*>> TextToPicture::modules() const {
   if (dit) return {{"transformer.", dit.get()}};
-  std::vector<std::pair<std::string, torch::nn::Module*>> all;
+  std::vector<std::pair<std::string, Module*>> all;
   if (unet)
     all.emplace_back("unet.", unet.get());
   else

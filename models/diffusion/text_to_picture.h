@@ -60,7 +60,7 @@ struct TextToPicture {
   at::Tensor to_pictures(const at::Tensor& latents) const;
   // The networks that can be trained, by what stands before their parameters' names in records
   // (PictureModel::parts).
-  std::vector<std::pair<std::string, torch::nn::Module*>> modules() const;
+  std::vector<std::pair<std::string, Module*>> modules() const;
   // Differentiable. Usage Error for a text that is no class of a network with classes, or for "" where it has
   // no row for that.
   PictureCondition condition(const std::vector<std::string>& texts) const;
@@ -98,7 +98,7 @@ struct DrawOptions {
   double guidance_from = 0, guidance_until = 1;
   std::uint64_t seed = 0;
   SamplerKind sampler = SamplerKind::FlowEuler;
-  at::Tensor beside;  // (1, 1 + L, h, w): the picture to fill in (fill_in.h); undefined: everything is hidden
+  at::Tensor beside = {};  // (1, 1 + L, h, w): the picture to fill in (fill_in.h); undefined: all is hidden
 };
 
 // (B, c, H, W) fp32, about -1 .. 1: picture k by prompts[k] from noise that is a function of (seed,

@@ -1,6 +1,9 @@
 #include "models/diffusion/timestep.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
 
 #include <cmath>
 

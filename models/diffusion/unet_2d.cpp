@@ -1,13 +1,16 @@
 #include "models/diffusion/unet_2d.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/silu.h>
 
 #include <cmath>
 
 #include "models/diffusion/cross_transformer.h"
 #include "models/diffusion/initialise.h"
 #include "models/diffusion/timestep.h"
-#include "models/layers/module_path.h"
+#include "models/layers/module.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {

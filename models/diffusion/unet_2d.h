@@ -3,19 +3,19 @@
 // perhaps its class or its text to what the recipe predicts. Parameters carry diffusers' names.
 // Single-device; precision is the parameters' dtype. Letters as in unet_blocks.h.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/diffusion/unet_2d.h"
 #include "models/diffusion/unet_blocks.h"
 #include "models/layers/embedding.h"
 
 namespace lathe {
 
-class UNet2D : public torch::nn::Module {
+class UNet2D : public Module {
  public:
   UNet2D(const UNet2DSpec& spec, at::ScalarType dtype);
   const UNet2DSpec& spec() const { return spec_; }

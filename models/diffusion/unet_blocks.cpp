@@ -1,8 +1,10 @@
 #include "models/diffusion/unet_blocks.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/upsample_nearest2d.h>
 
-#include "models/layers/module_path.h"
+#include "models/layers/module.h"
 #include "models/ops/ops.h"
 
 namespace lathe {

@@ -3,10 +3,10 @@
 // over all places of a picture, and the convolutions that halve and double a side. Letters: B pictures,
 // C channels, H, W sides, E channels of a time. Pictures are channels last in memory.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <memory>
 
+#include "models/layers/module.h"
 #include "models/layers/convolution.h"
 #include "models/layers/linear.h"
 
@@ -22,7 +22,7 @@ struct UNetBlockOptions {
 };
 
 // x + convolutions(x), the time's product added between them (He et al., arXiv 1512.03385; arXiv 2006.11239).
-class ResnetBlock : public torch::nn::Module {
+class ResnetBlock : public Module {
  public:
   ResnetBlock(std::int64_t in, std::int64_t out, const UNetBlockOptions& options);
   // x (B, in, H, W), time (B, E) through SiLU already, undefined without -> (B, out, H, W).
@@ -36,7 +36,7 @@ class ResnetBlock : public torch::nn::Module {
 };
 
 // What stands behind a ResnetBlock where a level attends.
-class PictureAttention : public torch::nn::Module {
+class PictureAttention : public Module {
  public:
   // x (B, C, H, W), context (B, S, D): what the picture is drawn by, where it is read -> as x.
   virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& context = {}) const = 0;
@@ -57,7 +57,7 @@ class PlaceAttention final : public PictureAttention {
 };
 
 // What stands between the way down and the way up: UNetMidBlock2D, UNetMidBlock2DCrossAttn.
-class MiddleBlock : public torch::nn::Module {
+class MiddleBlock : public Module {
  public:
   // attention: null without.
   MiddleBlock(std::int64_t channels, std::shared_ptr<PictureAttention> attention,
@@ -70,7 +70,7 @@ class MiddleBlock : public torch::nn::Module {
 };
 
 // Half the side: a convolution of every second place; `padding` 0 adds a row and a column behind instead.
-class HalveSide : public torch::nn::Module {
+class HalveSide : public Module {
  public:
   HalveSide(std::int64_t channels, std::int64_t padding, at::ScalarType dtype);
   at::Tensor forward(const at::Tensor& x) const;
@@ -81,7 +81,7 @@ class HalveSide : public torch::nn::Module {
 };
 
 // Twice the side: every place four times, then a convolution.
-class DoubleSide : public torch::nn::Module {
+class DoubleSide : public Module {
  public:
   DoubleSide(std::int64_t channels, at::ScalarType dtype);
   at::Tensor forward(const at::Tensor& x) const;

@@ -1,6 +1,9 @@
 #include "models/layers/convolution.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 
 #include "models/adapters/adapter.h"
 #include "models/ops/ops.h"

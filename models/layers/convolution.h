@@ -2,16 +2,17 @@
 // Convolutions and group norms over pictures (B, C, H, W), values of a place side by side (channels last):
 // what oneDNN's bf16 kernels read without a reordering. Single-device; precision is the parameters' dtype.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
+
+#include "models/layers/module.h"
 
 namespace lathe {
 
 class Adapter;
 
-class Convolution : public torch::nn::Module {
+class Convolution : public Module {
  public:
   // A kernel of side x side, `padding` zeros around; every `stride`-th place.
   struct Shape {
@@ -30,7 +31,7 @@ class Convolution : public torch::nn::Module {
 };
 
 // Norm over the places and channels of each of `groups` groups (Wu and He, arXiv 1803.08494).
-class GroupNorm : public torch::nn::Module {
+class GroupNorm : public Module {
  public:
   GroupNorm(std::int64_t groups, std::int64_t channels, double eps, at::ScalarType dtype);
   // With SiLU behind it when asked for.

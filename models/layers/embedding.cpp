@@ -1,6 +1,13 @@
 #include "models/layers/embedding.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/embedding_dense_backward.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/nonzero.h>
+#include <ATen/ops/sort.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -127,7 +134,7 @@ void Embedding::hold(const at::Tensor& values) {
   require(frozen(), "a table that is not frozen owns its values");
   require(values.sizes() == weight.sizes(), "a table of shape ", weight.sizes(), " is wanted, found ",
           values.sizes());
-  weight = parameters_["weight"] = held_values(values, storage_.dtype);
+  weight = replace_parameter("weight", held_values(values, storage_.dtype));
 }
 
 void Embedding::hold(const std::shared_ptr<const BlockMatrix>& blocks) {
@@ -138,9 +145,9 @@ void Embedding::hold(const std::shared_ptr<const BlockMatrix>& blocks) {
 }
 
 void Embedding::train_rows(std::int64_t begin, std::int64_t count) {
-  if (blocks_) weight = parameters_["weight"] = blocks_->dense();
+  if (blocks_) weight = replace_parameter("weight", blocks_->dense());
   blocks_.reset();
-  if (weight.scalar_type() != storage_.dtype) weight = parameters_["weight"] = weight.to(storage_.dtype);
+  if (weight.scalar_type() != storage_.dtype) weight = replace_parameter("weight", weight.to(storage_.dtype));
   rows = train_rows_of(weight, begin, count);
   rows.values = register_parameter("trainable_tokens", rows.values);
 }

@@ -2,10 +2,10 @@
 // Rows of a table. The gradient of a row is summed in fp32 over its occurrences, in their order, and rounded
 // once.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 
+#include "models/layers/module.h"
 #include "models/layers/linear.h"
 
 namespace lathe {
@@ -18,7 +18,7 @@ struct TokenRows {
 // Makes `table` memory of its own and its rows [begin, begin + count) a leaf that shares it.
 TokenRows train_rows_of(at::Tensor& table, std::int64_t begin, std::int64_t count);
 
-class Embedding : public torch::nn::Module {
+class Embedding : public Module {
  public:
   Embedding(std::int64_t count, std::int64_t channels, const LinearStorage& storage);
   // ids (N) int32 or int64 -> (N, channels), in the type of products.

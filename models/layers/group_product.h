@@ -1,7 +1,7 @@
 #pragma once
 // The product of a LinearGroup and its gradients, shared by the autograd functions that read it in different
 // ways. For sources of this folder only.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cstdint>

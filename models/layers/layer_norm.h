@@ -2,13 +2,14 @@
 // LayerNorm (arXiv 1607.06450) with weight and bias over the last dimension. Single-device; precision is the
 // parameters' dtype.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 
+#include "models/layers/module.h"
+
 namespace lathe {
 
-class LayerNorm : public torch::nn::Module {
+class LayerNorm : public Module {
  public:
   LayerNorm(std::int64_t channels, double eps, at::ScalarType dtype);
   at::Tensor forward(const at::Tensor& x) const;  // (..., C) -> the same

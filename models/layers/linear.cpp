@@ -1,5 +1,11 @@
 #include "models/layers/linear.h"
 
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
 #include "models/adapters/adapter.h"
 #include "models/layers/group_product.h"
 #include "models/layers/weight_gradient.h"
@@ -148,7 +154,7 @@ void Linear::hold(const at::Tensor& values) {
 void Linear::own_weight() {
   if (!frozen()) return;
   const at::NoGradGuard no_grad;
-  weight = parameters_["weight"] = dense_weight().clone();
+  weight = replace_parameter("weight", dense_weight().clone());
   storage_.frozen = storage_.nf4 = false;
   matrix_ = {};
 }

@@ -2,12 +2,12 @@
 // Linear is the one seam of the house: how a weight is stored (fp32, bf16, NF4), adapted or sharded lives
 // behind it, and nothing above knows. Modules keep Hugging Face's granularity, so names never depend on it.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "models/layers/frozen_product.h"
 
 namespace lathe {
@@ -32,7 +32,7 @@ inline LinearStorage frozen_storage(at::ScalarType dtype) {
   return storage;
 }
 
-class Linear : public torch::nn::Module {
+class Linear : public Module {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias, const LinearStorage& storage);
   // x (N, in) -> (N, out).

@@ -1,6 +1,9 @@
 #include "models/layers/norm.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/zeros.h>
 
 #include "models/ops/ops.h"
 #include "recipes/schema/error.h"

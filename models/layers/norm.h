@@ -2,16 +2,16 @@
 // RMSNorm (arXiv 1910.07467) or LayerNorm (arXiv 1607.06450) over channels, alone or fused with the residual
 // addition before it.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <utility>
 
+#include "models/layers/module.h"
 #include "checkpoints/bundle/spec.h"
 
 namespace lathe {
 
-class Norm : public torch::nn::Module {
+class Norm : public Module {
  public:
   Norm(const DecoderSpec& spec, at::ScalarType dtype) : Norm(spec, spec.hidden_size, dtype) {}
   Norm(const DecoderSpec& spec, std::int64_t channels, at::ScalarType dtype);

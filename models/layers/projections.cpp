@@ -1,5 +1,8 @@
 #include "models/layers/projections.h"
 
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/empty.h>
+
 #include "models/layers/group_product.h"
 #include "models/layers/weight_gradient.h"
 #include "models/ops/launch.h"

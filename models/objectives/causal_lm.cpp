@@ -1,6 +1,8 @@
 #include "models/objectives/causal_lm.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
 
 #include "models/objectives/token_loss.h"
 

@@ -1,3 +1,6 @@
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+#include <ATen/ops/empty.h>
 #include <algorithm>
 
 #include "models/ops/attention_parts.h"

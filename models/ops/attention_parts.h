@@ -1,6 +1,8 @@
 #pragma once
 // What the ways of computing packed attention share: stretches as batches, and what backward is told of them.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cstdint>

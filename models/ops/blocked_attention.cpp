@@ -1,3 +1,9 @@
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cosh.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/tanh.h>
+#include <ATen/ops/zeros_like.h>
 #include <algorithm>
 #include <cmath>
 

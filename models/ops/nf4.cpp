@@ -1,6 +1,9 @@
 #include "models/ops/nf4.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>

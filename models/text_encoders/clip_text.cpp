@@ -1,18 +1,22 @@
 #include "models/text_encoders/clip_text.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
 
 #include <cmath>
 #include <span>
 
 #include "data/random/philox.h"
-#include "models/layers/module_path.h"
+#include "models/layers/module.h"
 #include "models/ops/ops.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
 
-class ClipTextLayer : public torch::nn::Module {
+class ClipTextLayer : public Module {
  public:
   ClipTextLayer(const ClipTextSpec& spec, at::ScalarType dtype)
       : heads_(spec.num_heads), activation_(spec.activation) {

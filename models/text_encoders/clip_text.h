@@ -3,12 +3,12 @@
 // diffusers' pipelines run it (padding is read like any token). Parameters carry transformers' names.
 // Letters: B texts, L tokens, C channels.
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "models/layers/module.h"
 #include "checkpoints/diffusion/clip_text.h"
 #include "models/layers/embedding.h"
 #include "models/layers/layer_norm.h"
@@ -24,7 +24,7 @@ struct ClipTextOutput {
 
 class ClipTextLayer;
 
-class ClipText : public torch::nn::Module {
+class ClipText : public Module {
  public:
   ClipText(const ClipTextSpec& spec, at::ScalarType dtype);
   const ClipTextSpec& spec() const { return spec_; }

@@ -3,6 +3,11 @@
 // LATHE_DRAWN_AUTOENCODERS to their folder.
 
 #include "models/diffusion/autoencoder_kl.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
+
 #include "tests/catch.h"
 #include "tests/parity/diffusion_golden.h"
 

@@ -1,5 +1,5 @@
 // Forward and backward against transformers, for every family and rotary scaling.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "models/objectives/causal_lm.h"

@@ -1,5 +1,8 @@
 // Diffusion networks beside diffusers and transformers (scripts/make_diffusion_goldens.py): outputs, every
 // gradient, and a mutation of each config field that changes no shape, which must be seen.
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
 #include <functional>
 
 #include "models/diffusion/joint_transformer.h"

@@ -1,6 +1,10 @@
 // DiTs beside diffusers: outputs, every gradient, and a mutation of each config field that changes no shape,
 // which must be seen. Those that tests/peers/check_dits.py draws: set LATHE_DRAWN_DITS to their folder.
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
 #include <functional>
+#include <memory>
 
 #include "models/diffusion/dit.h"
 #include "tests/catch.h"
@@ -28,9 +32,9 @@ void check_dit_golden(const DiffusionGolden& golden, double tolerance) {
   CHECK(dit_config(read_dit(again, "again")) == again);
 }
 
-DiT loaded(const DiffusionGolden& golden, const DiTSpec& spec) {
-  DiT model(spec, at::kFloat);
-  golden.load(model, dit_parameters(spec));
+std::unique_ptr<DiT> loaded(const DiffusionGolden& golden, const DiTSpec& spec) {
+  auto model = std::make_unique<DiT>(spec, at::kFloat);
+  golden.load(*model, dit_parameters(spec));
   return model;
 }
 
@@ -52,9 +56,9 @@ TEST_CASE("fields of the DiT that change no shape are seen") {
       INFO(name << ": " << field);
       DiTSpec changed = spec;
       mutate(changed);
-      const DiT model = loaded(golden, changed);
+      const auto model = loaded(golden, changed);
       const at::NoGradGuard no_grad;
-      CHECK(golden::error_of(run(golden, model), golden.tensor("output.sample")) > 100 * golden::kTolerance);
+      CHECK(golden::error_of(run(golden, *model), golden.tensor("output.sample")) > 100 * golden::kTolerance);
     }
   };
   check("dit_bare", {{"norm_eps", [](DiTSpec& s) { s.norm_eps = 1e-5; }},
@@ -65,21 +69,21 @@ TEST_CASE("fields of the DiT that change no shape are seen") {
 
 TEST_CASE("time and class of a picture are seen, and asked for") {
   const DiffusionGolden golden("dit");
-  const DiT model = loaded(golden, read_dit(golden.config, golden.folder));
+  const auto model = loaded(golden, read_dit(golden.config, golden.folder));
   const at::NoGradGuard no_grad;
   const at::Tensor pictures = golden.tensor("pictures"), times = golden.tensor("times"),
                    wanted = golden.tensor("output.sample");
   const auto far = [&](const at::Tensor& at, const at::Tensor& classes) {
-    return golden::error_of(model.forward(pictures, at, classes), wanted) > 100 * golden::kTolerance;
+    return golden::error_of(model->forward(pictures, at, classes), wanted) > 100 * golden::kTolerance;
   };
   CHECK(far(times, at::tensor({std::int64_t{0}, std::int64_t{5}})));
   CHECK(far(times, at::tensor({std::int64_t{1}, std::int64_t{4}})));
   CHECK(far(times + 100, golden.tensor("classes")));
-  CHECK_THROWS_WITH(model.forward(pictures, times, {}), testing::contains_text("class"));
+  CHECK_THROWS_WITH(model->forward(pictures, times, {}), testing::contains_text("class"));
   const at::Tensor one = at::tensor({1.0F}), first = at::tensor({std::int64_t{0}});
-  CHECK_THROWS_WITH(model.forward(at::randn({1, 3, 7, 7}), one, first),
+  CHECK_THROWS_WITH(model->forward(at::randn({1, 3, 7, 7}), one, first),
                     testing::contains_text("patches of 2"));
-  CHECK_THROWS_WITH(model.forward(at::randn({1, 3, 8, 6}), one, first), testing::contains_text("square"));
+  CHECK_THROWS_WITH(model->forward(at::randn({1, 3, 8, 6}), one, first), testing::contains_text("square"));
 }
 
 TEST_CASE("configs of DiTs that cannot be honoured are refused by field") {

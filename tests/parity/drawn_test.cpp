@@ -1,7 +1,7 @@
 // Models that tests/peers/check_families.py draws: any family, dtype, number of files, rows of packed and
 // padded documents. Set LATHE_DRAWN to the folder of them; the case runs only when it is named. Each row's
 // documents were run alone by transformers.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>

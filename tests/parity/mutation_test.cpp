@@ -1,7 +1,7 @@
 // Each field of config.json that means something moves the logits, or is refused: a decoder that ignored one
 // would pass the other parity tests only by luck. Every field of the goldens' configs is named here, in one
 // list or the other.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <optional>
 #include <regex>

@@ -1,5 +1,5 @@
 // Training steps against torch.optim.AdamW on transformers' gradients.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include "models/objectives/causal_lm.h"
 #include "tests/catch.h"

@@ -1,6 +1,7 @@
 // A real model: the 260 K parameter story teller of llama2.c (stories260K in Hugging Face's layout, beside an
 // expected.json of greedy continuations computed by transformers), where the shared data are.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/tensor.h>
 
 #include "checkpoints/bundle/bundle.h"
 #include "data/io/json.h"

@@ -1,5 +1,8 @@
 // UNets beside diffusers: outputs, every gradient, and a mutation of each config field that changes no shape,
 // which must be seen. Those that tests/peers/check_unets.py draws: set LATHE_DRAWN_UNETS to their folder.
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
 #include <functional>
 
 #include "models/diffusion/unet_2d.h"

@@ -1,7 +1,8 @@
 // Quantises for tests/peers/test_nf4.py: every tensor of a safetensors file to NF4, doubly quantised, as
 // NAME.packed, .scale_codes, .scales, .offset and the dense values .fp32 and .bf16.
 //   quantise_nf4 FROM.safetensors TO.safetensors
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/full.h>
 
 #include <iostream>
 

@@ -1,6 +1,7 @@
 // lathe sample MODEL [--prompt TEXT | --class NAME] --output DIR: draws pictures, a contact sheet and
 // metadata.jsonl beside.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <charconv>

@@ -1,6 +1,6 @@
 #include "trainer/evaluate/choices.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 

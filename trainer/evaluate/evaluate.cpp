@@ -1,6 +1,9 @@
 #include "trainer/evaluate/evaluate.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <chrono>

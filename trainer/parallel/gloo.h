@@ -1,10 +1,14 @@
 #pragma once
 // Gloo as a c10d backend. Its own headers are included by gloo.cpp alone: they are those of the system, while
 // the library is inside LibTorch, so nothing of ours may derive from or construct their types.
-#include <torch/csrc/distributed/c10d/Backend.hpp>
-#include <torch/csrc/distributed/c10d/Store.hpp>
+#include <c10/util/intrusive_ptr.h>
 
 #include <string>
+
+namespace c10d {
+class Backend;
+class Store;
+}  // namespace c10d
 
 namespace lathe {
 

@@ -1,7 +1,9 @@
 // Bucketed gradient sums that overlap with backward (Li et al., PyTorch Distributed, VLDB 2020), with the
 // counting that tied weights and recomputed blocks need: a re-entrant backward reaches a shared weight
 // several times.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 

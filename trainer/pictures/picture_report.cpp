@@ -1,6 +1,8 @@
 #include "trainer/pictures/picture_report.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cdist.h>
 
 #include <algorithm>
 #include <cmath>

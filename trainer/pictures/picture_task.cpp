@@ -1,6 +1,8 @@
 #include "trainer/pictures/picture_task.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <chrono>
@@ -43,7 +45,7 @@ constexpr const char* kNewRows = "text_encoder.text_model.embeddings.token_embed
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-void add_parameters(torch::nn::Module& module, const std::string& prefix, NamedTensors& named) {
+void add_parameters(Module& module, const std::string& prefix, NamedTensors& named) {
   for (auto& item : module.named_parameters()) named.emplace_back(prefix + item.key(), item.value());
 }
 

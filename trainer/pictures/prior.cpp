@@ -1,6 +1,8 @@
 #include "trainer/pictures/prior.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
 
 #include <numeric>
 

@@ -1,6 +1,9 @@
 #include "trainer/plan/speed.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
 
 #include <algorithm>
 #include <chrono>
@@ -49,8 +52,8 @@ class Trial {
   Trial(const DecoderSpec& spec, const PlanSettings& settings, const Recipe& recipe)
       : model_(std::make_shared<Decoder>(spec, storage_of(settings))) {
     model_->initialise(1);
-    for (const auto& module : model_->modules(/*include_self=*/false)) {
-      const auto linear = std::dynamic_pointer_cast<Linear>(module);
+    for (const auto& [path, part] : model_->named_modules()) {
+      const auto linear = std::dynamic_pointer_cast<Linear>(part);
       if (linear && linear->quantised())
         linear->hold(at::randn(linear->weight.sizes()) * spec.initializer_range);
     }

@@ -1,5 +1,5 @@
 // What a text task trains: a whole decoder, parts of a base, or adapters on a frozen one.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include "checkpoints/bundle/grow.h"
 #include "models/adapters/attach.h"

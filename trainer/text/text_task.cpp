@@ -1,6 +1,6 @@
 #include "trainer/text/text_task.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <chrono>

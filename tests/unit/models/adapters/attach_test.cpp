@@ -1,6 +1,10 @@
 #include "models/adapters/attach.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/rand_like.h>
 
 #include <map>
 

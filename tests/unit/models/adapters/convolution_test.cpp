@@ -1,5 +1,12 @@
 // LoRA on a convolution: two convolutions beside it are one with the merged kernel.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/randn.h>
 
 #include "models/adapters/adapter.h"
 #include "models/layers/convolution.h"

@@ -4,7 +4,11 @@
 //   LoRA (arXiv 2106.09685):  y = x W^T + s (x A^T) B^T + bias, s = alpha / r, or alpha / sqrt(r) (arXiv
 //   2312.03732) DoRA (arXiv 2402.09353):  y = x (m * V / |V|_row)^T + bias, V = W + s B A, |V| a constant of
 //   the gradient (section 4.3)
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/rand.h>
 
 #include <cmath>
 #include <memory>

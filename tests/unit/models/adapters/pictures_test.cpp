@@ -2,7 +2,11 @@
 // model draws.
 #include "models/adapters/pictures.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/rand_like.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
@@ -32,7 +36,7 @@ PeftAdapter randomise(TextToPicture& model, AdapterKind kind) {
   adapter.kind = kind == AdapterKind::Dora ? "dora" : "lora";
   adapter.rank = 4;
   adapter.alpha = 6;
-  const auto take = [&](torch::nn::Module& module, const std::string& prefix) {
+  const auto take = [&](Module& module, const std::string& prefix) {
     for (auto& item : module.named_parameters()) {
       if (item.key().find(".lora_") == std::string::npos) continue;
       if (item.key().find("lora_B") != std::string::npos) item.value().normal_(0, 0.2);
@@ -83,8 +87,8 @@ TEST_CASE("only the adapters are trained; targets name layers of a block") {
                                             "transformer.transformer_blocks.0.attn.to_out.0",
                                             "transformer.transformer_blocks.1.attn.to_q",
                                             "transformer.transformer_blocks.1.attn.to_out.0"});
-  for (auto* module : {static_cast<torch::nn::Module*>(model.transformer.get()),
-                       static_cast<torch::nn::Module*>(model.text_encoder.get())})
+  for (auto* module :
+       {static_cast<Module*>(model.transformer.get()), static_cast<Module*>(model.text_encoder.get())})
     for (auto& item : module->named_parameters())
       CHECK(item.value().requires_grad() == (item.key().find(".lora_") != std::string::npos));
   TextToPicture other = build_picture_model(tiny::picture_model(), at::kFloat);

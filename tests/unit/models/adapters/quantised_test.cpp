@@ -1,4 +1,10 @@
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/rand_like.h>
+#include <ATen/ops/randn.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <map>
@@ -161,8 +167,8 @@ TEST_CASE("a matrix in 4 bits has a name and a shape, and no other storage") {
     quantised += block;
   }
   CHECK(quantised == 3 * 7);
-  for (const auto& item : decoder->named_modules("", false)) {
-    const auto linear = std::dynamic_pointer_cast<Linear>(item.value());
+  for (const auto& [path, part] : decoder->named_modules()) {
+    const auto linear = std::dynamic_pointer_cast<Linear>(part);
     if (!linear || !linear->quantised()) continue;
     CHECK(linear->matrix().quantised->bytes() * 10 < linear->weight.numel() * 6);
     CHECK(linear->dense_weight().scalar_type() == at::kBFloat16);

@@ -1,5 +1,14 @@
 // Matrices that stay in a file's quantised blocks give what their dense values give.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include <set>
 
@@ -60,8 +69,8 @@ TEST_CASE("a decoder computes with blocks as with their dense values", "[blocks]
   load_parameters(kept, blocks);
   load_parameters(whole, dense);
   std::size_t in_their_blocks = 0;
-  for (const auto& item : kept.named_modules("", false))
-    if (const auto linear = std::dynamic_pointer_cast<Linear>(item.value())) {
+  for (const auto& [path, part] : kept.named_modules())
+    if (const auto linear = std::dynamic_pointer_cast<Linear>(part)) {
       CHECK(linear->matrix().blocks);
       CHECK_FALSE(linear->matrix().values.defined());
       ++in_their_blocks;

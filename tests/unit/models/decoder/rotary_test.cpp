@@ -1,5 +1,6 @@
 // Rotary angles against values worked out by hand from the papers' equations.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/equal.h>
 
 #include <cmath>
 #include <numbers>

@@ -1,6 +1,10 @@
 #pragma once
 // Small decoders with every parameter random, and hand-made batches, for the tests of this folder.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
 
 #include <memory>
 #include <string>

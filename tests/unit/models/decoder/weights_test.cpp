@@ -1,6 +1,10 @@
 #include "models/decoder/weights.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
 
 #include "recipes/schema/error.h"
 #include "tests/catch.h"

@@ -1,6 +1,7 @@
 // Samplers beside diffusers' schedulers (scripts/make_sampler_goldens.py): the same times, network inputs and
 // pictures after every evaluation, with what the network says and the noise that is added given.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/tensor.h>
 
 #include "data/io/json.h"
 #include "models/diffusion/names.h"

@@ -1,7 +1,12 @@
 // Drawing by text: ids as CLIP's tokenizer pads them, conditions as the pipeline joins them, and pictures
 // that depend on nothing but seed, number and prompt.
 #include <algorithm>
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include "models/decoder/weights.h"
 #include "models/diffusion/text_to_picture.h"

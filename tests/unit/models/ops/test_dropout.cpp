@@ -1,3 +1,5 @@
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
 #include <array>
 
 #include "data/random/philox.h"

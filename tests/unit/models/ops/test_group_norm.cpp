@@ -1,4 +1,11 @@
 #include "models/ops/ops.h"
+
+#include <ATen/Context.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/zeros.h>
+
 #include "recipes/schema/error.h"
 #include "tests/unit/models/ops/reference.h"
 

@@ -1,7 +1,11 @@
 // Choices scored by likelihood: against logits of one document a choice, and values worked out by hand.
 #include "trainer/evaluate/choices.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/log_softmax.h>
 
 #include "tests/catch.h"
 #include "tests/unit/data/templates/support.h"

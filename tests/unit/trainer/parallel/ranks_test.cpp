@@ -1,6 +1,8 @@
 #include "tests/catch.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/scalar_tensor.h>
 
 #include <chrono>
 
