@@ -24,6 +24,40 @@ bool tiled(const at::Tensor& a, const at::Tensor& b) {
          kernels::op_kernels(true).product != nullptr && a.size(1) > 0 && b.size(1) > 0;
 }
 
+// Of the library's bf16 products, for every new shape of which it generates code that it keeps.
+bool of_many_shapes(const at::Tensor& a) {
+  return a.scalar_type() == at::kBFloat16 && a.device().is_cpu() && a.size(0) >= kFewRows &&
+         a.size(0) % kRecurringRows != 0;
+}
+
+void library_product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {
+  if (term.addend.defined())
+    at::addmm_out(out, term.addend, a, b, 1, term.scale);
+  else if (at::mm_out(out, a, b); term.scale != 1)
+    out.mul_(term.scale);
+}
+
+// Pieces of kRecurringRows, of kTailRows, and what is left with rows of zeros below: two shapes, whatever the
+// rows.
+void product_in_pieces(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {
+  const bool rowwise = term.addend.defined() && term.addend.dim() == 2;
+  std::int64_t begin = 0;
+  for (const std::int64_t rows : {kRecurringRows, kTailRows}) {
+    for (; begin + rows <= a.size(0); begin += rows) {
+      at::Tensor part = out.narrow(0, begin, rows);
+      library_product(part, a.narrow(0, begin, rows), b,
+                      {term.scale, rowwise ? term.addend.narrow(0, begin, rows) : term.addend});
+    }
+  }
+  const std::int64_t left = a.size(0) - begin;
+  if (left == 0) return;
+  at::Tensor part = at::empty({kTailRows, out.size(1)}, out.options());
+  library_product(
+      part, padded_rows(a.narrow(0, begin, left), kTailRows), b,
+      {term.scale, rowwise ? padded_rows(term.addend.narrow(0, begin, left), kTailRows) : term.addend});
+  out.narrow(0, begin, left).copy_(part.narrow(0, 0, left));
+}
+
 at::Tensor rows_dense(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
 void tiled_product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {
@@ -71,11 +105,15 @@ at::Tensor& product_into(at::Tensor& out, const at::Tensor& a, const at::Tensor&
     tiled_product(out, a, b, term);
     return out;
   }
-  if (!term.addend.defined()) {
-    at::mm_out(out, a, b);
-    return term.scale == 1 ? out : out.mul_(term.scale);
-  }
-  return at::addmm_out(out, term.addend, a, b, 1, term.scale);
+  of_many_shapes(a) ? product_in_pieces(out, a, b, term) : library_product(out, a, b, term);
+  return out;
+}
+
+at::Tensor padded_rows(const at::Tensor& x, std::int64_t rows) {
+  at::Tensor all = at::empty({rows, x.size(1)}, x.options());
+  all.narrow(0, 0, x.size(0)).copy_(x);
+  all.narrow(0, x.size(0), rows - x.size(0)).zero_();
+  return all;
 }
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {

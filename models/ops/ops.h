@@ -75,10 +75,12 @@ at::Tensor gelu_quick(const at::Tensor& x);
 at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
                             const AttentionRule& rule);
 // scale * a b + addend, rounded once: a (N, I), b (I, O), which may be a transposed weight; addend (N, O) or
-// (O). Rows may be strided. No gradient of its own. In bf16 on AMX the library takes whole multiples of
-// kRecurringRows, batches of one shape, for each of which it generates code (about 14 MB in a model's forward
-// and backward pass); a kernel of our own takes the rest.
+// (O). Rows may be strided. No gradient of its own. In bf16 the library generates code for each shape and
+// keeps it (about 14 MB in a model's forward and backward pass). It takes whole multiples of kRecurringRows,
+// batches of one shape; on AMX a kernel of our own takes the rest, elsewhere they are cut into pieces of
+// recurring shapes.
 constexpr std::int64_t kRecurringRows = 256;
+constexpr std::int64_t kTailRows = 64;
 struct ProductTerm {
   double scale = 1;
   at::Tensor addend;
@@ -86,6 +88,8 @@ struct ProductTerm {
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, const ProductTerm& term = {});
 at::Tensor& product_into(at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
                          const ProductTerm& term = {});
+// x (N, C) with rows of zeros below: (rows, C).
+at::Tensor padded_rows(const at::Tensor& x, std::int64_t rows);
 // scale * a^T b, rounded once to a's type: the gradient of a weight (O, I) from that of the product a (N, O)
 // and the input b (N, I). Rows may be strided. No gradient of its own. On AMX two to three times
 // at::mm(a.t(), b).

@@ -165,6 +165,7 @@ class Plan(unittest.TestCase):
         plan = run("plan", recipe, cwd=self.folder)
         result = run("train", recipe, "--stop-after", 1, cwd=self.folder)
         beside = 18 * plan["trained"] + plan["parts"]["activations"] + plan["parts"]["loss"] + 150e6
+        beside += plan["parts"]["generated code"]   # 0 where kernels of ours take the products of uneven batches
         self.assertLess(result["peak_memory"], 1.15 * size + beside, plan["parts"])
         self.assertLess(abs(plan["peak_memory"] / result["peak_memory"] - 1), TOLERANCE,
                         f"planned {plan['peak_memory']}, measured {result['peak_memory']}")

@@ -24,6 +24,7 @@ struct PlanSettings {
   bool saves_between = false;     // a checkpoint is written while training goes on
   bool tiled_attention = true;    // of this processor, in bf16 (models/ops/attention.cpp)
   std::int64_t adapter_rank = 0;  // 0: all weights are trained
+  bool dora = false;
   std::vector<std::string> adapter_targets;
   std::vector<std::string> frozen;            // parts of names whose parameters are not trained
   bool nf4 = false, double_quantised = true;  // the frozen matrices of the blocks in 4 bits
