@@ -39,7 +39,8 @@ std::vector<Finding> find_near(const Folded& all, const std::vector<bool>& repea
       .severity = Severity::Note,
       .count = 0,
       .says =
-          "nearly the same as an earlier example (at least 80 % of its runs of five words); it adds little",
+          "nearly the same as an earlier example (at least 80 % of its runs of five words, those that most "
+          "examples share aside); it adds little",
       .origins = {}};
   Finding leak{
       .kind = "near_leak",
@@ -47,7 +48,7 @@ std::vector<Finding> find_near(const Folded& all, const std::vector<bool>& repea
       .count = 0,
       .says = "a validation example is nearly the same as a training example; the held-out score is too good",
       .origins = {}};
-  const auto groups = near_duplicate_groups(all.whole);
+  const auto groups = near_duplicate_groups(without_shared_runs(all.whole));
   std::map<std::uint32_t, std::size_t> first_train, first_validation;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     auto& firsts = i < all.train ? first_train : first_validation;

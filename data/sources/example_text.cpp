@@ -67,6 +67,13 @@ std::string answer_text(const Example& example) {
   return at < example.messages.size() ? text_of_message(example.messages[at]) : std::string();
 }
 
+Example through_last_answer(Example example) {
+  if (example.kind != ExampleKind::Chat) return example;
+  const std::size_t at = last_answer(example.messages);
+  while (at + 1 < example.messages.size()) example.messages.erase(example.messages.size() - 1);
+  return example;
+}
+
 std::string whole_text(const Example& example) {
   if (example.kind == ExampleKind::Text) return example.completion;
   if (example.kind == ExampleKind::PromptCompletion) return example.prompt + "\n" + example.completion;
@@ -120,7 +127,7 @@ std::string fold_text(std::string_view text) {
 std::vector<std::uint32_t> related_examples(const std::vector<Example>& examples) {
   std::vector<std::string> texts;
   for (const auto& example : examples) texts.push_back(fold_text(whole_text(example)));
-  std::vector<std::uint32_t> parent = near_duplicate_groups(texts);
+  std::vector<std::uint32_t> parent = near_duplicate_groups(without_shared_runs(texts));
   const auto root = [&](std::uint32_t i) {
     while (parent[i] != i) i = parent[i] = parent[parent[i]];
     return i;

@@ -16,6 +16,8 @@ std::string asked_text(const Example& example);
 // What it must say: the completion, the last assistant message's content and calls, or the whole plain text.
 std::string answer_text(const Example& example);
 std::string whole_text(const Example& example);
+// A conversation without what follows its last answer, which nobody is asked behind; others as they are.
+Example through_last_answer(Example example);
 // Every text of the example with the name of its place: "prompt", "completion", "message 2", "text".
 void visit_texts(const Example& example,
                  const std::function<void(const std::string& place, std::string_view text)>& visit);
@@ -25,7 +27,7 @@ void visit_texts(const Example& example,
 std::string fold_text(std::string_view text);
 
 // For each example the smallest index of its group: equal or nearly equal whole texts (near_duplicates.h,
-// after folding), or the same folded question.
+// after folding and without what most of them share), or the same folded question.
 std::vector<std::uint32_t> related_examples(const std::vector<Example>& examples);
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <unordered_set>
 
 #include "data/io/hash.h"
 #include "data/io/threads.h"
@@ -13,6 +14,7 @@ namespace {
 constexpr std::size_t kWords = 5, kWindow = 50, kBands = 16, kRows = 4;
 constexpr std::size_t kLongWords = 20;  // bytes a word on average: no language that writes spaces comes near
 constexpr std::uint32_t kEqualEntries = 52;  // the smallest count with kEqualEntries / 64 >= 0.8
+constexpr std::size_t kFewestSharing = 4, kMostSampled = 4096;  // texts: of a shared run, of those that tell
 constexpr std::size_t kMostKinds =
     32;  // compared within one bucket: common boilerplate must not cost a square
 
@@ -116,6 +118,46 @@ MinHash min_hash(std::string_view text) {
   std::transform(signature.begin(), signature.end(), low.begin(),
                  [](std::uint32_t v) { return static_cast<std::uint16_t>(v); });
   return low;
+}
+
+std::vector<std::string> without_shared_runs(std::span<const std::string> texts) {
+  std::vector<Words> words;
+  for (const std::string& text : texts) words.push_back(words_of(text));
+  const auto run_at = [&](const Words& of, std::size_t i) {
+    const std::size_t end = i + kWords < of.begins.size() ? of.begins[i + kWords] : of.text.size();
+    return xxh3(std::as_bytes(std::span(of.text).subspan(of.begins[i], end - of.begins[i])));
+  };
+  const std::size_t every = texts.size() / kMostSampled + 1;
+  std::size_t sampled = 0;
+  std::vector<std::uint64_t> runs, mine;
+  for (const Words& of : words) {
+    if (every > 1 && xxh3(std::as_bytes(std::span(of.text))) % every != 0) continue;
+    ++sampled;
+    mine.clear();
+    for (std::size_t i = 0; i + kWords <= of.begins.size(); ++i) mine.push_back(run_at(of, i));
+    std::sort(mine.begin(), mine.end());
+    runs.insert(runs.end(), mine.begin(), std::unique(mine.begin(), mine.end()));
+  }
+  std::sort(runs.begin(), runs.end());
+  std::unordered_set<std::uint64_t> shared;
+  for (std::size_t i = 0, next = 0; i < runs.size(); i = next) {
+    while (next < runs.size() && runs[next] == runs[i]) ++next;
+    if (next - i >= kFewestSharing && 2 * (next - i) > sampled) shared.insert(runs[i]);
+  }
+  std::vector<std::string> out;
+  for (std::size_t t = 0; t < texts.size(); ++t) {
+    const Words& of = words[t];
+    std::string own;
+    std::size_t covered = 0;  // words before this one lie in a shared run
+    for (std::size_t i = 0; i < of.begins.size(); ++i) {
+      if (i + kWords <= of.begins.size() && shared.contains(run_at(of, i))) covered = i + kWords;
+      if (i < covered) continue;
+      const std::size_t end = i + 1 < of.begins.size() ? of.begins[i + 1] : of.text.size();
+      own.append(of.text, of.begins[i], end - of.begins[i]);
+    }
+    out.push_back(covered > 0 ? std::move(own) : texts[t]);  // punctuation may be all there is
+  }
+  return out;
 }
 
 double similarity(const MinHash& a, const MinHash& b) { return equal_entries(a, b) / 64.0; }

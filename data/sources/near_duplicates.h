@@ -27,6 +27,11 @@ double similarity(const MinHash& a, const MinHash& b);
 // when it stands alone. 28 bytes a document on top of the signatures.
 std::vector<std::uint32_t> near_duplicate_groups(const std::deque<MinHash>& signatures,
                                                  std::span<const std::uint32_t> documents);
+// The texts without the words that lie in a run of five words which more than half of the
+// texts have (and at least four): an instruction, a system prompt, a form that all examples of a set share
+// says nothing about which of them are alike. What is left of such a text are lower-case words. Of more than
+// 4096 texts so many, chosen by content, tell what is shared. Does not depend on the order.
+std::vector<std::string> without_shared_runs(std::span<const std::string> texts);
 // Of texts, on up to `threads` threads (0: all).
 std::vector<std::uint32_t> near_duplicate_groups(std::span<const std::string> texts, int threads = 0);
 

@@ -151,3 +151,26 @@ TEST_CASE("folds: every example once, sizes within one, groups whole") {
   CHECK(contains(error_of([&] { fold_examples(std::vector<Example>(6, pair("q", "a")), 5, 1); }),
                  "of which only 1 differ"));
 }
+
+TEST_CASE("held out: a shared instruction or system prompt makes no two examples alike") {
+  std::string rules = "you answer for the company and";
+  for (int i = 0; i < 60; ++i) rules += " keep" + std::to_string(i);
+  std::vector<Example> pairs, chats;
+  for (std::size_t i = 0; i < 12; ++i) {
+    const std::string question = "order " + std::to_string(100 + i) + " is late";
+    pairs.push_back(pair(rules + "\nSentence: " + question + "\nLabel:", i % 3 ? "good" : "bad"));
+    Example chat;
+    chat.kind = ExampleKind::Chat;
+    chat.messages = Json::array({{{"role", "system"}, {"content", rules}},
+                                 {{"role", "user"}, {"content", question}},
+                                 {{"role", "assistant"}, {"content", i % 3 ? "good" : "bad"}}});
+    chats.push_back(chat);
+  }
+  for (auto* examples : {&pairs, &chats}) {
+    const auto folds = fold_examples(*examples, 5, 1);
+    for (std::uint32_t fold = 0; fold < 5; ++fold) CHECK(std::count(folds.begin(), folds.end(), fold) >= 2);
+    CHECK(hold_out(*examples, 0.25, 1).groups == 12);
+    examples->push_back(examples->front());  // a copy is one all the same
+    CHECK(hold_out(*examples, 0.25, 1).groups == 12);
+  }
+}

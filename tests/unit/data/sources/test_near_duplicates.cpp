@@ -127,3 +127,21 @@ TEST_CASE("a thousand copies are one group at once") {
   const auto groups = near_duplicate_groups(std::vector<std::string>(1000, copy));
   for (const auto g : groups) REQUIRE(g == 0);
 }
+
+TEST_CASE("what most texts share does not make them alike") {
+  const std::string form = join(random_words(7, 60)), end = join(random_words(8, 12));
+  std::vector<std::string> texts;
+  for (std::uint64_t i = 0; i < 10; ++i)
+    texts.push_back(form + " " + join(random_words(20 + i, 6)) + " " + end);
+  texts.push_back(join(random_words(40, 50)));
+  texts.push_back(texts.back() + " more");
+  CHECK(near_duplicate_groups(texts)[9] == 0);
+  const std::vector<std::string> own = without_shared_runs(texts);
+  CHECK(own[3] == join(random_words(23, 6)));
+  CHECK(own[10] == texts[10]);
+  const auto groups = near_duplicate_groups(own);
+  for (std::uint32_t i = 0; i < 11; ++i) CHECK(groups[i] == i);
+  CHECK(groups[11] == 10);
+  const std::vector<std::string> few(texts.begin(), texts.begin() + 3);
+  CHECK(without_shared_runs(few) == few);
+}
