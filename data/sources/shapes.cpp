@@ -139,30 +139,39 @@ Match best_match(const RecordFile& file, const std::string& format) {
   }
   const std::string one = first.begin().key(),
                     other = first.size() > 1 ? std::next(first.begin()).key() : one;
-  fail_usage(
-      path,
-      ": wanted columns of a known format (prompt and completion, instruction and output, messages, "
-      "conversations, text ...), found ",
-      column_names(first), "; say which is which, e.g. data.columns: ",
-      first.size() > 1 ? cat("{prompt: ", one, ", completion: ", other, "}") : cat("{text: ", one, "}"));
+  const std::string table =
+      file.container == "csv"
+          ? "; the first row of a table must name its columns: put such a row there if these are "
+            "an example's texts"
+          : "";
+  fail_usage(path,
+             ": wanted columns of a known format (prompt and completion, instruction and output, messages, "
+             "conversations, text ...), found ",
+             column_names(first), "; say which is which, e.g. data.columns: ",
+             first.size() > 1 ? cat("{prompt: ", one, ", completion: ", other,
+                                    "} (before there is a recipe: lathe recipes "
+                                    "new ... --columns prompt=",
+                                    one, ",completion=", other, ")")
+                              : cat("{text: ", one, "}"),
+             table);
 }
 
 // What the records that do not fit look like; a second shape among them is named, since two kinds in one file
 // are the usual cause.
 [[noreturn]] void fail_misfits(const RecordFile& file, const std::string& path, const Match& best) {
   RecordFile others;
-  Problems problems;
-  for (const auto& record : file.records) {
-    if (fits(record.value, *best.pattern)) continue;
-    others.records.push_back(record);
-    problems.add(place_of(record, path), ": wanted ", wanted_of(*best.pattern), " (format ",
-                 best.pattern->format, ", as ", best.count, " of ", file.records.size(), " records), found ",
-                 column_names(record.value));
-  }
+  for (const auto& record : file.records)
+    if (!fits(record.value, *best.pattern)) others.records.push_back(record);
+  Problems problems;  // the cause first: of the records only some are told
   const Match second = best_match(others, "");
   if (second.count == others.records.size()) {
     problems.add(path, ": two formats are mixed, ", best.pattern->format, " and ", second.pattern->format,
                  "; put them into two files");
+  }
+  for (const auto& record : others.records) {
+    problems.add(place_of(record, path), ": wanted ", wanted_of(*best.pattern), " (format ",
+                 best.pattern->format, ", as ", best.count, " of ", file.records.size(), " records), found ",
+                 column_names(record.value));
   }
   problems.raise();
   fail(path, ": no shape fits");
@@ -205,8 +214,17 @@ Shape shape_of(const ColumnMap& columns, const RecordFile& file, const std::stri
                  column_names(file.records[0].value));
     }
   }
-  if (has_role(columns, "text")) return {"text", columns};
-  if (has_role(columns, "messages")) return {"messages", columns};
+  for (const char* whole : {"text", "messages"}) {
+    if (!has_role(columns, whole)) continue;
+    for (const auto& [role, column] : columns) {
+      const bool fits =
+          role == whole || (whole == std::string_view("messages") && (role == "tools" || role == "system"));
+      if (!fits)
+        fail_usage("data.columns: '", whole, "' is the whole example and '", role, "' a part of one; wanted ",
+                   whole, " alone, or prompt and completion");
+    }
+    return {whole, columns};
+  }
   if (has_role(columns, "choices") != has_role(columns, "answer"))
     fail_usage("data.columns: wanted both choices and answer, found one of them");
   if (has_role(columns, "prompt") && has_role(columns, "choices")) return {"choices", columns};

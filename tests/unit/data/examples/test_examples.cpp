@@ -122,6 +122,25 @@ TEST_CASE("the format is that of all records, not of the first") {
                                   "{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"text\":\"t\"}\n"
                                   "{\"prompt\":\"a\",\"completion\":\"b\"}\n");
   CHECK(contains(read_error(mixed), "two formats are mixed, prompt_completion and text"));
+  std::string many;
+  for (int i = 0; i < 14; ++i) many += "{\"prompt\":\"a\",\"completion\":\"b\"}\n";
+  for (int i = 0; i < 13; ++i) many += "{\"text\":\"t\"}\n";
+  const std::string told = read_error(folder.write("many.jsonl", many));  // the cause before the many
+  CHECK(contains(told.substr(0, told.find('\n')), "two formats are mixed"));
+  CHECK(contains(told, "and 4 more like these"));
+}
+
+TEST_CASE("columns that contradict each other, and tables without names, are errors that say what to do") {
+  const TemporaryFolder folder;
+  const auto path = folder.write("a.jsonl", "{\"t\":\"a\",\"c\":\"b\"}\n");
+  const auto error = [&](const ColumnMap& columns) {
+    return error_of([&] { read_examples(path, {.columns = columns}); });
+  };
+  CHECK(contains(error({{"text", "t"}, {"completion", "c"}}),
+                 "'text' is the whole example and 'completion' a part of one"));
+  CHECK(contains(read_error(path), "--columns prompt="));
+  const auto table = folder.write("b.csv", "where is the cat,on the mat\nwhere is the dog,on the log\n");
+  CHECK(contains(read_error(table), "the first row of a table must name its columns"));
 }
 
 TEST_CASE("fields that are missing, empty, null or of another type each give one clear error") {
