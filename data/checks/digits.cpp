@@ -107,6 +107,8 @@ bool is_siret(const Number& number, std::string_view text, std::size_t at) {
 
 bool is_french_phone(const Number& number) {
   const std::string& d = number.digits;
+  if (d.size() == 13 && d.starts_with("0033") && d[4] != '0')  // as it is dialled from abroad
+    return compact(number) || grouped(number, {4, 1, 2, 2, 2, 2});
   return d.size() == 10 && d[0] == '0' && d[1] != '0' &&
          (compact(number) || grouped(number, {2, 2, 2, 2, 2}));
 }

@@ -32,13 +32,33 @@ bool is_reserved_domain(std::string_view domain) {
          domain.ends_with(".local");
 }
 
+// A letter with an accent, as French and its neighbours have them (U+00C0 to U+017F).
+bool is_accented(std::string_view text, std::size_t at) {
+  const auto lead = static_cast<unsigned char>(text[at]);
+  return lead >= 0xC3 && lead <= 0xC5 && at + 1 < text.size() && (text[at + 1] & 0xC0) == 0x80;
+}
+
 std::optional<PersonalMatch> email_at(std::string_view text, std::size_t at_sign) {
   const auto is_local = [](char c) {
     return is_alnum(c) || c == '.' || c == '_' || c == '%' || c == '+' || c == '-';
   };
   std::size_t begin = at_sign, end = at_sign + 1;
-  while (begin > 0 && is_local(text[begin - 1])) --begin;
-  while (end < text.size() && (is_alnum(text[end]) || text[end] == '.' || text[end] == '-')) ++end;
+  for (;;) {
+    if (begin > 0 && is_local(text[begin - 1]))
+      begin -= 1;
+    else if (begin > 1 && is_accented(text, begin - 2))
+      begin -= 2;
+    else
+      break;
+  }
+  while (end < text.size()) {
+    if (is_alnum(text[end]) || text[end] == '.' || text[end] == '-')
+      end += 1;
+    else if (is_accented(text, end))
+      end += 2;
+    else
+      break;
+  }
   while (begin < at_sign && text[begin] == '.') ++begin;
   while (end > at_sign && !is_letter(text[end - 1])) --end;
   const std::string_view local = text.substr(begin, at_sign - begin);
@@ -71,6 +91,7 @@ constexpr KeyForm kKeys[] = {
     {"github_pat_", 22, 250, false, true}, {"hf_", 30, 60, false, false},
     {"xoxb-", 20, 250, false, true},       {"xoxp-", 20, 250, false, true},
     {"xoxa-", 20, 250, false, true},       {"AIza", 35, 35, false, true},
+    {"glpat-", 20, 250, false, true},
 };
 
 // Words with dashes are no keys: both a digit and a letter, and a run of 12 that no dash interrupts.
@@ -104,6 +125,47 @@ std::optional<PersonalMatch> key_at(std::string_view text, std::size_t at) {
     return PersonalMatch{"api_key", at, end, masked(text.substr(at, end - at), form.prefix.size(), 0)};
   }
   return std::nullopt;
+}
+
+// Parts of letters that dots join: a JSON web token (RFC 7519), whose header begins {" as base64 has it, and
+// SendGrid's keys.
+std::optional<PersonalMatch> dotted_key_at(std::string_view text, std::size_t at) {
+  if (at > 0 && (is_key_char(text[at - 1]) || text[at - 1] == '.')) return std::nullopt;
+  const bool web_token = text.substr(at).starts_with("eyJ"), sendgrid = text.substr(at).starts_with("SG.");
+  if (!web_token && !sendgrid) return std::nullopt;
+  std::vector<std::size_t> parts = {0};
+  std::size_t end = at;
+  for (; end < text.size() && (is_key_char(text[end]) || (text[end] == '.' && parts.size() < 3)); ++end) {
+    if (text[end] == '.')
+      parts.push_back(0);
+    else
+      ++parts.back();
+  }
+  if (parts.size() != 3) return std::nullopt;
+  const bool long_enough =
+      web_token ? parts[0] >= 10 && parts[1] >= 10 && parts[2] >= 20 : parts[1] >= 16 && parts[2] >= 32;
+  if (!long_enough) return std::nullopt;
+  return PersonalMatch{"api_key", at, end, masked(text.substr(at, end - at), 3, 0)};
+}
+
+// The 40 characters of an AWS secret key have no mark of their own: their name before them tells.
+std::optional<PersonalMatch> aws_secret_at(std::string_view text, std::size_t at) {
+  constexpr std::size_t kLength = 40, kNear = 32;
+  const auto fits = [](char c) { return is_alnum(c) || c == '/' || c == '+'; };
+  if (at > 0 && fits(text[at - 1])) return std::nullopt;
+  std::size_t end = at;
+  bool digit = false, upper = false, lower = false;
+  for (; end < text.size() && fits(text[end]); ++end) {
+    digit |= is_digit(text[end]);
+    upper |= is_upper(text[end]);
+    lower |= is_letter(text[end]) && !is_upper(text[end]);
+  }
+  if (end - at != kLength || !digit || !upper || !lower) return std::nullopt;
+  std::string before(text.substr(at > kNear ? at - kNear : 0, at > kNear ? kNear : at));
+  for (char& c : before) c = is_upper(c) ? static_cast<char>(c + 32) : c;
+  if (before.find("secret") == before.npos || text.substr(at, kLength).find("EXAMPLE") != text.npos)
+    return std::nullopt;
+  return PersonalMatch{"api_key", at, end, masked(text.substr(at, end - at), 3, 0)};
 }
 
 std::optional<PersonalMatch> private_key_at(std::string_view text, std::size_t at) {
@@ -191,9 +253,12 @@ std::vector<PersonalMatch> find_personal(std::string_view text) {
     } else if (c == '-') {
       keep(private_key_at(text, at));
     } else if (is_digit(c) || c == '+' || c == '(') {
-      keep(number_at(text, at));
+      if (!keep(number_at(text, at))) keep(aws_secret_at(text, at));
+    } else if (c == '/') {
+      keep(aws_secret_at(text, at));
     } else if (is_letter(c)) {
-      if (!keep(key_at(text, at))) keep(iban_at(text, at));
+      if (!keep(key_at(text, at)) && !keep(dotted_key_at(text, at)) && !keep(iban_at(text, at)))
+        keep(aws_secret_at(text, at));
     }
   }
   return found;

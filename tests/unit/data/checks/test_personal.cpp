@@ -49,6 +49,10 @@ TEST_CASE("personal data in its usual forms") {
       {"+33 6 12 34 56 78", "phone"},
       {"+33 (0)6 12 34 56 78", "phone"},
       {"+33612345678", "phone"},
+      {"0033612345678", "phone"},
+      {"le 0033 6 12 34 56 78.", "phone"},
+      {"\xC3\xA0 jean@soci\xC3\xA9t\xC3\xA9.fr.", "email"},
+      {"ren\xC3\xA9.dupond@ma-societe.fr", "email"},
       {"+49 30 901820", "phone"},
       {"+1 (212) 555-0100", "phone"},
       {"call (212) 555-0100 now", "phone"},
@@ -77,6 +81,14 @@ TEST_CASE("secrets by their prefixes") {
   CHECK(kinds("token=" + key("ghp_", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8")) == "api_key");
   CHECK(kinds(key("sk-", "proj-Ab3dEf6hIj9kLm2nOp5qRs8t")) == "api_key");
   CHECK(kinds(key("AIza", "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q")) == "api_key");
+  CHECK(kinds(key("glpat-", "x7Kq2ZsdmA91bcEfgH_i")) == "api_key");
+  const std::string header = key("eyJ", "hbGciOiJIUzI1NiJ9"), claims = "eyJzdWIiOiIxMjM0NTY3ODkwIn0";
+  CHECK(kinds("Authorization: Bearer " + header + "." + claims +
+              ".dozjgNryP4J3jVmNHl0w5N-XgL0n3I9PlFUP0THsR8U") == "api_key");
+  CHECK(kinds("a." + header + ".b.c") == "");
+  CHECK(kinds(key("SG.", "ngeVfQFYQlKU0ufo8x5d1A.TwL2iGABf9DHoTf09kqeF8tAmbihYzrnopKc1s5cr")) == "api_key");
+  CHECK(kinds("aws_secret_access_key = " + key("wJ7rXUtnFEMI", "K3MDENGbPxRfiCYzq8mPLEkeyA1b")) == "api_key");
+  CHECK(kinds("sha1 " + key("wJ7rXUtnFEMI", "K3MDENGbPxRfiCYzq8mPLEkeyA1b")) == "");  // its name tells
   CHECK(kinds("-----BEGIN " + key("RSA ", "PRIVATE KEY-----") + "\nMIIE") == "private_key");
   CHECK(kinds(key("AKIA", "IOSFODNN7EXAMPLE")) == "");  // the vendor's own example
   CHECK(kinds("sk-learn-is-not-a-key-but-a-word-with-dashes") == "");
