@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "checkpoints/bundle/gguf_bundle.h"
+#include "checkpoints/bundle/stop_tokens.h"
 #include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/exporters/exporter.h"
 #include "checkpoints/exporters/gguf_model.h"

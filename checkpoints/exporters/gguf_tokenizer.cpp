@@ -4,6 +4,7 @@
 #include <cctype>
 #include <unordered_map>
 
+#include "checkpoints/bundle/stop_tokens.h"
 #include "data/tokenizers/byte_alphabet.h"
 #include "data/tokenizers/patterns.h"
 #include "data/tokenizers/sentencepiece_model.h"
@@ -202,7 +203,10 @@ void add_special(const Bundle& bundle, GgufMetadata& metadata) {
   id("eos", special.eos);
   id("unknown", special.unk);
   id("padding", special.pad);
-  for (const TokenId stop : stop_ids_of(bundle))  // the end of a turn, where it is not the end of a text
+  // The end of a turn, where it is not the end of a text: the template's, else another that the folder names.
+  std::vector<TokenId> stops = stop_ids_of(bundle);
+  if (const auto end = turn_end_of(bundle)) stops.insert(stops.begin(), *end);
+  for (const TokenId stop : stops)
     if (!special.eos || stop != *special.eos) {
       id("eot", stop);
       break;
@@ -243,23 +247,6 @@ std::vector<TokenizerFile> tokenizer_files_of(const Tokenizer& tokenizer) {
     file.content = config.dump(2) + "\n";
   }
   return files;
-}
-
-std::vector<TokenId> stop_ids_of(const Bundle& bundle) {
-  std::vector<TokenId> stops;
-  const auto add = [&](const Json& id) {
-    if (!id.is_number_integer() || id < 0 || id >= bundle.spec.vocab_size) return;
-    if (std::find(stops.begin(), stops.end(), id.get<TokenId>()) == stops.end())
-      stops.push_back(id.get<TokenId>());
-  };
-  for (const Json* object : {&bundle.generation_config, &bundle.config}) {
-    const Json ids = object->is_object() ? object->value("eos_token_id", Json()) : Json();
-    if (!ids.is_array()) add(ids);
-    if (ids.is_array())
-      for (const Json& id : ids) add(id);
-  }
-  if (bundle.tokenizer && bundle.tokenizer->special().eos) add(Json(*bundle.tokenizer->special().eos));
-  return stops;
 }
 
 void add_gguf_tokenizer(const Bundle& bundle, GgufMetadata& metadata) {

@@ -15,7 +15,5 @@ std::string chat_template_of(const Tokenizer& tokenizer);
 // The tokenizer's files with its template where every reader looks: chat_template.jinja (transformers 5,
 // recent 4, vLLM) and tokenizer_config.json (older transformers, llama.cpp's converter).
 std::vector<TokenizerFile> tokenizer_files_of(const Tokenizer& tokenizer);
-// Ids that end a generation: generation_config.json's and config.json's, then the tokenizer's own.
-std::vector<TokenId> stop_ids_of(const Bundle& bundle);
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "checkpoints/bundle/stop_tokens.h"
 #include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/exporters/exporter.h"
 #include "checkpoints/exporters/gguf_tokenizer.h"
@@ -39,18 +40,6 @@ Json exported_config(const Bundle& bundle, DType dtype) {
   return config;
 }
 
-// Adds the ids of a number or a list of them.
-void collect_ids(const Json& object, std::vector<std::int64_t>& ids) {
-  if (!object.is_object() || !object.contains("eos_token_id")) return;
-  const Json& value = object["eos_token_id"];
-  const Json list = value.is_array() ? value : Json::array({value});
-  for (const Json& id : list) {
-    if (!id.is_number_integer()) continue;
-    const auto number = id.get<std::int64_t>();
-    if (std::find(ids.begin(), ids.end(), number) == ids.end()) ids.push_back(number);
-  }
-}
-
 void set_special(Json& generation, const char* key, const Json& config, std::optional<TokenId> token) {
   if (generation.contains(key) && !generation[key].is_null()) return;
   if (config.contains(key) && !config[key].is_null())
@@ -59,15 +48,11 @@ void set_special(Json& generation, const char* key, const Json& config, std::opt
     generation[key] = *token;
 }
 
-// Every id that ends a generation: the folder's own, config.json's and the tokenizer's.
+// Every id that ends a generation (stop_tokens.h).
 Json exported_generation_config(const Bundle& bundle) {
   Json generation = bundle.generation_config.is_object() ? bundle.generation_config : Json::object();
-  std::vector<std::int64_t> stops;
-  collect_ids(generation, stops);
-  collect_ids(bundle.config, stops);
+  const std::vector<TokenId> stops = stop_ids_of(bundle);
   const SpecialTokens special = bundle.tokenizer ? bundle.tokenizer->special() : SpecialTokens{};
-  if (special.eos && std::find(stops.begin(), stops.end(), std::int64_t{*special.eos}) == stops.end())
-    stops.push_back(*special.eos);
   if (stops.size() == 1)
     generation["eos_token_id"] = stops[0];
   else if (!stops.empty())

@@ -197,4 +197,14 @@ DataReport data_report(const DataReportInput& input) {
   return report;
 }
 
+void add_finding(DataReport& report, const std::string& kind, const std::string& says,
+                 const std::vector<std::string>& origins) {
+  if (origins.empty()) return;
+  Finding finding{.kind = kind, .severity = Severity::Warning, .count = 0, .says = says, .origins = {}};
+  for (const std::string& origin : origins) note(finding, origin);
+  const auto place = std::find_if(report.findings.begin(), report.findings.end(),
+                                  [](const Finding& other) { return other.severity == Severity::Note; });
+  report.findings.insert(place, std::move(finding));
+}
+
 }  // namespace lathe

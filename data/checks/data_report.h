@@ -52,6 +52,10 @@ struct DataReportInput {
 };
 DataReport data_report(const DataReportInput& input);
 
+// A warning that was found elsewhere, before the notes; nothing where `origins` is empty.
+void add_finding(DataReport& report, const std::string& kind, const std::string& says,
+                 const std::vector<std::string>& origins);
+
 // For a terminal: a line a finding, its origins below. Without colours.
 std::string to_text(const DataReport& report);
 Json to_json(const DataReport& report);

@@ -62,6 +62,7 @@ class ExamplePreparation {
     load_tokenizer_and_template();
     read_sets();
     for (RenderedSet& set : sets_) render(set);
+    note_dropped();
     PreparedData data;
     data.tuning = tuning_;
     data.tokenizer = tokenizer_;
@@ -120,6 +121,17 @@ class ExamplePreparation {
     return held;
   }
 
+  void note_dropped() {
+    if (dropped_.empty()) return;
+    constexpr std::size_t kNamed = 5;
+    std::string named;
+    for (std::size_t i = 0; i < std::min(kNamed, dropped_.size()); ++i)
+      named += (i ? ", " : "") + dropped_[i];
+    if (dropped_.size() > kNamed) named += cat(" and ", dropped_.size() - kNamed, " more");
+    tuning_->notes.push_back(cat("left out, longer than data.sequence_length ", recipe_.data.sequence_length,
+                                 " (data.overlength: drop): ", named));
+  }
+
   void note_missing_separator(const std::vector<Example>& examples) {
     if (tuning_->format.chat_template) return;
     const std::size_t glued = prompts_without_end(examples);
@@ -165,7 +177,7 @@ class ExamplePreparation {
   }
 
   // False when the example is left out.
-  bool keep(TokenExample tokens, const Example& example, RenderedSet& set) const {
+  bool keep(TokenExample tokens, const Example& example, RenderedSet& set) {
     set.ledger.documents_read += 1;
     set.ledger.tokens_read += tokens.ids.size();
     if (!fit(tokens, example, set.ledger)) return false;
@@ -179,20 +191,20 @@ class ExamplePreparation {
   }
 
   // Applies `overlength`; false when the example is left out.
-  bool fit(TokenExample& tokens, const Example& example, TokenLedger& ledger) const {
+  bool fit(TokenExample& tokens, const Example& example, TokenLedger& ledger) {
     const auto most = static_cast<std::size_t>(recipe_.data.sequence_length) + 1;
     if (tokens.ids.size() <= most) return true;
     const std::string& rule = recipe_.data.overlength;
+    const std::string told = cat(example.origin, " (", tokens.ids.size() - 1, " tokens)");
     if (rule == "drop") {
+      dropped_.push_back(told);
       ledger.documents_dropped += 1;
       ledger.tokens_dropped += tokens.ids.size();
       return false;
     }
     if (rule == "truncate") {
       ledger.tokens_truncated += tokens.ids.size() - most;
-      tokens.ids.resize(most);
-      tokens.supervised.resize(most);
-      tokens.pieces.resize(most);
+      cut_to_row(tokens, recipe_.data.sequence_length);
       for (std::size_t i = 1; i < most; ++i) {
         if (tokens.supervised[i] != 0) return true;
       }
@@ -272,19 +284,31 @@ class ExamplePreparation {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<TuningData> tuning_;
   std::vector<RenderedSet> sets_;
+  std::vector<std::string> dropped_;  // "a.jsonl:7 (812 tokens)"
 };
 
 }  // namespace
 
+ExampleOptions example_options(const DataSection& data) {
+  return {.columns = column_map(data.columns),
+          .text_template = data.template_.text,
+          .prompt_template = data.template_.prompt,
+          .completion_template = data.template_.completion,
+          .format = data.format,
+          .encoding = data.encoding};
+}
+
 ExampleSet read_recipe_examples(const DataSection& data, const std::vector<SourceSection>& sources) {
   std::vector<std::string> paths;
   for (const SourceSection& source : sources) paths.push_back(source.path);
-  return read_examples(paths, {.columns = column_map(data.columns),
-                               .text_template = data.template_.text,
-                               .prompt_template = data.template_.prompt,
-                               .completion_template = data.template_.completion,
-                               .format = data.format,
-                               .encoding = {}});
+  return read_examples(paths, example_options(data));
+}
+
+void cut_to_row(TokenExample& tokens, std::int64_t sequence_length) {
+  const std::size_t most = std::min(tokens.ids.size(), static_cast<std::size_t>(sequence_length) + 1);
+  tokens.ids.resize(most);
+  tokens.supervised.resize(most);
+  tokens.pieces.resize(most);
 }
 
 LossOn parse_loss_on(const std::string& name) {

@@ -11,7 +11,10 @@ namespace lathe {
 PreparedData prepare_examples(const Recipe& recipe, const PrepareProgress& progress = {});
 
 // What `data` says of reading records.
+ExampleOptions example_options(const DataSection& data);
 ExampleSet read_recipe_examples(const DataSection& data, const std::vector<SourceSection>& sources);
+// What a row has room for: as many inputs, and the target of the last.
+void cut_to_row(TokenExample& tokens, std::int64_t sequence_length);
 LossOn parse_loss_on(const std::string& name);  // completion | assistant | last_assistant | all
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/templates/render_answers.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -277,18 +278,8 @@ TokenPrompt render_prompt(const Example& example, const Tokenizer& tokenizer, co
 
 std::vector<TokenId> stop_tokens(const Tokenizer& tokenizer, const ChatFormat& format) {
   std::vector<TokenId> stops;
-  if (const auto eos = tokenizer.special().eos) stops.push_back(*eos);
-  if (format.chat_template) {
-    Example probe;
-    probe.prompt = "question";
-    probe.completion = "answer";
-    const TokenExample shown = render_example(probe, tokenizer, format, LossOn::LastAssistant);
-    for (std::size_t i = shown.ids.size(); i-- > 0;) {
-      if (!shown.supervised[i]) continue;
-      if (tokenizer.is_special(shown.ids[i])) stops.push_back(shown.ids[i]);
-      break;
-    }
-  }
+  for (const auto& stop : {tokenizer.special().eos, turn_end(tokenizer, format)})
+    if (stop) stops.push_back(*stop);
   std::sort(stops.begin(), stops.end());
   stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
   return stops;

@@ -112,4 +112,31 @@ ChatFormat read_chat_format(const std::string& folder, const std::string& name) 
   return format;
 }
 
+ChatFormat chat_format_of(const Tokenizer& tokenizer) {
+  ChatFormat format;
+  Json config;
+  std::string jinja;
+  for (const TokenizerFile& file : tokenizer.files()) {
+    if (file.name == "tokenizer_config.json") config = parse_json(file.content, file.name);
+    if (file.name == "chat_template.jinja") jinja = file.content;
+  }
+  if (config.is_object()) {
+    for (const auto& [key, value] : config.items())
+      if (const std::string text = token_text_of(value); key.ends_with("_token") && !text.empty())
+        format.variables[key] = text;
+    if (const Json given = config.value("chat_template", Json()); jinja.empty() && !given.is_null())
+      jinja = chosen(given, "default", "tokenizer_config.json");
+  }
+  const SpecialTokens special = tokenizer.special();
+  const auto add = [&](const char* key, const std::optional<TokenId>& id) {
+    if (id && !format.variables.contains(key)) format.variables[key] = tokenizer.token_text(*id);
+  };
+  add("bos_token", special.bos);
+  add("eos_token", special.eos);
+  add("pad_token", special.pad);
+  add("unk_token", special.unk);
+  if (!jinja.empty()) format.chat_template = ChatTemplate::parse(jinja, "the tokenizer's chat template");
+  return format;
+}
+
 }  // namespace lathe

@@ -13,4 +13,8 @@ namespace lathe {
 // class of the tokenizer has for them, or, where no class is named either, what a SentencePiece model says.
 ChatFormat read_chat_format(const std::string& folder, const std::string& name = "default");
 
+// The same of a tokenizer in memory, from the files that it would be saved as: of a GGUF file, of an adapter
+// on its base, of what is about to be exported.
+ChatFormat chat_format_of(const Tokenizer& tokenizer);
+
 }  // namespace lathe

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "recipes/schema/load.h"
+#include "recipes/schema/scalars.h"
 
 namespace lathe {
 
@@ -136,6 +137,7 @@ class Validator {
       wrong(place({"data.train", "data"}),
             "'data.train' is missing: a path, or a list of sources {path, glob}");
     }
+    if (sound({"data.encoding", "task"})) encoding(d.encoding);
     sources("data.train", d.train);
     sources("data.validation", d.validation.sets);
     if (given("data.validation") && sound({"data.validation"}) && d.validation.sets.empty() &&
@@ -151,6 +153,18 @@ class Validator {
       wrong(place(cat("data.validation[", i, "].name")),
             cat("two validation sets have the name '", name, "'"));
     }
+  }
+
+  // Examples may come in any charset; a corpus is UTF-8.
+  void encoding(const std::string& name) {
+    const std::vector<std::string> rules = r_.task == "sft"
+                                               ? std::vector<std::string>{"error", "replace"}
+                                               : std::vector<std::string>{"error", "replace", "skip"};
+    if (std::find(rules.begin(), rules.end(), name) != rules.end()) return;
+    if (r_.task == "sft" && name != "skip" && !name.empty()) return;
+    wrong(place("data.encoding"), cat("'data.encoding' wants ", one_of(rules),
+                                      r_.task == "sft" ? " or a charset's name, found '" : ", found '", name,
+                                      "'", did_you_mean(name, rules)));
   }
 
   void pictures(const DataSection& d) {
@@ -291,6 +305,11 @@ class Validator {
       wrong(place("data.validation"), "'folds' are for tuning (task: sft); hold out a share of a corpus");
     if (r_.task != "sft" && sound({"task", "train.seeds"}) && r_.train.seeds > 1)
       wrong(place("train.seeds"), "'train.seeds' is for tuning (task: sft)");
+    if (r_.task == "sft" && sound({"data.validation", "train.seeds"}) && r_.train.seeds > 1 &&
+        !has_validation())
+      wrong(place("train.seeds"),
+            "'train.seeds' wants 'data.validation': seeds are compared by what they answer to held-out "
+            "prompts");
     if (sound({"model", "adapter"})) quantization();
     if (r_.task != "sft" || !sound({"task", "model"})) return;
     if (r_.model.path.empty() && !given("model.path"))
@@ -443,6 +462,13 @@ class Validator {
                             "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder",
                             "prior.weight", "textual_inversion.token"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
+    if (r_.task == "sft") {
+      no_effect(true, "data.deduplicate", "in tuning: every example counts (the data report names copies)");
+      for (std::size_t i = 0; i < r_.data.train.size(); ++i)
+        for (const char* key : {"glob", "field", "exclude", "weight"})
+          no_effect(true, cat("data.train[", i, "].", key),
+                    "in tuning, which reads each file whole (data.columns names columns)");
+    }
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;
     const bool trained = !t.train.empty();

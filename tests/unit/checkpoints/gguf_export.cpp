@@ -4,6 +4,7 @@
 #include <set>
 
 #include "checkpoints/bundle/gguf_bundle.h"
+#include "checkpoints/bundle/stop_tokens.h"
 #include "checkpoints/exporters/exporter.h"
 #include "checkpoints/exporters/gguf_model.h"
 #include "checkpoints/exporters/gguf_tokenizer.h"
@@ -391,6 +392,39 @@ TEST_CASE("the folder holds a Modelfile with the stops") {
   CHECK(modelfile.find("TEMPLATE") == std::string::npos);  // the file has a chat template
   CHECK(read_gguf_bundle(folder / "out/model-Q8_0.gguf").generation_config ==
         Json{{"eos_token_id", {0, 260}}});
+}
+
+TEST_CASE("every export names the token that the template closes a turn with") {
+  // Phi's and Gemma's folders name the end of a text alone.
+  Json json = byte_tokenizer();
+  json["added_tokens"][1]["special"] = true;  // <tool>
+  Companions companions;
+  companions.config = {{"eos_token", "<|end|>"},
+                       {"chat_template",
+                        "{% for m in messages %}{{ m.role + ':' + m.content }}<tool>{% endfor %}"
+                        "{% if add_generation_prompt %}assistant:{% endif %}"}};
+  companions.files.push_back({"tokenizer_config.json", companions.config.dump()});
+  Bundle bundle = bundle_of("llama");
+  bundle.tokenizer = tokenizer_from_json(json.dump(), companions, "test");
+  bundle.config["eos_token_id"] = 0;
+  bundle.generation_config = {{"eos_token_id", 0}, {"temperature", 0.5}};
+  CHECK(turn_end_of(bundle) == TokenId{260});
+  CHECK(stop_ids_of(bundle) == std::vector<TokenId>{0, 260});
+  CHECK(stop_objection(bundle).find("closes an answer with <tool> (260)") != std::string::npos);
+  TemporaryFolder folder;
+  ExportOptions options;
+  options.directory = folder / "hf";
+  export_huggingface(bundle, options);
+  CHECK(Json::parse(read_bytes(folder / "hf/generation_config.json")) ==
+        Json{{"eos_token_id", {0, 260}}, {"temperature", 0.5}});
+  CHECK(stop_objection(read_bundle(folder / "hf")).empty());
+  bundle.generation_config = {
+      {"eos_token_id", {0, 1}}};  // of two others GGUF has room for one: the template's
+  export_to(bundle, folder / "gguf", "q8_0");
+  const Bundle back = read_gguf_bundle(folder / "gguf/model-Q8_0.gguf");
+  CHECK(back.generation_config == Json{{"eos_token_id", {0, 260}}});
+  CHECK(stop_objection(back).empty());
+  CHECK(read_bytes(folder / "gguf/Modelfile").find("PARAMETER stop \"<tool>\"\n") != std::string::npos);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "data/sources/example_text.h"
+#include "data/templates/render_answers.h"
 #include "support.h"
 #include "tests/catch.h"
 
@@ -278,6 +280,35 @@ TEST_CASE("prompts at inference are the training text up to the answer") {
     const auto answer =
         std::find(whole.supervised.begin(), whole.supervised.end(), 1) - whole.supervised.begin();
     CHECK(prompt.ids == std::vector<TokenId>(whole.ids.begin(), whole.ids.begin() + answer));
+  }
+}
+
+TEST_CASE("wanted answers are what the template writes, without what stops them") {
+  const auto tokenizer = marked_tokenizer();
+  const auto wanted = [&](const char* name, const Json& messages) {
+    return render_answers({chat_of(messages)}, *tokenizer, format_of(name)).front().text;
+  };
+  CHECK(wanted("headers_trimmed.jinja", {say("user", "q"), say("assistant", " a\n")}) == "a");
+  CHECK(wanted("turns_tools.jinja", {say("user", "q"), say("assistant", " a\n")}) == " a\n");
+  CHECK(wanted("turns_tools.jinja", {kCall[0], kCall[1]}) ==
+        R"(<call>{"name": "f", "arguments": {"x": 1}}</call>)");
+  // What follows the last answer is neither asked nor learned.
+  Json open = kTwoTurns;
+  open.push_back(say("user", "thanks"));
+  CHECK(wanted("turns_tools.jinja", open) == "a2");
+  CHECK(through_last_answer(chat_of(open)).messages == kTwoTurns);
+  Example pair;
+  pair.prompt = "Q: x";
+  pair.completion = " y</s>";
+  CHECK(render_answers({pair}, *tokenizer, {}).front().text == " y</s>");
+  for (const char* name : {"turns_tools.jinja", "headers_trimmed.jinja", "indexed.jinja"}) {
+    const TokenAnswer answer = render_answers({chat_of(kTwoTurns)}, *tokenizer, format_of(name)).front();
+    const TokenPrompt prompt = render_prompt(chat_of(kTwoTurns), *tokenizer, format_of(name));
+    std::vector<TokenId> both = prompt.ids;
+    both.insert(both.end(), answer.ids.begin(), answer.ids.end());
+    const TokenExample whole =
+        render_example(chat_of(kTwoTurns), *tokenizer, format_of(name), LossOn::Completion);
+    CHECK(std::equal(both.begin(), both.end(), whole.ids.begin()));
   }
 }
 
