@@ -1,8 +1,11 @@
 #include "trainer/checks.h"
 
+#include <algorithm>
 #include <filesystem>
 
+#include "data/metrics/metric.h"
 #include "data/sources/foreign.h"
+#include "recipes/schema/scalars.h"
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/tuning_rate.h"
@@ -49,12 +52,27 @@ void look_for_inputs(LoadedRecipe& loaded) {
   look("prior.prompts", recipe.prior.prompts);
 }
 
-ModelPlan plan_from_base(const std::string& path) {
-  const ModelSource source = resolve_model(path);
+// Metrics by their names: which there are stands in data/metrics.
+void look_for_metrics(LoadedRecipe& loaded) {
+  std::vector<std::string> known;
+  for (const Metric& metric : metrics()) known.emplace_back(metric.name);
+  for (const std::string& name : loaded.recipe.evaluate.metrics) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const auto place = loaded.places.find("evaluate.metrics");
+    loaded.problems.push_back(
+        {place != loaded.places.end() ? place->second : Place{loaded.file, 1, 1},
+         cat("'evaluate.metrics' wants ", one_of(known), ", found '", name, "'", did_you_mean(name, known))});
+  }
+}
+
+ModelPlan plan_from_base(const std::string& base) {
+  const ModelSource source = resolve_model(base);
   ModelPlan plan;
   plan.config = read_json(source.folder + "/config.json");
   plan.family = &family_of_config(plan.config, source.folder + "/config.json");
   plan.spec = plan.family->describe(plan.config, source.folder + "/config.json");
+  if (const std::string path = source.folder + "/generation_config.json"; std::filesystem::exists(path))
+    plan.generation_config = read_json(path);
   return plan;
 }
 
@@ -104,6 +122,7 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
   LoadedRecipe loaded = load_recipe(path, overrides);
   const Recipe& recipe = loaded.recipe;
   look_for_inputs(loaded);
+  look_for_metrics(loaded);
   const bool known_family = recipe.model.path.empty() && !recipe.model.family.empty();
   if (known_family) {
     try {

@@ -17,6 +17,7 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
 struct ModelPlan {
   const Family* family = nullptr;
   Json config;
+  Json generation_config;  // of the folder; null where it has none
   DecoderSpec spec;
   std::int64_t first_added = 0, added = 0;  // ids of tokens put behind a base's vocabulary
 };

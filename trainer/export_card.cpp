@@ -3,6 +3,7 @@
 #include "checkpoints/exporters/exporter.h"
 #include "checkpoints/exporters/gguf_model.h"
 #include "checkpoints/exporters/gguf_tokenizer.h"
+#include "trainer/report/course.h"
 
 namespace lathe {
 
@@ -28,7 +29,10 @@ std::string card_heading(const Session& session, const TextTask& task, const Mod
         "and merged with the original weights, as its engines do; verification.json says by how much a logit "
         "changes by that "
         "(quantization_error). For the very model that was trained, load the base in NF4 under the adapter\n";
-  if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
+  if (const std::string& written = recipe.data.template_.prompt; !written.empty())
+    card += cat("- questions were written as ", Json(written).dump(), " and are to be asked so\n");
+  const RunLog log = read_run_log(session.run.path + "/metrics.jsonl");
+  if (const auto loss = held_loss_at(log, source.step)) card += cat("- validation loss: ", *loss, "\n");
   if (recipe.task == "sft")
     return card +
            "\n## Limits\n\nTuned on the examples above only: outside of them it is its base, and it may "

@@ -182,6 +182,7 @@ Json Verification::to_json() const {
   if (rounding_error) json["rounding_error"] = *rounding_error;
   if (quantization_error) json["quantization_error"] = *quantization_error;
   if (!damaged.empty()) json["damaged"] = damaged;
+  if (!endless.empty()) json["endless"] = endless;
   return json;
 }
 

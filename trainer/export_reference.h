@@ -25,7 +25,10 @@ struct Verification {
   std::optional<double> quantization_error;  // base trained in 4 bits: largest change of a logit against that
                                              // base with its adapter
   std::string damaged;  // a file that is not as MANIFEST.json says, if one was looked for
-  bool passed() const { return damaged.empty() && same_ids && same_tokens && max_error <= tolerance(); }
+  std::string endless;  // why an engine would not stop behind an answer (stop_objection), if it would not
+  bool passed() const {
+    return damaged.empty() && endless.empty() && same_ids && same_tokens && max_error <= tolerance();
+  }
   double tolerance() const { return tolerance(largest_logit); }
   static double tolerance(double logit) { return 1e-4 * std::max(1.0, logit); }
   Json to_json() const;

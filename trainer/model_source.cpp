@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <regex>
 
+#include "checkpoints/bundle/fingerprint.h"
 #include "checkpoints/bundle/gguf_bundle.h"
 #include "checkpoints/bundle/grow.h"
 #include "checkpoints/diffusion/adapter_folder.h"
@@ -149,8 +150,30 @@ PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) 
   if (recipe.model.path.empty()) return prepare_data(recipe, progress);
   Recipe found = recipe;
   found.model.path = resolve_model(recipe.model.path).folder;
+  if (found.model.path.ends_with(".gguf"))
+    fail_usage(
+        "model.path: ", found.model.path,
+        " is a GGUF file, a form for engines; training starts from a Hugging Face folder: name the one that "
+        "it was made from");
   return prepare_data(found, progress);
 }
+
+namespace {
+
+// An adapter of a run on a base that is not what it was trained on any more: whatever it were merged into, it
+// was not what was measured.
+void refuse_changed_base(const ModelSource& source, const ModelSource& base) {
+  const std::string path = source.run + "/run.json";
+  if (source.run.empty() || !fs::exists(path)) return;
+  const std::string learned = json_get_or<std::string>(read_json(path), "base_sha256", "", path);
+  require(learned.empty() || learned == model_fingerprint(base.folder), base.folder,
+          " has changed since the run '", source.run,
+          "' was trained on it: its weights or its config.json are others, and an adapter fits its own base "
+          "alone; "
+          "bring the old one back, or train on the new one");
+}
+
+}  // namespace
 
 AdaptedModel load_adapted(const ModelSource& source) {
   refuse_pictures(source);
@@ -159,8 +182,15 @@ AdaptedModel load_adapted(const ModelSource& source) {
           ": base_model_name_or_path is empty; name the base there");
   AdaptedModel model;
   try {
-    model.base = load_model(resolve_model(settings.base));
+    const ModelSource base = resolve_model(settings.base);
+    refuse_changed_base(source, base);
+    model.base = load_model(base);
   } catch (const Error& e) {
+    const bool moved = fs::path(settings.base).is_absolute() && !fs::exists(settings.base);
+    if (moved)
+      fail(source.folder, ": the adapter's base ", settings.base,
+           " is not there any more; put it back, or write its new place as base_model_name_or_path into ",
+           source.folder, "/", kPeftConfig);
     fail(source.folder, ": the adapter's base cannot be loaded: ", e.what());
   }
   model.adapter = read_peft(source.folder, *model.base.family, model.base.spec);

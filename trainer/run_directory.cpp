@@ -55,13 +55,35 @@ std::shared_ptr<const int> lock_run(const std::string& path) {
   return lock;
 }
 
-void refuse_changed(const LoadedRecipe& loaded, const std::string& path) {
+// A run of which nothing was kept, neither by itself nor by a fold or seed of it: what was learned is
+// nothing, so the recipe that its owner mended takes the place.
+bool holds_nothing(const std::string& path) {
+  if (has_checkpoint(path) || fs::exists(path + "/result.json")) return false;
+  std::error_code none;
+  for (const auto& part : fs::directory_iterator(path + "/parts", none))
+    if (!holds_nothing(part.path().string())) return false;
+  return true;
+}
+
+// What a run leaves before its first checkpoint; the log of steps that nobody can go back to among it.
+void clear(const std::string& path) {
+  for (const char* name : {"run.json", "recipe.yaml", "base.json", "metrics.jsonl", "samples", "parts"})
+    fs::remove_all(fs::path(path) / name);
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) fs::remove(entry.path());
+}
+
+// The keys in which the recipe of the run differs, a line each; "" when it may go on.
+std::string changed_keys(const LoadedRecipe& loaded, const std::string& path) {
   const LoadedRecipe old = load_recipe_text(read_file(path + "/recipe.yaml"), path + "/recipe.yaml");
   std::string differences;
   for (const RecipeDifference& difference : compare_recipes(old.recipe, loaded.recipe))
     if (!may_change_on_resume(difference.key))
       differences += cat("\n  ", difference.key, ": ", difference.before, " -> ", difference.after);
-  if (differences.empty()) return;
+  return differences;
+}
+
+void refuse_changed(const std::string& differences, const std::string& path) {
   fail_usage("'", path, "' holds a run of another recipe; these keys differ:", differences,
              "\ngive this one another name (name: or directory:), or start over with --fresh, which keeps "
              "the old run as ",
@@ -101,8 +123,11 @@ RunDirectory open_run(const LoadedRecipe& loaded, bool fresh) {
             run.path, ".1");
     move_aside(run.path);
     run.lock.reset();  // of the old one
+  } else if (const std::string changed = is_run ? changed_keys(loaded, run.path) : "";
+             !changed.empty() && holds_nothing(run.path)) {
+    clear(run.path);
   } else if (is_run) {
-    refuse_changed(loaded, run.path);
+    if (!changed.empty()) refuse_changed(changed, run.path);
     run.existed = true;
     if (fs::exists(run.path + "/result.json")) {
       const Json result = read_json(run.path + "/result.json");

@@ -67,8 +67,8 @@ void refuse_changed_data(const Session& session) {
       differences += cat("\n  ", key, ": ", text(before.at(key)), " -> ", text(value));
   if (differences.empty()) return;
   fail_usage("'", session.run.path,
-             "' was begun on other data; what it reads has changed since:", differences,
-             "\nbring the data back to go on exactly, give the changed one another name (name: or "
+             "' was begun on other data or another base; what it reads has changed since:", differences,
+             "\nbring that back to go on exactly, give the changed one another name (name: or "
              "directory:), or start over with "
              "--fresh, which keeps the old run as ",
              session.run.path, ".1");

@@ -60,6 +60,35 @@ class NewRecipe(Tuning):
         report = json.loads((self.folder / "runs" / "fields" / "report.json").read_text(encoding="utf-8"))
         self.assertEqual(report["decides"], "exact_match")
 
+    def test_plain_texts_and_examples_that_share_an_instruction_are_held_out_so_that_they_train(self):
+        texts = [{"text": f"{word} number {i} sat on the {WORDS[-i]} and then went to {WORDS[i // 2]}."} for i, word in enumerate(WORDS)]
+        text, _ = self.new(self.write("texts.jsonl", texts))
+        self.assertRegex(text, r"(?m)^  validation: 0\.2 ")
+        self.lathe("train", "mine.yaml", "--quiet", "--set", "train.max_steps=2", "--set", "train.precision=fp32")
+        folds = text.replace("validation: 0.2 ", "validation: {folds: 5} ").replace("name: texts", "name: folded")
+        (self.folder / "folded.yaml").write_text(folds, encoding="utf-8")
+        for command in ("check", "train"):
+            log = self.lathe(command, "folded.yaml", code=2)[1]
+            self.assertIn("plain texts have no question; use data.validation: 0.2", log)
+        self.assertFalse((self.folder / "runs" / "folded").exists())
+        (self.folder / "mine.yaml").unlink()
+        rules = "You sort letters for the company. " + " ".join(f"Rule {i}: keep {word}." for i, word in enumerate(WORDS))
+        shared = [{"prompt": f"{rules}\nLetter: order {i} is late\nLabel:", "completion": "good" if i % 3 else "bad"} for i in range(12)]
+        text, _ = self.new(self.write("shared.jsonl", shared))
+        self.assertRegex(text, r"(?m)^  validation: \{folds: 5\} ")
+        self.lathe("train", "mine.yaml", "--quiet", "--set", "train.max_steps=1", "--set", "train.precision=fp32")
+
+    def test_columns_whose_names_do_not_tell_are_named_on_the_command_line(self):
+        data = self.write("eigene.jsonl", [{"frage": f"the {word} {i}\n", "antwort": word, "nr": i} for i, word in enumerate(WORDS)])
+        log = self.new(data, code=2)
+        self.assertIn("--columns prompt=frage,completion=antwort", log)
+        text, _ = self.new(data, "--columns", "prompt=frage,completion=antwort")
+        self.assertIn("  columns: {prompt: frage, completion: antwort}", text)
+        log = self.lathe("recipes", "new", "--model", self.base, "--data", data, "--columns", "frage", "--output", "x.yaml", code=2)[1]
+        self.assertIn("wanted role=column", log)
+        out = self.lathe("recipes", "new", "--model", self.base, "--data", self.pairs(8), "--output", "ein neues.yaml")[0]
+        self.assertIn("lathe train 'ein neues.yaml'", out)
+
     def test_labels_from_a_spreadsheet(self):
         rows = "".join(f"le {word} numéro {i};{'oui' if i % 2 else 'non'}\r\n" for i, word in enumerate(WORDS))
         (self.folder / "avis.csv").write_bytes(("prompt;completion\r\n" + rows).encode("cp1252"))

@@ -24,6 +24,39 @@ class Data(Tuning):
             tokens[rule] = self.metrics(rule)[-1]["tokens"]
         self.assertEqual(tokens["truncate"] - tokens["drop"], 2 * 128)   # two epochs of one row that is full
 
+    def test_the_preview_and_the_report_tell_what_is_cut_or_dropped(self):
+        records = [{"prompt": f"the {word}\n", "completion": "cat " * (400 if i == 2 else 2)} for i, word in enumerate(WORDS[:8])]
+        recipe = self.tuning("run", self.write("long.jsonl", records), json.dumps(str(self.write("held.jsonl", records[:1]))))
+        for rule, kind, says in (("drop", "dropped", "left out"), ("truncate", "cut", "its answer has no end")):
+            arguments = ("preview", recipe, "--count", "8", "--set", f"data.overlength={rule}")
+            shown = self.json(*arguments)
+            (finding,) = [finding for finding in shown["report"]["findings"] if finding["kind"] in ("dropped", "cut", "over_length")]
+            self.assertEqual((finding["kind"], finding["severity"], finding["count"]), (kind, "warning", 1))
+            self.assertIn(says, finding["says"])
+            self.assertRegex(finding["origins"][0] if rule == "truncate" else self.lathe(*arguments)[0], r"long\.jsonl:3 \(\d+ tokens\)")
+            self.assertEqual(max(len(example["ids"]) for example in shown["examples"]), 129 if rule == "truncate" else
+                             max(len(example["ids"]) for example in shown["examples"] if example["origin"] != "long.jsonl:3"))
+            self.lathe(*arguments, "--strict", code=1)
+
+    def test_a_short_context_shows_the_base_fewer_examples_and_says_so(self):
+        base = self.folder / "short"
+        shutil.copytree(self.base, base)
+        config = json.loads((base / "config.json").read_text())
+        (base / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 96}))
+        records = [{"prompt": f"the {word} sat on the mat and the mat sat on {word}\n", "completion": word} for word in WORDS[:12]]
+        recipe = self.tuning("run", self.write("wide.jsonl", records), base=base)
+        out, log = self.lathe("train", recipe, "--set", "data.sequence_length=96", "--set", "train.max_steps=1")
+        told = self.report("run")["shown"]
+        self.assertEqual(told["wanted"], 4)
+        self.assertLess(told["least"], 4)
+        self.assertRegex(log, r"the base was shown \d to \d of 4 examples")
+        self.assertIn("of them fitted its context", out)
+
+    def test_metrics_are_looked_at_before_any_work(self):
+        recipe = self.tuning("run", self.pairs(8), extra="evaluate: {metrics: [exactmatch]}\n")
+        log = self.lathe("check", recipe, code=2)[1]
+        self.assertIn("found 'exactmatch' (did you mean 'exact_match'?)", log)
+
     def test_an_example_with_nothing_to_learn_is_named(self):
         records = [{"messages": [{"role": "user", "content": "cat?"}, {"role": "assistant", "content": "mat"}]} for _ in range(3)]
         records[1]["messages"] = records[1]["messages"][:1]

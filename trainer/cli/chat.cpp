@@ -41,8 +41,15 @@ std::vector<TokenId> ids_that_fit(const Responder& responder, Json messages, std
 ExitCode chat(Context& context, const Arguments& arguments) {
   const Responder responder = load_responder(arguments.model);
   const bool person = isatty(0) != 0;
+  const bool plainly = asks_plainly(responder);
+  if (plainly && !arguments.system.empty())
+    fail_usage(
+        "--system: the run learned prompts and completions without a chat template; write it in the line");
   context.log(responder.description +
-              (responder.format.chat_template ? "" : "; it has no chat template, turns are written plainly"));
+              (plainly ? "; it learned prompts and completions: each line is asked by itself"
+               : responder.format.chat_template ? ""
+                                                : "; it has no chat template, turns are written plainly"));
+  if (responder.form && !responder.form->describe().empty()) context.log(responder.form->describe());
   if (person) context.log("one line a turn; /reset begins anew, /exit or Ctrl-D ends");
   Json messages = first_messages(arguments), turns = Json::array();
   const std::int64_t room =
@@ -58,7 +65,8 @@ ExitCode chat(Context& context, const Arguments& arguments) {
     }
     if (line.empty()) continue;
     messages.push_back({{"role", "user"}, {"content", line}});
-    const std::vector<TokenId> ids = ids_that_fit(responder, messages, room, context);
+    const std::vector<TokenId> ids =
+        plainly ? prompt_ids(responder, line) : ids_that_fit(responder, messages, room, context);
     const Response response =
         respond(responder, ids, arguments.response, sample++, [&](const std::string& text) {
           if (!context.json) std::cout << text << std::flush;

@@ -16,6 +16,7 @@
 #include "trainer/evaluate/example_batch.h"
 #include "trainer/machine.h"
 #include "trainer/read_model.h"
+#include "trainer/text/asked_form.h"
 
 namespace lathe {
 
@@ -46,13 +47,16 @@ ExitCode evaluate_examples(Context& context, const Arguments& arguments, const M
                            const Bundle& bundle, Decoder& decoder) {
   for (const std::string& name : arguments.metrics)
     find_metric(name);  // a wrong name is told before the work
-  const ExampleSet set = read_examples(arguments.data);
+  const ExampleSet set = read_as_asked(arguments.data, asked_form(source));
   require_choices(arguments.metrics, set.examples);
   for (const ExampleFile& file : set.files) context.log(describe(file));
+  for (const std::string& note : set.notes) context.log("note: " + note);
   ChatFormat format = read_chat_format(source.folder);
+  if (!format.chat_template) format = chat_format_of(*bundle.tokenizer);
   format.now = 0;
+  const std::vector<TokenAnswer> wanted = render_answers(set.examples, *bundle.tokenizer, format);
   AnswerOptions options;
-  options.max_tokens = std::min(answer_limit(*bundle.tokenizer, set.examples), bundle.spec.max_positions / 2);
+  options.max_tokens = std::min(answer_limit(wanted), bundle.spec.max_positions / 2);
   options.generate =
       !arguments.output.empty() ||
       std::any_of(arguments.metrics.begin(), arguments.metrics.end(),
@@ -60,7 +64,7 @@ ExitCode evaluate_examples(Context& context, const Arguments& arguments, const M
   const std::vector<Answer> answers =
       answer_examples(decoder, *bundle.tokenizer, format, set.examples, options);
   std::vector<std::string> references;
-  for (const Example& example : set.examples) references.push_back(answer_text(example));
+  for (const TokenAnswer& answer : wanted) references.push_back(answer.text);
   context.result = Json{{"model", source.description},
                         {"examples", answers.size()},
                         {"loss", answers_loss(decoder, *bundle.tokenizer, format, set.examples)}};

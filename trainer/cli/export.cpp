@@ -22,7 +22,8 @@ void tell(Context& context, const Verification& verification) {
                   verification.max_error, " (largest logit ", verification.largest_logit, "), ids ",
                   verification.same_ids ? "equal" : "differ", ", greedy tokens ",
                   verification.same_tokens ? "equal" : "differ"));
-  if (!verification.damaged.empty()) context.say(verification.damaged);
+  for (const std::string& wrong : {verification.damaged, verification.endless})
+    if (!wrong.empty()) context.say(wrong);
   if (verification.rounding_error)
     context.say(cat("rounding the weights changes a logit by at most ", *verification.rounding_error));
   if (verification.quantization_error)

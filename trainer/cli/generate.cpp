@@ -26,13 +26,18 @@ std::vector<std::string> prompts_of(const Arguments& arguments) {
   return prompts;
 }
 
-// Through the model's own template when it has one; --raw completes the text as it is, --suffix fills in
-// before another.
-std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& prompt,
-                                const Arguments& arguments) {
-  const bool templated = responder.format.chat_template.has_value() && !arguments.raw;
+// Through the model's own template when it has one, or as a run without one was asked in its conversations.
+bool is_templated(const Responder& responder, const Arguments& arguments) {
+  const bool talks = responder.form && responder.form->kind == ExampleKind::Chat;
+  return (responder.format.chat_template.has_value() || talks) && !arguments.raw && arguments.suffix.empty();
+}
+
+// --raw completes the text as it is, --suffix fills in before another.
+std::vector<TokenId> ids_of(const Responder& responder, const std::string& prompt,
+                            const Arguments& arguments) {
+  const bool templated = is_templated(responder, arguments);
   if (!arguments.system.empty() && !templated)
-    fail_usage("--system wants a model with a chat template, and not --raw");
+    fail_usage("--system wants a model with a chat template, and neither --raw nor --suffix");
   if (!arguments.suffix.empty()) {
     const Tokenizer& tokenizer = *responder.bundle.tokenizer;
     const auto tokens = find_fim_tokens(tokenizer);
@@ -41,7 +46,9 @@ std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& p
                  " has none");
     return render_fim_prompt(prompt, arguments.suffix, *tokens, tokenizer, FimOrder::PrefixSuffixMiddle);
   }
-  if (!templated) return raw_ids(responder, prompt);
+  if (!templated)
+    return asks_plainly(responder) && !arguments.raw ? prompt_ids(responder, prompt)
+                                                     : raw_ids(responder, prompt);
   Json messages = Json::array();
   if (!arguments.system.empty()) messages.push_back({{"role", "system"}, {"content", arguments.system}});
   messages.push_back({{"role", "user"}, {"content", prompt}});
@@ -54,13 +61,14 @@ ExitCode generate(Context& context, const Arguments& arguments) {
   if (arguments.prompt.has_value() == !arguments.prompts_file.empty())
     fail_usage("give one of --prompt TEXT and --prompts FILE");
   const Responder responder = load_responder(arguments.model);
-  const bool templated =
-      responder.format.chat_template.has_value() && !arguments.raw && arguments.suffix.empty();
+  const bool templated = is_templated(responder, arguments);
   context.log(responder.description + (templated ? ", its own chat template (--raw switches it off)" : ""));
+  if (responder.form && !arguments.raw && arguments.suffix.empty() && !responder.form->describe().empty())
+    context.log(responder.form->describe() + " (--raw: as it is)");
   Json results = Json::array();
   std::uint64_t sample = 0;
   for (const std::string& prompt : prompts_of(arguments)) {
-    const std::vector<TokenId> ids = prompt_ids(responder, prompt, arguments);
+    const std::vector<TokenId> ids = ids_of(responder, prompt, arguments);
     for (std::int64_t n = 0; n < arguments.count; ++n) {
       const Response response = respond(responder, ids, arguments.response, sample++);
       results.push_back({{"prompt", prompt},

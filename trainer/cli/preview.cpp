@@ -63,7 +63,8 @@ ExitCode preview_examples(Context& context, const Recipe& recipe, const Prepared
   context.result["examples"] = Json::array();
   for (std::size_t i = 0;
        i < tuning.train.size() && i < static_cast<std::size_t>(arguments.count.value_or(2)); ++i) {
-    const TokenExample tokens = render_example(tuning.train[i], *data.tokenizer, tuning.format, loss_on);
+    TokenExample tokens = render_example(tuning.train[i], *data.tokenizer, tuning.format, loss_on);
+    cut_to_row(tokens, recipe.data.sequence_length);
     const auto learned = std::count(tokens.supervised.begin(), tokens.supervised.end(), std::uint8_t{1});
     context.say(cat("--- ", tuning.train[i].origin, ": ", tokens.ids.size(), " tokens, ", learned,
                     " of them learned"));

@@ -11,6 +11,7 @@
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/unet_plan.h"
 #include "trainer/cli/recipes_new.h"
+#include "trainer/report/shell_word.h"
 
 namespace lathe {
 
@@ -92,7 +93,7 @@ ExitCode copy(Context& context, const std::string& name) {
   context.result["file"] = target;
   context.result["data"] = inputs;
   context.say(cat("copied to ", target, beside.empty() ? "" : " with " + beside,
-                  "; edit it, then:  lathe train ", target));
+                  "; edit it, then:  lathe train ", shell_word(target)));
   return ExitCode::Done;
 }
 
@@ -139,6 +140,10 @@ void add_recipes(const Command& program) {
   new_command.option("--data", wanted->data, "examples: jsonl, json, csv, tsv, or a folder of them")
       .required();
   new_command.option("--output", wanted->output, "the file to write; default recipe.yaml");
+  new_command
+      .option("--columns", wanted->columns,
+              "which column is what: prompt=QUESTION,completion=ANSWER (data.columns has all roles)")
+      .separated_by(',');
   new_command.runs([=](Context& context) { return write_new_recipe(context, *wanted); });
 }
 

@@ -12,6 +12,7 @@
 #include "data/io/file_system.h"
 #include "recipes/schema/load.h"
 #include "trainer/evaluate/tuning_look.h"
+#include "trainer/report/shell_word.h"
 #include "trainer/report/metrics.h"
 #include "trainer/tuning_rate.h"
 
@@ -61,16 +62,31 @@ std::string plain_name(const std::string& data) {
   return name.empty() || std::isalpha(static_cast<unsigned char>(name[0])) == 0 ? "tuned_" + name : name;
 }
 
+// --columns prompt=frage,completion=antwort
+ColumnMap columns_of(const NewRecipe& wanted) {
+  ColumnMap columns;
+  for (const std::string& entry : wanted.columns) {
+    const std::size_t equals = entry.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == entry.size())
+      fail_usage("--columns: wanted role=column, e.g. prompt=frage,completion=antwort; found '", entry, "'");
+    columns.emplace_back(entry.substr(0, equals), entry.substr(equals + 1));
+  }
+  return columns;
+}
+
 class RecipeWriter {
  public:
-  RecipeWriter(const NewRecipe& wanted, const TuningLook& look)
+  RecipeWriter(const NewRecipe& wanted, const TuningLook& look, const ColumnMap& columns)
       : wanted_(wanted), look_(look), name_(plain_name(wanted.data)) {
+    for (const auto& [role, column] : columns)
+      columns_ += cat(columns_.empty() ? "" : ", ", role, ": ", yaml_scalar(column));
     const std::size_t n = look.data.examples.size();
     full_ = look.parameters < kFullTuningBelow;
-    folds_ = n >= kFoldsFrom && n < kHoldOutFrom;
-    measures_ = n >= kFoldsFrom;
-    held_ =
-        n >= kHoldOutFrom ? static_cast<std::size_t>(std::llround(kHeldShare * static_cast<double>(n))) : 0;
+    measures_ = n >= kFoldsFrom && look.groups > 1;
+    // Folds compare answers, and plain texts have none.
+    folds_ = measures_ && n < kHoldOutFrom && look.groups >= kFolds && look.answers != AnswerKind::None;
+    held_ = measures_ && !folds_ ? static_cast<std::size_t>(std::llround(kHeldShare * static_cast<double>(n)))
+                                 : 0;
     batch_ = n >= kLargeSet ? 16 : 4;
     const double per_epoch = static_cast<double>(n - held_) / static_cast<double>(batch_);
     const double updates = full_ ? kFullUpdates : kUpdates, most = full_ ? kFullEpochs : kEpochs;
@@ -112,8 +128,8 @@ class RecipeWriter {
     const bool talks = look_.data.examples.front().kind == ExampleKind::Chat || look_.has_template;
     remark(cat(fs::path(wanted_.data).filename().string(), " taught to ", wanted_.model, "."));
     remark("");
-    command("lathe preview " + yaml_scalar(wanted_.output), "the examples as the model will see them");
-    command("lathe train " + yaml_scalar(wanted_.output), "trains, compares with the base, exports");
+    command("lathe preview " + shell_word(wanted_.output), "the examples as the model will see them");
+    command("lathe train " + shell_word(wanted_.output), "trains, compares with the base, exports");
     command(cat(talks ? "lathe chat runs/" : "lathe generate runs/", name_, talks ? "" : " --prompt TEXT"),
             "asks the result");
     command("lathe recipes reference", "every key that may stand here");
@@ -150,15 +166,18 @@ class RecipeWriter {
       line(cat("  template: {prompt: ", Json(look_.separator->prompt).dump(),
                ", completion: ", Json(look_.separator->completion).dump(), "}"),
            "a line break ends each question: the base has no chat template");
+    else if (!columns_.empty())
+      line(cat("  columns: {", columns_, "}"), "which column is what");
     if (folds_)
       line(cat("  validation: {folds: ", kFolds, "}"),
            cat("every example is held out once: ", kFolds, " short runs, then one on all ", n));
     else if (measures_)
       line("  validation: 0.2", cat(held_, " held out to measure; related ones stay on one side"));
     else
-      line("  # validation: 0.2",
-           cat("nothing is held out of ", n, " examples, so nothing is measured; from ", kFoldsFrom,
-               " on it is worth it"));
+      line("  # validation: held_out.jsonl",
+           n < kFoldsFrom ? cat("nothing is held out of ", n, " examples, so nothing is measured; from ",
+                                kFoldsFrom, " on it is worth it")
+                          : cat("all ", n, " examples are nearly the same: a file of its own would measure"));
     const std::size_t fitting = std::max(kShortestRow, (longest + kRowStep - 1) / kRowStep * kRowStep);
     line(cat("  sequence_length: ", std::min(fitting, context)),
          cat("tokens of a row; the longest example has ", longest));
@@ -202,7 +221,7 @@ class RecipeWriter {
 
   const NewRecipe& wanted_;
   const TuningLook& look_;
-  std::string name_, text_;
+  std::string name_, text_, columns_;
   bool full_ = false, measures_ = false, folds_ = false;
   std::size_t held_ = 0, batch_ = 4, epochs_ = 3;
 };
@@ -212,8 +231,9 @@ class RecipeWriter {
 ExitCode write_new_recipe(Context& context, const NewRecipe& wanted) {
   if (fs::exists(wanted.output))
     fail_usage("'", wanted.output, "' exists already and is not overwritten; choose another --output");
-  const TuningLook look = look_at_tuning(wanted.model, wanted.data);
-  const std::string text = RecipeWriter(wanted, look).text();
+  const ColumnMap columns = columns_of(wanted);
+  const TuningLook look = look_at_tuning(wanted.model, wanted.data, columns);
+  const std::string text = RecipeWriter(wanted, look, columns).text();
   throw_problems(load_recipe_text(text, fs::absolute(wanted.output).string()));
   write_file_atomically(wanted.output, text);
   const std::vector<std::size_t>& tokens = look.tokens;
@@ -227,8 +247,8 @@ ExitCode write_new_recipe(Context& context, const NewRecipe& wanted) {
                                  {"context", look.context},
                                  {"chat_template", look.has_template}};
   context.say(text);
-  context.say(cat("written to ", wanted.output, "; next:  lathe preview ", wanted.output, "    lathe train ",
-                  wanted.output));
+  const std::string file = shell_word(wanted.output);
+  context.say(cat("written to ", file, "; next:  lathe preview ", file, "    lathe train ", file));
   return ExitCode::Done;
 }
 

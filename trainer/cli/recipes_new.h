@@ -1,6 +1,7 @@
 #pragma once
 // lathe recipes new: a commented recipe written from a look at a base and at examples.
 #include <string>
+#include <vector>
 
 #include "trainer/cli/command.h"
 
@@ -10,6 +11,7 @@ struct NewRecipe {
   std::string model;  // a run, a Hugging Face folder, a cached Hub id
   std::string data;   // a file or a folder of examples
   std::string output = "recipe.yaml";
+  std::vector<std::string> columns;  // "prompt=frage": which column is what, where their names do not tell
 };
 
 // Reads the base's config and tokenizer and every example, then writes `output`, which passes `lathe check`.

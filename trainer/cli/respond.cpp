@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "checkpoints/bundle/stop_tokens.h"
 #include "data/io/utf8.h"
 #include "data/templates/template_folder.h"
 #include "trainer/machine.h"
@@ -11,25 +12,6 @@
 namespace lathe {
 
 namespace {
-
-// Stop ids of generation_config.json and config.json, the tokenizer's end of text and what closes a turn.
-std::vector<TokenId> stop_ids(const Responder& responder) {
-  const Bundle& bundle = responder.bundle;
-  std::vector<TokenId> ids = stop_tokens(*bundle.tokenizer, responder.format);
-  const auto add = [&](const Json& id) {
-    if (id.is_number_unsigned() && std::find(ids.begin(), ids.end(), id.get<TokenId>()) == ids.end())
-      ids.push_back(id.get<TokenId>());
-  };
-  for (const Json* source : {&bundle.generation_config, &bundle.config}) {
-    if (!source->is_object() || !source->contains("eos_token_id")) continue;
-    const Json& value = source->at("eos_token_id");
-    if (!value.is_array())
-      add(value);
-    else
-      for (const Json& id : value) add(id);
-  }
-  return ids;
-}
 
 // Cuts the text at the first of the stop texts; true when one was found.
 bool cut_at_stop(std::string& text, const std::vector<std::string>& stops) {
@@ -66,9 +48,15 @@ Responder load_responder(const std::string& model) {
   responder.decoder = std::move(loaded.decoder);
   require(responder.bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
   responder.format = read_chat_format(source.folder);
+  if (!responder.format.chat_template)  // of a GGUF file, of an adapter's base
+    responder.format = chat_format_of(*responder.bundle.tokenizer);
+  responder.stop_ids = stop_ids_of(responder.bundle);
+  for (const TokenId id : stop_tokens(*responder.bundle.tokenizer, responder.format))
+    responder.stop_ids.push_back(id);
   responder.format.now =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
+  responder.form = asked_form(source);
   responder.description = source.description;
   return responder;
 }
@@ -87,7 +75,22 @@ std::vector<TokenId> question_ids(const Responder& responder, const Json& messag
   example.kind = ExampleKind::Chat;
   example.messages = messages;
   example.origin = "the question";
+  for (Json& message : example.messages)
+    if (responder.form && message.value("role", "") == "user")
+      message["content"] = responder.form->prompt(message.at("content").get<std::string>());
   return render_prompt(example, *responder.bundle.tokenizer, responder.format).ids;
+}
+
+std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& prompt) {
+  Example example;
+  example.prompt = responder.form ? responder.form->prompt(prompt) : prompt;
+  example.origin = "the prompt";
+  return render_prompt(example, *responder.bundle.tokenizer, responder.format).ids;
+}
+
+bool asks_plainly(const Responder& responder) {
+  return !responder.format.chat_template && responder.form &&
+         responder.form->kind == ExampleKind::PromptCompletion;
 }
 
 std::vector<TokenId> raw_ids(const Responder& responder, const std::string& text) {
@@ -113,7 +116,7 @@ Response respond(const Responder& responder, const std::vector<TokenId>& prompt,
   generation.top_p = options.top_p;
   generation.seed = static_cast<std::uint64_t>(options.seed);
   generation.sample = sample;
-  generation.stop_ids = stop_ids(responder);
+  generation.stop_ids = responder.stop_ids;
   const Tokenizer& tokenizer = *responder.bundle.tokenizer;
   std::vector<TokenId> so_far;
   std::size_t shown = 0;

@@ -9,13 +9,16 @@
 #include "data/templates/render_example.h"
 #include "models/generation/generate.h"
 #include "trainer/cli/options.h"
+#include "trainer/text/asked_form.h"
 
 namespace lathe {
 
 struct Responder {
   Bundle bundle;
   std::shared_ptr<Decoder> decoder;
-  ChatFormat format;  // the model's own template, if it has one
+  ChatFormat format;              // the model's own template, if it has one
+  std::vector<TokenId> stop_ids;  // that end an answer
+  std::optional<AskedForm> form;  // of a run: how it was asked while it learned
   std::string description;
 };
 
@@ -40,8 +43,12 @@ Response respond(const Responder& responder, const std::vector<TokenId>& prompt,
                  const ResponseOptions& options, std::uint64_t sample,
                  const std::function<void(const std::string&)>& on_text = {});
 
-// Ids of a question: the messages through the template, or with `raw` the last one's text alone.
+// Ids of a question: the messages through the template, users' questions as the run was asked.
 std::vector<TokenId> question_ids(const Responder& responder, const Json& messages);
+// Of a prompt by itself, likewise: where a model without a template learned prompts and completions.
+std::vector<TokenId> prompt_ids(const Responder& responder, const std::string& prompt);
+// Whether questions are asked so, each by itself.
+bool asks_plainly(const Responder& responder);
 std::vector<TokenId> raw_ids(const Responder& responder, const std::string& text);
 
 }  // namespace lathe

@@ -1,4 +1,5 @@
 // lathe train RECIPE: prepares what is missing, resumes what is there, trains, exports, reports.
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -52,9 +53,9 @@ struct Role {
 // Empty where only training tells: the progress line does then.
 std::string time_expected(const Session& session) {
   const double seconds = session.task->expected_seconds(session);
-  return seconds <= 0
-             ? ""
-             : cat("; time very roughly ", format_duration(seconds), " (matrix products timed here)");
+  if (seconds <= 0) return "";
+  return seconds < 1 ? "; time less than a second"
+                     : cat("; time very roughly ", format_duration(seconds), " (matrix products timed here)");
 }
 
 void say_before_start(const Context& context, const Session& session) {
@@ -74,15 +75,31 @@ void say_before_start(const Context& context, const Session& session) {
   for (const std::string& warning : session.warnings) context.log("warning: " + warning);
 }
 
-// Of the weights that are kept as best and exported; it may have been seen before the run was resumed.
-EvaluationMetrics best_evaluation_of(const Session& session, const TrainOutcome& outcome) {
-  const EvaluationMetrics& last = outcome.last_evaluation;
-  const RunLog log = read_run_log(session.run.path + "/metrics.jsonl");
-  const EvaluationMetrics* best = evaluation_at(log, session.state.best_step, last.set);
-  return best ? *best : last;
+// Whether the run that is here came to its end by early stopping, on the schedule that it still has.
+bool ended_early(const Session& session) {
+  const std::string path = session.run.path + "/result.json";
+  if (!session.run.finished || !std::filesystem::exists(path)) return false;
+  const Json result = read_json(path);
+  return result.value("reason", "") == reason_text(StopReason::EarlyStopping) &&
+         result.value("total_steps", std::int64_t{-1}) == session.total_steps &&
+         result.value("steps", std::int64_t{-1}) == session.state.step;
 }
 
-Json result_json(const Session& session, const TrainOutcome& outcome, const EvaluationMetrics& best) {
+// Of the weights that are kept and exported: the best, or the last where checkpoint.keep_best is off and the
+// best are gone. It may have been seen before the run was resumed.
+EvaluationMetrics kept_evaluation_of(const Session& session, const TrainOutcome& outcome) {
+  const EvaluationMetrics& last = outcome.last_evaluation;
+  const auto kept = CheckpointStore(session.run.path).list();
+  const std::int64_t best = session.state.best_step;
+  const bool has_best =
+      std::any_of(kept.begin(), kept.end(), [&](const CheckpointEntry& entry) { return entry.step == best; });
+  if (!has_best) return last;
+  const RunLog log = read_run_log(session.run.path + "/metrics.jsonl");
+  const EvaluationMetrics* found = evaluation_at(log, best, last.set);
+  return found ? *found : last;
+}
+
+Json result_json(const Session& session, const TrainOutcome& outcome, const EvaluationMetrics& kept) {
   Json json = Json::object();
   const bool finished = outcome.reason == StopReason::Finished || outcome.reason == StopReason::EarlyStopping;
   json["finished"] = finished;
@@ -101,9 +118,10 @@ Json result_json(const Session& session, const TrainOutcome& outcome, const Eval
   json["skipped_steps"] = session.state.skipped_steps;
   if (!outcome.last_evaluation.set.empty()) {
     json["first_validation_loss"] = outcome.first_evaluation.loss;
-    json["validation_loss"] = best.loss;
+    json["validation_loss"] = kept.loss;  // of what is exported
+    if (session.state.best_step >= 0) json["best_validation_loss"] = session.state.best_loss;
     json["last_validation_loss"] = outcome.last_evaluation.loss;
-    json.update(session.task->evaluated(best));
+    json.update(session.task->evaluated(kept));
   }
   json["peak_memory"] = memory_use().peak;
   json["parameters"] = session.task->parameters();
@@ -133,13 +151,17 @@ std::string worse_since(const Session& session, const TrainOutcome& outcome) {
 }
 
 void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome,
-                const EvaluationMetrics& best, const Json& result) {
+                const EvaluationMetrics& kept, const Json& result) {
   const std::string& path = session.run.path;
   if (!outcome.last_evaluation.set.empty() && session.state.best_step < 0)
-    context.say(cat(session.task->one_line(best), " at step ", best.step,
+    context.say(cat(session.task->one_line(kept), " at step ", kept.step,
                     ", before training; the run stopped before it was evaluated again"));
+  else if (!outcome.last_evaluation.set.empty() && kept.step != session.state.best_step)
+    context.say(cat(session.task->one_line(kept), " at step ", kept.step, ", which is kept; the lowest was ",
+                    session.state.best_loss, " at step ", session.state.best_step,
+                    " (checkpoint.keep_best is off)"));
   else if (!outcome.last_evaluation.set.empty())
-    context.say(cat(session.task->one_line(best), " at step ", session.state.best_step,
+    context.say(cat(session.task->one_line(kept), " at step ", session.state.best_step,
                     ", the lowest of those evaluated", worse_since(session, outcome)));
   // The loader reads ahead: a step that still waits is held up by the disk.
   if (outcome.data_seconds > 1 && outcome.data_seconds > 0.05 * outcome.seconds)
@@ -166,11 +188,13 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     if (speaks) context.log(line);
   };
   Session session = open_session(loaded, options, say);
-  if (session.run.finished && (session.state.step >= session.last_step)) {
+  const bool stopped_early = ended_early(session);
+  if (session.run.finished && (session.state.step >= session.last_step || stopped_early)) {
     if (speaks)
-      context.say(cat("'", session.run.path, "' is finished (", session.state.step,
-                      " steps); nothing to do. Raise "
-                      "train.max_steps to go on, or start over with --fresh."));
+      context.say(cat("'", session.run.path, "' is finished (", session.state.step, " steps",
+                      stopped_early ? ", stopped early" : "", "); nothing to do. ",
+                      stopped_early ? "Start" : "Raise train.max_steps to go on, or start",
+                      " over with --fresh."));
     context.result = read_json(session.run.path + "/result.json");
     return ExitCode::Done;
   }
@@ -186,8 +210,8 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   const TrainOutcome outcome = train(session);
   release_free_blocks();
   session.ranks->leader_alone("reporting and exporting", [&] {
-    const EvaluationMetrics best = best_evaluation_of(session, outcome);
-    Json result = result_json(session, outcome, best);
+    const EvaluationMetrics kept = kept_evaluation_of(session, outcome);
+    Json result = result_json(session, outcome, kept);
     const bool ended = result["finished"].get<bool>() || outcome.reason == StopReason::TimeUp;
     const Json tuning = ended ? session.task->report(session, role.results, say) : Json();
     if (!tuning.is_null()) result["verdict"] = tuning.at("verdict");
@@ -196,7 +220,7 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     write_reports(session, result, tuning);
     if (!tuning.is_null())
       (role.part ? context.log(tuning_summary(tuning)) : context.say(tuning_summary(tuning)));
-    if (!role.part) say_at_end(context, session, outcome, best, result);
+    if (!role.part) say_at_end(context, session, outcome, kept, result);
     context.result = result;
   });
   if (outcome.reason == StopReason::Interrupted) {
@@ -258,6 +282,7 @@ ExitCode train_command(Context& context, const Arguments& arguments) {
     return static_cast<ExitCode>(code);
   }
   for (const std::string& note : loaded.notes) context.log(note);
+  refuse_parts_without_questions(loaded.recipe);
   if (has_parts(loaded.recipe)) return train_parts(context, arguments, loaded);
   return train_rank(context, arguments, loaded);
 }

@@ -10,7 +10,7 @@
 namespace lathe {
 
 Example with_shown(const Example& example, const std::vector<Example>& shown) {
-  Example out = example;
+  Example out = through_last_answer(example);
   if (example.kind == ExampleKind::PromptCompletion) {
     std::string before;
     for (const Example& other : shown) before += other.prompt + other.completion + "\n\n";
@@ -19,12 +19,12 @@ Example with_shown(const Example& example, const std::vector<Example>& shown) {
   }
   if (example.kind != ExampleKind::Chat) return out;
   Json messages = Json::array(), rest = Json::array();
-  for (const Json& message : example.messages) {
+  for (const Json& message : out.messages) {
     const bool system = message.value("role", "") == "system" && rest.empty();
     (system ? messages : rest).push_back(message);
   }
   for (const Example& other : shown) {
-    for (const Json& message : other.messages) {
+    for (const Json& message : through_last_answer(other).messages) {
       if (message.value("role", "") != "system") messages.push_back(message);
     }
   }
@@ -33,17 +33,16 @@ Example with_shown(const Example& example, const std::vector<Example>& shown) {
   return out;
 }
 
-std::int64_t answer_limit(const Tokenizer& tokenizer, const std::vector<Example>& examples) {
+std::int64_t answer_limit(const std::vector<TokenAnswer>& wanted) {
   std::size_t longest = 0;
-  for (const Example& example : examples)
-    longest = std::max(longest, tokenizer.ids(answer_text(example)).size());
+  for (const TokenAnswer& answer : wanted) longest = std::max(longest, answer.ids.size());
   return std::clamp<std::int64_t>(2 * static_cast<std::int64_t>(longest), 32, 512);
 }
 
 AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, const Tokenizer& tokenizer,
                          const ChatFormat& format, std::int64_t room) {
   for (;; shown.pop_back()) {
-    AskedPrompt asked{{}, with_shown(example, shown)};
+    AskedPrompt asked{{}, with_shown(example, shown), shown.size()};
     asked.prompt = render_prompt(asked.example, tokenizer, format);
     if (static_cast<std::int64_t>(asked.prompt.ids.size()) <= room || shown.empty()) return asked;
   }
@@ -57,7 +56,7 @@ std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer
   const std::int64_t room = decoder.spec().max_positions - options.max_tokens;
   std::vector<Answer> answers;
   for (const Example& example : examples) {
-    const auto [prompt, question] = asked_prompt(example, options.shown, tokenizer, format, room);
+    const auto [prompt, question, fitted] = asked_prompt(example, options.shown, tokenizer, format, room);
     if (prompt.ids.empty() || static_cast<std::int64_t>(prompt.ids.size()) >= decoder.spec().max_positions) {
       answers.emplace_back();  // nothing to ask with, or no room for an answer
       continue;
@@ -70,10 +69,16 @@ std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer
     }
     if (!example.choices.empty()) {
       const ScoredChoices scored = score_choices(decoder, tokenizer, format, question);
-      answer.choice = example.choices.at(scored.best());
-      answer.choice_per_byte = example.choices.at(scored.best_per_byte());
+      const auto written = [&](std::size_t choice) {
+        return with_answer(through_last_answer(example), example.choices.at(choice));
+      };
+      const std::vector<TokenAnswer> chosen =
+          render_answers({written(scored.best()), written(scored.best_per_byte())}, tokenizer, format);
+      answer.choice = chosen[0].text;
+      answer.choice_per_byte = chosen[1].text;
       answer.log_probabilities = scored.log_probabilities;
     }
+    answer.shown = fitted;
     answers.push_back(std::move(answer));
   }
   return answers;

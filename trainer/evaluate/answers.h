@@ -5,6 +5,7 @@
 
 #include "data/metrics/metric.h"
 #include "data/shards/prepare.h"
+#include "data/templates/render_answers.h"
 #include "models/decoder/decoder.h"
 
 namespace lathe {
@@ -12,10 +13,11 @@ namespace lathe {
 struct Answer {
   std::string text;
   std::int64_t tokens = 0;
-  bool stopped = false;  // by itself, not by the limit
-  std::string choice = {},
-              choice_per_byte = {};            // the likeliest of the example's choices; empty: it has none
-  std::vector<double> log_probabilities = {};  // of the choices
+  bool stopped = false;                           // by itself, not by the limit
+  std::string choice = {}, choice_per_byte = {};  // the likeliest of the example's choices, written as an
+                                                  // answer (render_answers); empty: it has none
+  std::vector<double> log_probabilities = {};     // of the choices
+  std::size_t shown = 0;                          // examples that fitted before the question
 };
 
 struct AnswerOptions {
@@ -29,6 +31,7 @@ struct AnswerOptions {
 struct AskedPrompt {
   TokenPrompt prompt;
   Example example;  // with what is shown before it
+  std::size_t shown = 0;
 };
 AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, const Tokenizer& tokenizer,
                          const ChatFormat& format, std::int64_t room);
@@ -41,11 +44,11 @@ std::vector<std::string> predictions_of(const Metric& metric, const std::vector<
 // Usage Error when one of the metrics wants choices and an example has none.
 void require_choices(const std::vector<std::string>& metrics, const std::vector<Example>& examples);
 
-// Twice the tokens of the longest reference answer, at least 32, at most 512.
-std::int64_t answer_limit(const Tokenizer& tokenizer, const std::vector<Example>& examples);
+// Twice the tokens of the longest wanted answer, at least 32, at most 512.
+std::int64_t answer_limit(const std::vector<TokenAnswer>& wanted);
 
-// The question with `shown` examples before it: text before the prompt, or turns before the last user
-// message.
+// The question, up to its last answer, with `shown` examples before it: text before the prompt, or turns
+// before the conversation.
 Example with_shown(const Example& example, const std::vector<Example>& shown);
 
 }  // namespace lathe

@@ -58,9 +58,12 @@ AnswerKind kind_of_answers(const std::vector<Example>& examples) {
   return words[words.size() / 2] >= kLongWords ? AnswerKind::Long : AnswerKind::Short;
 }
 
-TuningLook look_at_tuning(const std::string& model, const std::string& data) {
+TuningLook look_at_tuning(const std::string& model, const std::string& data, const ColumnMap& columns) {
   TuningLook look;
   const ModelSource source = resolve_model(model);
+  if (source.folder.ends_with(".gguf"))
+    fail_usage(source.folder,
+               " is a GGUF file, a form for engines; tuning starts from a Hugging Face folder");
   const Bundle base =
       is_adapter_folder(source.folder) ? load_adapted(source).base : read_bundle(source.folder);
   require(base.tokenizer != nullptr, source.folder, ": no tokenizer is in it");
@@ -70,7 +73,7 @@ TuningLook look_at_tuning(const std::string& model, const std::string& data) {
   look.context = base.spec.max_positions;
   const ChatFormat format = read_chat_format(source.folder);
   look.has_template = format.chat_template.has_value();
-  look.data = read_examples(data);
+  look.data = read_examples(data, {.columns = columns});
   if (look.data.examples.empty()) fail_usage("'", data, "' holds no example");
   if (!look.has_template && prompts_without_end(look.data.examples) > 0)
     look.separator = separating_template(look.data.files);
@@ -87,6 +90,8 @@ TuningLook look_at_tuning(const std::string& model, const std::string& data) {
   std::sort(look.tokens.begin(), look.tokens.end());
   look.answers = kind_of_answers(look.data.examples);
   look.labels = different_answers(look.data.examples);
+  const std::vector<std::uint32_t> related = related_examples(look.data.examples);
+  look.groups = std::set<std::uint32_t>(related.begin(), related.end()).size();
   return look;
 }
 

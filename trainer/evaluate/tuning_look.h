@@ -23,11 +23,12 @@ struct TuningLook {
   AnswerKind answers = AnswerKind::None;  // None: plain texts
   std::size_t labels = 0;                 // different answers
   bool several_turns = false;             // a conversation has several answers
+  std::size_t groups = 0;                 // of examples that must be held out together (related_examples)
 };
 
 // Errors: a model that resolve_model does not find, data that read_examples refuses, no example, an example
 // that the base's template refuses (named by its origin).
-TuningLook look_at_tuning(const std::string& model, const std::string& data);
+TuningLook look_at_tuning(const std::string& model, const std::string& data, const ColumnMap& columns = {});
 
 AnswerKind kind_of_answers(const std::vector<Example>& examples);
 

@@ -8,8 +8,9 @@ namespace lathe {
 
 // Reads <run>/metrics.jsonl, writes <run>/step_wise_training_metrics.csv (step_number, epoch_number,
 // training_loss, perplexity) and, where something was evaluated, <run>/validation_metrics.csv
-// (validation_loss in its place; the first set). Steps and epochs begin with 0: what the weights that are
-// measured have behind them. Perplexity is exp(loss).
+// (validation_loss in its place; the first set; after folds, which are under <run>/parts, their mean at the
+// steps that all of them reached). Steps and epochs begin with 0: what the weights that are measured have
+// behind them. Perplexity is exp(loss).
 void write_bedrock_csv(const std::string& run, std::int64_t rows_per_step, std::int64_t rows_per_epoch);
 
 }  // namespace lathe

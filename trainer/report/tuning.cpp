@@ -113,6 +113,17 @@ std::string asked_text_of(const Json& report) {
   return asked_of(asked, report.value("held_out_prompts", asked));
 }
 
+// How many examples the base was shown, where not all of them fitted.
+std::string shown_text(const Json& report) {
+  if (!report.contains("shown")) return "";
+  const Json& shown = report.at("shown");
+  const std::int64_t least = count_of(shown, "least"), most = count_of(shown, "most"),
+                     wanted = count_of(shown, "wanted");
+  if (least >= wanted) return "";
+  return "base shown examples: " + (least == most ? "" : std::to_string(least) + " to ") +
+         std::to_string(most) + " of " + std::to_string(wanted) + " of them fitted its context";
+}
+
 // Every fold and seed by itself, and their spread.
 std::string spread_section(const Json& report) {
   if (!report.contains("spread")) return "";
@@ -194,6 +205,18 @@ void look_at_answers(const Json& report, std::vector<std::string>& out) {
   if (const double share = number_of(tuned, "repeats"); share > 0.1)
     out.push_back(percent(share) +
                   " of the tuned answers repeat themselves: train shorter, or with a lower learning rate");
+  const std::string decides = report.value("decides", "");
+  const Json systems = decides.empty() ? Json::object() : Json(report.at("metrics").at(decides));
+  const double score = systems.contains("tuned") ? number_of(systems.at("tuned"), "score") : 0;
+  for (const System& system : kSystems)  // of those that know nothing, the first that is not beaten
+    if ((system.key == std::string("constant") || system.key == std::string("nearest")) &&
+        systems.contains(system.key) && score <= number_of(systems.at(system.key), "score")) {
+      out.push_back("the " + std::string(system.name) + " alone reaches " +
+                    format_fixed(number_of(systems.at(system.key), "score"), 3) + ", the tuned model " +
+                    format_fixed(score, 3) +
+                    ": nothing is shown to have been learned that depends on the question");
+      break;
+    }
   const double length = number_of(tuned, "mean_bytes"),
                wanted = number_of(report.at("behaviour").at("wanted"), "mean_bytes");
   if (wanted > 0 && (length > 1.5 * wanted || length < wanted / 1.5))
@@ -212,7 +235,11 @@ void look_at_losses(const Json& report, std::vector<std::string>& out) {
     out.push_back("the held-out loss was lowest (" + format_fixed(best, 3) + ") at step " +
                   std::to_string(course.value("best_step", 0)) + " of " +
                   std::to_string(course.value("last_step", 0)) + " and rose to " + format_fixed(last, 3) +
-                  ": trained too long or too hot; the best step was kept");
+                  ": trained too long or too hot; " +
+                  (report.value("step", course.value("best_step", 0)) == course.value("best_step", 0)
+                       ? std::string("the best step was kept")
+                       : "what is kept and measured here is step " + std::to_string(report.value("step", 0)) +
+                             ", as checkpoint.keep_best is off"));
   if (const double base = course.value("base_loss", 0.0), best = course.value("best_loss", 0.0);
       base > 0 && best >= base)
     out.push_back(
@@ -243,6 +270,8 @@ std::string tuning_section(const Json& report) {
   if (asked)
     out += metrics_table(report) + spread_section(report) + "<p>Same " + asked_text_of(report) +
            " held-out prompts for all, greedy.</p>\n";
+  if (const std::string few = shown_text(report); asked && !few.empty())
+    out += "<p>" + escape_html(few) + ".</p>\n";
   for (const auto& lines : {loss_lines(report), memory_lines(report)})
     for (const std::string& line : lines) out += "<p>" + escape_html(line) + ".</p>\n";
   for (const std::string& text : looks(report)) out += "<p>Look: " + escape_html(text) + ".</p>\n";
@@ -260,6 +289,7 @@ std::string tuning_summary(const Json& report) {
       if (systems.contains(system.key)) scores += name + " " + cell(systems.at(system.key)) + "   ";
     if (!scores.empty()) out += line + scores + "\n";
   }
+  if (const std::string few = shown_text(report); !few.empty()) out += few + "\n";
   if (!metrics.empty()) out += "asked: " + asked_text_of(report) + " held-out prompts\n";
   if (report.contains("spread")) {
     for (const auto& [name, entry] : report.at("spread").at("metrics").items())

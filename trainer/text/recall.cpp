@@ -4,7 +4,6 @@
 
 #include "data/metrics/overlap.h"
 #include "data/random/permutation.h"
-#include "data/sources/example_text.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -14,10 +13,8 @@ constexpr std::uint64_t kMostRecalled = 32;
 
 }  // namespace
 
-Json memorised(const std::vector<Example>& train, const std::vector<Answer>& answers) {
-  std::vector<std::string> texts;
-  for (const Example& example : train) texts.push_back(answer_text(example));
-  const VerbatimIndex index(texts);
+Json memorised(const std::vector<std::string>& learned, const std::vector<Answer>& answers) {
+  const VerbatimIndex index(learned);
   Overlap longest;
   for (const Answer& answer : answers) {
     const Overlap overlap = index.measure(answer.text);
@@ -38,17 +35,15 @@ std::vector<Example> recall_examples(const std::vector<Example>& train, std::int
   return chosen;
 }
 
-Json recalled(const std::vector<Example>& train, const std::vector<Example>& asked,
+Json recalled(const std::vector<std::string>& learned, const std::vector<std::string>& wanted,
               const std::vector<Answer>& answers) {
-  require(!asked.empty() && answers.size() == asked.size(),
+  require(!wanted.empty() && answers.size() == wanted.size(),
           "answers to other training prompts than were asked");
   double verbatim = 0;
-  for (std::size_t i = 0; i < asked.size(); ++i) verbatim += answers[i].text == answer_text(asked[i]) ? 1 : 0;
-  Json found = memorised(train, answers);
-  found["asked"] = asked.size();
-  found["of"] = std::count_if(train.begin(), train.end(),
-                              [](const Example& example) { return example.kind != ExampleKind::Text; });
-  found["verbatim"] = verbatim / static_cast<double>(asked.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) verbatim += answers[i].text == wanted[i] ? 1 : 0;
+  Json found = memorised(learned, answers);
+  found["asked"] = wanted.size();
+  found["verbatim"] = verbatim / static_cast<double>(wanted.size());
   return found;
 }
 

@@ -10,15 +10,16 @@
 namespace lathe {
 
 // {longest_characters, longest_words, text}: the longest run of any answer that stands in a training answer.
-Json memorised(const std::vector<Example>& train, const std::vector<Answer>& answers);
+// `learned` are the training answers as the model was to write them (render_answers).
+Json memorised(const std::vector<std::string>& learned, const std::vector<Answer>& answers);
 
 // Training examples that ask something: all of them, or 32 chosen by the seed.
 std::vector<Example> recall_examples(const std::vector<Example>& train, std::int64_t seed);
 
-// memorised() of answers to training prompts, and {asked, of, verbatim}: how many of how many training
-// examples were asked, and the share of their answers that came back byte for byte. `answers` are parallel to
-// `asked`, which is not empty.
-Json recalled(const std::vector<Example>& train, const std::vector<Example>& asked,
+// memorised() of answers to training prompts, and {asked, verbatim}: how many examples were asked, and the
+// share of their answers that came back byte for byte. `answers` are parallel to `wanted`, which is not
+// empty.
+Json recalled(const std::vector<std::string>& learned, const std::vector<std::string>& wanted,
               const std::vector<Answer>& answers);
 
 }  // namespace lathe

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "checkpoints/bundle/fingerprint.h"
 #include "checkpoints/formats/safetensors.h"
 #include "models/decoder/weights.h"
 #include "models/objectives/causal_lm.h"
@@ -16,7 +17,9 @@
 #include "trainer/parallel/ranks.h"
 #include "trainer/plan/speed.h"
 #include "trainer/report/format.h"
+#include "trainer/report/shell_word.h"
 #include "trainer/session.h"
+#include "trainer/text/asked_form.h"
 #include "trainer/text/samples.h"
 #include "trainer/text/tuning_report.h"
 
@@ -144,6 +147,8 @@ std::vector<CheckpointFile> TextTask::model_files(std::vector<BundleTensor> weig
     files.push_back({kPeftTensors, peft_tensors(trained, *plan.family, plan.spec, /*exact=*/false), ""});
     return files;
   }
+  if (!plan.generation_config.is_null())  // the base's own stops and sampling, for its exports
+    files.push_back({"generation_config.json", {}, plan.generation_config.dump(2) + "\n"});
   Bundle bundle;
   bundle.family = plan.family;
   bundle.config = plan.config;
@@ -203,9 +208,13 @@ std::vector<std::string> TextTask::opening_lines(const Session& session) const {
 }
 
 Json TextTask::identity(const Session& session) const {
-  return Json{{"data_sha256", data.data_sha256},
-              {"tokenizer_sha256", data.tokenizer->fingerprint()},
-              {"base", session.recipe().model.path}};
+  Json identity{{"data_sha256", data.data_sha256},
+                {"tokenizer_sha256", data.tokenizer->fingerprint()},
+                {"base", session.recipe().model.path}};
+  if (const std::string& base = session.recipe().model.path; !base.empty())
+    identity["base_sha256"] = model_fingerprint(resolve_model(base).folder);
+  if (tuning()) identity["examples"] = kind_name(usual_kind(data.tuning->train));
+  return identity;
 }
 
 std::int64_t TextTask::parameters() const { return parameter_count(plan.spec); }
@@ -230,10 +239,12 @@ Json TextTask::report(Session& session, const std::vector<PartResult>& others, c
 Json TextTask::export_run(Session& session, const Say& say) { return lathe::export_run(session, *this, say); }
 
 std::string TextTask::next_commands(const Session& session) const {
-  const std::string& run = session.run.path;
-  if (tuning())
-    return cat("lathe chat ", run, "    lathe evaluate ", run, " --data FILE --metrics exact_match");
-  return cat("lathe generate ", run, " --prompt TEXT    lathe evaluate ", run, " --data FILE");
+  const std::string run = shell_word(session.run.path);
+  const ExampleKind kind = tuning() ? usual_kind(data.tuning->train) : ExampleKind::Text;
+  if (kind == ExampleKind::Text)
+    return cat("lathe generate ", run, " --prompt TEXT    lathe evaluate ", run, " --data FILE");
+  return cat("lathe chat ", run, "    lathe evaluate ", run, " --data FILE --metrics ",
+             tuning_metrics(session.recipe()).front());
 }
 
 }  // namespace lathe

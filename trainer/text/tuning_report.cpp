@@ -28,13 +28,17 @@ bool has_base(const Session& session, const TextTask& task) {
   return task.tuning() || !session.recipe().model.path.empty();
 }
 
-// Held-out examples that ask something; plain texts do not.
+// Those that ask something; plain texts do not.
+std::vector<Example> questions_in(const std::vector<Example>& examples) {
+  std::vector<Example> questions;
+  for (const Example& example : examples)
+    if (example.kind != ExampleKind::Text) questions.push_back(example);
+  return questions;
+}
+
 std::vector<Example> held_questions(const PreparedData& data) {
-  std::vector<Example> examples;
-  if (!data.tuning || data.tuning->validation.empty()) return examples;
-  for (const Example& example : data.tuning->validation.front())
-    if (example.kind != ExampleKind::Text) examples.push_back(example);
-  return examples;
+  if (!data.tuning || data.tuning->validation.empty()) return {};
+  return questions_in(data.tuning->validation.front());
 }
 
 // The first of them, as many as are asked.
@@ -44,9 +48,13 @@ std::vector<Example> asked_examples(const PreparedData& data) {
   return examples;
 }
 
-std::vector<std::string> references_of(const std::vector<Example>& examples) {
+std::vector<TokenAnswer> wanted_answers(const PreparedData& data, const std::vector<Example>& examples) {
+  return render_answers(examples, *data.tokenizer, data.tuning->format);
+}
+
+std::vector<std::string> references_of(const PreparedData& data, const std::vector<Example>& examples) {
   std::vector<std::string> references;
-  for (const Example& example : examples) references.push_back(answer_text(example));
+  for (TokenAnswer& answer : wanted_answers(data, examples)) references.push_back(std::move(answer.text));
   return references;
 }
 
@@ -59,7 +67,7 @@ double probe_loss(const Session& session, const TextTask& task) {
 
 std::int64_t answer_tokens(const PreparedData& data, const DecoderSpec& spec,
                            const std::vector<Example>& examples) {
-  return std::min(answer_limit(*data.tokenizer, examples), spec.max_positions / 2);
+  return std::min(answer_limit(wanted_answers(data, examples)), spec.max_positions / 2);
 }
 
 std::vector<Answer> ask(const TextTask& task, const std::vector<Example>& examples,
@@ -85,10 +93,11 @@ std::vector<Example> shown_examples(const PreparedData& data) {
 // most like the asked one. A tuned model that does not beat them has learned nothing that depends on the
 // input.
 std::map<std::string, std::vector<std::string>> trivial_answers(const TextTask& task,
+                                                                const std::vector<std::string>& learned,
                                                                 const std::vector<Example>& asked) {
   std::map<std::string, std::size_t> counts;
   const std::vector<Example>& train = task.data.tuning->train;
-  for (const Example& example : train) counts[answer_text(example)] += 1;
+  for (const std::string& answer : learned) counts[answer] += 1;
   const auto most = std::max_element(counts.begin(), counts.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
   std::map<std::string, std::vector<std::string>> answers;
@@ -99,7 +108,7 @@ std::map<std::string, std::vector<std::string>> trivial_answers(const TextTask& 
     std::string answer;
     for (std::size_t i = 0; i < std::min<std::size_t>(train.size(), 512); ++i) {
       const double score = near.one(asked_text(question), asked_text(train[i]));
-      if (score > best) best = score, answer = answer_text(train[i]);
+      if (score > best) best = score, answer = learned[i];
     }
     answers["nearest"].push_back(answer);
   }
@@ -143,13 +152,28 @@ DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data) {
   const LossOn loss_on = parse_loss_on(recipe.data.loss_on);
   std::vector<Example> held;
   for (const auto& set : tuning.validation) held.insert(held.end(), set.begin(), set.end());
-  return data_report({tuning.train, held,
-                      [&](const Example& example) {
-                        const TokenExample seen =
-                            render_example(example, *data.tokenizer, tuning.format, loss_on);
-                        return Measured(seen.ids.size() - 1, seen.merged, seen.apart);  // inputs
-                      },
-                      static_cast<std::size_t>(recipe.data.sequence_length)});
+  const std::int64_t row = recipe.data.sequence_length;
+  std::vector<std::string> cut;
+  const auto measure = [&](const Example& example) {
+    TokenExample seen = render_example(example, *data.tokenizer, tuning.format, loss_on);
+    const auto inputs = static_cast<std::int64_t>(seen.ids.size()) - 1;
+    if (inputs > row) cut.push_back(cat(example.origin, " (", inputs, " tokens)"));
+    return Measured(static_cast<std::size_t>(std::min(inputs, row)), seen.merged, seen.apart);
+  };
+  DataReport report = data_report({tuning.train, held, measure, static_cast<std::size_t>(row)});
+  const std::string limit = cat("longer than the ", row, " tokens that the model sees, so ");
+  const std::string advice = "shorten it or raise data.sequence_length";
+  add_finding(report, "cut",
+              limit +
+                  "cut (data.overlength: truncate): its answer has no end, and the model is not taught to "
+                  "stop there; " +
+                  advice,
+              cut);
+  std::uint64_t dropped = data.train.ledger.documents_dropped;
+  for (const PreparedSet& set : data.validation) dropped += set.ledger.documents_dropped;
+  add_finding(report, "dropped", limit + "left out (data.overlength: drop; a note names them); " + advice,
+              std::vector<std::string>(dropped, "an example"));
+  return report;
 }
 
 std::vector<std::string> tuning_metrics(const Recipe& recipe) {
@@ -159,52 +183,63 @@ std::vector<std::string> tuning_metrics(const Recipe& recipe) {
 
 void measure_base(Session& session, const TextTask& task, const Say& say) {
   const std::string path = session.run.path + "/base.json", &other = session.options.base_answers;
-  if (!has_base(session, task) || std::filesystem::exists(path)) return;
+  if (!has_base(session, task)) return;
+  const std::string& data = task.data.data_sha256;  // answers to other questions are asked anew
+  if (std::filesystem::exists(path) && read_json(path).value("data_sha256", data) == data) return;
   if (!other.empty() && other != path && std::filesystem::exists(other))
     return write_file_atomically(path, read_file(other));
   const std::vector<Example> examples = asked_examples(task.data);
   require_choices(tuning_metrics(session.recipe()), examples);
-  Json base = Json{{"probe_loss", probe_loss(session, task)}};
+  Json base = Json{{"probe_loss", probe_loss(session, task)}, {"data_sha256", data}};
   if (examples.empty()) {
     base["held_losses"] = held_losses(session, task);
   } else {
     say(cat("asking the base ", asked_of(examples.size(), held_questions(task.data).size()),
             " held-out prompts, alone and shown ", shown_examples(task.data).size(), " examples"));
     base["answers"] = answers_json(ask(task, examples, {}));
-    base["few_shot"] = answers_json(ask(task, examples, shown_examples(task.data)));
+    const std::vector<Answer> few_shot = ask(task, examples, shown_examples(task.data));
+    base["few_shot"] = answers_json(few_shot);
+    const auto [least, most] = std::minmax_element(
+        few_shot.begin(), few_shot.end(), [](const Answer& a, const Answer& b) { return a.shown < b.shown; });
+    const std::size_t wanted = shown_examples(task.data).size();
+    base["shown"] = Json{{"least", least->shown}, {"most", most->shown}, {"wanted", wanted}};
+    if (least->shown < wanted)
+      say(cat("the base was shown ", least->shown, " to ", most->shown, " of ", wanted,
+              " examples: no more fit its context of ", task.plan.spec.max_positions, " tokens"));
   }
   write_file_atomically(path, base.dump(1) + "\n");
 }
 
 namespace {
 
-HeldAnswers ask_tuned(const TextTask& task, const std::vector<Example>& examples, const Json& base,
-                      const std::string& path) {
+HeldAnswers ask_tuned(const TextTask& task, const std::vector<std::string>& learned,
+                      const std::vector<Example>& examples, const Json& base, const std::string& path) {
   HeldAnswers held;
   for (const Example& example : examples) {
     held.origins.push_back(example.origin);
     held.prompts.push_back(asked_text(example));
   }
-  held.references = references_of(examples);
+  held.references = references_of(task.data, examples);
   held.base = answers_of(base.at("answers"), path);
   held.few_shot = answers_of(base.at("few_shot"), path);
   require(held.base.size() == examples.size() && held.few_shot.size() == examples.size(), path,
           ": it holds answers to other questions; start over with --fresh");
   held.tuned = ask(task, examples, {});
-  for (auto& [name, answers] : trivial_answers(task, examples))
+  for (auto& [name, answers] : trivial_answers(task, learned, examples))
     (name == "constant" ? held.constant : held.nearest) = answers;
   return held;
 }
 
 // The run's own held-out answers as one more part: that of the first seed, where seeds are many and folds are
 // none.
-PartResult own_part(const Session& session, const TextTask& task, HeldAnswers held) {
+PartResult own_part(const Session& session, const TextTask& task, const std::vector<std::string>& learned,
+                    HeldAnswers held) {
   PartResult own;
   own.seed = session.recipe().train.seed;
   own.best_step = session.state.best_step;
   own.total_steps = session.total_steps;
   own.report = compare_answers({held}, tuning_metrics(session.recipe()));
-  own.report["memorised"] = memorised(task.data.tuning->train, held.tuned);
+  own.report["memorised"] = memorised(learned, held.tuned);
   own.report["held_out_prompts"] = held_questions(task.data).size();
   own.held = std::move(held);
   return own;
@@ -250,22 +285,31 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   const RunLog log = read_run_log(run + "/metrics.jsonl");
   Json report = Json{{"format", "lathe-tuning-report"}, {"version", 1}, {"step", best.step}};
 
+  const std::vector<std::string> learned =
+      task.tuning() ? references_of(task.data, task.data.tuning->train) : std::vector<std::string>();
   std::vector<PartResult> parts;
   if (const std::vector<Example> examples = asked_examples(task.data);
       !examples.empty() && base.contains("answers")) {
     say(cat("asking the tuned model (step ", best.step, ") the same"));
-    const HeldAnswers held = ask_tuned(task, examples, base, path);
+    const HeldAnswers held = ask_tuned(task, learned, examples, base, path);
     write_file_atomically(run + "/answers.json", to_json(held).dump(1) + "\n");
-    parts.push_back(own_part(session, task, held));
+    parts.push_back(own_part(session, task, learned, held));
+    if (base.contains("shown")) report["shown"] = base.at("shown");
   }
   parts.insert(parts.end(), others.begin(), others.end());
+  for (const PartResult& part : others)
+    if (part.report.contains("shown") &&
+        (!report.contains("shown") || part.report["shown"]["least"] < report["shown"]["least"]))
+      report["shown"] = part.report["shown"];
   if (parts.empty())
     report["verdict"] = verdict_by_loss(session, task, base, path);
   else
     add_answers(report, parts, recipe);
 
-  if (const std::vector<Example> learned = recall_questions(task.data, recipe); !learned.empty())
-    report["recalled"] = recalled(task.data.tuning->train, learned, ask(task, learned, {}));
+  if (const std::vector<Example> again = recall_questions(task.data, recipe); !again.empty()) {
+    report["recalled"] = recalled(learned, references_of(task.data, again), ask(task, again, {}));
+    report["recalled"]["of"] = questions_in(task.data.tuning->train).size();
+  }
   report["course"] = course_of(log, session.state.best_step, session.state.step);
   if (const auto before = held_loss_at(log, 0), after = held_loss_at(log, best.step); before && after)
     report["held_out"] = loss_change(*before, *after);

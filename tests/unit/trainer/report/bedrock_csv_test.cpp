@@ -37,6 +37,25 @@ TEST_CASE("Bedrock's columns, steps and epochs from 0, perplexity the exponentia
         "4,1,0.5,1.64872127\n");
 }
 
+TEST_CASE("after folds the held-out losses are their mean") {
+  const TemporaryFolder run;
+  run.write("metrics.jsonl", R"({"step":1,"loss":1.0,"learning_rate":0.1})");
+  for (const char* fold : {"fold-1", "fold-2", "fold-1-seed-6", "fold-2-seed-6"}) {
+    std::filesystem::create_directories(run / (std::string("parts/") + fold));
+    run.write(std::string("parts/") + fold + "/metrics.jsonl",
+              std::string(R"({"step":0,"set":"validation","validation_loss":2.0})") + "\n" +
+                  R"({"step":3,"set":"validation","validation_loss":)" + (fold[5] == '1' ? "1.0" : "3.0") +
+                  "}\n" + (fold[5] == '1' ? R"({"step":6,"set":"validation","validation_loss":9.0})" : "") +
+                  "\n");
+  }
+  write_bedrock_csv(run.path(), 4,
+                    20);  // a fold of two reads 10 of the 20 rows: its step 3 is in its second epoch
+  CHECK(read_bytes(run / "validation_metrics.csv") ==
+        "step_number,epoch_number,validation_loss,perplexity\n"
+        "0,0,2,7.3890561\n"
+        "3,1,2,7.3890561\n");
+}
+
 TEST_CASE("without a validation set there is no file of it") {
   const TemporaryFolder run;
   run.write("metrics.jsonl", R"({"step":1,"loss":1.0,"learning_rate":0.1})");

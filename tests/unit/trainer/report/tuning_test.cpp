@@ -63,6 +63,36 @@ TEST_CASE("each fault of a tuned model has its sentence") {
              contains_text("repeats 20 words of the training answers in a row"));
 }
 
+TEST_CASE("a tuned model that a system without knowledge equals is told so") {
+  Json report = quiet_report();
+  report["decides"] = "exact_match";
+  Json& systems = report["metrics"]["exact_match"];
+  systems["constant"] = system_of(0.5);
+  systems["nearest"] = system_of(0.625);
+  CHECK(tuning_looks(report).empty());
+  systems["nearest"] = system_of(0.75);
+  REQUIRE(tuning_looks(report).size() == 1);
+  CHECK_THAT(tuning_looks(report).front(),
+             contains_text("the answer of the nearest question alone reaches 0.750, the tuned model 0.750"));
+  systems["constant"] = system_of(0.875);
+  CHECK_THAT(tuning_looks(report).front(),
+             contains_text("the commonest training answer alone reaches 0.875"));
+}
+
+TEST_CASE("the step that is kept is told, be it the best or not") {
+  Json report = quiet_report();
+  report["course"]["last_loss"] = 2.5;
+  report["step"] = 8;
+  CHECK_THAT(tuning_looks(report).front(), contains_text("the best step was kept"));
+  report["step"] = 40;
+  CHECK_THAT(tuning_looks(report).front(),
+             contains_text("measured here is step 40, as checkpoint.keep_best is off"));
+  CHECK(tuning_summary(report).find("of them fitted") == std::string::npos);
+  report["shown"] = {{"least", 0}, {"most", 2}, {"wanted", 4}};
+  for (const std::string& shown : {tuning_section(report), tuning_summary(report)})
+    CHECK_THAT(shown, contains_text("base shown examples: 0 to 2 of 4 of them fitted its context"));
+}
+
 TEST_CASE("the section shows metrics, behaviour, what was forgotten and what was memorised") {
   Json report = quiet_report();
   report["look"] = {"mind the <gap>"};
