@@ -101,7 +101,7 @@ struct DataSection {
   bool packing = true;
   bool deduplicate = true;
   std::string overlength;  // split | error | drop | truncate; empty: split when pretraining, else error
-  std::string encoding = "error";      // error | replace | skip: what invalid UTF-8 does
+  std::string encoding = "error";      // error | replace | skip: what invalid UTF-8 does; or a charset's name
   std::string cache;                   // folder of shards; default .lathe/cache beside `directory`'s parent
   std::int64_t workers = 0;            // 0: threads
   std::string format;                  // tuning: of the records; empty: detected from all of them
@@ -128,8 +128,10 @@ struct DataSection {
     f("deduplicate", c.deduplicate, "drop exact duplicates");
     f("overlength", c.overlength, "documents longer than a row; default split when pretraining",
       choice({"", "split", "error", "drop", "truncate"}));
-    f("encoding", c.encoding, "invalid UTF-8: stop, replace the bytes, or skip the document (counted)",
-      choice({"error", "replace", "skip"}));
+    f("encoding", c.encoding,
+      "invalid UTF-8: error, replace the bytes, or skip the document (counted; not in tuning); tuning: or "
+      "the "
+      "charset's name, e.g. windows-1251");
     f("cache", c.cache, "where shards live; default .lathe_cache in the run directory's parent");
     f("workers", c.workers, "threads of preparation; 0 for all", range(0, 1024));
     f("format", c.format,

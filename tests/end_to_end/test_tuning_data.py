@@ -52,6 +52,20 @@ class Data(Tuning):
         self.assertRegex(log, r"the base was shown \d to \d of 4 examples")
         self.assertIn("of them fitted its context", out)
 
+    def test_examples_in_another_charset_are_read_as_the_recipe_says(self):
+        lines = "".join(json.dumps({"prompt": f"кот {word}\n", "completion": f"дом {i}"}, ensure_ascii=False) + "\n" for i, word in enumerate(WORDS[:8]))
+        path = self.folder / "ru.jsonl"
+        path.write_bytes(lines.encode("cp1251"))
+        recipe = self.tuning("run", path)
+        log = self.lathe("preview", recipe, code=2)[1]
+        self.assertIn("data.encoding: windows-1251", log)
+        shown = self.json("preview", recipe, "--set", "data.encoding=windows-1251")
+        self.assertIn("кот", shown["examples"][0]["text"])
+        log = self.lathe("check", recipe, "--set", "data.encoding=skip", code=2)[1]
+        self.assertIn("wants error or replace or a charset's name, found 'skip'", log)
+        checked = "".join(self.lathe("check", recipe, "--set", f"data.train=[{{path: {json.dumps(str(path))}, weight: 2}}]"))
+        self.assertIn("'data.train[0].weight' has no effect in tuning", checked)
+
     def test_metrics_are_looked_at_before_any_work(self):
         recipe = self.tuning("run", self.pairs(8), extra="evaluate: {metrics: [exactmatch]}\n")
         log = self.lathe("check", recipe, code=2)[1]
