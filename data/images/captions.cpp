@@ -89,16 +89,43 @@ void apply_trigger(const std::string& trigger, PictureList& list) {
                              " captions, put before the other ", list.pictures.size() - had));
 }
 
+std::vector<std::string> side_notes(const std::string& set, const PictureList& list) {
+  constexpr const char* kSides[] = {"left", "right", "gauche", "droite"};
+  std::uint64_t count = 0;
+  std::string first;
+  for (const PictureFile& picture : list.pictures) {
+    const std::string words = lower(picture.caption);
+    if (std::none_of(std::begin(kSides), std::end(kSides),
+                     [&](const char* side) { return has_word(words, side); }))
+      continue;
+    if (count++ == 0) first = cat("'", picture.caption, "' (", picture.name, ")");
+  }
+  if (count == 0) return {};
+  return {
+      cat(count, " caption(s) of '", set,
+          "' say left or right, and data.flip shows their pictures mirrored too, with the same words: set "
+          "data.flip to false, or leave the sides out of the captions; the first: ",
+          first)};
+}
+
 std::string caption_of_names(const std::string& relative, const std::string& root) {
   const std::filesystem::path path(relative);
   std::string caption;
   const auto add = [&](const std::string& words) {
     caption += (caption.empty() || words.empty() ? "" : " ") + words;
   };
-  for (const auto& folder : path.parent_path()) add(words_of(folder.string()));
+  for (const auto& folder : path.parent_path())
+    add(words_of(folder.string().substr(repeats_prefix(folder.string()))));
   const std::string name = without_number(words_of(path.stem().string()));
   if (!says_nothing(name)) add(name);
-  return caption.empty() ? words_of(root) : caption;
+  return caption.empty() ? words_of(root.substr(repeats_prefix(root))) : caption;
+}
+
+std::size_t repeats_prefix(const std::string& folder) {
+  const std::size_t digits = folder.find_first_not_of("0123456789");
+  const bool is =
+      digits != 0 && digits != std::string::npos && folder[digits] == '_' && digits + 1 < folder.size();
+  return is ? digits + 1 : 0;
 }
 
 std::string composed_text(const std::string& text, const std::string& where) {

@@ -116,6 +116,8 @@ class FolderReader {
     for (const std::string& file : files_) {
       const Kind kind = kind_of(extension_of(file));
       const std::string name = stdfs::path(file).filename().string();
+      const std::string extension = extension_of(file);
+      if (extension == ".txt" || extension == ".caption") sidecars_[stem_of(file) + extension] = file;
       if (name == "metadata.jsonl" || name == "metadata.csv") tables_.push_back(file);
       if (!glob_.matches(file)) continue;
       if (kind == Kind::Unread) unread.push_back(shown(file));
@@ -148,22 +150,49 @@ class FolderReader {
          static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec, source_});
   }
 
+  // "" when there is none.
+  static std::string text_of(const Record& record, const std::string& key) {
+    const auto found = record.value.find(key);
+    if (found == record.value.end() || found->is_null()) return "";
+    if (!found->is_string())
+      fail_usage(record.origin, ": '", key, "' wants a text, found ",
+                 found->is_array() ? "a list" : found->type_name(), "; keep one text a picture");
+    return found->get<std::string>();
+  }
+
+  // A table whose names are others than ours would lose all its captions.
+  void check_columns(const RecordFile& records) const {
+    bool has_field = records.records.empty();
+    for (const Record& record : records.records) {
+      std::vector<std::string> keys;
+      if (record.value.is_object())
+        for (const auto& [key, value] : record.value.items()) keys.push_back(key);
+      if (!record.value.is_object() || !record.value.contains("file_name"))
+        fail_usage(record.origin, ": 'file_name', the picture's name, is missing; found ", some(keys));
+      has_field = has_field || record.value.contains(section_.field);
+      if (has_field || &record != &records.records.back() || keys.size() < 2) continue;
+      std::erase(keys, "file_name");
+      fail_usage(record.origin, ": no record has '", section_.field, "', the caption; found ", some(keys),
+                 " (name it: data.train 'field: ", keys.front(), "')");
+    }
+  }
+
   void read_metadata() {
     for (const std::string& table : tables_) {
       stamp(root_ + "/" + table, shown(table));
       const RecordFile records = read_record_file(root_ + "/" + table);
       const std::string folder = stdfs::path(table).parent_path().string();
       std::vector<std::string> absent;
+      check_columns(records);
       for (const Record& record : records.records) {
-        const std::string file = json_get<std::string>(record.value, "file_name", record.origin);
+        const std::string file = text_of(record, "file_name");
         const std::string relative =
             stdfs::path(folder.empty() ? file : folder + "/" + file).lexically_normal().string();
         if (!std::binary_search(files_.begin(), files_.end(), relative)) {
           absent.push_back(file);
           continue;
         }
-        const std::string caption =
-            json_get_or<std::string>(record.value, section_.field.c_str(), "", record.origin);
+        const std::string caption = text_of(record, section_.field);
         const auto [found, added] = captions_.emplace(relative, caption);
         if (!added && found->second != caption)
           fail_usage(record.origin, ": '", file, "' has a caption already, another one; keep one of them");
@@ -177,8 +206,9 @@ class FolderReader {
   // The text beside a picture; nothing when there is none.
   std::optional<std::string> sidecar(const std::string& relative) {
     for (const char* extension : {".txt", ".caption"}) {
-      const std::string file = stem_of(relative) + extension;
-      if (!std::binary_search(files_.begin(), files_.end(), file)) continue;
+      const auto found = sidecars_.find(stem_of(relative) + extension);
+      if (found == sidecars_.end()) continue;
+      const std::string& file = found->second;
       stamp(root_ + "/" + file, shown(file));
       has_sidecars_ = true;
       return decode_text(read_file(root_ + "/" + file, kMaxCaption), root_ + "/" + file).text;
@@ -227,12 +257,28 @@ class FolderReader {
       out_.notes.push_back(cat(shown_,
                                ": no metadata.jsonl, metadata.csv or .txt files: the names of folders and "
                                "files are the captions"));
+    if (by_names) note_repeats();
     if (!silent.empty())
       out_.notes.push_back(cat(silent.size(), " picture(s) of ", shown_,
                                " have no caption and are learned as without one: ", some(silent)));
     if (decomposed > 0)
       out_.notes.push_back(cat(decomposed, " caption(s) of ", shown_,
                                " had accents as separate characters; they are kept composed (NFC)"));
+  }
+
+  void note_repeats() {
+    std::set<std::string> folders;
+    const auto look = [&](const std::string& folder) {
+      if (repeats_prefix(folder) > 0) folders.insert(folder);
+    };
+    look(shown_);
+    for (const std::string& relative : relatives_)
+      for (const auto& folder : stdfs::path(relative).parent_path()) look(folder.string());
+    if (folders.empty()) return;
+    out_.notes.push_back(
+        cat("the number before ", some({folders.begin(), folders.end()}),
+            " is left out of the captions; it repeats nothing here: give data.train a source "
+            "for each such folder, with 'repeats'"));
   }
 
   const SourceSection& section_;
@@ -242,9 +288,9 @@ class FolderReader {
   Glob glob_;
   std::vector<Glob> exclude_;
   std::set<std::pair<dev_t, ino_t>> visited_;
-  std::vector<std::string> files_, tables_, relatives_;  // relative, sorted
-  std::map<std::string, std::string> masks_;             // stem -> file
-  std::map<std::string, std::string> captions_;
+  std::vector<std::string> files_, tables_, relatives_;     // relative, sorted
+  std::map<std::string, std::string> masks_;                // stem -> file
+  std::map<std::string, std::string> captions_, sidecars_;  // of the second: stem.txt -> file, stem.TXT too
   std::vector<PictureFile> pictures_;
   bool has_sidecars_ = false;
 };

@@ -41,10 +41,17 @@ PictureList list_pictures(const std::vector<SourceSection>& sources, std::uint64
 // name and names that only count (IMG_0001, 03) say nothing. `root` speaks when nothing else does.
 std::string caption_of_names(const std::string& relative, const std::string& root);
 
+// How long the "10_" of a folder "10_dog" is, which kohya's trainers read as repeats; 0 when it is none.
+std::size_t repeats_prefix(const std::string& folder);
+
 // Every caption with the trigger word: {trigger} in it becomes the word, one that lacks it gets "<word>, " in
 // front. Does nothing when the word is empty, but for a usage Error when a caption has {trigger}. Notes how
 // many had it.
 void apply_trigger(const std::string& trigger, PictureList& list);
+
+// Captions that say left or right, which mirrored pictures (data.flip) turn into the opposite: a note that
+// names some, or nothing.
+std::vector<std::string> side_notes(const std::string& set, const PictureList& list);
 
 // Unicode's composed form; text that is no UTF-8 is an Error naming `where`.
 std::string composed_text(const std::string& text, const std::string& where);

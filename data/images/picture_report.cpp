@@ -160,7 +160,7 @@ Json picture_ledger(const SurveyedSet& set) {
 }
 
 std::vector<std::string> picture_notes(const SurveyedSet& set, const PictureReportOptions& options) {
-  std::vector<std::string> notes = set.list.notes;
+  std::vector<std::string> notes;
   note_losses(set, notes);
   note_alike(set, notes);
   note_sizes(set, options, notes);

@@ -32,8 +32,9 @@ struct PictureReportOptions {
   MaskKind masks = MaskKind::None;
 };
 
-// A line each, for one set: formats left out, captions, damage, duplicates, near-duplicates, small pictures,
-// crops, what was turned or laid over the background, the plan of the buckets.
+// A line each, for one set, of the pictures themselves (set.list.notes has those of files and captions):
+// damage, duplicates, near-duplicates, small pictures, crops, what was turned or laid over the background,
+// the plan of the buckets.
 std::vector<std::string> picture_notes(const SurveyedSet& set, const PictureReportOptions& options);
 
 // Pictures of the second set that are equal or nearly so to pictures of the first; nothing when there are

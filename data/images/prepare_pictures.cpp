@@ -301,7 +301,14 @@ PreparedPictures PicturePreparation::describe(const PictureManifest& manifest) c
   data.width = size_.width;
   data.data_sha256 = manifest.data_sha256;
   data.ledger = manifest.ledger;
-  data.notes = manifest.notes;
+  // What the sources' listing says is told of today's files; the shards' own notes are those of their
+  // pictures.
+  for (const SurveyedSet& set : sets_)
+    data.notes.insert(data.notes.end(), set.list.notes.begin(), set.list.notes.end());
+  if (recipe_.data.flip)
+    for (std::string& note : side_notes(sets_.front().name, sets_.front().list))
+      data.notes.push_back(std::move(note));
+  data.notes.insert(data.notes.end(), manifest.notes.begin(), manifest.notes.end());
   for (std::size_t s = 0; s < manifest.sets.size(); ++s) {
     PictureSet set{.name = manifest.sets[s].name, .shards = {}, .pictures = manifest.sets[s].pictures};
     for (const PictureShardRecord& shard : manifest.sets[s].shards)

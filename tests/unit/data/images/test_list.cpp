@@ -123,3 +123,54 @@ TEST_CASE("every caption gets the trigger word once") {
   CHECK(captions == std::vector<std::string>{"a photo of sks", "sks dog", "sks, it asks", "sks", "sks, sks"});
   CHECK(noted(list, "trigger 'sks': in 3 of 5 captions, put before the other 2"));
 }
+
+TEST_CASE("captions that name a side are told where pictures are mirrored") {
+  PictureList list;
+  for (const char* caption : {"a cup on the Left", "rightly so", "un chat \xC3\xA0 gauche"})
+    list.pictures.push_back({.path = "", .name = "x.png", .caption = caption, .mask = ""});
+  const auto notes = side_notes("train", list);
+  REQUIRE(notes.size() == 1);
+  CHECK_THAT(notes[0], contains_text("2 caption(s) of 'train' say left or right") &&
+                           contains_text("'a cup on the Left' (x.png)"));
+  list.pictures.resize(0);
+  CHECK(side_notes("train", list).empty());
+}
+
+TEST_CASE("sidecars end in .TXT too") {
+  const TemporaryFolder folder;
+  write_plain(folder / "set/a.PNG", 2, 2, 1, 2, 3);
+  write_text(folder / "set/a.TXT", "a dog");
+  CHECK(said(list_pictures({pictures_in(folder / "set")}, 1)) ==
+        std::vector<std::string>{"set/a.PNG: a dog"});
+}
+
+TEST_CASE("kohya's folders of repeats: the number is no caption") {
+  const TemporaryFolder folder;
+  write_plain(folder / "set/10_my dog/a1.png", 2, 2, 1, 2, 3);
+  write_plain(folder / "set/7/01.png", 2, 2, 1, 2, 4);
+  const PictureList list = list_pictures({pictures_in(folder / "set")}, 1);
+  CHECK(said(list) == std::vector<std::string>{"set/10_my dog/a1.png: my dog a", "set/7/01.png: 7"});
+  CHECK(noted(list, "the number before 10_my dog is left out of the captions"));
+  CHECK(noted(list, "'repeats'"));
+}
+
+TEST_CASE("a table of pictures with other columns names those it has") {
+  const TemporaryFolder folder;
+  write_plain(folder / "set/a.png", 2, 2, 1, 2, 3);
+  const std::string table = folder / "set/metadata.jsonl";
+  write_text(table, "{\"file_name\": \"a.png\", \"caption\": \"x\"}\n");
+  CHECK_THROWS_WITH(list_pictures({pictures_in(folder / "set")}, 1),
+                    contains_text("no record has 'text'") && contains_text("field: caption"));
+  SourceSection named = pictures_in(folder / "set");
+  named.field = "caption";
+  CHECK(said(list_pictures({named}, 1)) == std::vector<std::string>{"set/a.png: x"});
+  write_text(table, "{\"file_name\": \"a.png\", \"text\": [\"a\", \"b\"]}\n");
+  CHECK_THROWS_WITH(list_pictures({pictures_in(folder / "set")}, 1),
+                    contains_text("'text' wants a text, found a list"));
+  write_text(table, "{\"file_name\": \"a.png\"}\n");
+  CHECK(said(list_pictures({pictures_in(folder / "set")}, 1)) == std::vector<std::string>{"set/a.png: "});
+  std::filesystem::remove(table);
+  write_text(folder / "set/metadata.csv", "image,caption\na.png,x\n");
+  CHECK_THROWS_WITH(list_pictures({pictures_in(folder / "set")}, 1),
+                    contains_text("'file_name', the picture's name, is missing; found image, caption"));
+}

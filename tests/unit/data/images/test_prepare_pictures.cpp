@@ -308,3 +308,22 @@ TEST_CASE("what cannot be trained on is one clear error") {
   recipe.data.train.clear();
   CHECK_THROWS_WITH(prepare_pictures(recipe), contains_text("data.train"));
 }
+
+TEST_CASE("what is said of the files is said of today's, whatever shards are ready") {
+  const TemporaryFolder folder;
+  write_plain(folder / "set/a.png", 4, 4, 1, 2, 3);
+  write_text(folder / "set/metadata.jsonl", "{\"file_name\": \"a.png\", \"text\": \"on the left\"}\n");
+  Recipe recipe = picture_recipe(folder, pictures_in(folder / "set"), 4);
+  CHECK(prepare_pictures(recipe).notes.empty());
+  write_text(folder / "set/metadata.jsonl",
+             "{\"file_name\": \"a.png\", \"text\": \"on the left\"}\n{\"file_name\": \"gone.png\", \"text\": "
+             "\"x\"}\n");
+  const PreparedPictures again = prepare_pictures(recipe);
+  CHECK(again.was_ready);
+  REQUIRE(again.notes.size() == 1);
+  CHECK_THAT(again.notes[0], contains_text("gone.png"));
+  recipe.data.flip = true;
+  CHECK(prepare_pictures(recipe).notes.size() == 2);  // and the side
+  recipe.data.flip = false;
+  CHECK(prepare_pictures(recipe).notes.size() == 1);
+}
