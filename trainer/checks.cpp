@@ -7,6 +7,7 @@
 #include "data/sources/foreign.h"
 #include "recipes/schema/scalars.h"
 #include "trainer/model_source.h"
+#include "trainer/pictures/picture_base.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/tuning_rate.h"
 
@@ -135,6 +136,7 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
       loaded.problems.push_back(problem);
     }
   }
+  check_picture_base(loaded);
   throw_problems(loaded);
   default_rate(loaded);
   return loaded;

@@ -14,7 +14,7 @@
 #include "models/diffusion/fill_in.h"
 #include "models/diffusion/names.h"
 #include "models/diffusion/text_to_picture.h"
-#include "recipes/schema/output_sections.h"
+#include "recipes/schema/load.h"
 #include "trainer/pictures/picture_source.h"
 
 namespace lathe {
@@ -208,7 +208,28 @@ double rounding_tolerance(DType dtype) {
   return dtype == DType::BF16 ? 0x1p-7 : dtype == DType::F16 ? 0x1p-10 : 1e-6;
 }
 
+// From the run's own recipe, where there is one.
+LoraLabel label_of(const ModelSource& source) {
+  LoraLabel label;
+  const std::string file = source.run + "/recipe.yaml";
+  if (source.run.empty() || !std::filesystem::exists(file)) {
+    label.title = base_name(std::filesystem::absolute(source.folder).string());
+    return label;
+  }
+  const Recipe recipe = load_recipe(file).recipe;
+  label.title = recipe.name;
+  label.trigger = recipe.data.trigger;
+  label.resolution = cat(recipe.data.resolution.front(), "x", recipe.data.resolution.back());
+  return label;
+}
+
 }  // namespace
+
+std::string shipped_description(const ModelSource& source) {
+  const std::string& path = source.run.empty() ? source.folder : source.run;
+  if (!source.description.starts_with(path)) return source.description;  // the Hub's name
+  return base_name(std::filesystem::absolute(path).string()) + source.description.substr(path.size());
+}
 
 double PictureVerification::tolerance() const { return 1e-3 * std::max(1.0, largest_value); }
 
@@ -319,7 +340,7 @@ Json export_adapter_of_pictures(const ModelSource& source, const std::string& fo
   options.dtype = dtype_of_name(request.dtype);
   options.card = request.heading + picture_lora_commands(model.adapter, model.base, spelling,
                                                          request.prompts.front(), request.guidance);
-  const double error = export_picture_lora(model.adapter, model.base, spelling, source.description, options);
+  const double error = export_picture_lora(model.adapter, model.base, spelling, label_of(source), options);
   const double tolerance = rounding_tolerance(options.dtype);
   require(error <= tolerance, "export '", options.directory, "' was written but its weights change by ",
           error, " of the largest otherwise than they were trained to; wanted at most ", tolerance);

@@ -186,15 +186,34 @@ void add_spelled(LoraFile& file, const std::string& name, const Factors& factors
 }
 
 // Of the model spec that model browsers read (github.com/Stability-AI/ModelSpec).
-std::map<std::string, std::string> browser_metadata(const std::string& title, const PictureModel& base) {
+std::map<std::string, std::string> browser_metadata(const LoraLabel& label, const PictureModel& base) {
   const bool second = base.unet && base.text_encoder.activation == ClipActivation::Gelu;
   const std::string architecture = !base.unet ? "stable-diffusion-3"
                                    : second   ? "stable-diffusion-v2"
                                               : "stable-diffusion-v1";
-  return {{"format", "pt"},
-          {"modelspec.sai_model_spec", "1.0.1"},
-          {"modelspec.architecture", architecture + "/lora"},
-          {"modelspec.title", title}};
+  std::map<std::string, std::string> all{{"format", "pt"},
+                                         {"modelspec.sai_model_spec", "1.0.1"},
+                                         {"modelspec.architecture", architecture + "/lora"},
+                                         {"modelspec.title", label.title}};
+  if (base.prediction == Prediction::Epsilon) all["modelspec.prediction_type"] = "epsilon";
+  if (base.prediction == Prediction::Velocity) all["modelspec.prediction_type"] = "v";
+  if (!label.resolution.empty()) all["modelspec.resolution"] = label.resolution;
+  if (!label.trigger.empty()) all["modelspec.trigger_phrase"] = label.trigger;
+  return all;
+}
+
+// What kohya's own files say beside it.
+void add_kohya_metadata(std::map<std::string, std::string>& all, const PeftAdapter& adapter,
+                        const PictureModel& base, const LoraLabel& label) {
+  all["ss_network_module"] = base.unet ? "networks.lora" : "networks.lora_sd3";
+  all["ss_network_dim"] = std::to_string(adapter.rank);
+  all["ss_network_alpha"] = Json(lora_scale(adapter) * static_cast<double>(adapter.rank)).dump();
+  all["ss_output_name"] = label.title;
+  if (!base.unet) return;
+  const bool second = base.text_encoder.activation == ClipActivation::Gelu;
+  const bool velocity = base.prediction == Prediction::Velocity;
+  all["ss_v2"] = second ? "True" : "False";
+  all["ss_base_model_version"] = !second ? "sd_v1" : velocity ? "sd_v2_v" : "sd_v2";
 }
 
 // scale * B A of rows [first, first + rows) of B, (rows, in), fp64.
@@ -262,8 +281,8 @@ PeftAdapter folded(PeftAdapter adapter) {
 }
 
 LoraFile spell_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
-                    const std::string& title) {
-  LoraFile file{{}, browser_metadata(title, base)};
+                    const LoraLabel& label) {
+  LoraFile file{{}, browser_metadata(label, base)};
   if (spelling == LoraSpelling::Diffusers) {
     for (const CheckpointFile& part : picture_adapter_files(folded(adapter), base))
       for (const BundleTensor& tensor : part.tensors)
@@ -283,10 +302,7 @@ LoraFile spell_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSp
     if (name.starts_with(kTextEncoderPart))
       for (const std::string& spelled : spelled_names(name, {}, spelling, base))
         add_spelled(file, spelled, entry, scale, kohya);
-  if (!kohya) return file;
-  file.metadata["ss_network_module"] = base.unet ? "networks.lora" : "networks.lora_sd3";
-  file.metadata["ss_network_dim"] = std::to_string(adapter.rank);
-  file.metadata["ss_network_alpha"] = Json(scale * static_cast<double>(adapter.rank)).dump();
+  if (kohya) add_kohya_metadata(file.metadata, adapter, base, label);
   return file;
 }
 

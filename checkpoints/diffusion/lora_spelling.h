@@ -32,6 +32,12 @@ double lora_scale(const PeftAdapter& adapter);
 // The adapter with its scale folded into B, alpha = r: what Diffusers' file means.
 PeftAdapter folded(PeftAdapter adapter);
 
+// What a file tells those who find it: what it is called, the points a side of its pictures ("512x512"), the
+// word that its captions had. Empty: not told.
+struct LoraLabel {
+  std::string title, resolution, trigger;
+};
+
 struct LoraFile {
   std::vector<BundleTensor> tensors;  // F32
   std::map<std::string, std::string> metadata;
@@ -39,7 +45,7 @@ struct LoraFile {
 // `base` says which layout its names are of; its tensors are not read. Usage Error: DoRA in another spelling
 // than Diffusers'.
 LoraFile spell_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
-                    const std::string& title);
+                    const LoraLabel& label);
 
 // From a written file alone: the largest difference of a weight's change (scale * B A) between what the file
 // says, alpha absent meaning scale 1, and what the adapter says, relative to the largest change. Error when a

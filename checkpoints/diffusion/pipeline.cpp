@@ -137,9 +137,15 @@ void check_classes(const std::vector<std::string>& classes, const std::string& w
 
 std::vector<BundleTensor> read_part(const std::string& folder, const char* name) {
   const std::string path = folder + "/" + name;
-  require(files::exists(path), path, ": is not there",
-          files::exists(path + ".index.json") ? "; weights in several files are not supported" : "");
-  return read_safetensors(path).tensors;
+  if (files::exists(path)) return read_safetensors(path).tensors;
+  const std::string stem = path.substr(0, path.rfind('.')), half = stem + ".fp16.safetensors";
+  if (files::exists(half)) return read_safetensors(half).tensors;  // diffusers' variant of rounded weights
+  require(
+      !files::exists(stem + ".bin") && !files::exists(folder + "/pytorch_model.bin"), path,
+      ": is not there; its .bin beside is a pickle, which can run code and is never read: load it with the "
+      "library that wrote it and save it with safe_serialization=True");
+  fail(path, ": is not there",
+       files::exists(path + ".index.json") ? "; weights in several files are not supported" : "");
 }
 
 std::vector<BundleTensor> in_order(std::vector<BundleTensor> tensors,

@@ -1,14 +1,16 @@
 #include "checkpoints/exporters/picture_lora.h"
 
+#include <filesystem>
+
 #include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/formats/safetensors.h"
 
 namespace lathe {
 
 double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
-                           const std::string& title, const ExportOptions& options) {
+                           const LoraLabel& label, const ExportOptions& options) {
   FileSystem& fs = options.file_system ? *options.file_system : real_file_system();
-  LoraFile file = spell_lora(adapter, base, spelling, title);
+  LoraFile file = spell_lora(adapter, base, spelling, label);
   for (BundleTensor& tensor : file.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
   ExportFolder folder(options.directory, options.overwrite, fs);
   const bool peft = spelling == LoraSpelling::Diffusers;
@@ -22,6 +24,20 @@ double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base,
   return error;
 }
 
+std::string base_name(const std::string& path) {
+  const std::string cached = "models--";  // <cache>/models--org--name/snapshots/<revision>
+  const std::filesystem::path whole = std::filesystem::path(path).lexically_normal();
+  for (const auto& part : whole) {
+    std::string name = part.string();
+    if (!name.starts_with(cached)) continue;
+    name = name.substr(cached.size());
+    const std::size_t cut = name.find("--");
+    return cut == std::string::npos ? name : name.substr(0, cut) + "/" + name.substr(cut + 2);
+  }
+  if (!whole.is_absolute()) return path;
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
 std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                                   const std::string& prompt, double guidance) {
   const std::string text = Json(prompt).dump();
@@ -30,8 +46,8 @@ std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel
   if (spelling != LoraSpelling::Diffusers)
     return cat(spelling == LoraSpelling::Kohya ? "In kohya's spelling" : "In ComfyUI's spelling",
                base.unet ? ": " : ", SD3's own module names: ", kSpelledLora,
-               " goes where the program keeps its LoRA files. It holds for the base `", adapter.base,
-               "` alone.\n");
+               " goes where the program keeps its LoRA files. It holds for the base `",
+               base_name(adapter.base), "` alone.\n");
   if (base.unet)
     return cat(
         "diffusers, on the base:\n\n```python\nimport torch\nfrom diffusers import "

@@ -9,12 +9,15 @@ inline constexpr const char* kSpelledLora = "lora.safetensors";  // kohya's and 
 
 // pytorch_lora_weights.safetensors and adapter_config.json (peft), or lora.safetensors (kohya, comfyui), in
 // options.dtype; README.md, MANIFEST.json. Read back before it is published. Returns the error of a weight's
-// change that was found then (spelling_error): that of rounding. adapter.base is what the card and
-// adapter_config.json name.
+// change that was found then (spelling_error): that of rounding. adapter.base is what adapter_config.json and
+// the card's commands name.
 double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
-                           const std::string& title, const ExportOptions& options);
+                           const LoraLabel& label, const ExportOptions& options);
 // The card's part on use: exact commands for the programs of the spelling.
 std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                                   const std::string& prompt, double guidance);
+
+// A model's folder as others know it, without the folders above it: "first", or the Hub's "org/name".
+std::string base_name(const std::string& path);
 
 }  // namespace lathe

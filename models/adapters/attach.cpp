@@ -89,10 +89,29 @@ bool merge_token_rows(Bundle& merged, const std::shared_ptr<const PeftAdapter>& 
 
 }  // namespace
 
+bool is_adapter_target(const AdapterSite& site, const std::vector<std::string>& targets) {
+  return std::ranges::any_of(
+      targets, [&](const std::string& target) { return matches(site.name, target, site.linear); });
+}
+
+void check_adapter_targets(const std::vector<AdapterSite>& sites, const std::vector<std::string>& targets) {
+  std::set<std::string> names;
+  for (const AdapterSite& site : sites) names.insert(short_name(site.name));
+  for (const std::string& target : targets) {
+    if (std::ranges::any_of(sites,
+                            [&](const AdapterSite& site) { return matches(site.name, target, site.linear); }))
+      continue;
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    fail_usage("adapter.targets: '", target, "' is no linear layer of this model; it has ", list,
+               " (or all-linear)");
+  }
+}
+
 std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places, const AdapterSpec& spec,
                                          std::uint64_t seed, const std::shared_ptr<const AdapterPass>& pass) {
   std::vector<std::string> adapted;
-  std::set<std::string> used, names;
+  std::vector<AdapterSite> sites;
   const bool dora = spec.kind == AdapterKind::Dora;
   std::uint32_t site = 0;
   for (const auto& [root, prefix, blocks] : places) {
@@ -103,14 +122,8 @@ std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places
       if ((!linear && !convolution) || path.find(blocks) == std::string::npos) continue;
       const std::uint32_t number = site++;  // the same whatever is targeted
       const std::string name = prefix + path;
-      names.insert(short_name(name));
-      bool wanted = false;
-      for (const std::string& target : spec.targets) {
-        if (!matches(name, target, linear != nullptr)) continue;
-        wanted = true;
-        used.insert(target);
-      }
-      if (!wanted) continue;
+      sites.push_back({name, linear != nullptr});
+      if (!is_adapter_target(sites.back(), spec.targets)) continue;
       if (convolution && dora)
         fail_usage("adapter.kind dora is for linear layers; '", name, "' is a convolution");
       const at::Tensor weight = convolution ? convolution->weight
@@ -125,13 +138,7 @@ std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places
       adapted.push_back(name);
     }
   }
-  for (const std::string& target : spec.targets) {
-    if (used.count(target)) continue;
-    std::string list;
-    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-    fail_usage("adapter.targets: '", target, "' is no linear layer of this model; it has ", list,
-               " (or all-linear)");
-  }
+  check_adapter_targets(sites, spec.targets);
   return adapted;
 }
 

@@ -17,6 +17,15 @@ namespace lathe {
 // usage Error with the names there.
 std::vector<std::string> attach_adapters(Decoder& decoder, const AdapterSpec& spec, std::uint64_t seed);
 
+// A layer that could get an adapter, by its full name. Convolutions are targets by name alone.
+// check_adapter_targets: a usage Error when a target names none of them, with the names there are.
+struct AdapterSite {
+  std::string name;
+  bool linear = true;  // else a convolution
+};
+bool is_adapter_target(const AdapterSite& site, const std::vector<std::string>& targets);
+void check_adapter_targets(const std::vector<AdapterSite>& sites, const std::vector<std::string>& targets);
+
 // A module whose linear layers are counted for adapters: those with `blocks` in their name. `prefix` leads
 // its names.
 struct AdapterPlace {

@@ -367,24 +367,18 @@ class Validator {
     if (sound({"train"}) && (r_.train.activation_checkpointing || r_.train.dropout > 0))
       wrong(place({r_.train.dropout > 0 ? "train.dropout" : "train.activation_checkpointing"}),
             "'task: diffusion' has neither dropout nor activation checkpointing");
-    const DiffusionSection& d = r_.diffusion;
-    if (!sound({"diffusion"})) return;
-    const bool flow = d.schedule == "flow";
-    if (flow != (d.prediction == "flow"))
-      wrong(place({"diffusion.prediction", "diffusion.schedule"}),
-            cat("'diffusion.prediction' ", d.prediction, " does not go with the schedule '", d.schedule,
-                "': flow goes with flow, epsilon, sample and velocity with the others"));
-    if (d.zero_terminal_snr && (flow || d.prediction == "epsilon"))
-      wrong(place({"diffusion.zero_terminal_snr"}),
-            flow ? "'diffusion.zero_terminal_snr' is for linear, scaled_linear and cosine; flow ends in "
-                   "noise anyway"
-                 : "'diffusion.zero_terminal_snr' does not go with epsilon, which says nothing of a picture "
-                   "that is all noise; "
-                   "use velocity or sample");
-    const std::string& sampler = d.sampling.sampler;
-    if (!sampler.empty() && flow != (sampler == "flow_euler"))
-      wrong(place({"diffusion.sampling.sampler"}), cat("'diffusion.sampling.sampler' ", sampler,
-                                                       " does not go with the schedule '", d.schedule, "'"));
+    if (sound({"model", "tokenizer"}) && !r_.model.path.empty() &&
+        !(r_.tokenizer.train.empty() && r_.tokenizer.path.empty()))
+      wrong(place({"tokenizer"}),
+            "'tokenizer' has no place beside 'model.path': the base brings its own; leave it out");
+    if (sound({"diffusion"}) && r_.diffusion.condition_dropout >= 1)
+      wrong(place({"diffusion.condition_dropout"}),
+            "'diffusion.condition_dropout' is 1: no picture would be shown with its text; 0.1 is usual");
+    if (!sound({"diffusion", "model"}) || !r_.model.path.empty()) return;  // a base brings its own
+    for (const auto& [key, text] : noise_contradictions(r_.diffusion))
+      wrong(key == "diffusion.prediction" ? place({"diffusion.prediction", "diffusion.schedule"})
+                                          : place({key.c_str()}),
+            text);
   }
 
   void prior() {
@@ -469,6 +463,12 @@ class Validator {
           no_effect(true, cat("data.train[", i, "].", key),
                     "in tuning, which reads each file whole (data.columns names columns)");
     }
+    for (const char* key :
+         {"train.z_loss", "data.fill_in_middle.rate", "data.sequence_length", "data.packing"})
+      no_effect(r_.task == "diffusion", key, "with 'task: diffusion'");
+    if (r_.task == "diffusion" && r_.train.max_tokens && given("train.max_tokens"))
+      notes_.push_back(cat("note: ", source_text(place("train.max_tokens")),
+                           ": 'train.max_tokens' counts pictures with 'task: diffusion'"));
     const TokenizerSection plain;
     const TokenizerSection& t = r_.tokenizer;
     const bool trained = !t.train.empty();
@@ -485,6 +485,27 @@ class Validator {
 };
 
 }  // namespace
+
+std::vector<std::pair<std::string, std::string>> noise_contradictions(const DiffusionSection& d) {
+  std::vector<std::pair<std::string, std::string>> all;
+  const bool flow = d.schedule == "flow";
+  if (flow != (d.prediction == "flow"))
+    all.emplace_back("diffusion.prediction",
+                     cat("'diffusion.prediction' ", d.prediction, " does not go with the schedule '",
+                         d.schedule, "': flow goes with flow, epsilon, sample and velocity with the others"));
+  if (d.zero_terminal_snr && (flow || d.prediction == "epsilon"))
+    all.emplace_back(
+        "diffusion.zero_terminal_snr",
+        flow ? "'diffusion.zero_terminal_snr' is for linear, scaled_linear and cosine; flow ends in "
+               "noise anyway"
+             : "'diffusion.zero_terminal_snr' does not go with epsilon, which says nothing of a picture "
+               "that is all noise; use velocity or sample");
+  const std::string& sampler = d.sampling.sampler;
+  if (!sampler.empty() && flow != (sampler == "flow_euler"))
+    all.emplace_back("diffusion.sampling.sampler", cat("'diffusion.sampling.sampler' ", sampler,
+                                                       " does not go with the schedule '", d.schedule, "'"));
+  return all;
+}
 
 void validate_recipe(const Recipe& recipe, const std::string& file, ReadContext& context,
                      std::vector<std::string>& notes) {

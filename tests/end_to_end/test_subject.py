@@ -40,7 +40,7 @@ class Subject(Case):
     def test_an_adapter_is_trained_reported_drawn_and_merged(self):
         before = {path: path.read_bytes() for path in self.model.rglob("*") if path.is_file()}
         result, said = self.run_of("run", "adapter.text_encoder=true")
-        self.assertIn("adapter: lora of rank 2 on 37 linear layers", said[1])
+        self.assertIn("adapter: lora of rank 2 on 37 linear layers, 12 of them in the text encoder", said[1])
         self.assertIn("prior: 12 pictures drawn by the base", said[1])
         report = json.loads((self.folder / "run" / "report.json").read_text())
         self.assertEqual(report["copies"]["pictures"], 64)
@@ -56,6 +56,15 @@ class Subject(Case):
             again = self.json("export", self.folder / "run", "--format", format, "--output", self.folder / format)
             self.assertLess(again["max_error"], 1e-6)
             self.assertEqual((self.folder / format / "lora.safetensors").stat().st_size, (exports / format / "lora.safetensors").stat().st_size)
+            card = (exports / format / "README.md").read_text()
+            self.assertNotIn(str(self.folder), card)
+            self.assertIn("- base: model ", card)
+            self.assertTrue(self.json("verify", exports / format)["passed"])
+            self.assertIn("modelspec.title = subject", self.lathe("inspect", exports / format)[0])
+        self.assertIn("adapter: lora of rank 2", self.lathe("inspect", exports / "peft")[0])
+        self.assertIn('part of a pipeline: "SD3Transformer2DModel"', self.lathe("inspect", self.model / "transformer")[0])
+        (exports / "kohya" / "README.md").write_text("changed")
+        self.assertIn("NOT EQUAL", self.lathe("verify", exports / "kohya", code=1)[0])
         for name, model in (("adapter", self.folder / "run"), ("merged", exports / "diffusers"), ("folded", exports / "peft"), ("base", self.model)):
             self.lathe("sample", model, "--prompt", "a red circle", "--count", 2, "--steps", 4, "--guidance", "2.5", "--output",
                        self.folder / name, "--quiet")

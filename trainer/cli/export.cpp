@@ -1,5 +1,9 @@
 // lathe export MODEL --format NAME --output DIR, and lathe verify DIR.
+#include <filesystem>
+
 #include "checkpoints/diffusion/pipeline.h"
+#include "checkpoints/exporters/picture_lora.h"
+#include "checkpoints/store/manifest.h"
 #include "trainer/cli/command.h"
 #include "trainer/export.h"
 #include "trainer/export_pictures.h"
@@ -63,7 +67,7 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
   request.dtype = arguments.dtype;
   request.single_file = format == "single_file";
   request.prompts = reference_prompts(load_picture_model(source));
-  request.heading = cat("# Export of ", source.description, "\n\n## Use\n\n");
+  request.heading = cat("# Export of ", shipped_description(source), "\n\n## Use\n\n");
   if (alone) {
     context.result = word ? export_word_of_pictures(source, request, options)
                           : export_adapter_of_pictures(source, format, request, options);
@@ -111,8 +115,27 @@ ExitCode tell_verified(Context& context, Verified verification, const std::strin
   return verification.passed() ? ExitCode::Done : ExitCode::Failed;
 }
 
+// An adapter or a new word alone was compared with what was trained when it was written; later its files are.
+ExitCode verify_files(Context& context, const std::string& directory, const char* what) {
+  if (!std::filesystem::exists(directory + "/" + kManifestName))
+    fail("'", directory, "' holds ", what, " alone and has no ", kManifestName,
+         ", so there is nothing to compare with; only exports of lathe carry one");
+  const std::string damaged = damaged_file(directory);
+  context.result.update(Json{{"passed", damaged.empty()}, {"compared", "sha256"}});
+  if (!damaged.empty()) context.result["damaged"] = damaged;
+  context.say(damaged.empty() ? cat("verified: ", what,
+                                    " alone, whose weights were compared with the trained ones when it "
+                                    "was written; every file is still as ",
+                                    kManifestName, " says (SHA-256)")
+                              : "NOT EQUAL: " + damaged);
+  return damaged.empty() ? ExitCode::Done : ExitCode::Failed;
+}
+
 ExitCode verify_command(Context& context, const std::string& directory) {
   set_compute_threads(resolve_threads(0));
+  if (is_textual_inversion(directory)) return verify_files(context, directory, "a new word");
+  if (is_picture_adapter(directory) || std::filesystem::exists(directory + "/" + kSpelledLora))
+    return verify_files(context, directory, "an adapter of pictures");
   if (is_pipeline(directory)) return tell_verified(context, verify_pictures(directory), directory);
   return tell_verified(context, verify_export(directory), directory);
 }

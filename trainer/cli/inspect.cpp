@@ -3,6 +3,8 @@
 #include <filesystem>
 
 #include "checkpoints/diffusion/pipeline.h"
+#include "checkpoints/diffusion/textual_inversion.h"
+#include "checkpoints/exporters/picture_lora.h"
 #include "checkpoints/formats/gguf.h"
 #include "checkpoints/formats/safetensors.h"
 #include "checkpoints/store/manifest.h"
@@ -12,6 +14,7 @@
 #include "data/shards/shard.h"
 #include "trainer/cli/command.h"
 #include "trainer/model_source.h"
+#include "trainer/pictures/picture_source.h"
 #include "trainer/report/metrics.h"
 #include "trainer/state.h"
 
@@ -146,7 +149,7 @@ std::size_t value_count(const std::vector<BundleTensor>& tensors) {
   return count;
 }
 
-void inspect_by_class(Context& context, const PictureModel& model) {
+void inspect_by_class(Context& context, const PictureModel& model, const std::string& path) {
   const char* part = model.unet ? "unet" : "transformer";
   const std::size_t parameters = value_count(model.unet ? model.unet_tensors : model.transformer_tensors);
   context.result[part] = model.unet ? unet_2d_config(*model.unet) : dit_config(*model.dit);
@@ -157,10 +160,10 @@ void inspect_by_class(Context& context, const PictureModel& model) {
                   model.channels(), " channels; ", model.unet ? "UNet " : "DiT ", parameters, " parameters, ",
                   model.classes.empty() ? std::string("no classes")
                                         : cat(model.classes.size(), " classes: ", Json(model.classes).dump()),
-                  ", ", scheduler_class(model.noise())));
+                  ", ", written_scheduler(path, model.noise())));
 }
 
-void inspect_stable_diffusion(Context& context, const PictureModel& model) {
+void inspect_stable_diffusion(Context& context, const PictureModel& model, const std::string& path) {
   const std::size_t network = value_count(model.unet_tensors), texts = value_count(model.text_tensors),
                     vae = value_count(model.vae_tensors);
   context.result["unet"] = unet_2d_config(*model.unet);
@@ -172,13 +175,13 @@ void inspect_stable_diffusion(Context& context, const PictureModel& model) {
                   model.channels(), " channels, latents of ", model.unet->sample_size, "; UNet ", network,
                   " parameters, VAE ", vae, ", text encoder ", texts, ", tokenizer of ",
                   model.tokenizer->vocab_size(), " ids, texts of ", model.text_encoder.max_positions,
-                  " tokens, ", scheduler_class(model.noise())));
+                  " tokens, ", written_scheduler(path, model.noise())));
 }
 
 void inspect_pipeline(Context& context, const std::string& path) {
   const PictureModel model = read_pipeline(path);
-  if (model.vae) return inspect_stable_diffusion(context, model);
-  if (!model.by_text()) return inspect_by_class(context, model);
+  if (model.vae) return inspect_stable_diffusion(context, model, path);
+  if (!model.by_text()) return inspect_by_class(context, model, path);
   const JointTransformerSpec& network = model.transformer;
   const std::size_t pictures = value_count(model.transformer_tensors),
                     texts = value_count(model.text_tensors);
@@ -189,7 +192,39 @@ void inspect_pipeline(Context& context, const std::string& path) {
   context.say(cat("pipeline folder: pictures of ", network.sample_size, " points a side and ",
                   network.in_channels, " channels; transformer ", pictures, " parameters, text encoder ",
                   texts, ", tokenizer of ", model.tokenizer->vocab_size(), " ids, texts of ",
-                  model.text_encoder.max_positions, " tokens, ", scheduler_class(model.noise())));
+                  model.text_encoder.max_positions, " tokens, ", written_scheduler(path, model.noise())));
+}
+
+// An adapter of pictures or a new word: what else its files say.
+void inspect_picture_adapter(Context& context, const std::string& path) {
+  if (fs::exists(path + "/" + kManifestName)) check_whole(path);
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    context.say(entry.path().filename().string() + ":");
+    for (const auto& [key, value] : read_safetensors(entry.path().string()).metadata)
+      context.say(cat("  ", key, " = ", value.size() > 120 ? value.substr(0, 120) + "..." : value));
+    inspect_safetensors(context, entry.path().string());
+  }
+  if (!fs::exists(path + "/" + kPeftConfig)) return;
+  const PeftAdapter settings = read_peft_config(path);
+  context.result["base"] = settings.base;
+  context.say(cat("adapter: ", settings.kind, " of rank ", settings.rank, ", alpha ", settings.alpha,
+                  ", on the base ", settings.base));
+}
+
+Json config_of(const std::string& path) {
+  const std::string file = path + "/config.json";
+  const Json config = fs::exists(file) ? read_json(file) : Json::object();
+  return config.is_object() ? config : Json::object();
+}
+
+// A folder inside a pipeline's.
+void inspect_part(Context& context, const std::string& path, const Json& config) {
+  const std::string name = config["_class_name"].dump();
+  context.result["config"] = config;
+  context.say(cat("part of a pipeline: ", name, "; the folder above it tells of the whole"));
+  for (const fs::directory_entry& entry : fs::directory_iterator(path))
+    if (entry.path().extension() == ".safetensors") inspect_safetensors(context, entry.path().string());
 }
 
 ExitCode inspect(Context& context, const std::string& path) {
@@ -206,6 +241,10 @@ ExitCode inspect(Context& context, const std::string& path) {
       inspect_pipeline(context, path);
     } else if (fs::exists(path + "/MANIFEST.json") && fs::exists(path + "/state.json"))
       inspect_checkpoint(context, path);
+    else if (is_picture_adapter(path) || is_textual_inversion(path) || fs::exists(path + "/" + kSpelledLora))
+      inspect_picture_adapter(context, path);
+    else if (const Json config = config_of(path); config.contains("_class_name"))
+      inspect_part(context, path, config);
     else if (fs::exists(path + "/config.json")) {
       if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
       inspect_model(context, path);

@@ -1,9 +1,14 @@
 #include "trainer/cli/pictures.h"
 
+#include <functional>
+#include <numeric>
+
 #include "data/images/picture_loader.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/class_plan.h"
+#include "trainer/pictures/picture_base.h"
 #include "trainer/pictures/picture_plan.h"
+#include "trainer/pictures/picture_source.h"
 #include "trainer/report/format.h"
 #include "trainer/report/metrics.h"
 #include "trainer/session.h"
@@ -94,6 +99,13 @@ void check_stable_diffusion(Context& context, const Recipe& recipe, PictureModel
   context.result["parameters"] = network + text;
   context.say(cat("# model: Stable Diffusion, ", network, " parameters in the UNet and ", text,
                   " in the text encoder; unet/config.json:\n# ", unet_2d_config(*model.unet).dump()));
+  if (!recipe.model.path.empty()) {
+    const std::string own = scheduler_class(model.noise()),
+                      base = written_scheduler(resolve_model(recipe.model.path).folder, model.noise());
+    if (base != own)
+      context.say(cat("# scheduler: the base is drawn with by ", base, ", an exported pipeline by ", own,
+                      ": the same noise, other steps"));
+  }
   for (const ExportSection& target : recipe.exports)
     context.say(cat("# export ", target.format, ": ", stable_diffusion_coverage(target.format, model)));
 }
@@ -137,18 +149,31 @@ ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
   const std::int64_t parameters = count.transformer + count.text_encoder;
   const PictureLoader loader(data.train, 0);
   const RunLength length = run_length(recipe.train, loader.rows_per_epoch(), loader.rows_per_epoch());
+  const bool adapted = !recipe.adapter.kind.empty();
+  const std::int64_t trained = trained_parameters(recipe, model),
+                     frozen = adapted ? parameters : parameters - trained;
+  std::int64_t vae = 0;
+  if (model.vae)
+    for (const ParameterInfo& info : autoencoder_parameters(*model.vae))
+      vae += std::accumulate(info.shape.begin(), info.shape.end(), std::int64_t{1}, std::multiplies<>());
   const bool bf16 = resolve_precision(recipe.train.precision) == "bf16";
   // Master, two moments (Muon has one for its matrices: an upper bound), gradient; a bf16 copy; the averages.
-  const std::int64_t bytes = parameters * (12 + (bf16 ? 2 + 2 : 4) + (recipe.ema.decay > 0 ? 4 : 0));
-  context.say(cat("parameters: ", parameters, "\nsteps: ", length.steps, " (", length.rows, " pictures, ",
+  // What is frozen is there once; the VAE in fp32; a prior is one more copy.
+  const std::int64_t whole = parameters * (bf16 ? 2 : 4);
+  const std::int64_t bytes = trained * (12 + (bf16 ? 2 + 2 : 4) + (recipe.ema.decay > 0 ? 4 : 0)) +
+                             std::max<std::int64_t>(0, frozen) * (bf16 ? 2 : 4) + vae * 4 +
+                             (recipe.prior.weight > 0 ? whole : 0);
+  context.say(cat("parameters: ", parameters, adapted ? ", frozen, and of the adapter " : ", of them ",
+                  trained, " trained", model.vae ? cat("; VAE ", vae) : std::string(),
+                  "\nsteps: ", length.steps, " (", length.rows, " pictures, ",
                   static_cast<double>(length.rows) / static_cast<double>(loader.rows_per_epoch()),
                   " epochs)\nmemory: ", format_bytes(static_cast<double>(bytes)),
                   " for weights, gradients, moments and averages; activations are not planned for pictures"));
-  context.result = Json{{"parameters", parameters},
-                        {"steps", length.steps},
-                        {"pictures", length.rows},
-                        {"micro_batch_size", choose_micro_batch(recipe, processes)},
-                        {"state_bytes", bytes}};
+  context.result =
+      Json{{"parameters", parameters}, {"trained_parameters", trained},
+           {"vae_parameters", vae},    {"steps", length.steps},
+           {"pictures", length.rows},  {"micro_batch_size", choose_micro_batch(recipe, processes)},
+           {"state_bytes", bytes}};
   return ExitCode::Done;
 }
 

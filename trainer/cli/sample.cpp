@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
 
+#include "data/images/buckets.h"
 #include "data/images/contact_sheet.h"
 #include "data/images/fit.h"
 #include "data/io/line_reader.h"
@@ -107,8 +109,17 @@ at::Tensor fitted(const std::string& path, std::int64_t channels, const std::vec
   return (rows / 65535).permute({0, 3, 1, 2}).contiguous();
 }
 
+void note_cropped(const Context& context, const std::string& file, std::int64_t width, std::int64_t height) {
+  const Picture whole = read_picture(file);
+  const double lost = cropped_share(whole.width, whole.height, {width, height, 3});
+  if (lost > 0.005)
+    context.log(cat("note: ", file, " is ", whole.width, " x ", whole.height, " and is cut to the shape of ",
+                    width, " x ", height, ": ", std::lround(100 * lost),
+                    " % of it is left out (--width and --height choose another)"));
+}
+
 // What a picture's mask leaves of it, for a network that fills in the rest.
-at::Tensor picture_to_fill(const Arguments& arguments, const TextToPicture& model) {
+at::Tensor picture_to_fill(const Context& context, const Arguments& arguments, const TextToPicture& model) {
   if (arguments.image.empty() && arguments.mask.empty()) return {};
   if (arguments.image.empty() || arguments.mask.empty())
     fail_usage(
@@ -119,6 +130,8 @@ at::Tensor picture_to_fill(const Arguments& arguments, const TextToPicture& mode
         "channels, can");
   std::vector<std::int64_t> sides = model.latent_shape(arguments.draw.height, arguments.draw.width);
   sides = {sides[1] * model.points_a_place(), sides[2] * model.points_a_place()};
+  for (const std::string& file : {arguments.image, arguments.mask})
+    note_cropped(context, file, sides[1], sides[0]);
   const at::Tensor picture = 2 * fitted(arguments.image, model.vae->spec().in_channels, sides) - 1;
   return fill_in_condition(*model.vae, picture, fitted(arguments.mask, 1, sides));
 }
@@ -196,7 +209,7 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   if (asked == 0 && model.by_text()) fail_usage("give one of --prompt TEXT and --prompts FILE");
   const std::vector<std::string> prompts = prompts_of(arguments, model);
   DrawOptions options = draw_options(arguments, source.folder, model);
-  options.beside = picture_to_fill(arguments, model);
+  options.beside = picture_to_fill(context, arguments, model);
   context.log(source.description);
   Gallery gallery(arguments.output);
   const double seconds = draw_all(context, model, prompts, options, gallery);

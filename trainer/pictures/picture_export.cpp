@@ -1,4 +1,5 @@
 // Exports of a finished diffusion run, with the card that tells what it was trained on.
+#include "checkpoints/exporters/picture_lora.h"
 #include "trainer/export_pictures.h"
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_task.h"
@@ -20,11 +21,12 @@ std::string card_heading(const Session& session, const PictureTask& task, const 
       cat("---\nlibrary_name: diffusers\npipeline_tag: ",
           text ? "text-to-image" : "unconditional-image-generation", "\n---\n# ", recipe.name,
           text ? "\n\nA text-to-picture model (" : "\n\nA model that draws pictures (", layout, ") of ",
-          task.parameters(), " parameters, trained with lathe; ", source.description, ".\n\n");
-  card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
-              " (its licence holds for this model)\n- data: ", task.data.train.pictures, " pictures of ",
-              task.data.width, " x ", task.data.height, ", sha256 ", task.data.data_sha256,
-              "\n- steps: ", session.state.step, ", pictures seen: ", session.state.tokens, "\n");
+          task.parameters(), " parameters, trained with lathe; ", shipped_description(source), ".\n\n");
+  card +=
+      cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : base_name(recipe.model.path),
+          " (its licence holds for this model)\n- data: ", task.data.train.pictures, " pictures of ",
+          task.data.width, " x ", task.data.height, ", sha256 ", task.data.data_sha256,
+          "\n- steps: ", session.state.step, ", pictures seen: ", session.state.tokens, "\n");
   if (recipe.ema.decay > 0) card += cat("- weights: moving averages, decay ", recipe.ema.decay, "\n");
   if (session.state.best_step >= 0) card += cat("- validation loss: ", session.state.best_loss, "\n");
   if (!task.plan.classes.empty()) card += cat("- classes: ", Json(task.plan.classes).dump(), "\n");

@@ -51,7 +51,12 @@ void set_noise(PictureModel& model, const DiffusionSection& d) {
 }  // namespace
 
 PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems) {
-  if (!recipe.model.path.empty()) return load_picture_model(resolve_model(recipe.model.path));
+  if (!recipe.model.path.empty()) {
+    PictureModel base = load_picture_model(resolve_model(recipe.model.path));
+    base.schedule.shift = recipe.diffusion.shift;  // the base's own, or asked for: check_picture_base
+    base.schedule.zero_terminal_snr = recipe.diffusion.zero_terminal_snr;
+    return base;
+  }
   const std::int64_t side = *std::max_element(recipe.data.resolution.begin(), recipe.data.resolution.end());
   if (recipe.model.family == "unet2d" || recipe.model.family == "dit") {
     PictureModel model =

@@ -26,7 +26,8 @@ struct PictureNetworkSection {
   }
 };
 
-// Specs without tensors and tokenizer. From scratch: of pictures of (width, height) and a vocabulary.
+// Of a base, with its tensors, for a recipe that has been checked with it. Else specs without tensors and
+// tokenizer, of pictures of (width, height) and a vocabulary.
 PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems);
 void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokenizer);
 

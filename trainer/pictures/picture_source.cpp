@@ -1,5 +1,7 @@
 #include "trainer/pictures/picture_source.h"
 
+#include <filesystem>
+
 #include "models/adapters/pictures.h"
 
 namespace lathe {
@@ -15,6 +17,19 @@ PictureModel load_base(const std::string& base, const ModelSource& source, const
 }
 
 }  // namespace
+
+std::int64_t side_step(const PictureModel& model) {
+  const std::int64_t step = model.unet  ? model.unet->smallest_side()
+                            : model.dit ? model.dit->patch_size
+                                        : model.transformer.patch_size;
+  return model.vae ? model.vae->halvings() * step : step;
+}
+
+std::string written_scheduler(const std::string& folder, const NoiseProcess& process) {
+  const std::string file = folder + "/scheduler/scheduler_config.json";
+  if (!std::filesystem::exists(file)) return scheduler_class(process);
+  return json_get_or<std::string>(read_json(file), "_class_name", scheduler_class(process), file);
+}
 
 bool draws_pictures(const ModelSource& source) {
   return is_pipeline(source.folder) || is_picture_adapter(source.folder) ||

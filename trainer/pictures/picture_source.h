@@ -9,6 +9,11 @@
 
 namespace lathe {
 
+// Sides of a model's pictures are multiples of it.
+std::int64_t side_step(const PictureModel& model);
+// The class of the scheduler that a pipeline's folder names; that of the process where it names none.
+std::string written_scheduler(const std::string& folder, const NoiseProcess& process);
+
 bool draws_pictures(const ModelSource& source);
 
 // An adapter folder (a tuned run's checkpoint, or an export) gives its base with the adapter merged in fp32,

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "data/tokenizers/clip.h"
 #include "models/adapters/attach.h"
@@ -16,6 +17,7 @@
 #include "trainer/pictures/class_plan.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/picture_report.h"
+#include "trainer/pictures/picture_source.h"
 #include "trainer/pictures/sample_grid.h"
 #include "trainer/report/format.h"
 #include "trainer/session.h"
@@ -62,6 +64,24 @@ NamedTensors trained_of(const NamedTensors& all, const std::vector<std::string>&
       trained.emplace_back(name, tensor);
   }
   return trained;
+}
+
+// "30 layers (28 linear, 2 convolutions), 4 of them in the text encoder"
+std::string layers_text(PictureModel plan, const std::vector<std::string>& modules) {
+  const std::set<std::string> adapted(modules.begin(), modules.end());
+  std::size_t convolutions = 0, text = 0;
+  for (const PictureModel::Part& part : plan.parts())
+    for (const ParameterInfo& info : part.parameters) {
+      const std::string name = part.prefix + info.name.substr(0, info.name.rfind('.'));
+      if (!info.name.ends_with(".weight") || adapted.count(name) == 0) continue;
+      convolutions += info.shape.size() == 4 ? 1 : 0;
+      text += part.prefix == kTextEncoderPart ? 1 : 0;
+    }
+  return cat(modules.size(), convolutions > 0 ? " layers (" : " linear layers",
+             convolutions > 0
+                 ? cat(modules.size() - convolutions, " linear, ", convolutions, " convolutions)")
+                 : std::string(),
+             text > 0 ? cat(", ", text, " of them in the text encoder") : std::string());
 }
 
 // Captions that the text encoder does not read to their end.
@@ -121,7 +141,7 @@ void PictureTask::add_new_word(const Recipe& recipe) {
 // A base with a VAE was not looked at when the recipe was checked.
 void PictureTask::check_sizes() const {
   if (!plan.vae) return;
-  const std::int64_t step = plan.vae->halvings() * plan.unet->smallest_side();
+  const std::int64_t step = side_step(plan);
   for (const PictureSize& size : loader_->sizes())
     if (size.width % step != 0 || size.height % step != 0)
       fail_usage("data.resolution: pictures become ", size.width, " x ", size.height,
@@ -368,7 +388,9 @@ std::vector<std::string> PictureTask::opening_lines(const Session& session) cons
       plan.vae ? cat("model: Stable Diffusion's UNet, ",
                      format_count(static_cast<double>(count_parameters(plan).transformer)), " parameters",
                      plan.fills_in() ? ", which fills in masked pictures" : "",
-                     "; its text encoder and its VAE stay as they are")
+                     adapter && session.recipe().adapter.text_encoder
+                         ? "; its VAE stays as it is"
+                         : "; its text encoder and its VAE stay as they are")
       : !plan.by_text()
           ? cat("model: ", plan.unet ? "unet2d, " : "dit, ", format_count(static_cast<double>(parameters())),
                 " parameters, ",
@@ -380,8 +402,8 @@ std::vector<std::string> PictureTask::opening_lines(const Session& session) cons
     std::int64_t trained = 0;
     for (const Parameter& parameter : session.parameters) trained += parameter.weight.numel();
     lines.push_back(cat("adapter: ", session.recipe().adapter.kind, " of rank ", adapter->rank, " on ",
-                        adapter->targets.size(), " linear layers, ",
-                        format_count(static_cast<double>(trained)), " parameters trained"));
+                        layers_text(plan, adapter->targets), ", ", format_count(static_cast<double>(trained)),
+                        " parameters trained"));
   }
   if (new_word)
     lines.push_back(cat("new word: ", new_word->settings.token, ", ", new_word->count, " x ",

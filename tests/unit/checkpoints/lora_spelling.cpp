@@ -64,7 +64,7 @@ TEST_CASE(
     "queries, keys and values are one matrix in SD3's own names; one that has no adapter adds nothing") {
   const PeftAdapter adapter =
       adapter_on({kBlock + "0.attn.to_q", kBlock + "0.attn.to_v", kBlock + "0.ff.net.2"});
-  const LoraFile kohya = spell_lora(adapter, tiny::picture_model(), LoraSpelling::Kohya, "t");
+  const LoraFile kohya = spell_lora(adapter, tiny::picture_model(), LoraSpelling::Kohya, {"t", "", ""});
   const std::string fused = "lora_unet_joint_blocks_0_x_block_attn_qkv";
   const double alpha = values_of(find_tensor(kohya.tensors, fused + ".alpha")).at(0);
   CHECK(alpha == 6);  // 3 / 2 a rank, of 2 + 2 ranks
@@ -87,7 +87,7 @@ TEST_CASE(
 TEST_CASE("the last block's text is told its shift first") {
   const PeftAdapter adapter =
       adapter_on({kBlock + "1.norm1_context.linear", kBlock + "0.norm1_context.linear"});
-  const LoraFile file = spell_lora(adapter, tiny::picture_model(), LoraSpelling::ComfyUi, "t");
+  const LoraFile file = spell_lora(adapter, tiny::picture_model(), LoraSpelling::ComfyUi, {"t", "", ""});
   const auto up = [&](int layer) {
     return values_of(find_tensor(file.tensors, cat("diffusion_model.joint_blocks.", layer,
                                                    ".context_block.adaLN_modulation.1.lora_B.weight")));
@@ -103,7 +103,7 @@ TEST_CASE("the text encoder's adapter is told for both of its places") {
   const PeftAdapter adapter = adapter_on({"text_encoder.text_model.encoder.layers.1.self_attn.q_proj"});
   const PictureModel base = tiny::picture_model();
   const auto has = [&](LoraSpelling spelling, const std::vector<std::string>& names) {
-    const LoraFile file = spell_lora(adapter, base, spelling, "t");
+    const LoraFile file = spell_lora(adapter, base, spelling, {"t", "", ""});
     for (const std::string& name : names) CHECK(find_tensor(file.tensors, name).element_count() > 0);
   };
   has(LoraSpelling::Kohya, {"lora_te1_text_model_encoder_layers_1_self_attn_q_proj.lora_down.weight",
@@ -119,7 +119,7 @@ TEST_CASE("diffusers' file has no alpha: it is folded into B, and the header say
   PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_k"});
   for (const bool stabilised : {false, true}) {
     adapter.rank_stabilised = stabilised;
-    const LoraFile file = spell_lora(adapter, tiny::picture_model(), LoraSpelling::Diffusers, "t");
+    const LoraFile file = spell_lora(adapter, tiny::picture_model(), LoraSpelling::Diffusers, {"t", "", ""});
     const std::string name = kBlock + "0.attn.to_k";
     check_near(delta_of(file.tensors, name + ".lora_A.weight", name + ".lora_B.weight", 1),
                delta(adapter.tensors[0], adapter.tensors[1], stabilised ? 3 / std::sqrt(2.0) : 1.5));
@@ -139,7 +139,7 @@ TEST_CASE(
   for (const char* format : {"peft", "kohya", "comfyui"}) {
     INFO(format);
     const LoraSpelling spelling = lora_spelling(format);
-    LoraFile file = spell_lora(adapter, network, spelling, "t");
+    LoraFile file = spell_lora(adapter, network, spelling, {"t", "", ""});
     const std::string path = folder / (std::string(format) + ".safetensors");
     const auto error = [&](const std::vector<BundleTensor>& tensors, const PeftAdapter& wanted) {
       std::filesystem::remove(path);

@@ -8,44 +8,12 @@
 #include "checkpoints/diffusion/original_names.h"
 #include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/diffusion/single_file.h"
+#include "checkpoints/exporters/picture_lora.h"
 #include "tests/unit/checkpoints/support.h"
 #include "tests/unit/checkpoints/tiny_pipeline.h"
 
 namespace lathe {
 namespace {
-
-PictureModel tiny_stable_diffusion(bool second = false) {
-  PictureModel model = tiny::picture_model();  // its tokenizer and its text encoder, but for the projection
-  model.transformer_tensors.clear();
-  model.text_encoder.projection_dim = 0;
-  model.text_encoder.hidden_size = 64;
-  model.text_encoder.num_heads = 1;
-  UNet2DSpec unet;
-  unet.sample_size = 4;
-  unet.in_channels = unet.out_channels = 4;
-  unet.block_out_channels = {32, 64};
-  unet.layers_per_block = 1;
-  unet.down_attention = {true, false};
-  unet.up_attention = {false, true};
-  unet.cross = CrossAttentionSpec{.context_channels = 64, .heads = {8, 8}};
-  if (second) {
-    model.text_encoder.activation = ClipActivation::Gelu;
-    unet.cross->heads = {1, 1};
-    unet.cross->linear_projection = true;
-  }
-  AutoencoderSpec vae;
-  vae.sample_size = 16;
-  vae.block_out_channels = {32, 64, 32};
-  vae.layers_per_block = 1;
-  model.unet = unet;
-  model.vae = vae;
-  model.schedule = {.kind = NoiseKind::ScaledLinear, .beta_start = 0.00085, .beta_end = 0.012};
-  model.prediction = second ? Prediction::Velocity : Prediction::Epsilon;
-  std::uint32_t site = 0;
-  for (const PictureModel::Part& part : model.parts())
-    *part.tensors = tiny::random_tensors(part.parameters, site += 10000);
-  return model;
-}
 
 std::int64_t size_of(const std::vector<ParameterInfo>& infos) {
   std::int64_t sum = 0;
@@ -109,7 +77,7 @@ TEST_CASE("Stable Diffusion 1 has as many parameters as were published") {
 }
 
 TEST_CASE("Stable Diffusion's folder carries diffusers' names and is read back") {
-  const PictureModel model = tiny_stable_diffusion();
+  const PictureModel model = tiny::stable_diffusion();
   std::map<std::string, CheckpointFile> files;
   for (const CheckpointFile& file : pipeline_files(model)) files.emplace(file.name, file);
   const Json index = Json::parse(files.at("model_index.json").text);
@@ -140,7 +108,7 @@ TEST_CASE("Stable Diffusion's folder carries diffusers' names and is read back")
 
 TEST_CASE("parts of Stable Diffusion that do not fit are refused by what is wrong") {
   const auto changed = [](const std::function<void(PictureModel&)>& change) {
-    PictureModel model = tiny_stable_diffusion();
+    PictureModel model = tiny::stable_diffusion();
     change(model);
     return error_of([&] { pipeline_files(model); });
   };
@@ -190,7 +158,7 @@ TEST_CASE("parameters have the original names that were published") {
 }
 
 TEST_CASE("a single file is read as what it was written from") {
-  PictureModel model = tiny_stable_diffusion();
+  PictureModel model = tiny::stable_diffusion();
   const std::vector<BundleTensor> tensors = single_file_tensors(model);
   const auto query = std::find_if(tensors.begin(), tensors.end(), [](const BundleTensor& t) {
     return t.name == "first_stage_model.encoder.mid.attn_1.q.weight";
@@ -209,7 +177,7 @@ TEST_CASE("a single file is read as what it was written from") {
 }
 
 TEST_CASE("version 2's single file has OpenCLIP's names, queries, keys and values below each other") {
-  const PictureModel model = tiny_stable_diffusion(true);
+  const PictureModel model = tiny::stable_diffusion(true);
   std::vector<BundleTensor> tensors = single_file_tensors(model);
   const std::string root = "cond_stage_model.model.", block = root + "transformer.resblocks.1.";
   std::set<std::string> names;
@@ -255,7 +223,7 @@ TEST_CASE("version 2's single file has OpenCLIP's names, queries, keys and value
 }
 
 TEST_CASE("a single file that cannot be read is refused by the tensor") {
-  const PictureModel model = tiny_stable_diffusion();
+  const PictureModel model = tiny::stable_diffusion();
   const TemporaryFolder folder;
   int number = 0;
   const auto changed = [&](const std::function<void(std::vector<BundleTensor>&)>& change) {
@@ -286,7 +254,7 @@ TEST_CASE("a single file that cannot be read is refused by the tensor") {
 }
 
 TEST_CASE("an adapter of the UNet is spelled as each program names its modules") {
-  const PictureModel base = tiny_stable_diffusion();
+  const PictureModel base = tiny::stable_diffusion();
   const std::string block = "unet.up_blocks.1.attentions.1.transformer_blocks.0.";
   PeftAdapter adapter;
   adapter.rank = 2;
@@ -301,7 +269,7 @@ TEST_CASE("an adapter of the UNet is spelled as each program names its modules")
   add("text_encoder.text_model.encoder.layers.0.mlp.fc1", 64, 24);
   const auto names = [&](LoraSpelling spelling) {
     std::set<std::string> found;
-    for (const BundleTensor& tensor : spell_lora(adapter, base, spelling, "t").tensors)
+    for (const BundleTensor& tensor : spell_lora(adapter, base, spelling, {"t", "", ""}).tensors)
       found.insert(tensor.name);
     return found;
   };
@@ -322,7 +290,7 @@ TEST_CASE("an adapter of the UNet is spelled as each program names its modules")
   for (const char* format : {"peft", "kohya", "comfyui"}) {
     INFO(format);
     const std::string path = folder / (std::string(format) + ".safetensors");
-    write_safetensors(path, spell_lora(adapter, base, lora_spelling(format), "t").tensors);
+    write_safetensors(path, spell_lora(adapter, base, lora_spelling(format), {"t", "", ""}).tensors);
     CHECK(spelling_error(path, adapter, base, lora_spelling(format)) < 1e-6);
     PeftAdapter other = adapter;
     other.alpha = 3.3;
@@ -331,17 +299,46 @@ TEST_CASE("an adapter of the UNet is spelled as each program names its modules")
 }
 
 TEST_CASE("what a single file cannot say is not written") {
-  PictureModel model = tiny_stable_diffusion();
+  PictureModel model = tiny::stable_diffusion();
   model.unet->cross->heads = {4, 8};
   CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("attention_head_dim"));
-  model = tiny_stable_diffusion();
+  model = tiny::stable_diffusion();
   model.text_encoder.activation = ClipActivation::Gelu;
   CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("same version"));
-  model = tiny_stable_diffusion(true);
+  model = tiny::stable_diffusion(true);
   model.unet->cross->heads = {2, 1};
   CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("attention_head_dim"));
   CHECK_THAT(error_of([&] { single_file_tensors(tiny::picture_model()); }),
              testing::contains_text("Stable Diffusion"));
+}
+
+TEST_CASE("kohya's file tells its title, base, prediction, size and trigger, and no folder of this machine") {
+  const PictureModel base = tiny::stable_diffusion(true);
+  PeftAdapter adapter;
+  adapter.rank = 2;
+  const auto metadata = spell_lora(adapter, base, LoraSpelling::Kohya, {"my dog", "512x512", "sks"}).metadata;
+  const std::map<std::string, std::string> wanted = {
+      {"modelspec.title", "my dog"},        {"modelspec.prediction_type", "v"},
+      {"modelspec.resolution", "512x512"},  {"modelspec.trigger_phrase", "sks"},
+      {"ss_output_name", "my dog"},         {"ss_v2", "True"},
+      {"ss_base_model_version", "sd_v2_v"}, {"modelspec.architecture", "stable-diffusion-v2/lora"}};
+  for (const auto& [key, value] : wanted) {
+    INFO(key);
+    CHECK(metadata.at(key) == value);
+  }
+  CHECK(base_name("/home/me/bases/first/") == "first");
+  CHECK(base_name("/c/models--org--a-name/snapshots/3f") == "org/a-name");
+  CHECK(base_name("org/a-name") == "org/a-name");
+}
+
+TEST_CASE("a folder of the fp16 variant is read, pickles are not") {
+  const TemporaryFolder folder;
+  tiny::write_folder(folder.path(), pipeline_files(tiny::stable_diffusion()));
+  const std::string stem = folder / "unet/diffusion_pytorch_model";
+  std::filesystem::rename(stem + ".safetensors", stem + ".fp16.safetensors");
+  CHECK_FALSE(read_pipeline(folder.path()).unet_tensors.empty());
+  std::filesystem::rename(stem + ".fp16.safetensors", stem + ".bin");
+  CHECK_THROWS_WITH(read_pipeline(folder.path()), contains_text("is a pickle"));
 }
 
 }  // namespace

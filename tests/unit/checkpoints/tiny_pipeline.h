@@ -58,6 +58,40 @@ inline PictureModel picture_model() {
   return model;
 }
 
+// Of Stable Diffusion 1's kind (epsilon), or of 2's (velocity).
+inline PictureModel stable_diffusion(bool second = false) {
+  PictureModel model = picture_model();  // its tokenizer and its text encoder, but for the projection
+  model.transformer_tensors.clear();
+  model.text_encoder.projection_dim = 0;
+  model.text_encoder.hidden_size = 64;
+  model.text_encoder.num_heads = 1;
+  UNet2DSpec unet;
+  unet.sample_size = 4;
+  unet.in_channels = unet.out_channels = 4;
+  unet.block_out_channels = {32, 64};
+  unet.layers_per_block = 1;
+  unet.down_attention = {true, false};
+  unet.up_attention = {false, true};
+  unet.cross = CrossAttentionSpec{.context_channels = 64, .heads = {8, 8}};
+  if (second) {
+    model.text_encoder.activation = ClipActivation::Gelu;
+    unet.cross->heads = {1, 1};
+    unet.cross->linear_projection = true;
+  }
+  AutoencoderSpec vae;
+  vae.sample_size = 16;
+  vae.block_out_channels = {32, 64, 32};
+  vae.layers_per_block = 1;
+  model.unet = unet;
+  model.vae = vae;
+  model.schedule = {.kind = NoiseKind::ScaledLinear, .beta_start = 0.00085, .beta_end = 0.012};
+  model.prediction = second ? Prediction::Velocity : Prediction::Epsilon;
+  std::uint32_t site = 0;
+  for (const PictureModel::Part& part : model.parts())
+    *part.tensors = random_tensors(part.parameters, site += 10000);
+  return model;
+}
+
 inline void write_folder(const std::string& folder, const std::vector<CheckpointFile>& files) {
   for (const CheckpointFile& file : files) {
     const std::filesystem::path path = std::filesystem::path(folder) / file.name;

@@ -1,0 +1,214 @@
+#include "trainer/pictures/picture_base.h"
+
+#include <functional>
+#include <numeric>
+#include <optional>
+
+#include "checkpoints/diffusion/adapter_folder.h"
+#include "data/images/buckets.h"
+#include "models/adapters/attach.h"
+#include "models/diffusion/names.h"
+#include "models/diffusion/sampler_times.h"
+#include "recipes/schema/scalars.h"
+#include "recipes/schema/validate.h"
+#include "trainer/freeze.h"
+#include "trainer/pictures/picture_source.h"
+
+namespace lathe {
+
+namespace {
+
+std::optional<PictureModel> base_of(const std::string& path) {
+  try {
+    return load_picture_model(resolve_model(path));
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+const std::string& shown(const std::string& value) { return value; }
+std::string shown(bool value) { return value ? "true" : "false"; }
+std::string shown(double value) { return number_text(value); }
+std::string shown(std::int64_t value) { return std::to_string(value); }
+
+// Of the networks that may be trained, by its name in records.
+struct NamedShape {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  std::int64_t count() const {
+    return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+  }
+  AdapterSite site() const { return {name.substr(0, name.rfind('.')), shape.size() == 2}; }
+};
+
+std::vector<NamedShape> parameters_of(PictureModel& model) {
+  std::vector<NamedShape> all;
+  for (const PictureModel::Part& part : model.parts())
+    if (part.prefix != "vae.")
+      for (const ParameterInfo& info : part.parameters) all.push_back({part.prefix + info.name, info.shape});
+  return all;
+}
+
+// The matrices of the blocks, as attach_adapters finds their layers.
+std::vector<NamedShape> sites_of(PictureModel& model, bool text_encoder) {
+  std::vector<NamedShape> all;
+  for (NamedShape& parameter : parameters_of(model)) {
+    const bool text = parameter.name.starts_with(kTextEncoderPart);
+    const char* blocks = text ? "layers." : model.unet ? "_block" : "transformer_blocks.";
+    if (parameter.name.ends_with(".weight") && parameter.shape.size() > 1 && (!text || text_encoder) &&
+        parameter.name.find(blocks) != std::string::npos)
+      all.push_back(std::move(parameter));
+  }
+  return all;
+}
+
+class BaseCheck {
+ public:
+  BaseCheck(LoadedRecipe& loaded, PictureModel base)
+      : loaded_(loaded), r_(loaded.recipe), base_(std::move(base)) {}
+
+  void run() {
+    take_noise();
+    if (base_.by_text()) take_text_encoder();
+    for (const auto& [key, text] : noise_contradictions(r_.diffusion)) wrong(key, text);
+    if (loaded_.problems.empty()) sampler();
+    sizes();
+    trained();
+  }
+
+ private:
+  bool named(const std::string& key) const { return loaded_.places.count(key) > 0; }
+
+  void wrong(const std::string& key, const std::string& text) {
+    Place place{loaded_.file, 1, 1};  // or of the section that has the key
+    for (std::string at = key;; at.resize(at.rfind('.'))) {
+      if (const auto found = loaded_.places.find(at); found != loaded_.places.end()) {
+        place = found->second;
+        break;
+      }
+      if (at.find('.') == std::string::npos) break;
+    }
+    loaded_.problems.push_back(RecipeProblem{place, text});
+  }
+
+  template <typename Value>
+  void put(const std::string& key, Value& value, const Value& base) {
+    if (named(key)) return;
+    value = base;
+    loaded_.source[key] = "from the base";
+  }
+
+  // What the base's weights were made for: another value would be another model.
+  template <typename Value>
+  void fixed(const std::string& key, Value& value, const Value& base) {
+    if (named(key) && value != base)
+      wrong(key, cat("'", key, "' is ", shown(value), ", and the base's is ", shown(base),
+                     ", which tuning keeps; leave it out"));
+    put(key, value, base);
+  }
+
+  // An adapter or a new word is used on the base as it is, its schedule too.
+  template <typename Value>
+  void of_whole_models(const std::string& key, Value& value, const Value& base) {
+    if (!r_.adapter.kind.empty() || !r_.textual_inversion.token.empty()) return fixed(key, value, base);
+    put(key, value, base);
+  }
+
+  void take_noise() {
+    DiffusionSection& d = r_.diffusion;
+    fixed("diffusion.prediction", d.prediction, to_name(base_.prediction));
+    fixed("diffusion.schedule", d.schedule, to_name(base_.schedule.kind));
+    if (base_.prediction != Prediction::Flow)  // logit-normal times are flow matching's
+      put("diffusion.timesteps", d.timesteps, std::string("uniform"));
+    of_whole_models("diffusion.zero_terminal_snr", d.zero_terminal_snr, base_.schedule.zero_terminal_snr);
+    of_whole_models("diffusion.shift", d.shift, base_.schedule.shift);
+  }
+
+  void take_text_encoder() {
+    TextEncoderSection& text = r_.diffusion.text_encoder;
+    fixed("diffusion.text_encoder.hidden_size", text.hidden_size, base_.text_encoder.hidden_size);
+    fixed("diffusion.text_encoder.num_hidden_layers", text.num_hidden_layers, base_.text_encoder.num_layers);
+    fixed("diffusion.text_encoder.num_attention_heads", text.num_attention_heads,
+          base_.text_encoder.num_heads);
+    fixed("diffusion.text_encoder.max_length", text.max_length, base_.text_encoder.max_positions);
+  }
+
+  // What would be told only when the first samples are drawn.
+  void sampler() {
+    const SamplingSection& sampling = r_.diffusion.sampling;
+    SamplerOptions options;
+    options.kind = usual_sampler(base_.schedule.kind == NoiseKind::Flow);
+    if (!sampling.sampler.empty())
+      options.kind = from_name<SamplerKind>(sampling.sampler, "diffusion.sampling.sampler");
+    options.steps = sampling.steps;
+    told("diffusion.sampling.steps", [&] { sampler_times(base_.schedule, options); });
+  }
+
+  void sizes() {
+    if (r_.data.channels != base_.channels())
+      wrong("data.channels", cat("'data.channels' is ", r_.data.channels, ", and the base reads pictures of ",
+                                 base_.channels()));
+    const std::int64_t step = side_step(base_);
+    if (r_.data.resolution.empty() || r_.data.resolution.size() > 2) return;
+    told("data.resolution", [&] {
+      for (const PictureSize& size : bucket_sizes(nominal_size(r_.data), r_.data.bucket_step))
+        if (size.width % step != 0 || size.height % step != 0)
+          fail_usage("'data.resolution': pictures become ", size.width, " x ", size.height,
+                     " points, and the base wants sides that are multiples of ", step,
+                     "; set data.resolution and data.bucket_step so");
+    });
+  }
+
+  void trained() {
+    std::vector<std::string> names;
+    for (const NamedShape& parameter : parameters_of(base_)) names.push_back(parameter.name);
+    if (!r_.adapter.kind.empty() && base_.by_text()) {
+      std::vector<AdapterSite> sites;
+      for (const NamedShape& parameter : sites_of(base_, r_.adapter.text_encoder))
+        sites.push_back(parameter.site());
+      told("adapter.targets", [&] { check_adapter_targets(sites, r_.adapter.targets); });
+    }
+    if (!r_.model.freeze.empty()) told("model.freeze", [&] { check_freeze(names, r_.model.freeze); });
+  }
+
+  template <typename Check>
+  void told(const std::string& key, Check check) {
+    try {
+      check();
+    } catch (const Error& e) {
+      wrong(key, e.what());
+    }
+  }
+
+  LoadedRecipe& loaded_;
+  Recipe& r_;
+  PictureModel base_;
+};
+
+}  // namespace
+
+void check_picture_base(LoadedRecipe& loaded) {
+  if (loaded.recipe.task != "diffusion" || loaded.recipe.model.path.empty()) return;
+  if (auto base = base_of(loaded.recipe.model.path)) BaseCheck(loaded, std::move(*base)).run();
+}
+
+std::int64_t trained_parameters(const Recipe& recipe, PictureModel model) {
+  std::int64_t trained = 0;
+  if (!recipe.textual_inversion.token.empty())
+    return recipe.textual_inversion.vectors * model.text_encoder.hidden_size;
+  if (recipe.adapter.kind.empty()) {
+    std::vector<std::string> frozen = recipe.model.freeze;
+    if (model.vae) frozen.emplace_back("text_encoder");
+    for (const NamedShape& parameter : parameters_of(model))
+      if (!is_frozen(parameter.name, frozen)) trained += parameter.count();
+    return trained;
+  }
+  for (const NamedShape& parameter : sites_of(model, recipe.adapter.text_encoder)) {
+    if (!is_adapter_target(parameter.site(), recipe.adapter.targets)) continue;
+    const std::int64_t out = parameter.shape.front(), in = parameter.count() / out;
+    trained += recipe.adapter.rank * (in + out) + (recipe.adapter.kind == "dora" ? out : 0);
+  }
+  return trained;
+}
+
+}  // namespace lathe
