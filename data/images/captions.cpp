@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "data/images/list_pictures.h"
 #include "data/io/utf8.h"
@@ -11,6 +12,8 @@
 
 namespace lathe {
 namespace {
+
+constexpr const char* kNoTrigger = "none";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -70,23 +73,36 @@ bool has_word(const std::string& text, const std::string& word) {
 
 }  // namespace
 
-void apply_trigger(const std::string& trigger, PictureList& list) {
-  const std::string word = composed_text(trigger, "data.trigger");
-  std::uint64_t had = 0;
+void apply_trigger(const std::string& trigger, const std::vector<SourceSection>& sources, PictureList& list) {
+  std::vector<std::string> words;  // of each source
+  for (const SourceSection& source : sources) {
+    const std::string& word = source.trigger.empty() ? trigger : source.trigger;
+    words.push_back(word == kNoTrigger ? "" : composed_text(word, "data.trigger"));
+  }
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> counts;  // had it, all
   for (PictureFile& picture : list.pictures) {
+    const std::string& word = words.at(picture.source);
     std::string& caption = picture.caption;
     if (word.empty() && caption.find("{trigger}") != std::string::npos)
-      fail_usage(picture.name, ": its caption has {trigger}, but the recipe has no 'data.trigger'");
+      fail_usage(picture.name, ": its caption has {trigger}, but ",
+                 sources.at(picture.source).trigger == kNoTrigger ? "its source has 'trigger: none'"
+                                                                  : "the recipe has no 'data.trigger'");
     if (word.empty()) continue;
     replace_all(caption, "{trigger}", word);
+    auto& [had, all] = counts[word];
+    ++all;
     if (has_word(caption, word))
       ++had;
     else
       caption = caption.empty() ? word : word + ", " + caption;
   }
-  if (!word.empty())
-    list.notes.push_back(cat("trigger '", word, "': in ", had, " of ", list.pictures.size(),
-                             " captions, put before the other ", list.pictures.size() - had));
+  for (const auto& [word, count] : counts)
+    list.notes.push_back(
+        cat("trigger '", word, "': in ", count.first, " of ", count.second,
+            " captions, put before the other ", count.second - count.first,
+            count.second < list.pictures.size()
+                ? cat("; not for the ", list.pictures.size() - count.second, " pictures of other sources")
+                : std::string()));
 }
 
 std::vector<std::string> side_notes(const std::string& set, const PictureList& list) {

@@ -44,10 +44,10 @@ std::string caption_of_names(const std::string& relative, const std::string& roo
 // How long the "10_" of a folder "10_dog" is, which kohya's trainers read as repeats; 0 when it is none.
 std::size_t repeats_prefix(const std::string& folder);
 
-// Every caption with the trigger word: {trigger} in it becomes the word, one that lacks it gets "<word>, " in
-// front. Does nothing when the word is empty, but for a usage Error when a caption has {trigger}. Notes how
-// many had it.
-void apply_trigger(const std::string& trigger, PictureList& list);
+// Every caption with the trigger word of its source (its own, `trigger` when it names none, no word when that
+// is "none"): {trigger} in it becomes the word, one that lacks it gets "<word>, " in front. Usage error when
+// a caption without a word has {trigger}. Notes how many had it.
+void apply_trigger(const std::string& trigger, const std::vector<SourceSection>& sources, PictureList& list);
 
 // Captions that say left or right, which mirrored pictures (data.flip) turn into the opposite: a note that
 // names some, or nothing.

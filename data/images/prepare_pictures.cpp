@@ -86,7 +86,7 @@ std::string PicturePreparation::quick_text() const {
     Json list = Json::array();
     for (const SourceSection& s : sources)
       list.push_back({s.path.empty() ? "" : filesystem::absolute(s.path).lexically_normal().string(), s.glob,
-                      s.field, s.exclude, s.generate, s.count, s.caption, s.name});
+                      s.field, s.exclude, s.generate, s.count, s.caption, s.trigger, s.name});
     return list;
   };
   return Json{{"pictures", settings()},
@@ -119,7 +119,7 @@ std::vector<SurveyedSet> PicturePreparation::list_sets() const {
     const auto world = kHeldWorld + static_cast<std::uint32_t>(v);
     sets.push_back(listed(name, {section}, list_pictures({section}, seed(), world)));
   }
-  for (SurveyedSet& set : sets) apply_trigger(data.trigger, set.list);
+  for (SurveyedSet& set : sets) apply_trigger(data.trigger, set.sections, set.list);
   return sets;
 }
 

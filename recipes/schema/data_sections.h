@@ -21,6 +21,7 @@ struct SourceSection {
   std::int64_t count = 3000;         // of generated pictures
   std::int64_t repeats = 1;          // pictures: how often each is seen in an epoch
   std::string caption;               // pictures: of those that bring none
+  std::string trigger;               // pictures: instead of data.trigger; none: no word
   static void fields(auto& f, auto& c) {
     f("path", c.path, "a file (.txt, .jsonl, source code, each also .gz) or a folder; pictures: a folder");
     f("glob", c.glob, "which files of a folder, e.g. '**/*.py'");
@@ -35,6 +36,9 @@ struct SourceSection {
     f("count", c.count, "with generate: how many pictures", range(1, std::int64_t{1} << 32));
     f("repeats", c.repeats, "pictures: how often each is seen in an epoch", range(1, 1 << 20));
     f("caption", c.caption, "pictures: the caption of those that have none of their own");
+    f("trigger", c.trigger,
+      "pictures: the word of this source instead of data.trigger; none for pictures that must not have it, "
+      "such as DreamBooth's class pictures");
   }
 };
 

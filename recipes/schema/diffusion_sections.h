@@ -87,7 +87,9 @@ struct DiffusionSection {
     f("shift", c.shift, "flow: more noise for large pictures, sigma' = s sigma / (1 + (s - 1) sigma)",
       range(0.01, 100.0));
     f("zero_terminal_snr", c.zero_terminal_snr, "the last step is noise alone; not with epsilon");
-    f("timesteps", c.timesteps, "which times are trained: uniform, or logit_normal (the middle more often)",
+    f("timesteps", c.timesteps,
+      "which times are trained: logit_normal (the middle more often), or uniform, which a base of epsilon, "
+      "sample or velocity has when nothing is said",
       choice({"uniform", "logit_normal"}));
     f("logit_mean", c.logit_mean, "of logit_normal", range(-10.0, 10.0));
     f("logit_std", c.logit_std, "of logit_normal", range(0.01, 10.0));

@@ -30,7 +30,9 @@ struct ModelSection {
   RawSection config;  // every other key of the section, unread: the family decodes it (trainer/checks)
   static void fields(auto& f, auto& c) {
     f("path", c.path, "a run or a Hugging Face folder to start from; empty trains from scratch");
-    f("family", c.family, "model family when training from scratch: gpt2, llama");
+    f("family", c.family,
+      "model family when training from scratch: gpt2, llama; task diffusion: sd3 (by text), unet2d, dit (by "
+      "class)");
     f("size", c.size, "a preset of widths and depths; keys of the family written here win",
       choice({"", "1m", "5m", "15m", "60m", "125m", "350m", "1b"}));
     f("freeze", c.freeze,

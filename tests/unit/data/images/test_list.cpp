@@ -116,12 +116,28 @@ TEST_CASE("every caption gets the trigger word once") {
     list.pictures.back().caption = caption;
   }
   PictureList without = list;
-  CHECK_THROWS_WITH(apply_trigger("", without), contains_text("data.trigger"));
-  apply_trigger("sks", list);
+  CHECK_THROWS_WITH(apply_trigger("", {SourceSection{}}, without), contains_text("data.trigger"));
+  apply_trigger("sks", {SourceSection{}}, list);
   std::vector<std::string> captions;
   for (const PictureFile& picture : list.pictures) captions.push_back(picture.caption);
   CHECK(captions == std::vector<std::string>{"a photo of sks", "sks dog", "sks, it asks", "sks", "sks, sks"});
   CHECK(noted(list, "trigger 'sks': in 3 of 5 captions, put before the other 2"));
+}
+
+TEST_CASE("a source has a trigger word of its own, or none") {
+  PictureList list;
+  for (std::uint32_t source = 0; source < 3; ++source)
+    list.pictures.push_back({.path = "", .name = "", .caption = "a cat", .mask = "", .source = source});
+  std::vector<SourceSection> sources(3);
+  sources[1].trigger = "none";
+  sources[2].trigger = "zwx";
+  apply_trigger("sks", sources, list);
+  CHECK(list.pictures[0].caption == "sks, a cat");
+  CHECK(list.pictures[1].caption == "a cat");  // DreamBooth's class pictures
+  CHECK(list.pictures[2].caption == "zwx, a cat");
+  CHECK(noted(list, "trigger 'sks': in 0 of 1 captions, put before the other 1; not for the 2 pictures"));
+  list.pictures[1].caption = "a {trigger}";
+  CHECK_THROWS_WITH(apply_trigger("sks", sources, list), contains_text("trigger: none"));
 }
 
 TEST_CASE("captions that name a side are told where pictures are mirrored") {
