@@ -1,5 +1,6 @@
 #include "checkpoints/exporters/picture_lora.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "checkpoints/exporters/export_folder.h"
@@ -43,11 +44,18 @@ std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel
   const std::string text = Json(prompt).dump();
   const std::string own = cat("lathe itself:\n\n```\nlathe sample . --prompt ", text, " --guidance ",
                               guidance, " --output pictures\n```\n");
+  const auto has = [&](const char* words) {
+    return std::ranges::any_of(adapter.tensors, [&](const BundleTensor& tensor) {
+      return tensor.name.starts_with(kTextEncoderPart) && tensor.name.find(words) != std::string::npos;
+    });
+  };
+  const bool unread = spelling == LoraSpelling::Kohya && base.unet && has("") && !has(".out_proj.");
   if (spelling != LoraSpelling::Diffusers)
     return cat(spelling == LoraSpelling::Kohya ? "In kohya's spelling" : "In ComfyUI's spelling",
                base.unet ? ": " : ", SD3's own module names: ", kSpelledLora,
                " goes where the program keeps its LoRA files. It holds for the base `",
-               base_name(adapter.base), "` alone.\n");
+               base_name(adapter.base), "` alone.",
+               unread ? cat(" ", kDiffusersWantsOutProj, ".") : std::string(), "\n");
   if (base.unet)
     return cat(
         "diffusers, on the base:\n\n```python\nimport torch\nfrom diffusers import "

@@ -17,6 +17,12 @@ double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base,
 std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                                   const std::string& prompt, double guidance);
 
+// diffusers tells a kohya file of Stable Diffusion with adapters of the text encoder by their out_proj alone.
+inline constexpr const char* kDiffusersWantsOutProj =
+    "diffusers does not read it: of the text encoder's adapters it wants out_proj among adapter.targets; "
+    "ComfyUI "
+    "and others read it";
+
 // A model's folder as others know it, without the folders above it: "first", or the Hub's "org/name".
 std::string base_name(const std::string& path);
 

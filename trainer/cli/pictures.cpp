@@ -1,8 +1,10 @@
 #include "trainer/cli/pictures.h"
 
+#include <algorithm>
 #include <functional>
 #include <numeric>
 
+#include "checkpoints/exporters/picture_lora.h"
 #include "data/images/picture_loader.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/class_plan.h"
@@ -74,7 +76,8 @@ void check_by_class(Context& context, const Recipe& recipe, const PictureModel& 
 }
 
 // How many tensors a target takes, and what runs it.
-std::string stable_diffusion_coverage(const std::string& format, PictureModel& model) {
+std::string stable_diffusion_coverage(const std::string& format, const AdapterSection& adapter,
+                                      PictureModel& model) {
   std::size_t tensors = 0;
   for (const PictureModel::Part& part : model.parts()) tensors += part.parameters.size();
   const std::string whole = cat(tensors, " of ", tensors, " tensors ");
@@ -86,9 +89,14 @@ std::string stable_diffusion_coverage(const std::string& format, PictureModel& m
   if (format == kTextualInversion)
     return "every vector of the new word, for diffusers' load_textual_inversion and as an embedding of "
            "AUTOMATIC1111's web UI and ComfyUI";
+  const bool out_proj = std::ranges::any_of(adapter.targets, [](const std::string& target) {
+    return target == "all-linear" || target.ends_with("out_proj");
+  });
+  const bool unread = format == "kohya" && adapter.text_encoder && !out_proj;
   return "every factor of the adapter, in the names of " +
          std::string(format == "peft" ? "diffusers' load_lora_weights"
-                                      : "the program's own, for a base that it runs");
+                                      : "the program's own, for a base that it runs") +
+         (unread ? std::string("; ") + kDiffusersWantsOutProj : "");
 }
 
 void check_stable_diffusion(Context& context, const Recipe& recipe, PictureModel model) {
@@ -107,7 +115,8 @@ void check_stable_diffusion(Context& context, const Recipe& recipe, PictureModel
                       ": the same noise, other steps"));
   }
   for (const ExportSection& target : recipe.exports)
-    context.say(cat("# export ", target.format, ": ", stable_diffusion_coverage(target.format, model)));
+    context.say(cat("# export ", target.format, ": ",
+                    stable_diffusion_coverage(target.format, recipe.adapter, model)));
 }
 
 }  // namespace

@@ -341,5 +341,17 @@ TEST_CASE("a folder of the fp16 variant is read, pickles are not") {
   CHECK_THROWS_WITH(read_pipeline(folder.path()), contains_text("is a pickle"));
 }
 
+TEST_CASE("the card says which kohya files diffusers does not read") {
+  const PictureModel base = tiny::stable_diffusion();
+  PeftAdapter adapter;
+  const std::string layer = "text_encoder.text_model.encoder.layers.0.self_attn.";
+  const auto card = [&](const std::string& module) {
+    adapter.tensors = {floats(layer + module + ".lora_A.weight", {1, 1}, {1})};
+    return picture_lora_commands(adapter, base, LoraSpelling::Kohya, "a dog", 3);
+  };
+  CHECK_THAT(card("q_proj"), contains_text("diffusers does not read it"));
+  CHECK_THAT(card("out_proj"), !contains_text("diffusers does not read it"));
+}
+
 }  // namespace
 }  // namespace lathe
