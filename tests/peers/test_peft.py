@@ -205,14 +205,14 @@ class Peft(Case):
                 found = factors(self.tune(base, f"{name} learned", kind, rate=1e-2, steps=4, model=quantised) / "peft")
                 examples = self.batches(self.folder / f"{name} learned.cache")
                 self.assertEqual(len(examples), 4)
-                # In fp64: some of these bases take the peer's own fp32 1.3e-5 away from it.
+                # In fp64: some of these bases take the peer's own fp32 1.3e-5 away from it, and ours 1.6e-5 without AMX.
                 reference = (self.in_four_bits(load(base)) if quantised else load(base)).double()
                 wanted = self.learn(reference, kind, begun, examples)
                 self.assertEqual(found.keys(), wanted.keys())
                 moved = 0.0
                 for name, tensor in wanted.items():
                     moved = max(moved, (tensor - begun[name]).abs().max().item())
-                    self.assertLess((found[name] - tensor).abs().max().item(), 1e-5, name)
+                    self.assertLess((found[name] - tensor).abs().max().item(), 4e-5, name)
                 self.assertGreater(moved, 5e-3)
 
     def config_of(self, model, kind):
