@@ -367,10 +367,6 @@ class Validator {
     if (sound({"train"}) && (r_.train.activation_checkpointing || r_.train.dropout > 0))
       wrong(place({r_.train.dropout > 0 ? "train.dropout" : "train.activation_checkpointing"}),
             "'task: diffusion' has neither dropout nor activation checkpointing");
-    if (sound({"model", "tokenizer"}) && !r_.model.path.empty() &&
-        !(r_.tokenizer.train.empty() && r_.tokenizer.path.empty()))
-      wrong(place({"tokenizer"}),
-            "'tokenizer' has no place beside 'model.path': the base brings its own; leave it out");
     if (sound({"diffusion"}) && r_.diffusion.condition_dropout >= 1)
       wrong(place({"diffusion.condition_dropout"}),
             "'diffusion.condition_dropout' is 1: no picture would be shown with its text; 0.1 is usual");
@@ -463,6 +459,9 @@ class Validator {
           no_effect(true, cat("data.train[", i, "].", key),
                     "in tuning, which reads each file whole (data.columns names columns)");
     }
+    for (const char* key : {"tokenizer.train", "tokenizer.path", "tokenizer.vocab_size"})
+      no_effect(r_.task == "diffusion" && !r_.model.path.empty(), key,
+                "beside 'model.path', which brings its own tokenizer");
     for (const char* key :
          {"train.z_loss", "data.fill_in_middle.rate", "data.sequence_length", "data.packing"})
       no_effect(r_.task == "diffusion", key, "with 'task: diffusion'");

@@ -121,7 +121,7 @@ class NewRecipe(Tuning):
     def test_few_examples_hold_nothing_out_and_the_longest_fits(self):
         data = self.write("few.jsonl", [{"prompt": "cat " * 30, "completion": "mat"}, {"prompt": "a", "completion": "b"}])
         text, found = self.new(data)
-        self.assertRegex(text, r"(?m)^  # validation: 0\.2 .*nothing is held out of 2 examples")
+        self.assertRegex(text, r"(?m)^  # validation: held_out\.jsonl .*nothing is held out of 2 examples")
         length = int(re.search(r"sequence_length: (\d+)", text).group(1))
         self.assertLessEqual(found["tokens"]["longest"], length)
         self.assertLess(length - found["tokens"]["longest"], 64)

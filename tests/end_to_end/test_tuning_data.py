@@ -57,8 +57,9 @@ class Data(Tuning):
         path = self.folder / "ru.jsonl"
         path.write_bytes(lines.encode("cp1251"))
         recipe = self.tuning("run", path)
-        log = self.lathe("preview", recipe, code=2)[1]
-        self.assertIn("data.encoding: windows-1251", log)
+        log = "".join(self.lathe("preview", recipe))
+        self.assertIn("not UTF-8, read as CP1252", log)
+        self.assertIn("name the charset with data.encoding", log)
         shown = self.json("preview", recipe, "--set", "data.encoding=windows-1251")
         self.assertIn("кот", shown["examples"][0]["text"])
         log = self.lathe("check", recipe, "--set", "data.encoding=skip", code=2)[1]

@@ -338,7 +338,7 @@ TEST_CASE("a folder of the fp16 variant is read, pickles are not") {
   std::filesystem::rename(stem + ".safetensors", stem + ".fp16.safetensors");
   CHECK_FALSE(read_pipeline(folder.path()).unet_tensors.empty());
   std::filesystem::rename(stem + ".fp16.safetensors", stem + ".bin");
-  CHECK_THROWS_WITH(read_pipeline(folder.path()), contains_text("is a pickle"));
+  CHECK_THROWS_WITH(read_pipeline(folder.path()), testing::contains_text("is a pickle"));
 }
 
 TEST_CASE("the card says which kohya files diffusers does not read") {
@@ -349,8 +349,8 @@ TEST_CASE("the card says which kohya files diffusers does not read") {
     adapter.tensors = {floats(layer + module + ".lora_A.weight", {1, 1}, {1})};
     return picture_lora_commands(adapter, base, LoraSpelling::Kohya, "a dog", 3);
   };
-  CHECK_THAT(card("q_proj"), contains_text("diffusers does not read it"));
-  CHECK_THAT(card("out_proj"), !contains_text("diffusers does not read it"));
+  CHECK_THAT(card("q_proj"), testing::contains_text("diffusers does not read it"));
+  CHECK_THAT(card("out_proj"), !testing::contains_text("diffusers does not read it"));
 }
 
 }  // namespace

@@ -60,8 +60,6 @@ TEST_CASE("a key that contradicts the base is refused") {
         std::string::npos);
   CHECK(base.problems("diffusion: {text_encoder: {hidden_size: 99}}\n").find("the base's is 64") !=
         std::string::npos);
-  CHECK(base.problems("tokenizer: {train: clip_bpe, vocab_size: 900}\n").find("the base brings its own") !=
-        std::string::npos);
   CHECK(base.problems("diffusion: {zero_terminal_snr: true}\n").find("does not go with epsilon") !=
         std::string::npos);
 }
