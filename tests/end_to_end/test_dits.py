@@ -29,11 +29,13 @@ class DiTs(class_runs.ClassRuns):
         self.check_resume_and_ranks()
 
     def test_flow_matching_from_a_run_and_unknown_classes(self):
-        first = self.run_of("first", "diffusion.prediction=flow", "diffusion.schedule=flow", "export=[{format: diffusers}]")
-        tuned = self.run_of("second", f"model={{path: {json.dumps(str(self.folder / 'first'))}}}", "train.max_steps=6")
+        flow, base = ("diffusion.prediction=flow", "diffusion.schedule=flow"), f"model={{path: {json.dumps(str(self.folder / 'first'))}}}"
+        first = self.run_of("first", *flow, "export=[{format: diffusers}]")
+        self.assertIn("'diffusion.prediction' is velocity, and the base's is flow", self.run_of("other", base, code=2))
+        tuned = self.run_of("second", *flow, base, "train.max_steps=6")
         self.assertAlmostEqual(tuned["first_validation_loss"], first["validation_loss"], delta=0.02)
         shutil.copytree(self.folder / "digits" / "3", self.folder / "digits" / "three")
-        said = self.run_of("third", f"model={{path: {json.dumps(str(self.folder / 'first'))}}}", code=1)
+        said = self.run_of("third", *flow, base, code=1)
         self.assertIn("no class 'three'", said)
 
     def test_what_cannot_be_is_told_before(self):
