@@ -32,8 +32,9 @@ class UNets(class_runs.ClassRuns):
         self.json("sample", self.folder / "flow", "--count", "2", "--output", self.folder / "free")
         said = self.lathe("sample", self.folder / "flow", "--class", "3", "--output", self.folder / "none", code=2)[1]
         self.assertIn("knows no classes", said)
-        first = self.run_of("first", "diffusion.prediction=epsilon", "diffusion.schedule=linear")
-        tuned = self.run_of("second", f"model={{path: {json.dumps(str(self.folder / 'first'))}}}", "train.max_steps=6")
+        noise = ("diffusion.prediction=epsilon", "diffusion.schedule=linear")
+        first = self.run_of("first", *noise)
+        tuned = self.run_of("second", *noise, f"model={{path: {json.dumps(str(self.folder / 'first'))}}}", "train.max_steps=6")
         self.assertAlmostEqual(tuned["first_validation_loss"], first["validation_loss"], delta=0.02)
 
     def test_what_cannot_be_is_told_before(self):
