@@ -57,9 +57,11 @@ struct CheckpointSection {
 
 // The format of a new word alone, and what its recipe section is called.
 inline constexpr const char* kTextualInversion = "textual_inversion";
+// Stable Diffusion under its original names.
+inline constexpr const char* kSingleFileFormat = "single_file";
 
 struct ExportSection {
-  std::string format;          // huggingface | peft | gguf | diffusers | kohya | comfyui
+  std::string format;          // huggingface | peft | gguf | diffusers | single_file | kohya | comfyui
   std::string dtype = "auto";  // auto | bf16 | fp32 | fp16
   std::string quantize;        // gguf: f32 | f16 | bf16 | q8_0 | q4_k_m; empty: dtype's
   std::string directory;       // default <run>/export/<format>
@@ -67,9 +69,10 @@ struct ExportSection {
   static void fields(auto& f, auto& c) {
     f("format", c.format,
       "huggingface or gguf (an adapter is merged), peft: the adapter alone; pictures: diffusers (merged), "
-      "and an "
-      "adapter alone as peft (what diffusers loads), kohya or comfyui; textual_inversion: the new word alone",
-      choice({"huggingface", "peft", "gguf", "diffusers", "kohya", "comfyui", kTextualInversion}));
+      "single_file (merged; Stable Diffusion under its original names), and an adapter alone as peft (what "
+      "diffusers loads), kohya or comfyui; textual_inversion: the new word alone",
+      choice({"huggingface", "peft", "gguf", "diffusers", kSingleFileFormat, "kohya", "comfyui",
+              kTextualInversion}));
     f("dtype", c.dtype, "of the exported tensors; auto: bf16, and fp32 for an adapter alone",
       choice({"auto", "bf16", "fp32", "fp16"}));
     f("quantize", c.quantize, "gguf: the type of the file; default dtype's",

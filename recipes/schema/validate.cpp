@@ -267,7 +267,8 @@ class Validator {
         wrong(place(cat(key, ".quantize")), cat("'", key, ".quantize' goes with format gguf"));
       if (e.format.empty())
         wrong(place({"export"}),
-              cat("'", key, "' wants 'format' (huggingface, peft, gguf, diffusers, kohya or comfyui)"));
+              cat("'", key,
+                  "' wants 'format' (huggingface, peft, gguf, diffusers, single_file, kohya or comfyui)"));
       const std::string target = e.directory.empty() ? e.format : e.directory;
       if (!targets.insert(target).second) {
         wrong(place(cat(key, ".format")),
@@ -328,16 +329,25 @@ class Validator {
       const std::string key = cat("export[", i, "]");
       if (!sound({key.c_str()}) || r_.exports[i].format.empty()) continue;
       const std::string& format = r_.exports[i].format;
-      const bool word = format == kTextualInversion;
-      if (!pictures && (format == "diffusers" || format == "kohya" || format == "comfyui" || word))
+      const bool word = format == kTextualInversion, single = format == kSingleFileFormat;
+      if (!pictures && (format == "diffusers" || single || format == "kohya" || format == "comfyui" || word))
         wrong(place(cat(key, ".format")), cat("'", format, "' is for pictures (task: diffusion)"));
       if (pictures && word && r_.textual_inversion.token.empty())
         wrong(
             place(cat(key, ".format")),
             cat("'", format, "' exports a new word, and this recipe trains none (textual_inversion.token)"));
-      if (pictures && !is_adapter_format(format) && format != "diffusers" && !word)
+      if (pictures && !is_adapter_format(format) && format != "diffusers" && !single && !word)
         wrong(place(cat(key, ".format")),
-              "a diffusion model is exported as 'diffusers', its adapter as 'peft', 'kohya' or 'comfyui'");
+              "a diffusion model is exported as 'diffusers' or 'single_file', its adapter as 'peft', 'kohya' "
+              "or 'comfyui'");
+      if (pictures && single && r_.model.path.empty() && sound({"model"}))
+        wrong(place(cat(key, ".format")),
+              "'single_file' is Stable Diffusion's, and this recipe starts from no such base (model.path); "
+              "export 'diffusers'");
+      if (pictures && single && !r_.textual_inversion.token.empty())
+        wrong(place(cat(key, ".format")),
+              "'single_file' cannot hold a new word: its readers bring CLIP's own tokens; export "
+              "'textual_inversion' or 'diffusers'");
       if (pictures && (format == "kohya" || format == "comfyui") && r_.adapter.kind == "dora")
         wrong(place(cat(key, ".format")),
               cat("'", format, "' has no DoRA here; export 'peft', or 'diffusers' with the adapter merged"));

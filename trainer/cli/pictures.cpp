@@ -86,6 +86,10 @@ std::string stable_diffusion_coverage(const std::string& format, const AdapterSe
            "in the names of diffusers' StableDiffusionPipeline (UNet, VAE, text encoder), which runs the "
            "folder without a "
            "safety checker; stable-diffusion.cpp reads it where the sizes are Stable Diffusion's";
+  if (format == kSingleFileFormat)
+    return whole +
+           "in one file under the original names; ComfyUI, AUTOMATIC1111's web UI and "
+           "stable-diffusion.cpp read it where the sizes are Stable Diffusion's";
   if (format == kTextualInversion)
     return "every vector of the new word, for diffusers' load_textual_inversion and as an embedding of "
            "AUTOMATIC1111's web UI and ComfyUI";

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "checkpoints/diffusion/adapter_folder.h"
+#include "checkpoints/diffusion/single_file.h"
 #include "data/images/buckets.h"
 #include "models/adapters/attach.h"
 #include "models/diffusion/names.h"
@@ -74,6 +75,7 @@ class BaseCheck {
     if (loaded_.problems.empty()) sampler();
     sizes();
     trained();
+    exports();
   }
 
  private:
@@ -169,6 +171,15 @@ class BaseCheck {
       told("adapter.targets", [&] { check_adapter_targets(sites, r_.adapter.targets); });
     }
     if (!r_.model.freeze.empty()) told("model.freeze", [&] { check_freeze(names, r_.model.freeze); });
+  }
+
+  // What is tuned has the base's networks, and the end of the schedule that the recipe asks for.
+  void exports() {
+    base_.schedule.shift = r_.diffusion.shift;
+    base_.schedule.zero_terminal_snr = r_.diffusion.zero_terminal_snr;
+    for (std::size_t i = 0; i < r_.exports.size(); ++i)
+      if (r_.exports[i].format == kSingleFileFormat)
+        told(cat("export[", i, "].format"), [&] { single_file_tensors(base_); });
   }
 
   template <typename Check>

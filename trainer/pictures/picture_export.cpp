@@ -53,12 +53,13 @@ Json PictureTask::export_run(Session& session, const Say& say) {
     const PictureExportRequest request{.dtype = target.dtype,
                                        .prompts = prompts,
                                        .heading = card_heading(session, *this, source),
-                                       .guidance = session.recipe().diffusion.sampling.guidance};
+                                       .guidance = session.recipe().diffusion.sampling.guidance,
+                                       .single_file = target.format == kSingleFileFormat};
     Json entry = Json{{"format", target.format}, {"directory", options.directory}};
-    entry.update(target.format == "diffusers" ? export_pictures(source, request, options).to_json()
-                 : target.format == kTextualInversion
-                     ? export_word_of_pictures(source, request, options)
-                     : export_adapter_of_pictures(source, target.format, request, options));
+    entry.update(is_adapter_format(target.format)
+                     ? export_adapter_of_pictures(source, target.format, request, options)
+                 : target.format == kTextualInversion ? export_word_of_pictures(source, request, options)
+                                                      : export_pictures(source, request, options).to_json());
     results.push_back(entry);
   }
   return results;
