@@ -255,6 +255,14 @@ std::vector<std::string> spelled_names(const std::string& module, const NativePl
 
 }  // namespace
 
+std::vector<std::string> spelled_modules(const std::string& module, const PictureModel& base,
+                                         LoraSpelling spelling) {
+  NativePlace place;
+  if (spelling != LoraSpelling::Diffusers && !module.starts_with(kTextEncoderPart))
+    place = native_place(module.substr(network_part(base).size()), base, spelling);
+  return spelled_names(module, place, spelling, base);
+}
+
 LoraSpelling lora_spelling(const std::string& format) {
   if (format == "peft") return LoraSpelling::Diffusers;
   if (format == "kohya") return LoraSpelling::Kohya;

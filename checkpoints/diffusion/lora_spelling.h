@@ -47,6 +47,11 @@ struct LoraFile {
 LoraFile spell_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                     const LoraLabel& label);
 
+// What a module of an adapter ("unet.mid_block.attentions.0.proj_in") is called in a file, without what its
+// factors end in; a name for each place that it is written to. Error for one without a name.
+std::vector<std::string> spelled_modules(const std::string& module, const PictureModel& base,
+                                         LoraSpelling spelling);
+
 // From a written file alone: the largest difference of a weight's change (scale * B A) between what the file
 // says, alpha absent meaning scale 1, and what the adapter says, relative to the largest change. Error when a
 // tensor of the adapter is not in the file, or the file has more.

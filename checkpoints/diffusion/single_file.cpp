@@ -157,6 +157,11 @@ PictureModel read_single_file(const std::string& path) {
   return model;
 }
 
+std::string single_file_name(const std::string& part, const std::string& name, const PictureModel& model) {
+  const OpenClipPlace place = original_place(part, name, model);
+  return place.third < 0 ? place.name : cat(place.name, "[", place.third, "]");
+}
+
 std::vector<BundleTensor> single_file_tensors(const PictureModel& model) {
   if (!model.vae)
     fail_usage("format single_file: wants Stable Diffusion, a UNet that reads texts with its VAE");

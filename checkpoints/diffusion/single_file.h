@@ -20,6 +20,10 @@ std::string single_file_at(const std::string& path);
 // the tensor: one that is missing or of none of the networks.
 PictureModel read_single_file(const std::string& path);
 
+// Where a parameter stands, by what its part is called in PictureModel::parts. Queries, keys and values of
+// version 2's text encoder share a name with their third behind it. Error for one without a name.
+std::string single_file_name(const std::string& part, const std::string& name, const PictureModel& model);
+
 // All tensors of a model under the original names. Error naming the setting that a reader of the file would
 // take otherwise: heads other than 8, a text encoder that is not CLIP's own ...
 std::vector<BundleTensor> single_file_tensors(const PictureModel& model);

@@ -45,6 +45,21 @@ class SingleFile(Case):
         self.assertNotEqual((again / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()[-4096:],
                             (self.folder / "sd" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()[-4096:])
 
+    def test_check_tells_what_each_target_holds_and_who_reads_it(self):
+        exports = "export=[{format: diffusers}, {format: single_file}, {format: peft}, {format: kohya}]"
+        arguments = self.recipe("run", RECIPE), "--set", exports, "--set", "adapter.text_encoder=true", "--set", "adapter.targets=[to_q, conv1, fc1]"
+        told = {target["format"]: target for target in self.json("check", *arguments)["exports"]}
+        self.assertEqual([(told[name]["named"], told[name]["all"]) for name in ("diffusers", "single_file")], [(400, 400)] * 2)
+        # 8 queries, 8 residual blocks and the 2 layers of the text encoder.
+        self.assertEqual([(told[name]["unit"], told[name]["named"], told[name]["all"]) for name in ("peft", "kohya")], [("LoRA modules", 18, 18)] * 2)
+        readers = {(name, engine["engine"]): engine for name, target in told.items() for engine in target["engines"]}
+        self.assertEqual([readers[name, "diffusers"]["read"] for name in told], [400, 400, 18, 0])
+        self.assertIn("out_proj", readers["kohya", "diffusers"]["why"])
+        self.assertIn("block_out_channels of the UNet is [32,64]", readers["single_file", "ComfyUI"]["why"])
+        said = self.lathe("check", *arguments)[0]
+        self.assertIn("# export kohya: 18 of 18 LoRA modules have a name\n#   diffusers reads none of it: ", said)
+        self.assertFalse((self.folder / "run").exists())
+
     def test_what_a_single_file_cannot_say_is_told_at_its_place_before_any_work(self):
         config = self.folder / "sd" / "unet" / "config.json"
         written = json.loads(config.read_text())

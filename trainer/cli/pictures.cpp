@@ -4,7 +4,7 @@
 #include <functional>
 #include <numeric>
 
-#include "checkpoints/exporters/picture_lora.h"
+#include "checkpoints/exporters/picture_coverage.h"
 #include "data/images/picture_loader.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/class_plan.h"
@@ -31,34 +31,21 @@ void say_notes(const Context& context, const PreparedPictures& data) {
   for (const std::string& note : data.notes) context.say("note: " + note);
 }
 
-// What a network of classes is to those who read this: its class in diffusers, its config, its tensors, and
-// the parameters that every class adds.
+// What a network of classes is to those who read this: its class in diffusers, its config, and the parameters
+// that every class adds.
 struct ClassNetwork {
-  std::string family, name, folder, engine;
+  std::string family, folder;
   Json config;
-  std::size_t tensors = 0;
   std::int64_t a_class = 0;
 };
 
 ClassNetwork class_network(const PictureModel& model) {
   if (model.dit)
-    return {"dit",
-            "DiTTransformer2DModel",
-            "transformer",
-            "DiTPipeline, which wants a VAE, does not run the folder, the loop on its card does",
-            dit_config(*model.dit),
-            dit_parameters(*model.dit).size(),
-            model.dit->num_layers * model.dit->hidden_size()};
-  return {"unet2d",
-          "UNet2DModel",
-          "unet",
-          "DDPMPipeline runs the folder of a network without classes, with them the loop on its card does",
-          unet_2d_config(*model.unet),
-          unet_2d_parameters(*model.unet).size(),
-          model.unet->time_channels()};
+    return {"dit", "transformer", dit_config(*model.dit), model.dit->num_layers * model.dit->hidden_size()};
+  return {"unet2d", "unet", unet_2d_config(*model.unet), model.unet->time_channels()};
 }
 
-void check_by_class(Context& context, const Recipe& recipe, const PictureModel& model) {
+void say_by_class(Context& context, const Recipe& recipe, const PictureModel& model) {
   const std::int64_t parameters = count_parameters(model).transformer;
   const ClassNetwork network = class_network(model);
   context.result["config"] = network.config;
@@ -69,41 +56,9 @@ void check_by_class(Context& context, const Recipe& recipe, const PictureModel& 
                      : cat(", and ", network.a_class, " more for every class of data.train and one for none");
   context.say(cat("# model: ", network.family, ", ", parameters, " parameters", more, "; ", network.folder,
                   "/config.json:\n# ", network.config.dump()));
-  for (const ExportSection& target : recipe.exports)
-    context.say(cat("# export ", target.format, ": ", network.tensors, " of ", network.tensors,
-                    " tensors in the names of diffusers' ", network.name, "; ", network.engine,
-                    "; stable-diffusion.cpp and ComfyUI do not"));
 }
 
-// How many tensors a target takes, and what runs it.
-std::string stable_diffusion_coverage(const std::string& format, const AdapterSection& adapter,
-                                      PictureModel& model) {
-  std::size_t tensors = 0;
-  for (const PictureModel::Part& part : model.parts()) tensors += part.parameters.size();
-  const std::string whole = cat(tensors, " of ", tensors, " tensors ");
-  if (format == "diffusers")
-    return whole +
-           "in the names of diffusers' StableDiffusionPipeline (UNet, VAE, text encoder), which runs the "
-           "folder without a "
-           "safety checker; stable-diffusion.cpp reads it where the sizes are Stable Diffusion's";
-  if (format == kSingleFileFormat)
-    return whole +
-           "in one file under the original names; ComfyUI, AUTOMATIC1111's web UI and "
-           "stable-diffusion.cpp read it where the sizes are Stable Diffusion's";
-  if (format == kTextualInversion)
-    return "every vector of the new word, for diffusers' load_textual_inversion and as an embedding of "
-           "AUTOMATIC1111's web UI and ComfyUI";
-  const bool out_proj = std::ranges::any_of(adapter.targets, [](const std::string& target) {
-    return target == "all-linear" || target.ends_with("out_proj");
-  });
-  const bool unread = format == "kohya" && adapter.text_encoder && !out_proj;
-  return "every factor of the adapter, in the names of " +
-         std::string(format == "peft" ? "diffusers' load_lora_weights"
-                                      : "the program's own, for a base that it runs") +
-         (unread ? std::string("; ") + kDiffusersWantsOutProj : "");
-}
-
-void check_stable_diffusion(Context& context, const Recipe& recipe, PictureModel model) {
+void say_stable_diffusion(Context& context, const Recipe& recipe, const PictureModel& model) {
   const auto [network, text] = count_parameters(model);
   context.result["config"] = unet_2d_config(*model.unet);
   context.result["vae_config"] = autoencoder_config(*model.vae);
@@ -111,24 +66,15 @@ void check_stable_diffusion(Context& context, const Recipe& recipe, PictureModel
   context.result["parameters"] = network + text;
   context.say(cat("# model: Stable Diffusion, ", network, " parameters in the UNet and ", text,
                   " in the text encoder; unet/config.json:\n# ", unet_2d_config(*model.unet).dump()));
-  if (!recipe.model.path.empty()) {
-    const std::string own = scheduler_class(model.noise()),
-                      base = written_scheduler(resolve_model(recipe.model.path).folder, model.noise());
-    if (base != own)
-      context.say(cat("# scheduler: the base is drawn with by ", base, ", an exported pipeline by ", own,
-                      ": the same noise, other steps"));
-  }
-  for (const ExportSection& target : recipe.exports)
-    context.say(cat("# export ", target.format, ": ",
-                    stable_diffusion_coverage(target.format, recipe.adapter, model)));
+  if (recipe.model.path.empty()) return;
+  const std::string own = scheduler_class(model.noise()),
+                    base = written_scheduler(resolve_model(recipe.model.path).folder, model.noise());
+  if (base != own)
+    context.say(cat("# scheduler: the base is drawn with by ", base, ", an exported pipeline by ", own,
+                    ": the same noise, other steps"));
 }
 
-}  // namespace
-
-void check_pictures(Context& context, const Recipe& recipe) {
-  const PictureModel model = model_of(recipe);
-  if (model.vae) return check_stable_diffusion(context, recipe, model);
-  if (!model.by_text()) return check_by_class(context, recipe, model);
+void say_joint_transformer(Context& context, const PictureModel& model) {
   const auto [network, text] = count_parameters(model);
   context.result["config"] = joint_transformer_config(model.transformer);
   context.result["text_encoder_config"] = clip_text_config(model.text_encoder);
@@ -136,22 +82,34 @@ void check_pictures(Context& context, const Recipe& recipe) {
   context.say(cat("# model: sd3, ", network, " parameters and ", text,
                   " in the text encoder; transformer/config.json:\n# ",
                   joint_transformer_config(model.transformer).dump()));
-  const std::size_t tensors = joint_transformer_parameters(model.transformer).size() + 1 +
-                              2 * clip_text_parameters(model.text_encoder).size();
-  for (const ExportSection& target : recipe.exports)
-    if (target.format == "diffusers")
-      context.say(cat("# export ", target.format, ": ", tensors, " of ", tensors,
-                      " tensors in the names of diffusers' StableDiffusion3Pipeline, which runs the folder "
-                      "without a VAE; "
-                      "engines with SD3's own sizes built in (stable-diffusion.cpp, ComfyUI) do not"));
-    else if (target.format == kTextualInversion)
-      context.say(
-          cat("# export ", target.format,
-              ": every vector of the new word; diffusers has no load_textual_inversion for SD3's layout"));
-    else
-      context.say(cat("# export ", target.format, ": every factor of the adapter, in the names of ",
-                      target.format == "peft" ? "diffusers' load_lora_weights"
-                                              : "SD3's own layout, for a base that the program runs"));
+}
+
+// As a comment: check prints a recipe.
+std::string commented(const std::string& lines) {
+  std::string text = "# ";
+  for (const char c : lines) text += c == '\n' ? std::string("\n# ") : std::string(1, c);
+  return text;
+}
+
+}  // namespace
+
+void check_pictures(Context& context, const Recipe& recipe) {
+  const PictureModel model = model_of(recipe);
+  if (model.vae)
+    say_stable_diffusion(context, recipe, model);
+  else if (model.by_text())
+    say_joint_transformer(context, model);
+  else
+    say_by_class(context, recipe, model);
+  const bool word = !recipe.textual_inversion.token.empty();
+  const PlannedExtra extra{recipe.adapter.kind, adapted_modules(recipe, model),
+                           word ? recipe.textual_inversion.vectors : 0};
+  context.result["exports"] = Json::array();
+  for (const ExportSection& target : recipe.exports) {
+    const TargetCoverage coverage = cover_target(target.format, model, extra);
+    context.result["exports"].push_back(coverage.to_json());
+    context.say(commented(coverage.text()));
+  }
 }
 
 ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {

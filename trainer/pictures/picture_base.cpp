@@ -203,6 +203,14 @@ void check_picture_base(LoadedRecipe& loaded) {
   if (auto base = base_of(loaded.recipe.model.path)) BaseCheck(loaded, std::move(*base)).run();
 }
 
+std::vector<std::string> adapted_modules(const Recipe& recipe, PictureModel model) {
+  std::vector<std::string> names;
+  if (recipe.adapter.kind.empty() || !model.by_text()) return names;
+  for (const NamedShape& parameter : sites_of(model, recipe.adapter.text_encoder))
+    if (is_adapter_target(parameter.site(), recipe.adapter.targets)) names.push_back(parameter.site().name);
+  return names;
+}
+
 std::int64_t trained_parameters(const Recipe& recipe, PictureModel model) {
   std::int64_t trained = 0;
   if (!recipe.textual_inversion.token.empty())

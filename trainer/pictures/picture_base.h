@@ -10,6 +10,9 @@ namespace lathe {
 // `loaded.problems` what does not go with it. A base that cannot be read is told by whoever loads it.
 void check_picture_base(LoadedRecipe& loaded);
 
+// The modules of a base that the recipe's adapter stands on, by their names in records.
+std::vector<std::string> adapted_modules(const Recipe& recipe, PictureModel model);
+
 // What a run of the recipe trains: of a base all but what is frozen, or the adapter's factors, or the new
 // word's vectors. The VAE never is.
 std::int64_t trained_parameters(const Recipe& recipe, PictureModel model);

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+
 #include "models/adapters/attach.h"
 #include "models/adapters/pictures.h"
 #include "recipes/schema/load.h"
@@ -104,7 +106,11 @@ TEST_CASE("what a run trains is counted as it is attached") {
       planned("adapter: {kind: lora, rank: 4, targets: [all-linear, conv1], text_encoder: true}\n");
   const TextToPicture built = build_picture_model(same, at::kFloat);
   TextToPicture adapted = built;
-  attach_adapters(adapted, adapter_spec(recipe.adapter), true, 1);
+  std::vector<std::string> attached = attach_adapters(adapted, adapter_spec(recipe.adapter), true, 1),
+                           told = adapted_modules(recipe, same);
+  std::sort(attached.begin(), attached.end());
+  std::sort(told.begin(), told.end());
+  CHECK(attached == told);
   std::int64_t trained = 0;
   for (const auto& [prefix, module] : adapted.modules())
     for (const auto& parameter : module->parameters())
