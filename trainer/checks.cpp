@@ -9,6 +9,7 @@
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_base.h"
 #include "trainer/pictures/picture_plan.h"
+#include "trainer/question_checks.h"
 #include "trainer/tuning_rate.h"
 
 namespace lathe {
@@ -137,6 +138,7 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
     }
   }
   check_picture_base(loaded);
+  if (loaded.problems.empty()) look_at_questions(loaded);
   throw_problems(loaded);
   default_rate(loaded);
   return loaded;

@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "data/io/file_system.h"
-#include "data/shards/prepare_examples.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -43,18 +42,6 @@ Part make_part(const LoadedRecipe& whole, std::int64_t fold, std::int64_t seed) 
 bool has_parts(const Recipe& recipe) {
   const FoldsSection& folds = recipe.data.validation.folds;
   return recipe.train.seeds > 1 || (folds.folds > 0 && folds.fold == 0);
-}
-
-void refuse_parts_without_questions(const Recipe& recipe) {
-  const bool folded = recipe.data.validation.folds.folds > 0;
-  if (recipe.task != "sft" || (!folded && recipe.train.seeds < 2)) return;
-  const ExampleSet set = read_recipe_examples(recipe.data, recipe.data.train);
-  if (std::any_of(set.examples.begin(), set.examples.end(),
-                  [](const Example& example) { return example.kind != ExampleKind::Text; }))
-    return;
-  fail_usage(folded ? "data.validation.folds" : "train.seeds",
-             ": folds and seeds compare answers, and plain texts have no question; use data.validation: 0.2 ",
-             folded ? "" : "and one seed ", "(their held-out loss is compared with the base's)");
 }
 
 std::vector<Part> parts_of(const LoadedRecipe& loaded) {

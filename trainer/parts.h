@@ -20,9 +20,6 @@ struct Part {
 };
 
 bool has_parts(const Recipe& recipe);
-// Folds and seeds compare answers: a usage Error, before anything is trained, where the examples are plain
-// texts, which ask nothing. Reads the recipe's training data.
-void refuse_parts_without_questions(const Recipe& recipe);
 // The runs beside the recipe's own, in order: the folds of the first seed, then those of the next.
 std::vector<Part> parts_of(const LoadedRecipe& loaded);
 // Whether a run came to its end, by itself or by its limits.

@@ -72,6 +72,29 @@ class Data(Tuning):
         log = self.lathe("check", recipe, code=2)[1]
         self.assertIn("found 'exactmatch' (did you mean 'exact_match'?)", log)
 
+    def test_metrics_of_choices_want_choices_before_any_work(self):
+        data, wanted = self.pairs(12), "evaluate: {metrics: [chrf, choice_accuracy]}\n"
+        texts = self.write("texts.jsonl", [{"text": f"the {word} sat on the mat"} for word in WORDS[:12]])
+        asked = self.write("asked.jsonl", [{"question": f"the {word}?", "choices": ["mat", "cat"], "answer": i % 2}
+                                           for i, word in enumerate(WORDS[:12])])
+        place = 9   # of the line that TUNING gets
+        for held in ("0.25", "{folds: 3}", json.dumps(str(data))):
+            recipe = self.tuning("run", data, held, extra=wanted)
+            for command in ("check", "prepare", "train"):
+                log = self.lathe(command, recipe, code=2)[1]
+                self.assertEqual(log.count("choice_accuracy"), 1, log)
+                self.assertRegex(log, rf"run\.yaml:{place}:21: evaluate\.metrics: 'choice_accuracy' wants questions with choices "
+                                      r"\(columns choices and answer\), and pairs\.jsonl:1 has none")
+        self.assertFalse((self.folder / "run").exists())
+        self.assertFalse((self.folder / "cache").exists())
+        log = self.lathe("check", self.tuning("run", texts, extra=wanted), code=2)[1]
+        self.assertIn("texts.jsonl:1 has none", log)
+        log = self.lathe("check", self.tuning("run", texts, "{folds: 3}", extra=wanted), code=2)[1]   # both, in one pass
+        self.assertIn("plain texts have no question", log)
+        self.assertIn("texts.jsonl:1 has none", log)
+        self.lathe("check", self.tuning("run", asked, extra=wanted))
+        self.lathe("check", self.tuning("run", data, json.dumps(str(asked)), extra=wanted))   # only these are asked
+
     def test_an_example_with_nothing_to_learn_is_named(self):
         records = [{"messages": [{"role": "user", "content": "cat?"}, {"role": "assistant", "content": "mat"}]} for _ in range(3)]
         records[1]["messages"] = records[1]["messages"][:1]

@@ -6,7 +6,6 @@
 #include "trainer/cli/command.h"
 #include "trainer/cli/pictures.h"
 #include "trainer/model_source.h"
-#include "trainer/parts.h"
 
 namespace lathe {
 
@@ -44,7 +43,6 @@ std::string told(const ExportSection& target, const std::string& gguf_lack) {
 ExitCode check(Context& context, const std::string& path, const std::vector<std::string>& overrides) {
   const LoadedRecipe loaded = checked_recipe(path, overrides);
   for (const std::string& note : loaded.notes) context.log(note);
-  refuse_parts_without_questions(loaded.recipe);
   const std::string text = print_recipe(loaded, true);
   context.say(text);
   context.result["valid"] = true;

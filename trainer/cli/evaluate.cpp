@@ -48,7 +48,8 @@ ExitCode evaluate_examples(Context& context, const Arguments& arguments, const M
   for (const std::string& name : arguments.metrics)
     find_metric(name);  // a wrong name is told before the work
   const ExampleSet set = read_as_asked(arguments.data, asked_form(source));
-  require_choices(arguments.metrics, set.examples);
+  if (const std::string lack = lack_of_choices(arguments.metrics, set.examples); !lack.empty())
+    fail_usage("--metrics: ", lack);
   for (const ExampleFile& file : set.files) context.log(describe(file));
   for (const std::string& note : set.notes) context.log("note: " + note);
   ChatFormat format = read_chat_format(source.folder);

@@ -282,7 +282,6 @@ ExitCode train_command(Context& context, const Arguments& arguments) {
     return static_cast<ExitCode>(code);
   }
   for (const std::string& note : loaded.notes) context.log(note);
-  refuse_parts_without_questions(loaded.recipe);
   if (has_parts(loaded.recipe)) return train_parts(context, arguments, loaded);
   return train_rank(context, arguments, loaded);
 }

@@ -94,16 +94,16 @@ std::vector<std::string> predictions_of(const Metric& metric, const std::vector<
   return predictions;
 }
 
-void require_choices(const std::vector<std::string>& metrics, const std::vector<Example>& examples) {
+std::string lack_of_choices(const std::vector<std::string>& metrics, const std::vector<Example>& examples) {
+  const auto lacks = std::find_if(examples.begin(), examples.end(),
+                                  [](const Example& example) { return example.choices.empty(); });
+  if (lacks == examples.end()) return "";
   for (const std::string& name : metrics) {
-    if (find_metric(name).predicts == Predicts::Text) continue;
-    for (const Example& example : examples) {
-      if (example.choices.empty())
-        fail_usage("evaluate.metrics: '", name,
-                   "' wants questions with choices (columns choices and answer), and ", example.origin,
-                   " has none");
-    }
+    if (find_metric(name).predicts != Predicts::Text)
+      return cat("'", name, "' wants questions with choices (columns choices and answer), and ", lacks->origin,
+                 " has none");
   }
+  return "";
 }
 
 }  // namespace lathe

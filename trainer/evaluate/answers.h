@@ -41,8 +41,8 @@ std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer
 
 // What a metric compares with the references: the answers' texts, or the chosen choices.
 std::vector<std::string> predictions_of(const Metric& metric, const std::vector<Answer>& answers);
-// Usage Error when one of the metrics wants choices and an example has none.
-void require_choices(const std::vector<std::string>& metrics, const std::vector<Example>& examples);
+// What to tell where one of the metrics wants choices and an example has none; "" where nothing lacks.
+std::string lack_of_choices(const std::vector<std::string>& metrics, const std::vector<Example>& examples);
 
 // Twice the tokens of the longest wanted answer, at least 32, at most 512.
 std::int64_t answer_limit(const std::vector<TokenAnswer>& wanted);
