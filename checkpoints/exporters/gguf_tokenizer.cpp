@@ -6,6 +6,7 @@
 
 #include "checkpoints/bundle/stop_tokens.h"
 #include "data/tokenizers/byte_alphabet.h"
+#include "data/tokenizers/normalizers.h"
 #include "data/tokenizers/patterns.h"
 #include "data/tokenizers/sentencepiece_model.h"
 
@@ -169,6 +170,9 @@ void add_byte_level(const Bundle& bundle, const Json& json, GgufMetadata& metada
 
 void add_sentencepiece(const Bundle& bundle, const Json& json, std::vector<Token>& tokens,
                        GgufMetadata& metadata, const std::string& where) {
+  require(!holds(json.value("normalizer", Json()), "Replace", "pattern", Json{{"Regex", kEndOfText}}), where,
+          ": llama.cpp puts a space before a text, not behind it as this tokenizer does "
+          "(SentencePiece's treat_whitespace_as_suffix); export huggingface");
   add_scores(json["model"], bundle.tokenizer->files(), tokens, where);
   const auto unk = bundle.tokenizer->special().unk;
   for (std::size_t id = 0; id < tokens.size(); ++id) {
@@ -253,7 +257,10 @@ void add_gguf_tokenizer(const Bundle& bundle, GgufMetadata& metadata) {
   const std::string where = bundle.origin.empty() ? "tokenizer" : bundle.origin;
   require(bundle.tokenizer != nullptr, where, ": has no tokenizer; a GGUF file needs one");
   const std::vector<TokenizerFile> files = bundle.tokenizer->files();
-  const Json json = parse_json(*file_of(files, "tokenizer.json"), where + ": tokenizer.json");
+  const std::string* file = file_of(files, "tokenizer.json");
+  require(file != nullptr, where,
+          ": llama.cpp runs no SentencePiece model of whole words; export huggingface");
+  const Json json = parse_json(*file, where + ": tokenizer.json");
   const Json& model = json.at("model");
   require(model.contains("merges"), where,
           ": llama.cpp runs BPE tokenizers with these models only, this one is ",

@@ -37,6 +37,22 @@ class Prepend : public Normalizer {
   std::string prefix_;
 };
 
+class Append : public Normalizer {
+ public:
+  explicit Append(std::string suffix) : suffix_(std::move(suffix)) {}
+  AlignedText apply(AlignedText text) const override {
+    if (text.empty()) return text;
+    AlignedText out = AlignedText::changed(text);
+    out.copy(text, 0, text.size());
+    const std::size_t at = text.origin(text.size() - 1, text.size()).end;
+    out.append(suffix_, {at, at});
+    return out;
+  }
+
+ private:
+  std::string suffix_;
+};
+
 class Replace : public Normalizer {
  public:
   Replace(Regex regex, std::string content) : regex_(std::move(regex)), content_(std::move(content)) {}
@@ -109,7 +125,9 @@ std::unique_ptr<Normalizer> make_replace(const Json& value, const std::string& w
   const Json pattern = json_get<Json>(value, "pattern", where);
   const auto content = json_get<std::string>(value, "content", where);
   if (pattern.contains("Regex")) {
-    return std::make_unique<Replace>(Regex(json_get<std::string>(pattern, "Regex", where), where), content);
+    const auto expression = json_get<std::string>(pattern, "Regex", where);
+    if (expression == kEndOfText) return std::make_unique<Append>(content);
+    return std::make_unique<Replace>(Regex(expression, where), content);
   }
   const auto from = json_get<std::string>(pattern, "String", where);
   require(!from.empty(), where, ": normalizer Replace: its pattern is empty");

@@ -15,6 +15,10 @@ class Normalizer {
   virtual AlignedText apply(AlignedText text) const = 0;
 };
 
+// The only anchor that is read: a Replace of this expression puts its content behind a text that is not
+// empty, as SentencePiece's treat_whitespace_as_suffix does.
+inline constexpr const char* kEndOfText = "\\z";
+
 // Null for a null value; Error naming a type that is not supported.
 std::unique_ptr<Normalizer> make_normalizer(const Json& value, const std::string& where);
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "data/tokenizers/charsmap.h"
+#include "data/tokenizers/normalizers.h"
 #include "data/tokenizers/sentencepiece_model.h"
 #include "data/tokenizers/tokenizer_json.h"
 
@@ -37,7 +38,11 @@ Json normalizer(const SentencePieceModel& model, bool keep_mark) {
     steps.push_back(replace(kEscape, kEscapedEscape));
     steps.push_back(replace(kMark, kEscapedMark));
   }
-  if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kMark}});
+  if (model.add_dummy_prefix && model.whitespace_suffix) {
+    steps.push_back({{"type", "Replace"}, {"pattern", {{"Regex", kEndOfText}}}, {"content", kMark}});
+  } else if (model.add_dummy_prefix) {
+    steps.push_back({{"type", "Prepend"}, {"prepend", kMark}});
+  }
   steps.push_back(replace(" ", kMark));
   return sequence("normalizers", std::move(steps));
 }

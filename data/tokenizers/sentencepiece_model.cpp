@@ -102,7 +102,7 @@ void parse_trainer(std::string_view bytes, SentencePieceModel& model, const std:
         model.kind = static_cast<SentencePieceModel::Kind>(reader.number());
         break;
       case 24:
-        require(!reader.flag(), where, ": treat_whitespace_as_suffix is not supported");
+        model.whitespace_suffix = reader.flag();
         break;
       case 35:
         model.byte_fallback = reader.flag();

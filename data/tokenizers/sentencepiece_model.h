@@ -23,7 +23,8 @@ struct SentencePieceModel {
   std::vector<SentencePiece> pieces;
   bool byte_fallback = false;
   bool add_dummy_prefix = true, remove_extra_whitespaces = true;
-  std::string charsmap;  // empty: characters stay as they are
+  bool whitespace_suffix = false;  // words end in their space; the dummy space stands behind the text
+  std::string charsmap;            // empty: characters stay as they are
   std::string bos = "<s>", eos = "</s>", pad = "<pad>";
 };
 

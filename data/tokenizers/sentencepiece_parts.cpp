@@ -18,7 +18,8 @@ constexpr std::string_view kMark = "\xE2\x96\x81";  // U+2581 stands for a space
 class SentencePieceNormalizer : public Normalizer {
  public:
   SentencePieceNormalizer(const SentencePieceModel& model, ByteTrie user_defined, const std::string& where)
-      : dummy_prefix_(model.add_dummy_prefix),
+      : dummy_prefix_(model.add_dummy_prefix && !model.whitespace_suffix),
+        dummy_suffix_(model.add_dummy_prefix && model.whitespace_suffix),
         single_spaces_(model.remove_extra_whitespaces),
         user_defined_(std::move(user_defined)) {
     if (!model.charsmap.empty()) charsmap_.emplace(model.charsmap, where);
@@ -52,7 +53,12 @@ class SentencePieceNormalizer : public Normalizer {
            out.view().substr(end - kMark.size(), kMark.size()) == kMark) {
       end -= kMark.size();
     }
-    return end < out.size() ? out.slice(0, end) : out;
+    if (end < out.size()) out = out.slice(0, end);
+    if (dummy_suffix_) {
+      const std::size_t last = text.origin(view.size() - 1, view.size()).end;
+      out.append(kMark, {last, last});
+    }
+    return out;
   }
 
  private:
@@ -79,7 +85,7 @@ class SentencePieceNormalizer : public Normalizer {
     }
   }
 
-  bool dummy_prefix_, single_spaces_;
+  bool dummy_prefix_, dummy_suffix_, single_spaces_;
   ByteTrie user_defined_;
   std::optional<Charsmap> charsmap_;
 };

@@ -310,6 +310,23 @@ Json sentencepiece_tokenizer(bool prefix) {
             {"merges", Json::array({"h e", "t h", "t he", "th e", mark + " the"})}}}};
 }
 
+TEST_CASE("tokenizers of SentencePiece's that llama.cpp cannot run are refused by name") {
+  Bundle bundle = bundle_of("llama", {{"eos_token_id", 2}});
+  GgufMetadata metadata;
+  Json json = sentencepiece_tokenizer(true);
+  json["normalizer"]["normalizers"][0] = {
+      {"type", "Replace"}, {"pattern", {{"Regex", "\\z"}}}, {"content", "\xE2\x96\x81"}};
+  bundle.tokenizer = tokenizer_from_json(json.dump(), {}, "test");
+  CHECK(error_of([&] { add_gguf_tokenizer(bundle, metadata); }).find("treat_whitespace_as_suffix") !=
+        std::string::npos);
+  // <unk> (type 2) and "a", of a model of words (trainer_spec's field 3 = 3): it has no tokenizer.json.
+  const std::string words =
+      "\x0a\x09\x0a\x05<unk>\x18\x02\x0a\x03\x0a\x01"
+      "a\x12\x02\x18\x03";
+  bundle.tokenizer = tokenizer_from_sentencepiece(words, {}, "test");
+  CHECK(error_of([&] { add_gguf_tokenizer(bundle, metadata); }).find("whole words") != std::string::npos);
+}
+
 TEST_CASE("a SentencePiece-like tokenizer has scores, types and its prefix, and comes back") {
   for (const bool prefix : {true, false}) {
     Companions companions;

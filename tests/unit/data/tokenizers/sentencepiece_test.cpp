@@ -94,6 +94,74 @@ TEST_CASE("tokenizer.model and tokenizer.json of one training agree, and with th
   }
 }
 
+// The wire format's rule for a message that comes again: its fields replace those of the first.
+std::string with_fields(const std::string& model, const std::string& trainer, const std::string& normalizer) {
+  const auto message = [](char tag, const std::string& fields) {
+    return std::string{tag, static_cast<char>(fields.size())} + fields;
+  };
+  return model + message('\x12', trainer) + message('\x1a', normalizer);
+}
+
+TEST_CASE("words that end in their space: ids, bytes and text as the library's, from tokenizer.json too") {
+  using namespace std::string_literals;
+  const std::string suffix = "\xC0\x01\x01", dummy = "\x18\x01", strip = "\x20\x01", keep = "\x20\x00"s;
+  for (const char* kind : {"bpe", "unigram"}) {
+    for (const std::string& normalizer : {dummy + keep, dummy + strip, "\x18\x00"s + strip}) {
+      const std::string model = with_fields(file_of(*trained(kind), "tokenizer.model"), suffix, normalizer);
+      sentencepiece::SentencePieceProcessor library;
+      REQUIRE(library.LoadFromSerializedProto(model).ok());
+      const auto native = tokenizer_from_sentencepiece(model, {}, "test.model");
+      const auto converted = tokenizer_from_json(file_of(*native, "tokenizer.json"), {}, "test");
+      auto texts = test::hard_texts();
+      for (unsigned seed = 0; seed < 300; ++seed) texts.push_back(test::random_text(seed, 20));
+      for (const char* text : {"", " ", "  two  words ", "\n", "\xE2\x96\x81"}) texts.emplace_back(text);
+      for (const std::string& text : texts) {
+        INFO(kind << ": " << text);
+        const auto expected = reference_ids(library, text);
+        const Encoding found = native->encode(text);
+        if (std::string(kind) == "bpe") {
+          CHECK(found.ids == expected);
+        } else {  // of two equal paths releases of the library choose another
+          CHECK(score(library, found.ids) == Approx(score(library, expected)).epsilon(1e-5));
+        }
+        std::string decoded;
+        REQUIRE(library.Decode(std::vector<int>(expected.begin(), expected.end()), &decoded).ok());
+        if (normalizer == dummy + keep && !text.empty() && text.front() != ' ' &&
+            !test::contains(text, "\xE2\x96\x81")) {
+          CHECK(native->decode(expected) == decoded);
+          CHECK(native->decode(expected) == text + " ");
+        }
+        for (std::size_t i = 0; i < found.ids.size(); ++i) {
+          CHECK(found.begin[i] <= found.end[i]);
+          CHECK(found.end[i] <= text.size());
+          CHECK((i == 0 || found.begin[i] >= found.end[i - 1]));
+        }
+        // tokenizers' Strip takes any white space, SentencePiece's own rule spaces alone.
+        const bool plain = std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 127; });
+        if (test::contains(text, "<") || (!plain && normalizer != dummy + keep)) continue;
+        const auto again = converted->ids(text);
+        if (std::string(kind) == "bpe") CHECK(again == found.ids);
+        CHECK(score(library, again) == Approx(score(library, found.ids)).epsilon(1e-5));
+      }
+    }
+  }
+}
+
+TEST_CASE("the space behind a text belongs to its end, and to the last word's token") {
+  using namespace std::string_literals;
+  SentencePieceModel model;
+  model.kind = SentencePieceModel::Kind::Bpe;
+  model.whitespace_suffix = true;
+  model.remove_extra_whitespaces = false;
+  const std::string mark = "\xE2\x96\x81";
+  model.pieces = {{"<unk>", 0, PieceType::Unknown}, {"a", -5}, {"b", -6}, {mark, -7}, {"a" + mark, -1}};
+  const PipelineTokenizer tokenizer(sentencepiece_parts(model, "test"));
+  const Encoding found = tokenizer.encode("ba a");
+  CHECK(found.ids == std::vector<TokenId>{2, 4, 4});
+  CHECK(found.begin == std::vector<std::size_t>{0, 1, 3});
+  CHECK(found.end == std::vector<std::size_t>{1, 3, 4});
+}
+
 TEST_CASE("a model whose config names no special tokens is handed on with those that it has") {
   const std::string model = file_of(*trained("bpe"), "tokenizer.model");
   for (const char* given :
