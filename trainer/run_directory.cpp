@@ -102,6 +102,7 @@ bool may_change_on_resume(const std::string& key) {
                                         "train.threads",
                                         "data.workers",
                                         "data.cache",
+                                        "data.cache_encodings",
                                         "evaluate",
                                         "checkpoint",
                                         "export",

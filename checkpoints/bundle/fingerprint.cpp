@@ -51,4 +51,13 @@ std::string model_fingerprint(const std::string& model) {
   return hash.hex();
 }
 
+std::string tensors_fingerprint(const std::vector<BundleTensor>& tensors) {
+  Sha256 hash;
+  for (const BundleTensor& tensor : tensors) {
+    hash.update(cat(tensor.name, ' ', dtype_name(tensor.dtype), ' ', shape_text(tensor.shape), '\n'));
+    hash.update(tensor.bytes().bytes);
+  }
+  return hash.hex();
+}
+
 }  // namespace lathe

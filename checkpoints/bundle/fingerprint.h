@@ -2,6 +2,9 @@
 // Whether a model's folder still holds what it held: for runs, whose adapters fit the base that they were
 // trained on and no other.
 #include <string>
+#include <vector>
+
+#include "checkpoints/bundle/tensor.h"
 
 namespace lathe {
 
@@ -10,5 +13,8 @@ namespace lathe {
 // differ everywhere; single values that were changed by hand can escape. Times and places do not count.
 // `model` is a folder or one file.
 std::string model_fingerprint(const std::string& model);
+
+// SHA-256 over names, types, shapes and every value: for what is kept of what a frozen network made.
+std::string tensors_fingerprint(const std::vector<BundleTensor>& tensors);
 
 }  // namespace lathe

@@ -164,7 +164,8 @@ std::uint64_t PictureLoader::rows_per_epoch() const { return state_->first_row.b
 PreviewRow PictureLoader::preview(std::uint64_t n) const {
   const Row row = row_at(state_->position(n), state_->shuffle);
   const StoredPicture stored = row.shard->picture(row.index);
-  return {std::string(stored.name), stored.crop, row.mirrored};
+  return {picture_id(stored.number, stored.crop, row.mirrored), std::string(stored.name), stored.crop,
+          row.mirrored};
 }
 
 std::vector<PictureSize> PictureLoader::sizes() const {

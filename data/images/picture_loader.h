@@ -36,8 +36,9 @@ inline std::uint64_t picture_id(std::uint64_t number, std::uint64_t crop, bool m
   return number + ((2 * crop + (mirrored ? 1 : 0)) << 40);
 }
 
-// What row n shows, for people.
+// What row n shows, without its pixels.
 struct PreviewRow {
+  std::uint64_t id = 0;  // picture_id()
   std::string name;
   std::uint64_t crop = 0;
   bool mirrored = false;

@@ -51,6 +51,13 @@ void check_storage(hid_t dataset, const std::string& where) {
           ": the data lies in an external file, which is not followed");
 }
 
+std::uint64_t float_width(hid_t dataset, const std::string& where) {
+  const H5Handle type(H5Dget_type(dataset), H5Tclose, where);
+  require(H5Tequal(type, H5T_IEEE_F32LE) > 0, where,
+          ": wanted little-endian 32-bit floating-point numbers, found another type or byte order");
+  return sizeof(float);
+}
+
 std::uint64_t integer_width(hid_t dataset, const std::string& where) {
   const H5Handle type(H5Dget_type(dataset), H5Tclose, where);
   const std::size_t width = H5Tget_size(type);
@@ -77,7 +84,7 @@ FoundArray find_array(hid_t file, const WantedArray& wanted, std::uint64_t file_
   check_storage(dataset, where);
   FoundArray found;
   ArrayPlace& place = found.place;
-  place.width = integer_width(dataset, where);
+  place.width = wanted.floats ? float_width(dataset, where) : integer_width(dataset, where);
   bool known = false;
   for (const std::uint64_t width : wanted.widths) known = known || width == place.width;
   require(known, where, ": integers of ", place.width, " bytes are not expected here");

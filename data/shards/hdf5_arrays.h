@@ -1,7 +1,7 @@
 #pragma once
 // Arrays and attributes of a shard, as every kind of shard stores them: contiguous little-endian unsigned
-// integers that begin at pages, texts and numbers on the root. For the .cpp files of this folder; the caller
-// holds hdf5_mutex().
+// integers or floats that begin at pages, texts and numbers on the root. For the .cpp files of this folder;
+// the caller holds hdf5_mutex().
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,6 +26,7 @@ struct WantedArray {
   const char* name;
   std::vector<std::uint64_t> widths;  // bytes an element, those allowed
   int rank;
+  bool floats = false;  // of 32 bits, not unsigned integers
 };
 
 struct FoundArray {

@@ -153,4 +153,11 @@ PictureLayout probe_picture_shard(const std::string& path, const ProbeLimits& li
   return picture_layout_from_json(probe(path, read, limits), path);
 }
 
+EncodingLayout probe_encoding_shard(const std::string& path, const ProbeLimits& limits) {
+  const Read read = [](const std::string& file) {
+    return encoding_layout_to_json(read_encoding_layout_locked(file));
+  };
+  return encoding_layout_from_json(probe(path, read, limits), path);
+}
+
 }  // namespace lathe

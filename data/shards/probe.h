@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "data/shards/encoding_layout.h"
 #include "data/shards/layout.h"
 #include "data/shards/picture_layout.h"
 
@@ -19,8 +20,9 @@ struct ProbeLimits {
 // Safe to call with other threads running: the child uses HDF5 only, under its inherited lock, and leaves by
 // _exit.
 ShardLayout probe_hdf5(const std::string& path, const ProbeLimits& limits = {});
-// Which kind of shard it says it is: "lathe-tokens", "lathe-pictures" or anything else.
+// Which kind of shard it says it is: "lathe-tokens", "lathe-pictures", "lathe-encodings" or anything else.
 std::string probe_shard_format(const std::string& path, const ProbeLimits& limits = {});
 PictureLayout probe_picture_shard(const std::string& path, const ProbeLimits& limits = {});
+EncodingLayout probe_encoding_shard(const std::string& path, const ProbeLimits& limits = {});
 
 }  // namespace lathe

@@ -37,6 +37,10 @@ void load(Module& module, const std::vector<BundleTensor>& tensors) {
   }
 }
 
+void freeze(Module& module) {
+  for (auto& parameter : module.parameters()) parameter.set_requires_grad(false);
+}
+
 // The row of a class by name; "" is the row behind the named ones.
 std::int64_t class_row(const TextToPicture& model, const std::string& text) {
   const std::int64_t rows = model.class_rows();
@@ -127,8 +131,7 @@ PictureCondition TextToPicture::condition(const std::vector<std::string>& texts)
 }
 
 TextCondition TextToPicture::text(const at::Tensor& ids) const {
-  const ClipTextOutput output = text_encoder->forward(ids);
-  return unet ? TextCondition{output.last, {}} : text_condition(output, transformer->spec());
+  return read_texts(*text_encoder, ids, unet ? nullptr : &transformer->spec());
 }
 
 at::Tensor TextToPicture::predict(const at::Tensor& pictures, const at::Tensor& times,
@@ -183,8 +186,22 @@ TextToPicture build_picture_model(const PictureModel& model, at::ScalarType dtyp
   if (model.by_text()) load(*result.text_encoder, model.text_tensors);
   if (!model.vae) return result;
   load(*result.vae, model.vae_tensors);
-  for (auto& parameter : result.vae->parameters()) parameter.set_requires_grad(false);
+  freeze(*result.vae);
   return result;
+}
+
+std::shared_ptr<AutoencoderKL> build_vae(const PictureModel& model) {
+  auto vae = std::make_shared<AutoencoderKL>(*model.vae, at::kFloat);
+  load(*vae, model.vae_tensors);
+  freeze(*vae);
+  return vae;
+}
+
+std::shared_ptr<ClipText> build_text_encoder(const PictureModel& model, at::ScalarType dtype) {
+  auto encoder = std::make_shared<ClipText>(model.text_encoder, dtype);
+  load(*encoder, model.text_tensors);
+  freeze(*encoder);
+  return encoder;
 }
 
 std::vector<std::int64_t> condition_ids(const TextToPicture& model, const std::string& text) {
@@ -210,6 +227,11 @@ TextCondition text_condition(const ClipTextOutput& output, const JointTransforme
   const at::Tensor twice = at::cat({output.penultimate, output.penultimate}, 2);
   return {at::constant_pad_nd(twice, {0, spec.joint_attention_dim - twice.size(2)}),
           at::cat({output.pooled, output.pooled}, 1)};
+}
+
+TextCondition read_texts(const ClipText& encoder, const at::Tensor& ids, const JointTransformerSpec* mm_dit) {
+  const ClipTextOutput output = encoder.forward(ids);
+  return mm_dit ? text_condition(output, *mm_dit) : TextCondition{output.last, {}};
 }
 
 Picture to_picture(const at::Tensor& one) {

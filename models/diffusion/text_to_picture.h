@@ -74,6 +74,9 @@ TextToPicture empty_picture_model(const PictureModel& model, at::ScalarType dtyp
 // First values (JointTransformer::initialise and so on).
 void initialise(TextToPicture& model, std::uint64_t seed);
 TextToPicture build_picture_model(const PictureModel& model, at::ScalarType dtype);
+// One part of it, frozen: the VAE (fp32), the text encoder.
+std::shared_ptr<AutoencoderKL> build_vae(const PictureModel& model);
+std::shared_ptr<ClipText> build_text_encoder(const PictureModel& model, at::ScalarType dtype);
 
 // What the words of one text are to the network: token ids (token_rows), or the row of the class; empty for a
 // network without classes.
@@ -88,6 +91,8 @@ at::Tensor token_rows(const Tokenizer& tokenizer, const ClipTextSpec& spec,
 // side with themselves, zeros to joint_attention_dim (or cut to it: with joint_attention_dim = C they stand
 // alone); the projected text twice. Training and drawing both go through here. Differentiable.
 TextCondition text_condition(const ClipTextOutput& output, const JointTransformerSpec& spec);
+// What is read of token_rows by the MM-DiT, or, without one, by a UNet: the last states.
+TextCondition read_texts(const ClipText& encoder, const at::Tensor& ids, const JointTransformerSpec* mm_dit);
 
 struct DrawOptions {
   std::int64_t height = 0, width = 0;  // of pictures; 0: the network's sample_size

@@ -121,6 +121,7 @@ struct DataSection {
   std::int64_t bucket_step = 0;  // pictures: sizes of the aspect buckets are multiples; 0: one size
   std::string masks = "none";    // pictures: none | file | alpha
   std::string trigger;           // pictures: a word that every caption has
+  bool cache_encodings = true;   // pictures: what frozen encoders make of them, on disk
   static void fields(auto& f, auto& c) {
     f.sources("train", c.train, "a path, or a list of sources {path, glob, field, weight}");
     f.validation("validation", c.validation,
@@ -163,6 +164,10 @@ struct DataSection {
       choice({"none", "file", "alpha"}));
     f("trigger", c.trigger,
       "pictures: a word put before every caption that lacks it; {trigger} in a caption is it");
+    f("cache_encodings", c.cache_encodings,
+      "pictures: keep what a frozen VAE and a frozen text encoder make of pictures and captions in the "
+      "cache; "
+      "false: in memory alone, made anew at every start");
   }
 };
 

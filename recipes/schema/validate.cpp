@@ -459,8 +459,8 @@ class Validator {
                             "diffusion.shift", "diffusion.condition_dropout", "diffusion.min_snr_gamma"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     for (const char* key : {"data.resolution", "data.channels", "data.background", "data.flip", "data.crops",
-                            "data.bucket_step", "data.masks", "data.trigger", "adapter.text_encoder",
-                            "prior.weight", "textual_inversion.token"})
+                            "data.bucket_step", "data.masks", "data.trigger", "data.cache_encodings",
+                            "adapter.text_encoder", "prior.weight", "textual_inversion.token"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
     if (r_.task == "sft") {
       no_effect(true, "data.deduplicate", "in tuning: every example counts (the data report names copies)");

@@ -21,14 +21,15 @@ Target chat_template_target();
 Target gguf_target();
 Target picture_target();
 Target picture_shard_target();
+Target encoding_shard_target();
 Target pipeline_target();
 
 const std::vector<Target>& targets() {
-  static const std::vector<Target> all = {safetensors_target(),   json_target(),    tokenizer_json_target(),
-                                          sentencepiece_target(), recipe_target(),  shard_target(),
-                                          manifest_target(),      lines_target(),   chat_template_target(),
-                                          gguf_target(),          picture_target(), picture_shard_target(),
-                                          pipeline_target()};
+  static const std::vector<Target> all = {safetensors_target(),    json_target(),    tokenizer_json_target(),
+                                          sentencepiece_target(),  recipe_target(),  shard_target(),
+                                          manifest_target(),       lines_target(),   chat_template_target(),
+                                          gguf_target(),           picture_target(), picture_shard_target(),
+                                          encoding_shard_target(), pipeline_target()};
   return all;
 }
 

@@ -9,6 +9,7 @@
 #include "checkpoints/formats/safetensors.h"
 #include "checkpoints/store/manifest.h"
 #include "checkpoints/store/store.h"
+#include "data/shards/encoding_shard.h"
 #include "data/shards/picture_shard.h"
 #include "data/shards/probe.h"
 #include "data/shards/shard.h"
@@ -100,6 +101,16 @@ void inspect_picture_shard(Context& context, const std::string& path) {
                   size.channels, shard.has_masks() ? ", with masks" : "", "; every block's hash is right"));
   for (std::uint64_t i = 0; i < std::min<std::uint64_t>(shard.pictures(), 5); ++i)
     context.say(cat("  ", shard.picture(i).name, ": ", shard.picture(i).caption));
+}
+
+void inspect_encoding_shard(Context& context, const std::string& path) {
+  const EncodingShard shard(path);
+  shard.verify();
+  context.result["items"] = shard.items();
+  context.result["width"] = shard.width();
+  context.result["settings"] = shard.info().settings;
+  context.say(cat("encoding shard: ", shard.items(), " items of ", shard.width(),
+                  " values; every block's hash is right\nmade by: ", shard.info().settings.dump()));
 }
 
 // A folder with a manifest, that of a run's checkpoint or an export: every file is as it says, whatever its
@@ -259,8 +270,11 @@ ExitCode inspect(Context& context, const std::string& path) {
   } else if (path.ends_with(".gguf")) {
     inspect_gguf(context, path);
   } else if (path.ends_with(".h5") || path.ends_with(".hdf5")) {
-    if (probe_shard_format(path) == kPictureShardFormat)
+    const std::string format = probe_shard_format(path);
+    if (format == kPictureShardFormat)
       inspect_picture_shard(context, path);
+    else if (format == kEncodingShardFormat)
+      inspect_encoding_shard(context, path);
     else
       inspect_shard(context, path);
   } else {

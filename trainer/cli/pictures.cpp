@@ -11,6 +11,7 @@
 #include "trainer/pictures/picture_base.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/picture_source.h"
+#include "trainer/pictures/prepare_encodings.h"
 #include "trainer/report/format.h"
 #include "trainer/report/metrics.h"
 #include "trainer/session.h"
@@ -148,12 +149,32 @@ ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
   return ExitCode::Done;
 }
 
+// What a run of the recipe would read of frozen encoders, in the threads and the precision that it would use.
+void prepare_encodings_of_base(Context& context, const Recipe& recipe, const PreparedPictures& data,
+                               const PrepareProgress& progress) {
+  if (recipe.model.path.empty()) return;
+  const PictureModel model = model_of(recipe);
+  check_sizes(model, data, PictureLoader(data.train, 0));
+  set_compute_threads(resolve_threads(static_cast<long>(recipe.train.threads)));
+  const PictureEncodings made =
+      prepare_picture_encodings(recipe, model, data, resolve_precision(recipe.train.precision), progress);
+  std::size_t latents = 0;
+  for (const CachedLatents& set : made.latents) latents += set.size();
+  context.result["latents"] = latents;
+  context.result["text_embeddings"] = made.texts.size();
+  if (latents + made.texts.size() > 0)
+    context.say(cat("encoded: the latents of ", latents, " pictures (variants counted) and ",
+                    made.texts.size(), " captions are in the cache"));
+}
+
 ExitCode prepare_pictures_command(Context& context, const Recipe& recipe) {
   std::string last;
-  const PreparedPictures data = prepare_pictures(recipe, [&](const std::string& phase, double) {
+  const PrepareProgress progress = [&](const std::string& phase, double) {
+    stop_if_requested("preparing the data");
     if (phase != last) context.log("prepare: " + phase);
     last = phase;
-  });
+  };
+  const PreparedPictures data = prepare_pictures(recipe, progress);
   context.say(cat(data.was_ready ? "already prepared: " : "prepared: ", data.directory));
   say_notes(context, data);
   Json sets = Json::array();
@@ -167,6 +188,7 @@ ExitCode prepare_pictures_command(Context& context, const Recipe& recipe) {
   context.result = Json{{"directory", data.directory},     {"was_ready", data.was_ready},
                         {"data_sha256", data.data_sha256}, {"sets", sets},
                         {"ledger", data.ledger},           {"notes", data.notes}};
+  prepare_encodings_of_base(context, recipe, data, progress);
   return ExitCode::Done;
 }
 

@@ -8,8 +8,6 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
-#include <span>
-
 #include "models/diffusion/fill_in.h"
 #include "models/diffusion/noise.h"
 
@@ -28,21 +26,17 @@ at::Tensor to_tensor(const PictureBatch& batch) {
   return all.view({batch.count, batch.channels, batch.height, batch.width});
 }
 
-const LatentMoments& LatentSource::moments(const PictureBatch& batch, std::int64_t row, std::size_t set) {
+LatentMoments LatentSource::moments(const PictureBatch& batch, std::int64_t row, std::size_t set) {
   const auto key = std::pair(set, batch.ids[static_cast<std::size_t>(row)]);
+  if (set < cached_.size())
+    if (const auto found = cached_[set].find(key.second)) return *found;
   const auto found = kept_.find(key);
   if (found != kept_.end()) return found->second;
-  const std::int64_t size = batch.channels * batch.height * batch.width;
-  const auto values =
-      std::span(batch.pixels).subspan(static_cast<std::size_t>(row * size), static_cast<std::size_t>(size));
-  const at::Tensor picture = at::tensor(at::ArrayRef<float>(values.data(), values.size()))
-                                 .view({1, batch.channels, batch.height, batch.width});
-  passing_ = vae_->encode(picture);
-  const auto bytes = static_cast<std::int64_t>(passing_.mean.nbytes() + passing_.log_variance.nbytes());
-  if (kept_bytes_ + bytes > kKeptBytes) return passing_;
+  const LatentMoments made = moments_alone(*vae_, batch, row);
+  const auto bytes = static_cast<std::int64_t>(made.mean.nbytes() + made.log_variance.nbytes());
+  if (kept_bytes_ + bytes > kKeptBytes) return made;
   kept_bytes_ += bytes;
-  // Their own memory: the two are halves of one array with the network's layout.
-  return kept_[key] = {passing_.mean.contiguous().clone(), passing_.log_variance.contiguous().clone()};
+  return kept_[key] = made;
 }
 
 at::Tensor LatentSource::read(const PictureBatch& batch, std::size_t set) {
@@ -50,7 +44,7 @@ at::Tensor LatentSource::read(const PictureBatch& batch, std::size_t set) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> rows;
   for (std::int64_t row = 0; row < batch.count; ++row) {
-    const LatentMoments& of = moments(batch, row, set);
+    const LatentMoments of = moments(batch, row, set);
     const auto index = static_cast<std::size_t>(row);
     const at::Tensor noise = normal_noise(
         {seed_, Purpose::Noise, kLatentSite, batch.visits[index], batch.ids[index]}, of.mean.sizes());

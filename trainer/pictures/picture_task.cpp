@@ -18,6 +18,7 @@
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/picture_report.h"
 #include "trainer/pictures/picture_source.h"
+#include "trainer/pictures/prepare_encodings.h"
 #include "trainer/pictures/sample_grid.h"
 #include "trainer/report/format.h"
 #include "trainer/session.h"
@@ -108,8 +109,6 @@ void PictureTask::prepare(Session& session, const Say& say) {
     fit_classes(plan, recipe, data.captions);
   else if (recipe.model.path.empty())
     fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
-  require(data.channels == plan.channels(), "the pictures have ", data.channels, " channels and the base ",
-          plan.channels(), "; set data.channels");
   if (const std::size_t cut = captions_cut(plan, data.captions); cut > 0)
     data.notes.push_back(cat(cut, " of ", data.captions.size(), " captions are longer than the ",
                              plan.text_encoder.max_positions,
@@ -119,7 +118,10 @@ void PictureTask::prepare(Session& session, const Say& say) {
   loader_ = std::make_unique<PictureLoader>(
       data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
       recipe.train.global_batch_size);  // a step's pictures are of one size
-  check_sizes();
+  check_sizes(plan, data, *loader_);
+  encodings_ = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) {
+    return prepare_picture_encodings(recipe, plan, data, session.precision, progress);
+  });
 }
 
 void PictureTask::add_new_word(const Recipe& recipe) {
@@ -136,17 +138,6 @@ void PictureTask::add_new_word(const Recipe& recipe) {
   if (static_cast<std::size_t>(has) < data.captions.size())
     data.notes.push_back(
         cat("the new word '", section.token, "' is in ", has, " of ", data.captions.size(), " captions"));
-}
-
-// A base with a VAE was not looked at when the recipe was checked.
-void PictureTask::check_sizes() const {
-  if (!plan.vae) return;
-  const std::int64_t step = side_step(plan);
-  for (const PictureSize& size : loader_->sizes())
-    if (size.width % step != 0 || size.height % step != 0)
-      fail_usage("data.resolution: pictures become ", size.width, " x ", size.height,
-                 " points, and the base ", "wants sides that are multiples of ", step,
-                 "; set data.resolution and data.bucket_step so");
 }
 
 std::uint64_t PictureTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
@@ -167,7 +158,7 @@ void PictureTask::build(Session& session) {
   const bool bf16 = session.precision == "bf16";
   model = bf16 ? empty_picture_model(plan, at::kBFloat16) : full;
   model.vae = full.vae;
-  latents_ = LatentSource(model.vae, seed);
+  latents_ = LatentSource(model.vae, seed, std::move(encodings_.latents));
   const auto exact = full.modules(), used = model.modules();
   if (bf16)
     for (std::size_t i = 0; i < used.size(); ++i) round_into(*used[i].second, *exact[i].second);
@@ -186,6 +177,7 @@ void PictureTask::build(Session& session) {
   if (plan.vae && !adapter && !new_word)
     frozen.emplace_back("text_encoder");  // what reads texts well stays as it is
   session.parameters = make_parameters(trained_of(named, frozen));
+  if (text_is_frozen(recipe, plan)) texts_.emplace(std::move(encodings_.texts));
   if (!bf16 || adapter) return;
   for (const auto& [prefix, module] : exact) keep_masters(session.parameters, *module, prefix);
   if (new_word)  // not the whole table that they are rows of
@@ -235,11 +227,13 @@ at::Tensor PictureTask::token_ids(const std::vector<std::string>& captions,
 
 PictureCondition PictureTask::condition(const std::vector<std::string>& captions,
                                         const std::vector<std::uint8_t>& dropped) {
-  if (model.by_text()) return {model.text(token_ids(captions, dropped)), {}, {}};
-  std::vector<std::string> classes = captions;
-  for (std::size_t i = 0; i < classes.size(); ++i)
-    if (dropped[i]) classes[i].clear();
-  return model.condition(classes);
+  if (model.by_text() && !texts_) return {model.text(token_ids(captions, dropped)), {}, {}};
+  std::vector<std::string> asked = captions;
+  for (std::size_t i = 0; i < asked.size(); ++i)
+    if (dropped[i]) asked[i].clear();
+  if (!texts_) return model.condition(asked);  // of classes
+  const auto encode = [&](const std::string& caption) { return model.text(token_ids({caption}, {0})); };
+  return {texts_->read(asked, model.text_encoder->parameters().front().scalar_type(), encode), {}, {}};
 }
 
 ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOptions& options,

@@ -12,6 +12,7 @@
 #include "trainer/pictures/latents.h"
 #include "trainer/pictures/picture_source.h"
 #include "trainer/pictures/prior.h"
+#include "trainer/pictures/texts.h"
 #include "trainer/task.h"
 
 namespace lathe {
@@ -65,7 +66,6 @@ class PictureTask final : public Task {
  private:
   // `set`: 0 what is trained on, from 1 on those of validation.
   ObjectiveValue denoise(const PictureBatch& batch, const DenoisingOptions& options, std::size_t set);
-  void check_sizes() const;
   void add_new_word(const Recipe& recipe);
   void train_new_word(TextToPicture& full);
   PictureCondition condition(const std::vector<std::string>& captions,
@@ -75,7 +75,9 @@ class PictureTask final : public Task {
 
   std::unique_ptr<PictureLoader> loader_;
   DenoisingOptions options_;
+  PictureEncodings encodings_;  // of what the run reads, until build()
   LatentSource latents_;
+  std::optional<TextSource> texts_;                                  // where the text encoder is frozen
   std::unique_ptr<FrozenPrior> prior_;                               // where the recipe asks for it
   std::unordered_map<std::string, std::vector<std::int64_t>> rows_;  // token ids of the captions seen so far
 };

@@ -109,7 +109,8 @@ const std::string kSubject =
     "train: {epochs: 2}\nprior: {weight: 2, prompts: old.txt, pictures: 20, per_picture: 3}\n";
 
 const std::string kWord =
-    "task: diffusion\nmodel: {path: base}\ndata: {train: pictures}\ntrain: {epochs: 2}\n"
+    "task: diffusion\nmodel: {path: base}\ndata: {train: pictures, cache_encodings: false}\ntrain: {epochs: "
+    "2}\n"
     "textual_inversion: {token: <wug>, initialise_from: a ring, vectors: 2}\n";
 
 LoadedRecipe good(const std::string& text, const std::vector<std::string>& overrides = {}) {
