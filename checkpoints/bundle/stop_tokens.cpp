@@ -35,12 +35,14 @@ std::optional<TokenId> turn_end_of(const Bundle& bundle) {
   }
 }
 
-std::vector<TokenId> stop_ids_of(const Bundle& bundle) {
+std::vector<TokenId> stop_ids_of(const Bundle& bundle) { return stop_ids_of(bundle, turn_end_of(bundle)); }
+
+std::vector<TokenId> stop_ids_of(const Bundle& bundle, const std::optional<TokenId>& turn_end) {
   std::vector<TokenId> ids;
   add_ids(bundle.generation_config, bundle, ids);
   add_ids(bundle.config, bundle, ids);
   if (bundle.tokenizer) add_id(bundle.tokenizer->special().eos, ids);
-  add_id(turn_end_of(bundle), ids);
+  add_id(turn_end, ids);
   return ids;
 }
 

@@ -16,6 +16,8 @@ std::optional<TokenId> turn_end_of(const Bundle& bundle);
 // Those of generation_config.json and config.json, the tokenizer's end of text, and what closes a turn; each
 // once, in this order.
 std::vector<TokenId> stop_ids_of(const Bundle& bundle);
+std::vector<TokenId> stop_ids_of(const Bundle& bundle,
+                                 const std::optional<TokenId>& turn_end);  // known already
 
 // Why an engine that follows the bundle's files would not stop behind an answer; "" when it would.
 std::string stop_objection(const Bundle& bundle);

@@ -208,8 +208,9 @@ void add_special(const Bundle& bundle, GgufMetadata& metadata) {
   id("unknown", special.unk);
   id("padding", special.pad);
   // The end of a turn, where it is not the end of a text: the template's, else another that the folder names.
-  std::vector<TokenId> stops = stop_ids_of(bundle);
-  if (const auto end = turn_end_of(bundle)) stops.insert(stops.begin(), *end);
+  const std::optional<TokenId> end = turn_end_of(bundle);
+  std::vector<TokenId> stops = stop_ids_of(bundle, end);
+  if (end) stops.insert(stops.begin(), *end);
   for (const TokenId stop : stops)
     if (!special.eos || stop != *special.eos) {
       id("eot", stop);
