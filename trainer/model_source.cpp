@@ -138,6 +138,7 @@ ModelSource resolve_model(const std::string& model) {
     const bool may_be_id = std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+"));
     if (may_be_id && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
     fail("model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder",
+         whole.is_absolute() ? " (a relative path in a recipe counts from the recipe's own folder)" : "",
          may_be_id ? cat(". If the Hub's '", id, "' is meant, download it with:  hf download ", id) : "");
   }
   fail("'", path,

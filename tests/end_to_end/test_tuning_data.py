@@ -95,6 +95,16 @@ class Data(Tuning):
         self.lathe("check", self.tuning("run", asked, extra=wanted))
         self.lathe("check", self.tuning("run", data, json.dumps(str(asked)), extra=wanted))   # only these are asked
 
+    def test_a_moved_recipe_is_told_where_its_paths_count_from(self):
+        moved = self.folder / "moved"
+        moved.mkdir()
+        text = self.tuning("run", self.pairs(8)).read_text(encoding="utf-8").replace(json.dumps(str(self.base), ensure_ascii=False), "../bases/mine")
+        (moved / "run.yaml").write_text(text, encoding="utf-8")
+        log = self.lathe("train", moved / "run.yaml", code=1)[1]
+        self.assertIn(f"model '{self.folder / 'bases' / 'mine'}' does not exist", log)
+        self.assertIn("a relative path in a recipe counts from the recipe's own folder", log)
+        self.assertIn("hf download bases/mine", log)
+
     def test_an_example_with_nothing_to_learn_is_named(self):
         records = [{"messages": [{"role": "user", "content": "cat?"}, {"role": "assistant", "content": "mat"}]} for _ in range(3)]
         records[1]["messages"] = records[1]["messages"][:1]
