@@ -23,10 +23,12 @@ namespace filesystem = std::filesystem;
 constexpr std::int64_t kClockTickNs = 20'000'000;  // no coarser on Linux file systems with nanosecond times
 
 Json section_to_json(const SourceSection& section) {
-  return {{"path", filesystem::absolute(section.path).lexically_normal().string()},
-          {"glob", section.glob},
-          {"field", section.field},
-          {"exclude", section.exclude}};
+  Json json = {{"path", filesystem::absolute(section.path).lexically_normal().string()},
+               {"glob", section.glob},
+               {"field", section.field},
+               {"exclude", section.exclude}};
+  if (may_be_array(section)) json["array"] = "documents";  // older shards took it for one text
+  return json;
 }
 
 std::int64_t newest_change(const std::vector<Corpus>& corpora) {

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "data/io/json.h"
 #include "data/io/line_reader.h"
 #include "data/io/utf8.h"
 #include "data/sources/foreign.h"
+#include "data/sources/json_array.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -116,7 +118,28 @@ void read_records(const Sink& sink, const std::string& field) {
   }
 }
 
+// [{"text": ...}, ...] or ["...", ...], an element at a time.
+void read_array(const Sink& sink, const std::string& field) {
+  const std::string& path = sink.file.path;
+  JsonArrayReader reader(path, kMostBytes);
+  while (auto text = reader.next()) {
+    if (!sink.check_encoding(*text, reader.line())) continue;
+    const std::string where = cat(path, ":", reader.line(), ": element ", reader.number());
+    Json element = parse_json(*text, where, {.max_bytes = 4 * kMostBytes});
+    if (!element.is_string() && !element.is_object())
+      fail(where, ": wanted a text or an object with the key '", field, "', found ", element.type_name(),
+           "; a .json file that is to be read as one text wants another name, e.g. .txt");
+    sink.give(element.is_string() ? std::move(element.get_ref<std::string&>())
+                                  : text_of_record(element, field, where),
+              cat(sink.file.origin, ":record ", reader.number()));
+  }
+}
+
 }  // namespace
+
+bool may_be_array(const SourceSection& source) {
+  return text_extension(source.path) == ".json" && !std::filesystem::is_directory(source.path);
+}
 
 void read_documents(const SourceFile& file, const SourceSection& source, const std::string& encoding,
                     SourceCounts& counts, const std::function<void(Document&&)>& visit) {
@@ -124,6 +147,8 @@ void read_documents(const SourceFile& file, const SourceSection& source, const s
   ++counts.files;
   if (is_record_file(file.path)) {
     read_records(sink, source.field);
+  } else if (may_be_array(source) && holds_json_array(file.path)) {
+    read_array(sink, source.field);
   } else {
     read_text(sink);
   }

@@ -39,10 +39,14 @@ struct SourceCounts {
   std::uint64_t empty = 0, invalid_skipped = 0, invalid_replaced = 0, duplicates = 0;
 };
 
-// Calls visit(document) for each document of one file. A .jsonl(.gz) file has one a line (key `field`),
-// others are one. Empty ones are counted, not visited; nothing is trimmed (a byte order mark, NUL and \r
-// stay). More than 1 GiB in one document is an Error. Safe to call for different files from several threads,
-// each with its own counts.
+// Whether a source names a .json(.gz) file itself: an array in it is a list of documents. One that is found
+// in a folder is a text like the code beside it.
+bool may_be_array(const SourceSection& source);
+
+// Calls visit(document) for each document of one file. A .jsonl(.gz) file has one a line (key `field`), a
+// JSON array (may_be_array) one an element, which may be a text itself; others are one. Empty ones are
+// counted, not visited; nothing is trimmed (a byte order mark, NUL and \r stay). More than 1 GiB in one
+// document is an Error. Safe to call for different files from several threads, each with its own counts.
 void read_documents(const SourceFile& file, const SourceSection& source, const std::string& encoding,
                     SourceCounts& counts, const std::function<void(Document&&)>& visit);
 

@@ -75,6 +75,64 @@ TEST_CASE("a jsonl file has one document a line; blank lines are skipped, empty 
   CHECK(r.counts.bytes == 6);
 }
 
+TEST_CASE("a JSON array that a source names is a list of documents") {
+  const TemporaryFolder folder;
+  const std::string array =
+      "\xEF\xBB\xBF \n[{\"text\": \"a \\\"]}, \\u00e9\", \"tags\": [\"x\", {\"y\": []}]},\n \"two\\nlines\" ,"
+      "{\"text\": \"\"}\n, \"\xC3\xA9\"]\n";
+  const auto r = read(folder.write("a.json", array));
+  REQUIRE(r.documents.size() == 3);
+  CHECK(r.documents[0].text == "a \"]}, \xC3\xA9");
+  CHECK(r.documents[0].origin == "a.json:record 1");
+  CHECK(r.documents[1].text == "two\nlines");
+  CHECK(r.documents[2].text == "\xC3\xA9");
+  CHECK(r.documents[2].origin == "a.json:record 4");
+  CHECK(r.counts.empty == 1);
+  CHECK(r.counts.documents == 3);
+  CHECK(read(folder.write("none.json", " [ ] ")).documents.empty());
+  // What is in a folder, and what is no array, are texts as they were.
+  folder.write("code/list.json", array);
+  CHECK(read(folder / "code").documents.at(0).text == array);
+  const std::string object = "{\"a\": [1]}\n";
+  CHECK(read(folder.write("o.json", object)).documents.at(0).text == object);
+  CHECK(read(folder.write("e.json", "")).documents.empty());
+  SourceSection field;
+  field.path = folder.write("f.json", "[{\"body\": \"b\"}]");
+  CHECK(read(field.path, "error", "body").documents.at(0).text == "b");
+}
+
+TEST_CASE("a JSON array of many documents in gzip is read an element at a time") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "many.json.gz";
+  gzFile file = gzopen(path.c_str(), "wb");
+  gzputs(file, "[");
+  for (int i = 0; i < 50000; ++i) gzprintf(file, "%s{\"text\": \"number %d of many\"}", i ? ",\n" : "", i);
+  gzputs(file, "]");
+  gzclose(file);
+  const auto r = read(path);
+  REQUIRE(r.documents.size() == 50000);
+  for (std::size_t i = 0; i < r.documents.size(); ++i)
+    if (r.documents[i].text != cat("number ", i, " of many")) FAIL(i);
+}
+
+TEST_CASE("a JSON array that is none is an error with its line") {
+  const TemporaryFolder folder;
+  const auto error = [&](const std::string& text) { return read_error(folder.write("a.json", text)); };
+  const auto has = [](const std::string& text, const char* part) { return text.find(part) != text.npos; };
+  CHECK(has(error("[\"a\",\n\n[1]]"),
+            "a.json:3: element 2: wanted a text or an object with the key 'text', found array"));
+  CHECK(has(error("[1, 2]"), "a.json:1: element 1: wanted a text or an object"));
+  CHECK(has(error("[{\"body\": \"x\"}]"), "wanted the key 'text', found 'body'"));
+  CHECK(has(error("[{\"text\": 1}]"), "wanted text, found number"));
+  CHECK(has(error("[\"a\"\n\"b\"]"),
+            "a.json:2: wanted ',' or ']' behind element 1 of the JSON array, found '\"'"));
+  CHECK(has(error("[\"a\"] x"), "more behind the JSON array's end"));
+  for (const char* cut : {"[", "[\"a", "[\"a\"", "[\"a\",", "[{\"text\": \"x\"", "[\"a\\"})
+    CHECK(has(error(cut), "the file is cut short"));
+  for (const char* wrong : {"[\"a\",]", "[,\"a\"]", "[}]", "[{\"text\": \"x\"]]", "[tru]"})
+    CHECK(has(error(wrong), "a.json:1"));
+}
+
 TEST_CASE("errors in jsonl name file, line, the key wanted and the keys found") {
   const TemporaryFolder folder;
   const std::string path = folder.write("a.jsonl", "{\"text\": \"x\"}\n{\"content\": \"x\", \"id\": 1}\n");
