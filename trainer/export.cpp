@@ -65,9 +65,9 @@ std::optional<bool> trained_in_nf4(const ModelSource& source) {
   return quantization.kind == "nf4" ? std::optional(quantization.double_) : std::nullopt;
 }
 
-std::vector<std::string> reference_prompts(const TextTask& task) {
+std::vector<std::string> reference_prompts(const Recipe& recipe, const TextTask& task) {
   std::vector<std::string> prompts = {"The", "def main():\n    \"\"\"", "1 + 1 ="};
-  if (task.data.validation.empty()) return prompts;
+  if (task.data.validation.empty() || !recipe.report.shows()) return prompts;
   const TokenShard shard(task.data.validation.front().shards.front());
   const std::uint64_t more = std::min<std::uint64_t>(shard.documents(), kReferencePrompts - prompts.size());
   for (std::uint64_t document = 0; document < more; ++document) {
@@ -177,7 +177,7 @@ Json export_run(Session& session, TextTask& task, const Say& say) {
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
-    const ExportRequest request{target.format, target.dtype, reference_prompts(task),
+    const ExportRequest request{target.format, target.dtype, reference_prompts(session.recipe(), task),
                                 card_heading(session, task, source, target), target.quantize};
     release_free_blocks();
     const Verification verification = export_model(source, request, options);

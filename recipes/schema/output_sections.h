@@ -90,8 +90,10 @@ inline bool is_adapter_format(const std::string& format) {
 
 struct ReportSection {
   std::string examples = "all";
+  bool shows() const { return examples != "none"; }
   static void fields(auto& f, auto& c) {
-    f("examples", c.examples, "all shows held-out prompts and answers; none keeps texts out of the report",
+    f("examples", c.examples,
+      "all shows held-out prompts and answers; none keeps texts of the data out of report, run and exports",
       choice({"all", "none"}));
   }
 };

@@ -91,6 +91,44 @@ class Outcome(Tuning):
         self.assertGreater(right, 0)
         self.assertGreaterEqual(recalled["longest_words"], 2)
 
+    def holding(self, run, secret):
+        """Files of a run in which the text stands, and those that name examples by more than their place."""
+        return sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and secret.encode() in path.read_bytes())
+
+    def test_a_run_without_examples_keeps_no_text_of_the_data(self):
+        secret = "zanzibar"   # in prompts long enough to be sampled from, in answers, in what is held out and what is learned
+        records = [{"prompt": f"{secret} {word} " * 14 + "\n", "completion": f"{secret} {word}"} for word in WORDS[:12]]
+        data = self.write("private.jsonl", records)
+        exports = "export: [{format: peft}, {format: huggingface}, {format: gguf}]\n"
+        log = {}
+        for name, held in (("one", "0.25"), ("folds", "{folds: 2}")):
+            for report in ("all", "none"):
+                run = self.folder / f"{name} {report}"
+                recipe = self.tuning(run.name, data, held, extra=exports + f"report: {{examples: {report}}}\n")
+                sets = ("--set", "data.sequence_length=512", "--set", "train.epochs=1")
+                self.lathe("train", recipe, "--quiet", *sets)
+                found = self.holding(run, secret)
+                if report == "none":
+                    self.assertEqual(found, [])
+                    again = self.lathe("train", recipe, *sets)[0]
+                    self.assertIn("is finished", again)
+                    self.assertEqual(self.holding(run, secret), [])
+                    asked = [run / "base.json"] if name == "one" else sorted((run / "parts").glob("*/base.json"))
+                    self.assertEqual([set(json.loads(path.read_text())) & {"answers", "few_shot"} for path in asked], [set()] * len(asked))
+                else:
+                    wanted = {"report.html", "report.json"} | ({"answers.json", "metrics.jsonl"} if name == "one" else
+                                                               {"parts/fold-1/answers.json", "parts/fold-2/answers.json"})
+                    self.assertLessEqual(wanted, set(found))
+                    if name == "one":
+                        self.assertIn("export/gguf/reference.json", found)
+            self.assertEqual(self.report(f"{name} all")["metrics"], self.report(f"{name} none")["metrics"])
+            self.assertEqual(self.report(f"{name} all")["verdict"], self.report(f"{name} none")["verdict"])
+        # More steps are trained, and what cannot be compared any more is said.
+        sets = ("--set", "data.sequence_length=512", "--set", "train.epochs=2")
+        self.lathe("train", self.folder / "one none.yaml", "--quiet", *sets)
+        self.assertIn("answers were not kept (report.examples: none)", self.report("one none")["verdict"])
+        self.assertEqual(self.holding(self.folder / "one none", secret), [])
+
     def test_a_report_without_examples_holds_no_text(self):
         secret = "zanzibar"
         records = [{"prompt": f"the {word} is {secret}\n", "completion": f"{secret} {word}"} for word in WORDS[:12]]
@@ -100,4 +138,5 @@ class Outcome(Tuning):
         for file in ("report.json", "report.html"):
             self.assertNotIn(secret, (self.folder / "closed" / file).read_text(encoding="utf-8"), file)
         self.assertIn(secret, (self.folder / "open" / "report.json").read_text(encoding="utf-8"))
+        self.assertFalse((self.folder / "closed" / "answers.json").exists())
         self.assertEqual(self.report("open")["metrics"], self.report("closed")["metrics"])

@@ -12,6 +12,7 @@
 #include "trainer/report/run_log.h"
 #include "trainer/report/tuning.h"
 #include "trainer/signals.h"
+#include "trainer/text/forget_answers.h"
 #include "trainer/train.h"
 
 namespace lathe {
@@ -239,6 +240,13 @@ ExitCode train_parts(Context& context, Arguments arguments, const LoadedRecipe& 
   const RunDirectory whole =
       open_run(loaded, arguments.fresh);  // a changed recipe is refused before any part runs
   arguments.fresh = false;
+  if (whole.finished && answers_forgotten(whole.path)) {
+    context.say(cat("'", whole.path,
+                    "' is finished, and its answers were not kept (report.examples: none), so "
+                    "it cannot be judged again; start over with --fresh."));
+    context.result = read_json(whole.path + "/result.json");
+    return ExitCode::Done;
+  }
   LoadedRecipe own = loaded;
   own.recipe.checkpoint.resume = "auto";
   Role role;
@@ -282,8 +290,12 @@ ExitCode train_command(Context& context, const Arguments& arguments) {
     return static_cast<ExitCode>(code);
   }
   for (const std::string& note : loaded.notes) context.log(note);
-  if (has_parts(loaded.recipe)) return train_parts(context, arguments, loaded);
-  return train_rank(context, arguments, loaded);
+  const ExitCode code = has_parts(loaded.recipe) ? train_parts(context, arguments, loaded)
+                                                 : train_rank(context, arguments, loaded);
+  if (!loaded.recipe.report.shows() && rank_from_environment().rank == 0 &&
+      context.result.value("finished", false))
+    forget_answers(loaded.recipe.directory);
+  return code;
 }
 
 }  // namespace

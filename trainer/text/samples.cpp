@@ -19,7 +19,7 @@ std::vector<std::vector<TokenId>> prompts_of(const Session& session, const TextT
     for (const std::string& line : filled_lines(path)) prompts.push_back(task.data.tokenizer->ids(line));
     return prompts;
   }
-  if (task.data.validation.empty()) return prompts;
+  if (task.data.validation.empty() || !session.recipe().report.shows()) return prompts;
   const TokenShard shard(task.data.validation.front().shards.front());
   for (std::uint64_t document = 0; document < shard.documents() && prompts.empty(); ++document) {
     if (shard.document_length(document) < 2 * kPromptTokens) continue;

@@ -15,6 +15,7 @@
 #include "trainer/report/bedrock_csv.h"
 #include "trainer/report/course.h"
 #include "trainer/report/tuning.h"
+#include "trainer/text/forget_answers.h"
 #include "trainer/text/recall.h"
 
 namespace lathe {
@@ -252,13 +253,15 @@ void add_answers(Json& report, const std::vector<PartResult>& parts, const Recip
   report["held_out_prompts"] = held_out_prompts(parts);
   if (parts.size() > 1) report["spread"] = spread_of(parts, metrics);
   report["memorised"] = longest_memorised(parts);
-  if (recipe.report.examples != "none") report["answers"] = shown_answers(seeds.front());
+  if (recipe.report.shows()) report["answers"] = shown_answers(seeds.front());
 }
 
 // Where no answers are compared, the losses of held-out rows are, by the same paired test; lower is better.
 std::string verdict_by_loss(const Session& session, const TextTask& task, const Json& base,
                             const std::string& path) {
   if (task.data.validation.empty()) return "not shown: nothing was held out";
+  if (base.contains(kForgotten))
+    return "not shown: the base's answers were not kept (report.examples: none); --fresh asks it again";
   std::vector<double> before = json_get_or<std::vector<double>>(base, "held_losses", {}, path),
                       after = held_losses(session, task);
   if (before.empty() || before.size() != after.size())
@@ -317,7 +320,7 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
         loss_change(json_get<double>(base, "probe_loss", path), probe_loss(session, task));
   report["look"] = tuning_looks(report);
   for (const char* meter : {"memorised", "recalled"})
-    if (recipe.report.examples == "none" && report.contains(meter)) report[meter].erase("text");
+    if (!recipe.report.shows() && report.contains(meter)) report[meter].erase("text");
   write_file_atomically(run + "/report.json", report.dump(1) + "\n");
   return report;
 }
