@@ -47,7 +47,12 @@ class Pictures(Case):
         for grid in grids:
             self.assertTrue((self.folder / "run" / grid).read_bytes().startswith(b"\x89PNG"))
         report = (self.folder / "run" / "report.html").read_text()
-        self.assertEqual(report.count("data:image/png;base64,"), len(grids))
+        self.assertEqual(report.count("data:image/png;base64,"), len(grids) + 1)   # the last is drawn from the export
+        self.assertIn("Drawn from the export <code>diffusers</code>, read back from its files (step", report)
+        samples = result["exports"][0]["samples"]
+        self.assertEqual((samples["file"], samples["compared"], samples["exact"], samples["passed"]), ("samples/exported.png", True, True, True))
+        self.assertEqual(samples["step"], result["best_step"])
+        self.assertLess(samples["largest_difference"], 1e-3)   # the same weights in the same type
         out = self.folder / "drawn"
         drawn = json.loads(self.lathe("sample", self.folder / "run", "--prompt", "a red circle on the left", "--count", "3",
                                       "--output", out, "--quiet", "--json")[0])
@@ -64,6 +69,24 @@ class Pictures(Case):
         export = self.folder / "run" / "export" / "diffusers"
         self.assertTrue((export / "model_index.json").exists())
         self.assertTrue(json.loads(self.lathe("verify", export, "--json", "--quiet")[0])["passed"])
+
+    def test_samples_of_an_export_without_validation_and_of_one_in_16_bits(self):
+        for precision in ("fp32", "bf16"):
+            recipe = self.recipe(precision, PICTURES.replace(" validation: 0.1,", ""))
+            self.lathe("train", recipe, "--quiet", "--set", f"train.precision={precision}", "--set", "export=[{format: diffusers}]")
+            result = json.loads((self.folder / precision / "result.json").read_text())
+            samples = result["exports"][0]["samples"]
+            self.assertEqual((samples["compared"], samples["exact"], samples["passed"], samples["step"]), (True, True, True, 20))
+        result = self.run_of("rounded", "export=[{format: diffusers, dtype: bf16}]")
+        samples = result["exports"][0]["samples"]
+        self.assertEqual((samples["exact"], samples["passed"]), (False, True))
+        self.assertGreater(samples["mean_difference"], 0)
+        self.assertIn("they were rounded or merged since", (self.folder / "rounded" / "report.html").read_text())
+        # Gone on from a checkpoint: what drew the best step is not there any more.
+        self.run_of("parts", "evaluate.every=5", "optimizer.learning_rate=0.5", extra=("--stop-after", "10"))
+        result = self.run_of("parts", "evaluate.every=5", "optimizer.learning_rate=0.5", "export=[{format: diffusers}]")
+        samples = result["exports"][0]["samples"]
+        self.assertEqual(samples["compared"], samples["step"] > 10)
 
     def test_twenty_steps_are_ten_and_a_kill_and_ten(self):
         for precision in ("fp32", "bf16"):

@@ -35,6 +35,7 @@ class SingleFile(Case):
         self.lathe("train", self.recipe("run", RECIPE), "--quiet")
         result = json.loads((self.folder / "run" / "result.json").read_text())
         self.assertEqual([(entry["format"], entry["passed"]) for entry in result["exports"]], [("single_file", True), ("diffusers", True)])
+        self.assertEqual((result["exports"][0]["samples"]["from"], result["exports"][0]["samples"]["passed"]), ("single_file", True))
         exports = self.folder / "run" / "export"
         self.assertIn(FILE, (exports / "single_file" / "README.md").read_text())
         again = self.folder / "again"   # and back: the file is a base

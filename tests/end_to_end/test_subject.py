@@ -51,6 +51,8 @@ class Subject(Case):
         self.assertIn(report["verdict"], (self.folder / "run" / "report.html").read_text())
         for entry in result["exports"]:
             self.assertTrue(entry["passed"], entry)
+        samples = result["exports"][0]["samples"]   # merged, as the adapter beside its base
+        self.assertEqual((samples["from"], samples["exact"], samples["passed"]), ("diffusers", True, True))
         exports, pictures = self.folder / "run" / "export", {}
         for format in ("kohya", "comfyui"):
             again = self.json("export", self.folder / "run", "--format", format, "--output", self.folder / format)

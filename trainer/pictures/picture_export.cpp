@@ -1,6 +1,7 @@
 // Exports of a finished diffusion run, with the card that tells what it was trained on.
 #include "checkpoints/exporters/picture_lora.h"
 #include "trainer/export_pictures.h"
+#include "trainer/pictures/exported_grid.h"
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_task.h"
 #include "trainer/pictures/sample_grid.h"
@@ -55,12 +56,18 @@ Json PictureTask::export_run(Session& session, const Say& say) {
                                        .heading = card_heading(session, *this, source),
                                        .guidance = session.recipe().diffusion.sampling.guidance,
                                        .single_file = target.format == kSingleFileFormat};
-    Json entry = Json{{"format", target.format}, {"directory", options.directory}};
+    Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", target.dtype}};
     entry.update(is_adapter_format(target.format)
                      ? export_adapter_of_pictures(source, target.format, request, options)
                  : target.format == kTextualInversion ? export_word_of_pictures(source, request, options)
                                                       : export_pictures(source, request, options).to_json());
     results.push_back(entry);
+  }
+  for (Json& entry : results) {  // one of them is enough: each was compared with the same checkpoint
+    if (!draws_from_export(entry["format"])) continue;
+    say(cat("export: drawing the samples from ", entry["format"].get<std::string>(), " as written"));
+    entry["samples"] = draw_exported_grid(session, *this, entry, source.step, say);
+    break;
   }
   return results;
 }

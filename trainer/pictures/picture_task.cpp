@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <set>
 
 #include "data/tokenizers/clip.h"
@@ -309,9 +310,25 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
     metrics.seconds = seconds_since(start);
     results.push_back(metrics);
   }
-  if (session.leader() && !results.empty() && session.state.step > 0)
-    results.front().grid = write_sample_grid(session, *this);
+  if (session.leader() && !results.empty() && session.state.step > 0) draw_grid(session, results.front());
   return results;
+}
+
+void PictureTask::draw_grid(const Session& session, EvaluationMetrics& metrics) {
+  const std::int64_t step = session.state.step;
+  const at::Tensor drawn = draw_sample_grid(session.recipe(), *this, model);
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%08lld", static_cast<long long>(step));
+  metrics.grid = write_sample_grid(session.run.path, name, drawn);
+  std::erase_if(grids_, [&](const auto& item) { return item.first != session.state.best_step; });
+  grids_[step] = drawn;
+}
+
+at::Tensor PictureTask::drawn_in_memory(Session& session, std::int64_t step) {
+  if (const auto found = grids_.find(step); found != grids_.end()) return found->second;
+  if (step != session.state.step) return {};
+  const AveragesInUse averages(session.averages.get(), session.parameters);
+  return draw_sample_grid(session.recipe(), *this, model);
 }
 
 std::int64_t PictureTask::usual_evaluation(const Session&) const { return 0; }

@@ -58,6 +58,10 @@ class PictureTask final : public Task {
   Json export_run(Session& session, const Say& say) override;
   std::string next_commands(const Session& session) const override;
 
+  // The grid of samples that the weights drew at `step`: at its evaluation, or now if they are still those;
+  // undefined where neither can be.
+  at::Tensor drawn_in_memory(Session& session, std::int64_t step);
+
   // What the network says of noisy pictures (B, c, H, W), without the captions that were dropped; `beside` as
   // PictureCondition has it.
   at::Tensor predict(const NoisyPictures& asked, const std::vector<std::string>& captions,
@@ -66,6 +70,7 @@ class PictureTask final : public Task {
  private:
   // `set`: 0 what is trained on, from 1 on those of validation.
   ObjectiveValue denoise(const PictureBatch& batch, const DenoisingOptions& options, std::size_t set);
+  void draw_grid(const Session& session, EvaluationMetrics& metrics);
   void add_new_word(const Recipe& recipe);
   void train_new_word(TextToPicture& full);
   PictureCondition condition(const std::vector<std::string>& captions,
@@ -77,8 +82,9 @@ class PictureTask final : public Task {
   DenoisingOptions options_;
   PictureEncodings encodings_;  // of what the run reads, until build()
   LatentSource latents_;
-  std::optional<TextSource> texts_;                                  // where the text encoder is frozen
-  std::unique_ptr<FrozenPrior> prior_;                               // where the recipe asks for it
+  std::optional<TextSource> texts_;           // where the text encoder is frozen
+  std::unique_ptr<FrozenPrior> prior_;        // where the recipe asks for it
+  std::map<std::int64_t, at::Tensor> grids_;  // of the best step and the last, as drawn
   std::unordered_map<std::string, std::vector<std::int64_t>> rows_;  // token ids of the captions seen so far
 };
 

@@ -3,14 +3,12 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <numeric>
 
 #include "data/images/contact_sheet.h"
 #include "data/io/line_reader.h"
 #include "trainer/pictures/picture_plan.h"
-#include "trainer/session.h"
 
 namespace lathe {
 
@@ -36,22 +34,22 @@ std::vector<std::string> sample_prompts(const Recipe& recipe, const PreparedPict
   return prompts;
 }
 
-std::string write_sample_grid(const Session& session, const PictureTask& task) {
+at::Tensor draw_sample_grid(const Recipe& recipe, const PictureTask& task, const TextToPicture& model) {
   const at::NoGradGuard no_grad;
-  const Recipe& recipe = session.recipe();
   const std::vector<std::string> prompts = sample_prompts(recipe, task.data, task.plan.classes);
   std::vector<std::uint64_t> numbers(prompts.size());
   std::iota(numbers.begin(), numbers.end(), std::uint64_t{0});
-  const DrawOptions options = draw_options(recipe, task.plan, task.data);
-  const at::Tensor drawn = task.model.to_pictures(draw_pictures(task.model, prompts, numbers, options));
+  return model.to_pictures(
+      draw_pictures(model, prompts, numbers, draw_options(recipe, task.plan, task.data)));
+}
+
+std::string write_sample_grid(const std::string& run, const std::string& name, const at::Tensor& drawn) {
   std::vector<Picture> pictures;
   for (std::int64_t i = 0; i < drawn.size(0); ++i) pictures.push_back(to_picture(drawn[i]));
-  const std::int64_t columns = sheet_columns(drawn.size(0));
-  char name[64];
-  std::snprintf(name, sizeof name, "samples/step-%08lld.png", static_cast<long long>(session.state.step));
-  std::filesystem::create_directories(session.run.path + "/samples");
-  write_file_atomically(session.run.path + "/" + name, encode_png(contact_sheet(pictures, columns)));
-  return name;
+  const std::string file = "samples/" + name + ".png";
+  std::filesystem::create_directories(run + "/samples");
+  write_file_atomically(run + "/" + file, encode_png(contact_sheet(pictures, sheet_columns(drawn.size(0)))));
+  return file;
 }
 
 }  // namespace lathe

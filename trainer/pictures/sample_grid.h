@@ -13,8 +13,9 @@ namespace lathe {
 std::vector<std::string> sample_prompts(const Recipe& recipe, const PreparedPictures& data,
                                         const std::vector<std::string>& classes);
 
-// Draws them with the model as it is and writes <run>/samples/step-00000100.png; gives that path from the
-// run.
-std::string write_sample_grid(const Session& session, const PictureTask& task);
+// Pictures (B, C, H, W), fp32, about -1 .. 1: each prompt from noise of its own.
+at::Tensor draw_sample_grid(const Recipe& recipe, const PictureTask& task, const TextToPicture& model);
+// Writes them as one picture, <run>/samples/<name>.png; gives that path from the run.
+std::string write_sample_grid(const std::string& run, const std::string& name, const at::Tensor& drawn);
 
 }  // namespace lathe

@@ -149,7 +149,9 @@ void write_report(const ReportInput& input) {
       headline(log) + plots(log) + section("Evaluations", evaluation_table(log)) +
       section("Was it worth it?", tuning_section(input.tuning)) +
       section("Where the " + log.unit + " went", ledger_table("", input.ledger)) +
-      section("Samples over time", samples) + section("Events", events_table(log)) +
+      section("Samples over time", samples) +
+      section("Samples of the exported file", exported_samples(input.summary, run)) +
+      section("Events", events_table(log)) +
       section("Details", folded("Result", input.summary, true) +
                              folded("Recipe, resolved", input.recipe_values, false) +
                              folded("Environment", environment(input.run_directory), false)) +

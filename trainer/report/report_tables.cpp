@@ -90,14 +90,28 @@ std::string ledger_table(const std::string& name, const Json& ledger) {
 namespace {
 
 // A PNG of the run as part of the page; empty when it is gone.
-std::string inline_picture(const fs::path& run, const EvaluationMetrics& evaluation) {
-  std::ifstream file(run / evaluation.grid, std::ios::binary);
-  if (evaluation.grid.empty() || !file) return "";
+std::string inline_picture(const fs::path& run, const std::string& name, const std::string& what) {
+  std::ifstream file(run / name, std::ios::binary);
+  if (name.empty() || !file) return "";
   std::string bytes(kGridBytes, '\0');
   file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   bytes.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
-  return cat("<img class=\"grid\" alt=\"samples at step ", evaluation.step, "\" src=\"data:image/png;base64,",
+  return cat("<img class=\"grid\" alt=\"", escape_html(what), "\" src=\"data:image/png;base64,",
              encode_base64(bytes), "\">\n");
+}
+
+// What a grid of an export was compared with, as PictureTask's export says.
+std::string compared_text(const Json& samples) {
+  if (!samples.value("compared", false))
+    return "The weights in memory of that step were those of an earlier process, so nothing was compared.";
+  const double largest = samples.value("largest_difference", 0.0),
+               mean = samples.value("mean_difference", 0.0);
+  return cat("From what the weights in memory drew at that step a point differs by ",
+             format_significant(largest, 3), " of 255 levels at most, ", format_significant(mean, 3),
+             " in the mean",
+             samples.value("exact", false)    ? "."
+             : samples.value("passed", false) ? "; they were rounded or merged since."
+                                              : ": more than rounding or merging explains.");
 }
 
 }  // namespace
@@ -109,7 +123,8 @@ std::string samples_over_time(const RunLog& log, const fs::path& run) {
   for (const auto& e : log.evaluations) {
     if (e.samples.empty() && e.grid.empty()) continue;
     out += cat("<details", &e == last ? " open" : "", "><summary>step ", e.step, ", ", escape_html(e.set),
-               " loss ", format_fixed(e.loss, 4), "</summary><div>\n", inline_picture(run, e));
+               " loss ", format_fixed(e.loss, 4), "</summary><div>\n",
+               inline_picture(run, e.grid, cat("samples at step ", e.step)));
     for (const auto& sample : e.samples) {
       out += "<p class=\"sample\"><b>" + escape_html(sample.prompt) + "</b>" + escape_html(sample.text) +
              "</p>\n";
@@ -119,11 +134,27 @@ std::string samples_over_time(const RunLog& log, const fs::path& run) {
   return out;
 }
 
+std::string exported_samples(const Json& summary, const fs::path& run) {
+  if (!summary.is_object()) return "";
+  for (const Json& entry : summary.value("exports", Json::array())) {
+    if (!entry.is_object() || !entry.contains("samples")) continue;
+    const Json& samples = entry.at("samples");
+    const std::string picture =
+        inline_picture(run, samples.value("file", ""), "samples drawn from the exported file");
+    if (picture.empty()) return "";
+    return cat("<p>Drawn from the export <code>", escape_html(samples.value("from", "")),
+               "</code>, read back from its files (step ", samples.value("step", std::int64_t{0}),
+               "), not from the weights in memory: the prompts and the noise are those of the grids above. ",
+               compared_text(samples), "</p>\n", picture);
+  }
+  return "";
+}
+
 std::string sample_files(const fs::path& folder) {
   std::error_code ignored;
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.is_regular_file(ignored)) files.push_back(entry.path());
+    if (entry.is_regular_file(ignored) && entry.path().extension() != ".png") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   std::string out;
