@@ -1,4 +1,5 @@
-"""Exports of foreign folders: every file is there, the card's Python runs as it stands, the chat template is where readers look."""
+"""Exports of foreign folders and of runs: every file is there, the card's Python runs as it stands and says what lathe says, the chat
+template is where readers look."""
 import json
 import re
 import subprocess
@@ -19,6 +20,19 @@ COMMANDS = {"huggingface": ("vllm serve .", "llama-cli -m gguf/model-BF16.gguf",
                      "lathe verify .")}
 
 
+TUNE = """\
+directory: {run}
+task: sft
+model: {{path: {base}}}
+tokenizer: {{add_tokens: {added}}}
+adapter: {{kind: {kind}, rank: 4, alpha: 8}}
+data: {{train: {data}, sequence_length: 64, cache: {cache}}}
+optimizer: {{learning_rate: 1e-2}}
+train: {{max_steps: 4, global_batch_size: 4, precision: fp32, threads: 1, on_spike: ignore}}
+export: [{{format: peft}}, {{format: huggingface, dtype: fp32}}, {{format: gguf, quantize: f32}}]
+"""
+
+
 class Cards(Case):
     def run_card(self, folder, commands, runs=True):
         card = (folder / "README.md").read_text()
@@ -33,8 +47,16 @@ class Cards(Case):
             return card
         result = subprocess.run([sys.executable, "-c", blocks[0]], cwd=folder, capture_output=True, text=True, timeout=300)
         self.assertEqual(result.returncode, 0, result.stderr[-3000:])
-        self.assertTrue(result.stdout)
+        printed = re.sub(r"\[PAD\d+\]", "", result.stdout)   # rows of the table that no token has are called so in GGUF
+        self.assertEqual(printed, self.said(folder, "apply_chat_template" in blocks[0]) + "\n")
         return card
+
+    def said(self, folder, chat):
+        """What lathe answers to the card's question, from the same files."""
+        said = self.json("generate", folder, "--prompt", "Hello" if chat else "def ", "--max-tokens", "40", "--temperature", "0")
+        text = said["completions"][0]["text"]
+        self.assertTrue(text)
+        return text
 
     def test_foreign_folders_with_and_without_a_chat_template(self):
         for name, folder in check_gguf.make_models(self.folder / "models", ["llama", "qwen2", "gpt2"]).items():
@@ -59,6 +81,27 @@ class Cards(Case):
                         self.assertEqual("apply_chat_template" in card, place != "none")
                         if format == "huggingface":
                             self.check_template(output, place != "none")
+
+    def test_what_runs_export(self):
+        """Adapters on their base, merged folders and GGUF files: each card's lines give the tuned model's greedy text."""
+        made = check_gguf.make_models(self.folder / "models", ["llama", "qwen2", "gpt2"])
+        (made["qwen2"] / "chat_template.jinja").write_text(TEMPLATE)
+        data = self.folder / "pairs.jsonl"
+        data.write_text("".join(json.dumps({"prompt": f"def {word}", "completion": f"{word} = {i}"}) + "\n"
+                                for i, word in enumerate("cat mat dog log".split())))
+        for name, kind, added in (("llama", "dora", ["[t0]"]), ("qwen2", "lora", []), ("gpt2", "rslora", [])):
+            run = self.folder / f"{name} {kind}"
+            recipe = self.folder / "tune.yaml"
+            recipe.write_text(TUNE.format(kind=kind, added=json.dumps(added), **{key: json.dumps(str(value)) for key, value in {
+                "run": run, "base": made[name], "data": data, "cache": self.folder / "cache"}.items()}))
+            self.lathe("train", recipe, "--quiet")
+            texts = {self.said(made[name], name == "qwen2")}
+            for format in ("peft", "huggingface", "gguf"):
+                with self.subTest(name, kind=kind, format=format):
+                    folder = run / "export" / format
+                    self.run_card(folder, (), runs=(name, format) != ("gpt2", "gguf"))
+                    texts.add(self.said(folder, name == "qwen2"))
+            self.assertEqual(len(texts), 2, "the three say the same, and not what the base says")
 
     def check_template(self, folder, wanted):
         config = json.loads((folder / "tokenizer_config.json").read_text())
