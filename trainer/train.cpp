@@ -58,13 +58,14 @@ class TrainingLoop {
   // Micro-batches of this rank's rows. Gradients are of the summed loss; update() divides by the global
   // count.
   StepSums forward_backward() {
+    const PhaseTimes::Scope backward(outcome_.phases, Phase::Backward);  // all but forward()
     const RowRange mine = s_.row_schedule().part(s_.state.cursor);
     const bool accumulating =
         s_.recipe().train.global_batch_size / s_.ranks->info().world_size > s_.micro_batch_size;
     StepSums sums;
     for (std::int64_t row = 0; row < mine.count; row += s_.micro_batch_size) {
       const std::int64_t take = std::min(s_.micro_batch_size, mine.count - row);
-      const MicroBatchLoss part = s_.task->loss(s_, mine.first + static_cast<std::uint64_t>(row), take);
+      const MicroBatchLoss part = forward(mine.first + static_cast<std::uint64_t>(row), take);
       if (row + take >= mine.count) reducer_.prepare();
       part.value.sum.backward();
       if (accumulating) accumulate_gradients(s_.parameters);
@@ -82,7 +83,15 @@ class TrainingLoop {
     return {all[0], all[1], all[2], all[3], all[4], sums.waited};
   }
 
+  MicroBatchLoss forward(std::uint64_t first, std::int64_t count) {
+    const PhaseTimes::Scope scope(outcome_.phases, Phase::Forward);
+    MicroBatchLoss part = s_.task->loss(s_, first, count);
+    outcome_.phases.move(Phase::Forward, Phase::Data, part.waited);
+    return part;
+  }
+
   void update(const StepSums& sums, Clock::time_point start) {
+    std::optional<PhaseTimes::Scope> stepping(std::in_place, outcome_.phases, Phase::Optimizer);
     const TrainSection& train = s_.recipe().train;
     const double scale = 1 / std::max(1.0, sums.targets);
     const double loss = sums.loss * scale;
@@ -97,6 +106,7 @@ class TrainingLoop {
     if (!spike && s_.averages) s_.averages->update(s_.parameters, s_.state.step + 1);
     watch_.observe(norm);
     clear_gradients(s_.parameters);
+    stepping.reset();
     s_.state.cursor += static_cast<std::uint64_t>(s_.row_schedule().rows(s_.state.cursor));
     s_.task->seek(s_.state.cursor);
     s_.state.step += 1;
@@ -130,6 +140,7 @@ class TrainingLoop {
     metrics.tokens = s_.state.tokens;
     metrics.seconds = s_.state.seconds;
     outcome_.data_seconds += metrics.data_seconds;
+    outcome_.steps += 1;
     if (metrics_) metrics_->step(metrics);
     progress_.step(metrics);
   }
@@ -150,6 +161,7 @@ class TrainingLoop {
   }
 
   void evaluate() {
+    const PhaseTimes::Scope evaluating(outcome_.phases, Phase::Evaluation);
     const AllocatorScope scope;
     const Clock::time_point start = Clock::now();
     bool first = true;
@@ -204,6 +216,7 @@ class TrainingLoop {
   void save() {
     owed_ = false;
     if (!s_.writer || saved_at_ == s_.state.step) return;
+    const PhaseTimes::Scope saving(outcome_.phases, Phase::Checkpoint);
     s_.writer->save(s_.state, s_.trained(), s_.recipe().checkpoint.keep_last,
                     s_.recipe().checkpoint.keep_best);
     saved_at_ = s_.state.step;
@@ -226,8 +239,9 @@ class TrainingLoop {
     release_free_blocks();  // the copy that is saved needs room, the next step none
     if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
     save();
-    if (s_.writer) s_.writer->wait();
+    if (const PhaseTimes::Scope saving(outcome_.phases, Phase::Checkpoint); s_.writer) s_.writer->wait();
     outcome_.seconds = s_.state.seconds - seconds_before_;
+    outcome_.wall_seconds = seconds_since(started_);
     progress_.done();
     if (metrics_) metrics_->flush();
   }

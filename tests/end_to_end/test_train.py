@@ -247,6 +247,29 @@ class MainJob(Case):
         self.assertEqual(self.train("run")["steps"], 20)
 
 
+class Profile(Case):
+    def test_the_seconds_of_a_run_by_phase(self):
+        path = self.folder / "profile.json"
+        said = self.lathe("train", self.recipe("run"), "--quiet", "--profile", path)[0]
+        profile = json.loads(path.read_text())
+        self.assertEqual(profile, json.loads((self.folder / "run" / "result.json").read_text())["profile"])
+        phases = profile["phases"]
+        self.assertEqual(list(phases), ["data", "forward", "backward", "optimizer", "evaluation", "checkpoint", "other"])
+        self.assertEqual(profile["steps"], 20)
+        self.assertAlmostEqual(sum(phase["seconds"] for phase in phases.values()), profile["seconds"], delta=1e-3 * profile["seconds"] + 1e-6)
+        for name, phase in phases.items():
+            self.assertGreaterEqual(phase["seconds"], 0, name)
+            self.assertAlmostEqual(phase["milliseconds_per_step"], 50 * phase["seconds"], places=6)
+            self.assertIn(f"  {name} ", said)
+        for name in ("forward", "backward", "optimizer", "evaluation", "checkpoint"):   # none of them is nothing
+            self.assertGreater(phases[name]["seconds"], 1e-5, name)
+        steps = sum(phases[name]["seconds"] for name in ("data", "forward", "backward", "optimizer"))
+        timed = self.metrics("run")[-1]["seconds"]
+        self.assertLess(steps, 1.001 * timed)
+        self.assertGreater(steps, 0.8 * timed)
+        self.assertLess(phases["other"]["share"], 0.3)
+
+
 class Accounting(Case):
     def test_accumulation_is_a_larger_batch(self):
         self.train("whole", "train.micro_batch_size=4")

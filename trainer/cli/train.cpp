@@ -20,7 +20,7 @@ namespace lathe {
 namespace {
 
 struct Arguments {
-  std::string recipe;
+  std::string recipe, profile;
   std::vector<std::string> overrides;
   bool fresh = false, strict = false;
   int processes = 1;
@@ -218,6 +218,12 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     if (!tuning.is_null()) result["verdict"] = tuning.at("verdict");
     if (ended) result["exports"] = session.task->export_run(session, say);
     result["peak_memory"] = memory_use().peak;
+    if (!arguments.profile.empty() && !role.part) {
+      const Json profile = profile_of(outcome.phases, outcome.steps, outcome.wall_seconds);
+      write_file_atomically(arguments.profile, profile.dump(2) + "\n");
+      result["profile"] = profile;
+      context.say(profile_text(profile));
+    }
     write_reports(session, result, tuning);
     if (!tuning.is_null())
       (role.part ? context.log(tuning_summary(tuning)) : context.say(tuning_summary(tuning)));
@@ -310,6 +316,10 @@ void add_train(const Command& program) {
   command.flag("--strict", arguments->strict,
                "tuning: train only when the data report finds nothing to object");
   command.option("--processes", arguments->processes, "ranks on this machine").between(1, 1024);
+  command.option(
+      "--profile", arguments->profile,
+      "a .json file of the seconds that data, forward, backward, optimizer, evaluation and checkpoints "
+      "took; of rank 0");
   command
       .option("--stop-after", arguments->stop_after,
               "stop and save once so many steps are done; the schedule stays")
