@@ -11,9 +11,9 @@ void round_into(Module& model, const Module& full) {
   const at::NoGradGuard no_grad;
   const auto values = full.named_parameters();
   for (auto& item : model.named_parameters()) {
-    const at::Tensor* value = values.find(item.key());
-    require(value != nullptr, "parameter '", item.key(), "' has no value in fp32");
-    item.value().copy_(*value);
+    const at::Tensor* value = values.find(item.name);
+    require(value != nullptr, "parameter '", item.name, "' has no value in fp32");
+    item.tensor.copy_(*value);
   }
 }
 

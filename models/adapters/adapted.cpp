@@ -38,7 +38,7 @@ std::shared_ptr<Decoder> build_adapted_decoder(const Bundle& base, const PeftAda
   const at::NoGradGuard no_grad;
   std::map<std::string, at::Tensor> trained;
   for (const auto& item : decoder->named_parameters())
-    if (item.value().requires_grad()) trained.emplace(item.key(), item.value());
+    if (item.tensor.requires_grad()) trained.emplace(item.name, item.tensor);
   if (trained.size() != adapter.tensors.size()) return nullptr;
   for (const BundleTensor& tensor : adapter.tensors) {
     const auto found = trained.find(tensor.name);

@@ -115,7 +115,7 @@ std::vector<std::string> attach_adapters(const std::vector<AdapterPlace>& places
   const bool dora = spec.kind == AdapterKind::Dora;
   std::uint32_t site = 0;
   for (const auto& [root, prefix, blocks] : places) {
-    for (auto& item : root.named_parameters()) item.value().set_requires_grad(false);
+    for (auto& item : root.named_parameters()) item.tensor.set_requires_grad(false);
     for (const auto& [path, part] : root.named_modules()) {
       const auto linear = std::dynamic_pointer_cast<Linear>(part);
       const auto convolution = std::dynamic_pointer_cast<Convolution>(part);

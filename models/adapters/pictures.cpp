@@ -16,7 +16,7 @@ std::vector<std::string> attach_adapters(TextToPicture& model, const AdapterSpec
   else
     places.push_back({*model.transformer, kTransformerPart, "transformer_blocks."});
   if (text_encoder) places.push_back({*model.text_encoder, kTextEncoderPart, "layers."});
-  for (auto& item : model.text_encoder->named_parameters()) item.value().set_requires_grad(false);
+  for (auto& item : model.text_encoder->named_parameters()) item.tensor.set_requires_grad(false);
   return attach_adapters(places, spec, seed, nullptr);
 }
 

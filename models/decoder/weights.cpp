@@ -127,7 +127,7 @@ void load_parameters(Decoder& decoder, const std::vector<BundleTensor>& tensors)
     }
   }
   for (const auto& item : parameters)
-    require(seen.count(item.key()) > 0, "tensor '", item.key(), "' is missing");
+    require(seen.count(item.name) > 0, "tensor '", item.name, "' is missing");
 }
 
 }  // namespace lathe

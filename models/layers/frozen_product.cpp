@@ -21,7 +21,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kFewRows = 16;           // of a generation
 constexpr std::int64_t kCachePiece = 1 << 16;   // elements that stay in a core's second-level cache
 constexpr std::int64_t kMemoryPiece = 1 << 23;  // elements widened at once for many rows
 
@@ -116,7 +115,7 @@ at::Tensor widened_product(const at::Tensor& x, const FrozenMatrix& matrix) {
         matrix.blocks ? matrix.blocks->dense(begin, rows) : matrix.values.narrow(0, begin, rows);
     at::mm_out(target, x, some.to(x.scalar_type()).t());
   };
-  if (x.size(0) <= kFewRows) {  // bound by memory: each core reads its rows once, in their own type
+  if (x.size(0) < kFewRows) {  // bound by memory: each core reads its rows once, in their own type
     const std::int64_t step = std::max<std::int64_t>(1, kCachePiece / columns);
     parallel_ranges((count + step - 1) / step, 1, [&](std::int64_t first, std::int64_t last) {
       const at::NoGradGuard no_grad;

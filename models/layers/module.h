@@ -17,9 +17,6 @@ namespace lathe {
 struct NamedParameter {
   std::string name;
   at::Tensor tensor;  // shares the module's
-  const std::string& key() const { return name; }
-  at::Tensor& value() { return tensor; }
-  const at::Tensor& value() const { return tensor; }
 };
 
 // In the order of registration: a module's own, then those of its children.

@@ -12,9 +12,6 @@
 namespace lathe {
 namespace {
 
-// Below so many rows packing the other matrix costs more than the product: generated tokens are the
-// library's.
-constexpr std::int64_t kFewRows = 16;
 constexpr std::int64_t kStripBytes = 768 << 10;  // of the second-level cache, for the packed strip
 constexpr std::int64_t kGroupRows = 1024;
 
@@ -57,8 +54,6 @@ void product_in_pieces(at::Tensor& out, const at::Tensor& a, const at::Tensor& b
       {term.scale, rowwise ? padded_rows(term.addend.narrow(0, begin, left), kTailRows) : term.addend});
   out.narrow(0, begin, left).copy_(part.narrow(0, 0, left));
 }
-
-at::Tensor rows_dense(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
 void tiled_product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {
   const kernels::OpKernels& table = kernels::op_kernels(true);
@@ -108,6 +103,8 @@ at::Tensor& product_into(at::Tensor& out, const at::Tensor& a, const at::Tensor&
   of_many_shapes(a) ? product_in_pieces(out, a, b, term) : library_product(out, a, b, term);
   return out;
 }
+
+at::Tensor rows_dense(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
 at::Tensor padded_rows(const at::Tensor& x, std::int64_t rows) {
   at::Tensor all = at::empty({rows, x.size(1)}, x.options());

@@ -78,9 +78,10 @@ at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& keys, const a
 // (O). Rows may be strided. No gradient of its own. In bf16 the library generates code for each shape and
 // keeps it (about 14 MB in a model's forward and backward pass). It takes whole multiples of kRecurringRows,
 // batches of one shape; on AMX a kernel of our own takes the rest, elsewhere they are cut into pieces of
-// recurring shapes.
+// recurring shapes. Below kFewRows (generated tokens) packing the other matrix costs more than the product.
 constexpr std::int64_t kRecurringRows = 256;
 constexpr std::int64_t kTailRows = 64;
+constexpr std::int64_t kFewRows = 16;
 struct ProductTerm {
   double scale = 1;
   at::Tensor addend;
@@ -90,6 +91,8 @@ at::Tensor& product_into(at::Tensor& out, const at::Tensor& a, const at::Tensor&
                          const ProductTerm& term = {});
 // x (N, C) with rows of zeros below: (rows, C).
 at::Tensor padded_rows(const at::Tensor& x, std::int64_t rows);
+// x, or a copy of it whose rows are each dense.
+at::Tensor rows_dense(const at::Tensor& x);
 // scale * a^T b, rounded once to a's type: the gradient of a weight (O, I) from that of the product a (N, O)
 // and the input b (N, I). Rows may be strided. No gradient of its own. On AMX two to three times
 // at::mm(a.t(), b).

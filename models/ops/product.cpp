@@ -26,15 +26,13 @@ bool tiled(const at::Tensor& a, const at::Tensor& b) {
 
 // The library's. In bf16 its code is made for each number of rows and kept: they are filled up to a few
 // numbers.
-at::Tensor library_product(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor library_transposed_product(const at::Tensor& a, const at::Tensor& b) {
   const std::int64_t rows = a.size(0), unit = rows < 2 * kRecurringRows ? kTailRows : kRecurringRows;
   const std::int64_t all = (rows + unit - 1) / unit * unit;
-  if (a.scalar_type() != at::kBFloat16 || !a.device().is_cpu() || rows < kTailRows / 4 || rows == all)
+  if (a.scalar_type() != at::kBFloat16 || !a.device().is_cpu() || rows < kFewRows || rows == all)
     return at::mm(a.t(), b);
   return at::mm(padded_rows(a, all).t(), padded_rows(b, all));
 }
-
-at::Tensor rows_dense(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
 }  // namespace
 
@@ -46,7 +44,7 @@ void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Ten
   require(sum.scalar_type() == at::kFloat && sum.is_contiguous(),
           "transposed_product: a dense float32 sum is wanted");
   if (!tiled(a, b) || a.size(0) == 0) {
-    const at::Tensor product = library_product(a, b);
+    const at::Tensor product = library_transposed_product(a, b);
     add ? sum.add_(product) : sum.copy_(product);
     return;
   }
@@ -75,7 +73,8 @@ void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Ten
 }
 
 at::Tensor transposed_product(const at::Tensor& a, const at::Tensor& b, double scale) {
-  if (!tiled(a, b)) return scale == 1 ? library_product(a, b) : library_product(a, b).mul_(scale);
+  if (!tiled(a, b))
+    return scale == 1 ? library_transposed_product(a, b) : library_transposed_product(a, b).mul_(scale);
   at::Tensor sum = at::empty({a.size(1), b.size(1)}, at::kFloat);
   transposed_product_into(sum, a, b, false);
   return (scale == 1 ? sum : sum.mul_(scale)).to(a.scalar_type());

@@ -25,12 +25,12 @@ TEST_CASE("logits, loss and every gradient are transformers'") {
     const auto parameters = decoder->named_parameters();
     REQUIRE(wanted.size() == parameters.size());
     for (const auto& item : parameters) {
-      INFO(item.key());
-      const at::Tensor found = item.value().grad() / static_cast<double>(loss.count);
-      CHECK(golden::error_of(found, wanted.at(item.key())) < golden::kTolerance);
+      INFO(item.name);
+      const at::Tensor found = item.tensor.grad() / static_cast<double>(loss.count);
+      CHECK(golden::error_of(found, wanted.at(item.name)) < golden::kTolerance);
       // Nothing would be proved by gradients that are zero; a key bias without rotary has none.
-      const bool invisible = name == "gpt2" && item.key().find("k_proj.bias") != std::string::npos;
-      CHECK((wanted.at(item.key()).abs().max().item<double>() > 1e-4) != invisible);
+      const bool invisible = name == "gpt2" && item.name.find("k_proj.bias") != std::string::npos;
+      CHECK((wanted.at(item.name).abs().max().item<double>() > 1e-4) != invisible);
     }
   }
 }

@@ -53,14 +53,14 @@ struct DiffusionGolden {
     }
     sum.backward();
     for (const auto& item : model.named_parameters()) {
-      INFO(item.key());
-      const bool wanted = file.contains("gradient." + item.key());
+      INFO(item.name);
+      const bool wanted = file.contains("gradient." + item.name);
       if (!wanted) {
-        CHECK((!item.value().grad().defined() || item.value().grad().abs().max().item<double>() == 0));
+        CHECK((!item.tensor.grad().defined() || item.tensor.grad().abs().max().item<double>() == 0));
         continue;
       }
-      REQUIRE(item.value().grad().defined());
-      CHECK(golden::error_of(item.value().grad(), tensor("gradient." + item.key())) <
+      REQUIRE(item.tensor.grad().defined());
+      CHECK(golden::error_of(item.tensor.grad(), tensor("gradient." + item.name)) <
             std::max(tolerance, golden::kGradientTolerance));
     }
   }

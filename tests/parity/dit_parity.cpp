@@ -127,8 +127,8 @@ TEST_CASE("a fresh DiT says zero in bf16 and every gradient of its end is there"
   CHECK(output.abs().max().item<double>() == 0);
   output.sum().backward();
   for (const auto& item : model.named_parameters()) {
-    INFO(item.key());
-    REQUIRE(item.value().grad().defined());
+    INFO(item.name);
+    REQUIRE(item.tensor.grad().defined());
   }
   CHECK(model.named_parameters()["proj_out_2.weight"].grad().abs().max().item<double>() > 0);
 }

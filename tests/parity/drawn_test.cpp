@@ -64,9 +64,9 @@ void check_drawn(const std::string& folder) {
   for (const auto& [name, gradient] : gradients)
     largest = std::max(largest, gradient.abs().max().item<double>());
   for (const auto& item : parameters) {
-    INFO(item.key());
-    const double own = gradients.at(item.key()).abs().max().item<double>();
-    const at::Tensor difference = (item.value().grad() - gradients.at(item.key())).abs();
+    INFO(item.name);
+    const double own = gradients.at(item.name).abs().max().item<double>();
+    const at::Tensor difference = (item.tensor.grad() - gradients.at(item.name)).abs();
     const double error = difference.max().item<double>() / std::max(own, 1e-2 * largest);
     CHECK(error < kAllowed);
     worst = std::max(worst, error);

@@ -12,7 +12,7 @@ namespace {
 
 std::vector<Parameter> parameters_of(Decoder& decoder) {
   std::vector<std::pair<std::string, at::Tensor>> named;
-  for (const auto& item : decoder.named_parameters()) named.emplace_back(item.key(), item.value());
+  for (const auto& item : decoder.named_parameters()) named.emplace_back(item.name, item.tensor);
   return make_parameters(named);
 }
 

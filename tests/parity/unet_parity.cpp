@@ -195,9 +195,9 @@ TEST_CASE("a fresh UNet says zero and remembers its channels-last layout in bf16
   CHECK(output.is_contiguous(at::MemoryFormat::ChannelsLast));
   output.sum().backward();
   for (const auto& item : model.named_parameters()) {
-    INFO(item.key());
-    REQUIRE(item.value().grad().defined());
-    CHECK(item.value().grad().is_contiguous());
+    INFO(item.name);
+    REQUIRE(item.tensor.grad().defined());
+    CHECK(item.tensor.grad().is_contiguous());
   }
 }
 

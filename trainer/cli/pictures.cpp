@@ -154,7 +154,6 @@ void prepare_encodings_of_base(Context& context, const Recipe& recipe, const Pre
                                const PrepareProgress& progress) {
   if (recipe.model.path.empty()) return;
   const PictureModel model = model_of(recipe);
-  check_sizes(model, data, PictureLoader(data.train, 0));
   set_compute_threads(resolve_threads(static_cast<long>(recipe.train.threads)));
   const PictureEncodings made =
       prepare_picture_encodings(recipe, model, data, resolve_precision(recipe.train.precision), progress);

@@ -103,18 +103,6 @@ void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokeniz
   model.tokenizer = std::move(tokenizer);
 }
 
-void check_sizes(const PictureModel& model, const PreparedPictures& data, const PictureLoader& loader) {
-  require(data.channels == model.channels(), "the pictures have ", data.channels, " channels and the base ",
-          model.channels(), "; set data.channels");
-  if (!model.vae) return;
-  const std::int64_t step = side_step(model);
-  for (const PictureSize& size : loader.sizes())
-    if (size.width % step != 0 || size.height % step != 0)
-      fail_usage("data.resolution: pictures become ", size.width, " x ", size.height,
-                 " points, and the base ", "wants sides that are multiples of ", step,
-                 "; set data.resolution and data.bucket_step so");
-}
-
 PictureParameters count_parameters(const PictureModel& model) {
   return {count_of(model.unet  ? unet_2d_parameters(*model.unet)
                    : model.dit ? dit_parameters(*model.dit)

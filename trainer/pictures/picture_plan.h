@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "checkpoints/diffusion/pipeline.h"
-#include "data/images/picture_loader.h"
 #include "models/diffusion/text_to_picture.h"
 #include "models/objectives/denoising.h"
 #include "recipes/schema/recipe.h"
@@ -30,10 +29,6 @@ struct PictureNetworkSection {
 // tokenizer, of pictures of (width, height) and a vocabulary.
 PictureModel plan_picture_model(const Recipe& recipe, std::vector<RecipeProblem>& problems);
 void fit_tokenizer(PictureModel& model, std::shared_ptr<const Tokenizer> tokenizer);
-
-// Usage Errors for pictures that a base does not read: their channels; sides, which only a base with a VAE
-// was not asked about when the recipe was checked.
-void check_sizes(const PictureModel& model, const PreparedPictures& data, const PictureLoader& loader);
 
 struct PictureParameters {
   std::int64_t transformer = 0, text_encoder = 0;

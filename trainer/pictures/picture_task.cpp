@@ -50,7 +50,7 @@ constexpr const char* kNewRows = "text_encoder.text_model.embeddings.token_embed
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 void add_parameters(Module& module, const std::string& prefix, NamedTensors& named) {
-  for (auto& item : module.named_parameters()) named.emplace_back(prefix + item.key(), item.value());
+  for (auto& item : module.named_parameters()) named.emplace_back(prefix + item.name, item.tensor);
 }
 
 // What a recipe does not freeze.
@@ -119,7 +119,6 @@ void PictureTask::prepare(Session& session, const Say& say) {
   loader_ = std::make_unique<PictureLoader>(
       data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
       recipe.train.global_batch_size);  // a step's pictures are of one size
-  check_sizes(plan, data, *loader_);
   encodings_ = prepare_on_all_ranks(session, say, [&](const PrepareProgress& progress) {
     return prepare_picture_encodings(recipe, plan, data, session.precision, progress);
   });

@@ -60,7 +60,7 @@ class Trial {
     if (settings.adapter_rank > 0) attach_adapters(*model_, adapter_spec(recipe.adapter), /*seed=*/1);
     std::vector<std::pair<std::string, at::Tensor>> named;
     for (const auto& item : model_->named_parameters())
-      if (item.value().requires_grad()) named.emplace_back(item.key(), item.value());
+      if (item.tensor.requires_grad()) named.emplace_back(item.name, item.tensor);
     parameters_ = make_parameters(named);
     optimizer_ = make_optimizer(recipe.optimizer, parameters_, 0);
     run_.training = true;

@@ -44,7 +44,7 @@ void make_adapted_model(Session& session, TextTask& task) {
   if (task.plan.added > 0) task.model->train_token_rows(task.plan.first_added, task.plan.added);
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : task.model->named_parameters()) {
-    if (item.value().requires_grad()) named.emplace_back(item.key(), item.value());
+    if (item.tensor.requires_grad()) named.emplace_back(item.name, item.tensor);
   }
   session.parameters = make_parameters(named);
   refuse_what_peft_cannot_say(session, task);
@@ -94,10 +94,10 @@ void TextTask::build(Session& session) {
   if (bf16) round_into(*model, *full);
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : model->named_parameters()) {
-    if (!frozen.empty() && is_frozen(item.key(), recipe.model.freeze))
-      item.value().set_requires_grad(false);
+    if (!frozen.empty() && is_frozen(item.name, recipe.model.freeze))
+      item.tensor.set_requires_grad(false);
     else
-      named.emplace_back(item.key(), item.value());
+      named.emplace_back(item.name, item.tensor);
   }
   session.parameters = make_parameters(named);
   if (bf16) keep_masters(session.parameters, *full);

@@ -33,9 +33,8 @@ void randomise_adapters(Decoder& decoder) {
   const at::NoGradGuard no_grad;
   at::manual_seed(31);
   for (auto& item : decoder.named_parameters()) {
-    if (item.key().find("lora_B") != std::string::npos) item.value().normal_(0, 0.2);
-    if (item.key().find("magnitude") != std::string::npos)
-      item.value().mul_(at::rand_like(item.value()) + 0.5);
+    if (item.name.find("lora_B") != std::string::npos) item.tensor.normal_(0, 0.2);
+    if (item.name.find("magnitude") != std::string::npos) item.tensor.mul_(at::rand_like(item.tensor) + 0.5);
   }
 }
 
@@ -52,7 +51,7 @@ Gradients step(Decoder& decoder, const Batch& batch, const RunOptions& options) 
   causal_lm_loss(decoder, batch, options).sum.backward();
   Gradients gradients;
   for (auto& item : decoder.named_parameters()) {
-    if (item.value().grad().defined()) gradients[item.key()] = item.value().grad().clone();
+    if (item.tensor.grad().defined()) gradients[item.name] = item.tensor.grad().clone();
   }
   return gradients;
 }
@@ -69,8 +68,8 @@ Bundle bundle_of(Decoder& decoder) {
   Bundle bundle;
   bundle.spec = decoder.spec();
   for (auto& item : decoder.named_parameters()) {
-    if (item.key().find("lora_") == std::string::npos)
-      bundle.tensors.push_back(from_tensor(item.key(), item.value()));
+    if (item.name.find("lora_") == std::string::npos)
+      bundle.tensors.push_back(from_tensor(item.name, item.tensor));
   }
   return bundle;
 }
@@ -81,8 +80,8 @@ PeftAdapter adapter_of(Decoder& decoder, AdapterKind kind) {
   adapter.rank = 4;
   adapter.alpha = 8;
   for (auto& item : decoder.named_parameters()) {
-    if (item.key().find("lora_") != std::string::npos)
-      adapter.tensors.push_back(from_tensor(item.key(), item.value()));
+    if (item.name.find("lora_") != std::string::npos)
+      adapter.tensors.push_back(from_tensor(item.name, item.tensor));
   }
   return adapter;
 }
@@ -119,7 +118,7 @@ TEST_CASE("only the adapters have gradients; all-linear is every Linear of the b
       CHECK(gradient.abs().max().item<float>() > 0);
     }
     for (auto& item : decoder->named_parameters())
-      CHECK(item.value().requires_grad() == (item.key().find(".lora_") != std::string::npos));
+      CHECK(item.tensor.requires_grad() == (item.name.find(".lora_") != std::string::npos));
   }
 }
 

@@ -38,11 +38,11 @@ PeftAdapter randomise(TextToPicture& model, AdapterKind kind) {
   adapter.alpha = 6;
   const auto take = [&](Module& module, const std::string& prefix) {
     for (auto& item : module.named_parameters()) {
-      if (item.key().find(".lora_") == std::string::npos) continue;
-      if (item.key().find("lora_B") != std::string::npos) item.value().normal_(0, 0.2);
-      if (item.key().find("magnitude") != std::string::npos)
-        item.value().mul_(at::rand_like(item.value()) + 0.5);
-      adapter.tensors.push_back(from_tensor(prefix + item.key(), item.value()));
+      if (item.name.find(".lora_") == std::string::npos) continue;
+      if (item.name.find("lora_B") != std::string::npos) item.tensor.normal_(0, 0.2);
+      if (item.name.find("magnitude") != std::string::npos)
+        item.tensor.mul_(at::rand_like(item.tensor) + 0.5);
+      adapter.tensors.push_back(from_tensor(prefix + item.name, item.tensor));
     }
   };
   take(*model.transformer, kTransformerPart);
@@ -90,7 +90,7 @@ TEST_CASE("only the adapters are trained; targets name layers of a block") {
   for (auto* module :
        {static_cast<Module*>(model.transformer.get()), static_cast<Module*>(model.text_encoder.get())})
     for (auto& item : module->named_parameters())
-      CHECK(item.value().requires_grad() == (item.key().find(".lora_") != std::string::npos));
+      CHECK(item.tensor.requires_grad() == (item.name.find(".lora_") != std::string::npos));
   TextToPicture other = build_picture_model(tiny::picture_model(), at::kFloat);
   CHECK_THROWS_WITH(attach_adapters(other, spec_of(AdapterKind::Lora, {"c_attn"}), false, 3),
                     testing::contains_text("'c_attn' is no linear layer") &&

@@ -58,7 +58,7 @@ Bundle bundle_of(const DecoderSpec& spec) {
   Bundle bundle;
   bundle.spec = spec;
   for (const auto& item : source->named_parameters())
-    bundle.tensors.push_back(from_tensor(item.key(), item.value()));
+    bundle.tensors.push_back(from_tensor(item.name, item.tensor));
   return bundle;
 }
 
@@ -80,9 +80,8 @@ std::shared_ptr<Decoder> adapted(const Bundle& bundle, const LinearStorage& stor
   const at::NoGradGuard no_grad;
   at::manual_seed(31);
   for (auto& item : decoder->named_parameters()) {
-    if (item.key().find("lora_B") != std::string::npos) item.value().normal_(0, 0.2);
-    if (item.key().find("magnitude") != std::string::npos)
-      item.value().mul_(at::rand_like(item.value()) + 0.5);
+    if (item.name.find("lora_B") != std::string::npos) item.tensor.normal_(0, 0.2);
+    if (item.name.find("magnitude") != std::string::npos) item.tensor.mul_(at::rand_like(item.tensor) + 0.5);
   }
   return decoder;
 }
@@ -95,7 +94,7 @@ Gradients gradients_of(Decoder& decoder, const Batch& batch, bool checkpointing 
   causal_lm_loss(decoder, batch, options).sum.backward();
   Gradients gradients;
   for (auto& item : decoder.named_parameters())
-    if (item.value().grad().defined()) gradients[item.key()] = item.value().grad().clone();
+    if (item.tensor.grad().defined()) gradients[item.name] = item.tensor.grad().clone();
   return gradients;
 }
 
@@ -160,8 +159,8 @@ TEST_CASE("a matrix in 4 bits has a name and a shape, and no other storage") {
   const auto decoder = build_decoder(base, four_bits(at::kBFloat16));
   std::size_t quantised = 0;
   for (const auto& item : decoder->named_parameters()) {
-    const at::Tensor& p = item.value();
-    const bool block = p.dim() == 2 && item.key().find("layers.") != std::string::npos;
+    const at::Tensor& p = item.tensor;
+    const bool block = p.dim() == 2 && item.name.find("layers.") != std::string::npos;
     CHECK(p.is_meta() == block);
     CHECK(p.scalar_type() == at::kBFloat16);
     quantised += block;

@@ -26,14 +26,14 @@ Gradients gradients_of(Decoder& decoder) {
   causal_lm_loss(decoder, tiny::make_batch({{9, 14}, {20}}, 24, 61), {}).sum.backward();
   Gradients gradients;
   for (auto& item : decoder.named_parameters()) {
-    if (item.value().grad().defined()) gradients[item.key()] = item.value().grad();
+    if (item.tensor.grad().defined()) gradients[item.name] = item.tensor.grad();
   }
   return gradients;
 }
 
 std::shared_ptr<Decoder> rows_only(const DecoderSpec& spec) {
   auto decoder = tiny::random_decoder(spec);
-  for (auto& item : decoder->named_parameters()) item.value().set_requires_grad(false);
+  for (auto& item : decoder->named_parameters()) item.tensor.set_requires_grad(false);
   decoder->train_token_rows(kFirst, kCount);
   return decoder;
 }
@@ -63,7 +63,7 @@ TEST_CASE(
 TEST_CASE("what is written to the rows is what the model reads, and no other row moves") {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     auto decoder = tiny::random_decoder(tiny::gemma_spec(), type);
-    for (auto& item : decoder->named_parameters()) item.value().set_requires_grad(false);
+    for (auto& item : decoder->named_parameters()) item.tensor.set_requires_grad(false);
     const at::Tensor before = decoder->head_weight().clone();
     decoder->train_token_rows(kFirst, kCount);
     const at::NoGradGuard no_grad;
@@ -87,7 +87,7 @@ TEST_CASE("trained rows are merged into both tables and count as a change") {
   Bundle base;
   base.spec = spec;
   for (const auto& item : decoder->named_parameters())
-    base.tensors.push_back(from_tensor(item.key(), item.value()));
+    base.tensors.push_back(from_tensor(item.name, item.tensor));
   PeftAdapter adapter;
   adapter.rank = 1;
   adapter.token_rows = {{"embed_tokens", {5, 2}}, {"lm_head", {60}}};

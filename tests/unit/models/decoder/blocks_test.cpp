@@ -59,7 +59,7 @@ TEST_CASE("a decoder computes with blocks as with their dense values", "[blocks]
   const auto source = tiny::random_decoder(spec);
   std::vector<BundleTensor> blocks, dense;
   for (const auto& item : source->named_parameters()) {
-    BundleTensor tensor = from_tensor(item.key(), item.value());
+    BundleTensor tensor = from_tensor(item.name, item.tensor);
     if (tensor.shape.size() == 2)
       tensor = in_blocks(tensor, [rows = tensor.shape[0]](std::int64_t i) { return rows - 1 - i; });
     blocks.push_back(tensor);

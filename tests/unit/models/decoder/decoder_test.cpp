@@ -55,10 +55,10 @@ TEST_CASE("parameters are those of the spec, in its order") {
     const auto found = decoder.named_parameters();
     REQUIRE(found.size() == wanted.size());
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-      CHECK(found[i].key() == wanted[i].name);
-      CHECK(found[i].value().sizes() == at::IntArrayRef(wanted[i].shape));
-      CHECK(found[i].value().scalar_type() == at::kBFloat16);
-      CHECK(found[i].value().is_leaf());
+      CHECK(found[i].name == wanted[i].name);
+      CHECK(found[i].tensor.sizes() == at::IntArrayRef(wanted[i].shape));
+      CHECK(found[i].tensor.scalar_type() == at::kBFloat16);
+      CHECK(found[i].tensor.is_leaf());
     }
   }
 }
@@ -175,8 +175,8 @@ TEST_CASE("frozen parameters change no other gradient") {
     const auto all = gradients(*decoder, batch, {});
     for (auto& item : decoder->named_parameters()) {  // what is left: v_proj and the norms
       const bool trained =
-          item.key().find("v_proj") != std::string::npos || item.key().find("norm") != std::string::npos;
-      item.value().set_requires_grad(trained);
+          item.name.find("v_proj") != std::string::npos || item.name.find("norm") != std::string::npos;
+      item.tensor.set_requires_grad(trained);
     }
     for (const bool checkpointing : {false, true}) {
       RunOptions options;

@@ -55,8 +55,8 @@ TEST_CASE("deviations are those published") {
   Decoder decoder(spec, at::kFloat);
   decoder.initialise(1);
   for (const auto& item : decoder.named_parameters()) {
-    const std::string& name = item.key();
-    const at::Tensor value = item.value().detach();
+    const std::string& name = item.name;
+    const at::Tensor value = item.tensor.detach();
     if (value.dim() == 1) {
       const bool norm = name.find("norm.weight") != std::string::npos;
       CHECK(at::equal(value, at::full_like(value, norm ? 1.0 : 0.0)));

@@ -64,13 +64,13 @@ inline std::shared_ptr<Decoder> random_decoder(const DecoderSpec& spec, at::Scal
   auto decoder = std::make_shared<Decoder>(spec, dtype);
   const at::NoGradGuard no_grad;
   for (auto& item : decoder->named_parameters()) {
-    const at::Tensor normal = at::randn(item.value().sizes(), at::kFloat);
-    const bool norm = item.value().dim() == 1 && item.key().find("norm.weight") != std::string::npos;
-    const bool table = item.key().find("embed") != std::string::npos;
-    if (item.value().dim() == 1) {
-      item.value().copy_(normal * 0.3 + (norm ? 1.0 - spec.norm_offset : 0.0));
+    const at::Tensor normal = at::randn(item.tensor.sizes(), at::kFloat);
+    const bool norm = item.tensor.dim() == 1 && item.name.find("norm.weight") != std::string::npos;
+    const bool table = item.name.find("embed") != std::string::npos;
+    if (item.tensor.dim() == 1) {
+      item.tensor.copy_(normal * 0.3 + (norm ? 1.0 - spec.norm_offset : 0.0));
     } else {
-      item.value().copy_(table ? normal : normal / std::sqrt(static_cast<double>(item.value().size(1))));
+      item.tensor.copy_(table ? normal : normal / std::sqrt(static_cast<double>(item.tensor.size(1))));
     }
   }
   return decoder;

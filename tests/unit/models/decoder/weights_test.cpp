@@ -16,8 +16,7 @@ namespace {
 
 std::vector<BundleTensor> tensors_of(const Decoder& decoder) {
   std::vector<BundleTensor> tensors;
-  for (const auto& item : decoder.named_parameters())
-    tensors.push_back(from_tensor(item.key(), item.value()));
+  for (const auto& item : decoder.named_parameters()) tensors.push_back(from_tensor(item.name, item.tensor));
   return tensors;
 }
 

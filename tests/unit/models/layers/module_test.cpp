@@ -17,7 +17,7 @@ struct Part : Module {
 
 std::vector<std::string> names_of(const Module& module) {
   std::vector<std::string> names;
-  for (const auto& item : module.named_parameters()) names.push_back(item.key());
+  for (const auto& item : module.named_parameters()) names.push_back(item.name);
   return names;
 }
 
