@@ -39,10 +39,8 @@ void look_for_inputs(LoadedRecipe& loaded) {
   const auto look = [&](const std::string& key, const std::string& path) {
     std::error_code error;
     if (path.empty() || fetch_command(path) || std::filesystem::exists(path, error)) return;
-    const auto place = loaded.places.find(key);
-    RecipeProblem problem{place != loaded.places.end() ? place->second : Place{loaded.file, 1, 1},
-                          cat("'", key, "' names '", path, "', which does not exist")};
-    loaded.problems.push_back(problem);
+    loaded.problems.push_back({place_of(loaded.places, loaded.file, key),
+                               cat("'", key, "' names '", path, "', which does not exist")});
   };
   for (std::size_t i = 0; i < recipe.data.train.size(); ++i)
     look(cat("data.train[", i, "].path"), recipe.data.train[i].path);
@@ -60,9 +58,8 @@ void look_for_metrics(LoadedRecipe& loaded) {
   for (const Metric& metric : metrics()) known.emplace_back(metric.name);
   for (const std::string& name : loaded.recipe.evaluate.metrics) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    const auto place = loaded.places.find("evaluate.metrics");
     loaded.problems.push_back(
-        {place != loaded.places.end() ? place->second : Place{loaded.file, 1, 1},
+        {place_of(loaded.places, loaded.file, "evaluate.metrics"),
          cat("'evaluate.metrics' wants ", one_of(known), ", found '", name, "'", did_you_mean(name, known))});
   }
 }

@@ -12,8 +12,8 @@ struct LoadedRecipe {
   Recipe recipe;
   std::string file;  // "" for a built-in
   std::map<std::string, std::string>
-      source;  // "train.max_steps" -> "default" | "base.yaml:3" | "x.yaml:7" | "--set #1"
-  std::map<std::string, Place> places;  // of the keys that were given
+      source;     // "train.max_steps" -> "default" | "base.yaml:3" | "x.yaml:7" | "--set #1"
+  Places places;  // of the keys that were given
   std::vector<RecipeProblem> problems;  // empty when good; the family may add more before throw_problems
   std::vector<std::string> notes;       // aliases taken: "note: x.yaml:4: 'lr' is read as 'learning_rate'"
 };

@@ -1,6 +1,7 @@
 #pragma once
 // A section kept unread for a layer above (the family of `model:`), and the place in a file that errors point
 // at.
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,10 @@ struct Place {
   std::string file;
   int line = 0, column = 0;
 };
+
+using Places = std::map<std::string, Place>;  // of the dotted keys that are there: "data.train[0].path"
+// The key's place, else that of the section or list around it, else the beginning of `file`.
+Place place_of(const Places& places, const std::string& file, const std::string& key);
 
 // One thing wrong with a recipe. Errors of all stages are sorted by place and printed together.
 struct RecipeProblem {

@@ -7,6 +7,15 @@
 
 namespace lathe {
 
+Place place_of(const Places& places, const std::string& file, const std::string& key) {
+  for (std::string at = key; !at.empty();) {
+    if (const auto found = places.find(at); found != places.end()) return found->second;
+    const std::size_t end = at.find_last_of(".[");
+    at.resize(end == std::string::npos ? 0 : end);
+  }
+  return {file, 1, 1};
+}
+
 namespace {
 
 std::string found(const Yaml& value) {

@@ -22,7 +22,7 @@ namespace lathe {
 struct ReadContext {
   std::vector<RecipeProblem> problems;
   std::map<std::string, std::string> source;  // where each value comes from, "default" included
-  std::map<std::string, Place> places;        // of the values that are there
+  Places places;                              // of the values that are there
   std::set<std::string> broken;               // keys whose value is wrong or misspelled: not judged further
   const std::vector<std::string>* all_keys =
       nullptr;  // of the whole recipe: a key in the wrong section is recognised

@@ -82,15 +82,7 @@ class BaseCheck {
   bool named(const std::string& key) const { return loaded_.places.count(key) > 0; }
 
   void wrong(const std::string& key, const std::string& text) {
-    Place place{loaded_.file, 1, 1};  // or of the section that has the key
-    for (std::string at = key;; at.resize(at.rfind('.'))) {
-      if (const auto found = loaded_.places.find(at); found != loaded_.places.end()) {
-        place = found->second;
-        break;
-      }
-      if (at.find('.') == std::string::npos) break;
-    }
-    loaded_.problems.push_back(RecipeProblem{place, text});
+    loaded_.problems.push_back({place_of(loaded_.places, loaded_.file, key), text});
   }
 
   template <typename Value>
