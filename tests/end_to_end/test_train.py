@@ -99,12 +99,13 @@ class MainJob(Case):
         self.assertFalse(self.checkpoint(name, 20).exists())
 
     def test_killed_at_random_moments_it_always_goes_on(self):
-        sets = ("train.max_steps=400", "checkpoint.every=1", "checkpoint.keep_last=2", "evaluate.every=100")
-        self.train("straight", *sets)
-        steps = kill_at_random(self, "killed", sets, kills=5, longest=0.8)
-        self.assertGreater(max(steps), 0)
-        self.train("killed", *sets)
-        assert_same_run(self, "straight", "killed", 400)
+        sets = ("train.max_steps=100000", "checkpoint.every=1", "checkpoint.keep_last=2", "evaluate.every=100")
+        steps = kill_at_random(self, "killed", sets, kills=5)
+        self.assertGreater(steps[-1], 0, steps)
+        last = steps[-1] + 20
+        for name in ("killed", "straight"):
+            self.train(name, *sets, extra=("--stop-after", str(last)))
+        assert_same_run(self, "straight", "killed", last)
 
     def test_stop_after_leaves_the_schedule_alone(self):
         self.train("straight")

@@ -9,13 +9,14 @@ from kills import assert_same_run, kill_at_random
 from program import Case
 
 KILLS = int(os.environ.get("LATHE_KILLS", "50"))
-SETS = ["train.max_steps=2600", "checkpoint.every=1", "checkpoint.keep_last=2", "evaluate.every=200"]
+SETS = ["train.max_steps=1000000", "checkpoint.every=1", "checkpoint.keep_last=2", "evaluate.every=200"]
 
 
 class Kills(Case):
     def test_killed_runs_end_with_the_same_bytes(self):
-        self.train("straight", *SETS)
-        steps = kill_at_random(self, "killed", SETS, KILLS, longest=1.2)
-        self.train("killed", *SETS)
-        assert_same_run(self, "straight", "killed", 2600)
+        steps = kill_at_random(self, "killed", SETS, KILLS)
+        last = steps[-1] + 20
+        for name in ("killed", "straight"):
+            self.train(name, *SETS, extra=("--stop-after", str(last)))
+        assert_same_run(self, "straight", "killed", last)
         print(f"  {KILLS} kills, newest checkpoints at {steps}", flush=True)

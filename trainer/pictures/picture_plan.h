@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checkpoints/diffusion/pipeline.h"
+#include "data/images/prepare_pictures.h"
 #include "models/diffusion/text_to_picture.h"
 #include "models/objectives/denoising.h"
 #include "recipes/schema/recipe.h"
