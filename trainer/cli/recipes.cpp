@@ -134,10 +134,14 @@ void add_recipes(const Command& program) {
   reference_command.flag("--json-schema", *schema, "for editors");
   reference_command.runs([=](Context& context) { return reference(context, *schema); });
   const Command new_command =
-      command.command("new", "write one for a base and examples, after a look at both");
-  new_command.option("--model", wanted->model, "the base: a run, a Hugging Face folder, a cached Hub id")
-      .required();
-  new_command.option("--data", wanted->data, "examples: jsonl, json, csv, tsv, or a folder of them")
+      command.command("new", "write one for a base and examples or pictures, after a look at both");
+  new_command.option(
+      "--model", wanted->model,
+      "the base: a run, a Hugging Face or diffusers folder, a cached Hub id; pictures without one: "
+      "from scratch");
+  new_command
+      .option("--data", wanted->data,
+              "examples: jsonl, json, csv, tsv, or a folder of them; or a folder of pictures")
       .required();
   new_command.option("--output", wanted->output, "the file to write; default recipe.yaml");
   new_command

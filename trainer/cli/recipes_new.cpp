@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <set>
-#include <string_view>
 
 #include "data/io/file_system.h"
 #include "recipes/schema/load.h"
+#include "trainer/cli/recipe_text.h"
+#include "trainer/cli/recipes_new_pictures.h"
 #include "trainer/evaluate/tuning_look.h"
+#include "trainer/pictures/picture_look.h"
+#include "trainer/pictures/picture_source.h"
 #include "trainer/report/shell_word.h"
 #include "trainer/report/metrics.h"
 #include "trainer/tuning_rate.h"
@@ -24,43 +26,8 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kFullTuningBelow = 20'000'000;  // parameters: all weights are cheap to train
 constexpr std::size_t kFoldsFrom = 10, kHoldOutFrom = 40, kFolds = 5, kLargeSet = 1000, kRowStep = 32,
                       kShortestRow = 64;
-constexpr std::size_t kValueColumn = 50;
 constexpr double kUpdates = 100, kFullUpdates = 200, kHeldShare = 0.2;
 constexpr double kEpochs = 15, kFullEpochs = 30;  // at most
-
-// A YAML scalar: plain where that is safe, else in double quotes.
-std::string yaml_scalar(const std::string& text) {
-  static const std::set<std::string> kWords = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
-  std::string lower;
-  bool plain = !text.empty() && std::string_view("-.0123456789").find(text[0]) == std::string_view::npos;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    lower += static_cast<char>(std::tolower(byte));
-    plain = plain && byte < 0x80 &&
-            (std::isalnum(byte) != 0 || std::string_view("_./-").find(c) != std::string_view::npos);
-  }
-  return plain && kWords.count(lower) == 0 ? text : Json(text).dump();
-}
-
-// Inputs of a recipe are relative to its own folder; what lies elsewhere is named in full.
-std::string input_path(const std::string& path, const std::string& output) {
-  if (!fs::exists(path)) return path;  // a Hub id
-  const fs::path whole = fs::absolute(path).lexically_normal();
-  const fs::path near = whole.lexically_relative(fs::absolute(output).lexically_normal().parent_path());
-  const bool below = !near.empty() && *near.begin() != "..";
-  return below ? near.string() : whole.string();
-}
-
-std::string plain_name(const std::string& data) {
-  fs::path path = fs::absolute(data).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();
-  std::string name;
-  for (const char c : path.stem().string()) {
-    const auto byte = static_cast<unsigned char>(c);
-    name += byte < 0x80 && std::isalnum(byte) != 0 ? c : '_';
-  }
-  return name.empty() || std::isalpha(static_cast<unsigned char>(name[0])) == 0 ? "tuned_" + name : name;
-}
 
 // --columns prompt=frage,completion=antwort
 ColumnMap columns_of(const NewRecipe& wanted) {
@@ -79,7 +46,7 @@ class RecipeWriter {
   RecipeWriter(const NewRecipe& wanted, const TuningLook& look, const ColumnMap& columns)
       : wanted_(wanted), look_(look), name_(plain_name(wanted.data)) {
     for (const auto& [role, column] : columns)
-      columns_ += cat(columns_.empty() ? "" : ", ", role, ": ", yaml_scalar(column));
+      columns_ += cat(columns_.empty() ? "" : ", ", role, ": ", recipe_scalar(column));
     const std::size_t n = look.data.examples.size();
     full_ = look.parameters < kFullTuningBelow;
     measures_ = n >= kFoldsFrom && look.groups > 1;
@@ -95,33 +62,23 @@ class RecipeWriter {
 
   std::string text() {
     opening();
-    line("name: " + yaml_scalar(name_), "the run is runs/" + name_);
+    line("name: " + recipe_scalar(name_), "the run is runs/" + name_);
     line("task: sft", look_.answers == AnswerKind::None ? "texts are learned whole"
                                                         : "the answers are learned, not the questions");
-    line(cat("model: {path: ", yaml_scalar(input_path(wanted_.model, wanted_.output)), "}"),
+    line(cat("model: {path: ", recipe_scalar(input_path(wanted_.model, wanted_.output)), "}"),
          "the base; never changed");
     method();
     data();
     training();
     measuring();
     exports();
-    return std::move(text_);
+    return text_.take();
   }
 
  private:
-  // What file names and notes bring must not end the comment.
-  void line(const std::string& value, const std::string& why) {
-    std::string comment = why;
-    for (char& c : comment) c = static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    text_ += value;
-    if (!value.empty())
-      text_ += std::string(value.size() < kValueColumn ? kValueColumn - value.size() : 1, ' ');
-    text_ += comment.empty() ? "#\n" : "# " + comment + "\n";
-  }
-  void remark(const std::string& text) { line("", text); }
-  void command(const std::string& text, const std::string& does) {
-    remark("  " + text + std::string(text.size() < 44 ? 44 - text.size() : 1, ' ') + does);
-  }
+  void line(const std::string& value, const std::string& why) { text_.line(value, why); }
+  void remark(const std::string& text) { text_.remark(text); }
+  void command(const std::string& text, const std::string& does) { text_.command(text, does); }
 
   void opening() {
     const std::vector<std::size_t>& t = look_.tokens;
@@ -160,7 +117,7 @@ class RecipeWriter {
     const std::size_t n = look_.data.examples.size(), longest = look_.tokens.back();
     const auto context = static_cast<std::size_t>(look_.context);
     line("data:", "paths are relative to this file");
-    line("  train: " + yaml_scalar(input_path(wanted_.data, wanted_.output)),
+    line("  train: " + recipe_scalar(input_path(wanted_.data, wanted_.output)),
          cat(n, n == 1 ? " example" : " examples"));
     if (look_.separator)
       line(cat("  template: {prompt: ", Json(look_.separator->prompt).dump(),
@@ -221,7 +178,8 @@ class RecipeWriter {
 
   const NewRecipe& wanted_;
   const TuningLook& look_;
-  std::string name_, text_, columns_;
+  CommentedText text_;
+  std::string name_, columns_;
   bool full_ = false, measures_ = false, folds_ = false;
   std::size_t held_ = 0, batch_ = 4, epochs_ = 3;
 };
@@ -229,6 +187,12 @@ class RecipeWriter {
 }  // namespace
 
 ExitCode write_new_recipe(Context& context, const NewRecipe& wanted) {
+  const bool pictures = holds_pictures(wanted.data);
+  if (wanted.model.empty() && !pictures)
+    fail_usage("--model is wanted: the base that examples of texts tune. '", wanted.data,
+               "' is no folder of pictures, which a model from scratch could learn");
+  if (wanted.model.empty() || draws_pictures(resolve_model(wanted.model)))
+    return write_picture_recipe(context, wanted);
   if (fs::exists(wanted.output))
     fail_usage("'", wanted.output, "' exists already and is not overwritten; choose another --output");
   const ColumnMap columns = columns_of(wanted);

@@ -8,14 +8,16 @@
 namespace lathe {
 
 struct NewRecipe {
-  std::string model;  // a run, a Hugging Face folder, a cached Hub id
-  std::string data;   // a file or a folder of examples
+  std::string
+      model;  // a run, a Hugging Face or diffusers folder, a cached Hub id; empty: pictures from scratch
+  std::string data;  // a file or a folder of examples, or a folder of pictures
   std::string output = "recipe.yaml";
   std::vector<std::string> columns;  // "prompt=frage": which column is what, where their names do not tell
 };
 
-// Reads the base's config and tokenizer and every example, then writes `output`, which passes `lathe check`.
-// Errors: a base or data that cannot be read, an example the base's template refuses, an output that exists.
+// Reads the base's config and tokenizer and every example (or picture), then writes `output`, which passes
+// `lathe check`. Errors: a base or data that cannot be read, an example the base's template refuses, an
+// output that exists.
 ExitCode write_new_recipe(Context& context, const NewRecipe& wanted);
 
 }  // namespace lathe
