@@ -42,6 +42,23 @@ class Folders(Case):
             write_png(folder / f"wide {i}-mask.png", 48, 16, lambda x, y: (255 * (x < 24),) * 3)
         (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
 
+    def test_nothing_of_the_users_is_changed_and_another_recipe_is_refused(self):
+        files = lambda: {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (self.folder / "set").rglob("*")}
+        before = files()
+        weights = self.train("run")
+        learned = weights.read_bytes()
+        self.assertEqual(files(), before)   # the damaged one and its mask too
+        arguments = "train", self.recipe("run", RECIPE), "--quiet", "--set"
+        for change in ("train.seed=6", "data.flip=false", "optimizer.learning_rate=1e-5"):
+            said = self.lathe(*arguments, change, code=2)[1]
+            self.assertIn(change.split("=")[0], said)
+            self.assertIn("--fresh", said)
+        self.assertEqual(weights.read_bytes(), learned)
+        # A picture that changed is not learned from what was prepared before.
+        write_png(self.folder / "set" / "square 3.png", 20, 20, lambda x, y: (x * 12, y * 3, 90))
+        said = self.lathe("train", self.recipe("run", RECIPE), "--set", "train.max_steps=14", code=2)[1]
+        self.assertIn("what it reads has changed since", said)
+
     def train(self, name, *sets, extra=()):
         arguments = [item for value in sets for item in ("--set", value)]
         self.lathe("train", self.recipe(name, RECIPE), "--quiet", *arguments, *extra)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from program import LATHE
+from test_pictures import PICTURES
 from tuning_case import Tuning
 
 
@@ -36,6 +37,15 @@ class Private(Tuning):
         merged = self.folder / "run" / "export" / "huggingface"
         for command in (["preview", recipe], ["train", recipe, "--quiet"], ["verify", merged],
                         ["generate", self.folder / "run", "--prompt", "the cat", "--max-tokens", "2"]):
+            output, noted = self.watched(LATHE, *command, "--json")
+            with self.subTest(command[0]):
+                json.loads(output)
+                self.assertEqual(set(noted), {"watched"})
+
+    def test_pictures_open_none_either(self):
+        recipe = self.recipe("pictures", PICTURES)
+        for command in (["train", recipe, "--quiet", "--set", "train.max_steps=6", "--set", "export=[{format: diffusers}]"],
+                        ["sample", self.folder / "pictures", "--prompt", "a red circle", "--output", self.folder / "drawn"]):
             output, noted = self.watched(LATHE, *command, "--json")
             with self.subTest(command[0]):
                 json.loads(output)
