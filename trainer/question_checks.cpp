@@ -13,8 +13,7 @@ namespace {
 bool asks(const Example& example) { return example.kind != ExampleKind::Text; }
 
 void add_problem(LoadedRecipe& loaded, const std::string& key, const std::string& text) {
-  const auto place = loaded.places.find(key);
-  loaded.problems.push_back({place != loaded.places.end() ? place->second : Place{loaded.file, 1, 1}, text});
+  loaded.problems.push_back({place_of(loaded.places, loaded.file, key), text});
 }
 
 // Folds and seeds compare answers, and plain texts ask nothing.
