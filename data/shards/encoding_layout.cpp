@@ -17,12 +17,6 @@ void each_array(Layout& layout, const Visit& visit) {
 
 template <class Layout, class Visit>
 void each_value(Layout& layout, const Visit& visit) {
-  visit("file_size", layout.file_size);
-  visit("version", layout.version);
-  visit("index_hash", layout.index_hash);
-  visit("format", layout.format);
-  visit("source_sha256", layout.source_sha256);
-  visit("settings", layout.settings);
   visit("items", layout.items);
   visit("width", layout.width);
 }
@@ -34,13 +28,7 @@ EncodingLayout read_encoding_layout(const std::string& path) {
 
 EncodingLayout read_encoding_layout_locked(const std::string& path) {
   EncodingLayout layout;
-  const OpenShard shard = open_shard(path, kEncodingShardFormat, kEncodingShardVersion);
-  layout.file_size = shard.file_size;
-  layout.format = kEncodingShardFormat;
-  layout.version = kEncodingShardVersion;
-  layout.index_hash = number_attribute(shard.root, "index_hash", path);
-  layout.source_sha256 = text_attribute(shard.root, "source_sha256", path);
-  layout.settings = text_attribute(shard.root, "settings", path);
+  const OpenShard shard = open_shard(path, kEncodingShardFormat, kEncodingShardVersion, layout);
   const FoundArray values =
       find_array(shard.file, {"values", {sizeof(float)}, 2, /*floats=*/true}, layout.file_size, path);
   layout.values = values.place;

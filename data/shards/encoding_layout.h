@@ -9,9 +9,7 @@
 
 namespace lathe {
 
-struct EncodingLayout {
-  std::uint64_t file_size = 0, version = 0, index_hash = 0;
-  std::string format, source_sha256, settings;
+struct EncodingLayout : ShardHead {
   std::uint64_t items = 0, width = 0;
   ArrayPlace values, block_hashes;
 };

@@ -124,11 +124,8 @@ std::vector<Filling> EncodingShardWriter::State::write_skeleton(const std::strin
   const std::lock_guard lock(hdf5_mutex());
   start_hdf5();
   H5Handle file = create_hdf5(skeleton);
-  write_text(file, "format", layout.format);
-  write_number(file, "version", layout.version);
-  write_text(file, "source_sha256", layout.source_sha256);
-  write_text(file, "settings", layout.settings);
-  write_number(file, "index_hash", encoding_index_hash(layout, std::as_bytes(std::span(hashes))));
+  layout.index_hash = encoding_index_hash(layout, std::as_bytes(std::span(hashes)));
+  write_head(file, layout);
   const std::uint64_t hole =
       write_array(file, {"values", H5T_IEEE_F32LE, H5T_IEEE_F32LE, {items, width}, nullptr}, skeleton);
   write_array(file, {"block_hashes", H5T_STD_U64LE, H5T_STD_U64LE, {hashes.size()}, hashes.data()}, skeleton);

@@ -192,19 +192,31 @@ void write_number(hid_t file, const char* name, std::uint64_t value) {
   attribute.close(name);
 }
 
-OpenShard open_shard(const std::string& path, const std::string& format, std::uint64_t version) {
+OpenShard open_shard(const std::string& path, const std::string& format, std::uint64_t version,
+                     ShardHead& head) {
   OpenShard shard;
   std::error_code error;
-  shard.file_size = std::filesystem::file_size(path, error);
+  head.file_size = std::filesystem::file_size(path, error);
   require(!error, path, ": cannot be opened: ", error.message());
   shard.file = open_shard_file(path);
   shard.root = H5Handle(H5Gopen2(shard.file, "/", H5P_DEFAULT), H5Gclose, path);
-  const std::string found = text_attribute(shard.root, "format", path);
-  require(found == format, path, ": wanted format '", format, "', found '", found, "'");
-  const std::uint64_t number = number_attribute(shard.root, "version", path);
-  require(number == version, path, ": version ", number, " is not known, this program reads ", version,
-          "; prepare the data again");
+  head.format = text_attribute(shard.root, "format", path);
+  require(head.format == format, path, ": wanted format '", format, "', found '", head.format, "'");
+  head.version = number_attribute(shard.root, "version", path);
+  require(head.version == version, path, ": version ", head.version, " is not known, this program reads ",
+          version, "; prepare the data again");
+  head.index_hash = number_attribute(shard.root, "index_hash", path);
+  head.source_sha256 = text_attribute(shard.root, "source_sha256", path);
+  head.settings = text_attribute(shard.root, "settings", path);
   return shard;
+}
+
+void write_head(hid_t file, const ShardHead& head) {
+  write_text(file, "format", head.format);
+  write_number(file, "version", head.version);
+  write_text(file, "source_sha256", head.source_sha256);
+  write_text(file, "settings", head.settings);
+  write_number(file, "index_hash", head.index_hash);
 }
 
 std::string read_shard_format(const std::string& path) {

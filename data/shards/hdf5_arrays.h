@@ -13,11 +13,11 @@ namespace lathe {
 
 struct OpenShard {
   H5Handle file, root;
-  std::uint64_t file_size = 0;
 };
 
-// Refuses what is no HDF5 file, has a user block, or says another format or version.
-OpenShard open_shard(const std::string& path, const std::string& format, std::uint64_t version);
+// Fills `head`. Refuses what is no HDF5 file, has a user block, or says another format or version.
+OpenShard open_shard(const std::string& path, const std::string& format, std::uint64_t version,
+                     ShardHead& head);
 
 // The attribute that says what kind of shard a file is.
 std::string read_shard_format(const std::string& path);
@@ -55,5 +55,6 @@ struct NewArray {
 std::uint64_t write_array(hid_t file, const NewArray& array, const std::string& path);
 void write_text(hid_t file, const char* name, const std::string& text);
 void write_number(hid_t file, const char* name, std::uint64_t value);
+void write_head(hid_t file, const ShardHead& head);
 
 }  // namespace lathe

@@ -22,15 +22,9 @@ void each_array(Layout& layout, const Visit& visit) {
 
 template <class Layout, class Visit>
 void each_value(Layout& layout, const Visit& visit) {
-  visit("file_size", layout.file_size);
-  visit("version", layout.version);
   visit("vocab_size", layout.vocab_size);
   visit("sequence_length", layout.sequence_length);
-  visit("index_hash", layout.index_hash);
-  visit("format", layout.format);
   visit("tokenizer_sha256", layout.tokenizer_sha256);
-  visit("source_sha256", layout.source_sha256);
-  visit("settings", layout.settings);
   visit("ledger", layout.ledger);
 }
 
@@ -41,17 +35,11 @@ ShardLayout read_layout(const std::string& path) {
 
 ShardLayout read_layout_locked(const std::string& path) {
   ShardLayout layout;
-  const OpenShard shard = open_shard(path, kShardFormat, kShardVersion);
+  const OpenShard shard = open_shard(path, kShardFormat, kShardVersion, layout);
   const hid_t file = shard.file, root = shard.root;
-  layout.file_size = shard.file_size;
-  layout.format = kShardFormat;
-  layout.version = kShardVersion;
   layout.vocab_size = number_attribute(root, "vocab_size", path);
   layout.sequence_length = number_attribute(root, "sequence_length", path);
-  layout.index_hash = number_attribute(root, "index_hash", path);
   layout.tokenizer_sha256 = text_attribute(root, "tokenizer_sha256", path);
-  layout.source_sha256 = text_attribute(root, "source_sha256", path);
-  layout.settings = text_attribute(root, "settings", path);
   layout.ledger = text_attribute(root, "ledger", path);
 
   const auto find = [&](const char* name, std::vector<std::uint64_t> widths, int rank = 1) {

@@ -22,12 +22,17 @@ struct ArrayPlace {
   std::uint64_t bytes() const { return count * width; }
 };
 
-struct ShardLayout {
-  std::uint64_t file_size = 0;
+// What shards of every kind say of themselves.
+struct ShardHead {
+  std::uint64_t file_size = 0, version = 0, index_hash = 0;
+  std::string format, source_sha256, settings;
+};
+
+struct ShardLayout : ShardHead {
   ArrayPlace tokens, doc_offsets, doc_sources, rows, row_offsets, block_hashes;
   ArrayPlace supervised;  // count 0: the shard has none
-  std::uint64_t version = 0, vocab_size = 0, sequence_length = 0, index_hash = 0;
-  std::string format, tokenizer_sha256, source_sha256, settings, ledger;
+  std::uint64_t vocab_size = 0, sequence_length = 0;
+  std::string tokenizer_sha256, ledger;
 };
 
 // Opens `path` with HDF5 and refuses, with an Error that names the dataset, everything that could not be

@@ -1,6 +1,7 @@
 #pragma once
 // A layout as JSON, for the pipe from the process that read it. A Layout has two functions beside it:
-// each_array(layout, visit) names its ArrayPlaces, each_value(layout, visit) its numbers and texts.
+// each_array(layout, visit) names its ArrayPlaces, each_value(layout, visit) the numbers and texts that its
+// ShardHead lacks.
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -10,13 +11,25 @@
 
 namespace lathe {
 
+template <class Head, class Visit>
+void each_of_head(Head& head, const Visit& visit) {
+  visit("file_size", head.file_size);
+  visit("version", head.version);
+  visit("index_hash", head.index_hash);
+  visit("format", head.format);
+  visit("source_sha256", head.source_sha256);
+  visit("settings", head.settings);
+}
+
 template <class Layout>
 Json fields_to_json(const Layout& layout) {
   Json json = Json::object();
   each_array(layout, [&](const char* name, const ArrayPlace& place) {
     json[name] = Json::array({place.offset, place.count, place.width});
   });
-  each_value(layout, [&](const char* name, const auto& value) { json[name] = value; });
+  const auto write = [&](const char* name, const auto& value) { json[name] = value; };
+  each_of_head(layout, write);
+  each_value(layout, write);
   return json;
 }
 
@@ -29,9 +42,11 @@ Layout fields_from_json(const Json& json, const std::string& path) {
     require(values.size() == 3, path, ": the answer about '", name, "' is not whole");
     place = {values[0], values[1], values[2]};
   });
-  each_value(layout, [&](const char* name, auto& value) {
+  const auto read = [&](const char* name, auto& value) {
     value = json_get<std::decay_t<decltype(value)>>(json, name, path);
-  });
+  };
+  each_of_head(layout, read);
+  each_value(layout, read);
   return layout;
 }
 

@@ -22,12 +22,6 @@ void each_array(Layout& layout, const Visit& visit) {
 
 template <class Layout, class Visit>
 void each_value(Layout& layout, const Visit& visit) {
-  visit("file_size", layout.file_size);
-  visit("version", layout.version);
-  visit("index_hash", layout.index_hash);
-  visit("format", layout.format);
-  visit("source_sha256", layout.source_sha256);
-  visit("settings", layout.settings);
   visit("width", layout.size.width);
   visit("height", layout.size.height);
   visit("channels", layout.size.channels);
@@ -41,14 +35,8 @@ PictureLayout read_picture_layout(const std::string& path) {
 
 PictureLayout read_picture_layout_locked(const std::string& path) {
   PictureLayout layout;
-  const OpenShard shard = open_shard(path, kPictureShardFormat, kPictureShardVersion);
-  const hid_t file = shard.file, root = shard.root;
-  layout.file_size = shard.file_size;
-  layout.format = kPictureShardFormat;
-  layout.version = kPictureShardVersion;
-  layout.index_hash = number_attribute(root, "index_hash", path);
-  layout.source_sha256 = text_attribute(root, "source_sha256", path);
-  layout.settings = text_attribute(root, "settings", path);
+  const OpenShard shard = open_shard(path, kPictureShardFormat, kPictureShardVersion, layout);
+  const hid_t file = shard.file;
 
   const auto find = [&](const char* name, std::uint64_t width, int rank = 1) {
     return find_array(file, {name, {width}, rank}, layout.file_size, path);

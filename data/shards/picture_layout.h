@@ -12,9 +12,7 @@
 
 namespace lathe {
 
-struct PictureLayout {
-  std::uint64_t file_size = 0, version = 0, index_hash = 0;
-  std::string format, source_sha256, settings;
+struct PictureLayout : ShardHead {
   PictureSize size;
   std::uint64_t pictures = 0;
   ArrayPlace pixels, masks;  // masks.count 0: the shard has none

@@ -91,11 +91,8 @@ void PictureShardWriter::State::write_index(hid_t file, const PictureShardInfo& 
                                                            bytes_of(names.all),    bytes_of(names.offsets),
                                                            bytes_of(numbers),      bytes_of(crops),
                                                            bytes_of(sources),      bytes_of(hashes)};
-  write_text(file, "format", layout.format);
-  write_number(file, "version", layout.version);
-  write_text(file, "source_sha256", layout.source_sha256);
-  write_text(file, "settings", layout.settings);
-  write_number(file, "index_hash", picture_index_hash(layout, index));
+  layout.index_hash = picture_index_hash(layout, index);
+  write_head(file, layout);
 
   const auto write = [&](const char* name, hid_t type, const auto& values) {
     write_array(file, {name, type, type, {values.size()}, values.data()}, path);
