@@ -60,11 +60,16 @@ function(lathe_kernels target)
   set(sets baseline)
   set(flags_avx2 -mavx2 -mfma -mf16c)
   set(flags_avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+  set(flags_avx512_bf16 ${flags_avx512} -mavx512bf16)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-    list(APPEND sets avx2 avx512)
+    list(APPEND sets avx2 avx512 avx512_bf16)
   endif()
   foreach(isa ${sets})
-    add_library(kernels_${isa} OBJECT ${kernels})
+    set(sources ${kernels})
+    if(isa STREQUAL avx512_bf16)  # what multiplies blocks; the rest is avx512's
+      list(FILTER sources INCLUDE REGEX "/(attention|matrix|product)\\.kernel\\.cpp$")
+    endif()
+    add_library(kernels_${isa} OBJECT ${sources})
     lathe_own_code(kernels_${isa})
     target_compile_options(kernels_${isa} PRIVATE -O3 ${flags_${isa}} -ffp-contract=off -Wno-psabi
                            -Wno-maybe-uninitialized -Wno-uninitialized)  # GCC 12's own intrinsics

@@ -7,10 +7,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <fstream>
 
 #include "data/io/threads.h"
+#include "models/ops/kernels.h"
 #include "recipes/schema/error.h"
 #include "trainer/report/metrics.h"
 
@@ -23,18 +23,6 @@ std::string processor_name() {
   for (std::string line; std::getline(info, line);)
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   return "unknown";
-}
-
-bool cpu_flag(const std::string& name) {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("flags")) return (line + " ").find(" " + name + " ") != std::string::npos;
-  return false;
-}
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
 }
 
 }  // namespace
@@ -52,21 +40,13 @@ int resolve_threads(long requested) {
 
 void set_compute_threads(int threads) { at::set_num_threads(threads); }
 
-bool has_native_bf16() {
-  // The two libraries' own switches: a user who caps the instruction set gets what that processor would get.
-  const std::string aten = environment("ATEN_CPU_CAPABILITY"), onednn = environment("ONEDNN_MAX_CPU_ISA");
-  if (aten == "avx2" || aten == "default") return false;
-  if (!onednn.empty() && onednn.find("BF16") == std::string::npos &&
-      onednn.find("AMX") == std::string::npos && onednn != "ALL" && onednn != "DEFAULT")
-    return false;
-  static const bool native = cpu_flag("avx512_bf16") || cpu_flag("amx_bf16");
-  return native;
-}
+bool has_native_bf16() { return kernels::block_products() != kernels::BlockProducts::None; }
 
 std::string instruction_set() {
-  std::string name = at::get_cpu_capability();
-  if (has_native_bf16()) name += cpu_flag("amx_bf16") ? "+AMX_BF16" : "+AVX512_BF16";
-  return name;
+  const kernels::BlockProducts blocks = kernels::block_products();
+  return cat(at::get_cpu_capability(), blocks == kernels::BlockProducts::Tiles         ? "+AMX_BF16"
+                                       : blocks == kernels::BlockProducts::DotProducts ? "+AVX512_BF16"
+                                                                                       : "");
 }
 
 std::string resolve_precision(const std::string& requested) {

@@ -13,7 +13,7 @@ void tune_allocator();
 int resolve_threads(long requested);  // 0: all the process may use
 void set_compute_threads(int threads);
 std::string instruction_set();  // "AVX512+AMX_BF16", "AVX512", "AVX2", "DEFAULT"
-bool has_native_bf16();         // AVX512-BF16 or AMX, not switched off by environment variables
+bool has_native_bf16();         // AVX512_BF16 or AMX, not switched off by environment variables
 std::string resolve_precision(const std::string& requested);  // auto -> bf16 | fp32
 std::string build_id();                                       // what must be equal for bit-exact resume
 Json machine_description();

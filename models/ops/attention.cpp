@@ -65,8 +65,8 @@ at::Tensor rows_dense(const at::Tensor& x) {  // (N, H, D) whose rows may stand 
   return x.stride(2) == 1 && x.stride(1) == x.size(2) ? x : x.contiguous();
 }
 
-// One task a stretch and query head, on AMX. Gradients of shared keys and values are summed over their query
-// heads.
+// One task a stretch and query head, in blocks. Gradients of shared keys and values are summed over their
+// query heads.
 struct TiledAttention : torch::autograd::Function<TiledAttention> {
   static void run(const variable_list& t, const std::vector<Segment>& parts, const AttentionRule& rule,
                   const variable_list& gradients) {
@@ -169,7 +169,8 @@ at::Tensor document_attention(const at::Tensor& q, const at::Tensor& k, const at
   if (q.scalar_type() == at::kBFloat16 && kernels::op_kernels(true).attention_forward != nullptr) {
     return TiledAttention::apply(q, k, v, one_each(stretches), rule);
   }
-  // bf16 without AMX: wider is as fast there, and ATen's bf16 path fails under a lowered ATEN_CPU_CAPABILITY.
+  // bf16 without block products: wider is as fast there, and ATen's bf16 path fails under a lowered
+  // ATEN_CPU_CAPABILITY.
   const at::Tensor wide[3] = {q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat)};
   const auto parts = segments(stretches, rows, length);
   std::int64_t longest = 0;

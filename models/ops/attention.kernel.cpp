@@ -1,9 +1,9 @@
-// Attention of one document and head on AMX tiles (bf16), causal or of every token to every other. The
+// Attention of one document and head in 32 x 32 blocks (bf16), causal or of every token to every other. The
 // document is copied into padded blocks, so nothing of its neighbours is ever read and its result cannot
 // depend on them; blocks outside a window are not computed. Softmax is over whole rows: memory is linear in
 // the document's length, which is what FlashAttention (arXiv 2205.14135) is for; its backward recomputation
 // is used as is.
-#include "models/ops/amx.h"
+#include "models/ops/blocks.h"
 #include "models/ops/kernels.h"
 
 namespace lathe::kernels::LATHE_ISA {
@@ -119,7 +119,7 @@ std::int64_t first_seen(const Attention& a, std::int64_t first) {
 }
 
 void attention_forward(const Attention& a, void* memory) {
-  const TileScope tiles;
+  const BlockScope scope;
   const std::int64_t length = padded(a.length), keys = padded(a.keys), size = padded(a.size);
   Arena arena(memory);
   auto* q = arena.take<Bfloat>(length * size);
@@ -253,7 +253,7 @@ void softmax_strip(const Strip& strip, const float* logsumexp, const float* delt
 }
 
 void attention_backward(const Attention& a, void* memory) {
-  const TileScope tiles;
+  const BlockScope scope;
   const std::int64_t length = padded(a.length), keys = padded(a.keys), size = padded(a.size),
                      area = length * size;
   Arena arena(memory);

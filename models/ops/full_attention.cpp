@@ -26,7 +26,7 @@ at::Tensor heads_dense(const at::Tensor& x) {  // (B, T, H, D) whose tokens may 
   return x.stride(3) == 1 && x.stride(2) == x.size(3) ? x : x.contiguous();
 }
 
-// One task a picture and head, on AMX.
+// One task a picture and head, in blocks.
 struct TiledFullAttention : torch::autograd::Function<TiledFullAttention> {
   // t: q, k, v, out, logsumexp; gradients: none, or dout, dq, dk, dv.
   static void run(const variable_list& t, double scale, const variable_list& gradients) {
@@ -213,7 +213,8 @@ at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Te
   require_shape(v, k.sizes(), "full_attention", "v");
   if (q.scalar_type() == at::kBFloat16 && kernels::op_kernels(true).attention_forward != nullptr)
     return TiledFullAttention::apply(q, k, v, 1 / std::sqrt(static_cast<double>(q.size(3))));
-  // bf16 without AMX: wider is as fast there, and ATen's bf16 path fails under a lowered ATEN_CPU_CAPABILITY.
+  // bf16 without block products: wider is as fast there, and ATen's bf16 path fails under a lowered
+  // ATEN_CPU_CAPABILITY.
   const auto heads_first = [](const at::Tensor& x) { return x.to(at::kFloat).transpose(1, 2); };
   return at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v))
       .transpose(1, 2)

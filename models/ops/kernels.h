@@ -230,23 +230,26 @@ struct OpKernels {
   void (*softmax_loss)(const SoftmaxLoss&, std::int64_t begin, std::int64_t end);
   void (*nf4_quantise)(const Nf4Quantise&, std::int64_t begin, std::int64_t end);  // blocks of 64
   void (*nf4_dequantise)(const Nf4Dequantise&, std::int64_t begin, std::int64_t end);
-  // On AMX only, else null. `memory` is attention_memory(the greater of length
+  // With AMX or AVX512_BF16, else null. `memory` is attention_memory(the greater of length
   // and keys, size) bytes, 64-byte aligned.
   void (*attention_forward)(const Attention&, void* memory);
   void (*attention_backward)(const Attention&, void* memory);
   std::int64_t (*attention_memory)(std::int64_t length, std::int64_t size);
-  // On AMX only, else null: first pack blocks of 32 rows of b, then the product for blocks of 32 columns of
-  // a.
+  // With AMX or AVX512_BF16, else null: first pack blocks of 32 rows of b, then the product for blocks of 32
+  // columns of a.
   void (*pack_panels)(const TransposedProduct&, std::int64_t begin, std::int64_t end);
   void (*transposed_product)(const TransposedProduct&, std::int64_t begin, std::int64_t end, void* memory);
   std::int64_t (*transposed_product_memory)(std::int64_t blocks, std::int64_t b_columns);
-  void (*product)(const Product&, const ProductPart&, void* memory);  // on AMX only, else null
+  void (*product)(const Product&, const ProductPart&, void* memory);  // likewise
   std::int64_t (*product_memory)(std::int64_t depth, std::int64_t rows, std::int64_t columns);
 };
 
 enum class InstructionSet { Baseline, Avx2, Avx512 };
 InstructionSet instruction_set();  // of at::get_cpu_capability(), which ATEN_CPU_CAPABILITY lowers
-bool matrix_tiles();               // AMX with bf16, allowed by the system, and the set is Avx512
+// What multiplies blocks of bf16 where the set is Avx512: AMX, allowed by the system, else AVX512_BF16. A cap
+// on the library's products, ONEDNN_MAX_CPU_ISA, holds for ours as well.
+enum class BlockProducts { None, DotProducts, Tiles };
+BlockProducts block_products();
 const OpKernels& op_kernels(bool bfloat16);
 
 }  // namespace lathe::kernels

@@ -1,8 +1,8 @@
-// a b of bf16 matrices on AMX tiles with fp32 sums, rounded once: the products of linear layers, forward and
+// a b of bf16 matrices in 32 x 32 blocks with fp32 sums, rounded once: the products of linear layers, forward and
 // backward. A strip of b is packed for each task and stays in the second-level cache while the rows of a pass
 // by. Unlike the library's products no code is generated for a shape, so batches of any number of tokens cost
 // neither time nor memory to prepare.
-#include "models/ops/amx.h"
+#include "models/ops/blocks.h"
 #include "models/ops/kernels.h"
 
 namespace lathe::kernels::LATHE_ISA {
@@ -79,7 +79,7 @@ void store_block(const Product& p, std::int64_t row, std::int64_t column, const 
 
 // Rows [row, row + rows) by columns [column, column + columns).
 void product(const Product& p, const ProductPart& part, void* memory) {
-  const TileScope scope;
+  const BlockScope scope;
   const std::int64_t whole = padded(p.depth), slice = whole < kDepth ? whole : kDepth,
                      panels = part.columns / 32;
   auto* strip = static_cast<std::uint32_t*>(memory);

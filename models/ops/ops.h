@@ -77,8 +77,9 @@ at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& keys, const a
 // scale * a b + addend, rounded once: a (N, I), b (I, O), which may be a transposed weight; addend (N, O) or
 // (O). Rows may be strided. No gradient of its own. In bf16 the library generates code for each shape and
 // keeps it (about 14 MB in a model's forward and backward pass). It takes whole multiples of kRecurringRows,
-// batches of one shape; on AMX a kernel of our own takes the rest, elsewhere they are cut into pieces of
-// recurring shapes. Below kFewRows (generated tokens) packing the other matrix costs more than the product.
+// batches of one shape; a kernel of our own takes the rest where blocks are multiplied (kernels.h), elsewhere
+// they are cut into pieces of recurring shapes. Below kFewRows (generated tokens) packing the other matrix
+// costs more than the product.
 constexpr std::int64_t kRecurringRows = 256;
 constexpr std::int64_t kTailRows = 64;
 constexpr std::int64_t kFewRows = 16;
@@ -94,8 +95,8 @@ at::Tensor padded_rows(const at::Tensor& x, std::int64_t rows);
 // x, or a copy of it whose rows are each dense.
 at::Tensor rows_dense(const at::Tensor& x);
 // scale * a^T b, rounded once to a's type: the gradient of a weight (O, I) from that of the product a (N, O)
-// and the input b (N, I). Rows may be strided. No gradient of its own. On AMX two to three times
-// at::mm(a.t(), b).
+// and the input b (N, I). Rows may be strided. No gradient of its own. Where blocks are multiplied
+// faster than at::mm(a.t(), b).
 at::Tensor transposed_product(const at::Tensor& a, const at::Tensor& b, double scale = 1);
 // The same into `sum` (O, I) fp32, onto what is there when `add`.
 void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b, bool add);

@@ -1,6 +1,6 @@
-// a^T b of two tall bf16 matrices on AMX tiles with fp32 sums: a weight's gradient. Library products are slow
+// a^T b of two tall bf16 matrices in 32 x 32 blocks with fp32 sums: a weight's gradient. Library products are slow
 // when the inner dimension is the rows of both, so a is turned block by block on the way.
-#include "models/ops/amx.h"
+#include "models/ops/blocks.h"
 #include "models/ops/kernels.h"
 
 namespace lathe::kernels::LATHE_ISA {
@@ -73,7 +73,7 @@ void store_tiles(const TransposedProduct& p, std::int64_t column, const float* t
 
 // Blocks [begin, end) of 32 columns of a. The panels of one depth stay in the cache for all of them.
 void transposed_product(const TransposedProduct& p, std::int64_t begin, std::int64_t end, void* memory) {
-  const TileScope scope;
+  const BlockScope scope;
   const std::int64_t padded_rows = (p.rows + 31) / 32 * 32, panels = (p.b_columns + 31) / 32;
   auto* turned = static_cast<Bfloat*>(memory);
   auto* tiles = reinterpret_cast<float*>(turned + 32 * kTurnedRow);

@@ -203,7 +203,7 @@ TEST_CASE("transposed products equal a^T b, any sizes and strides", "[ops]") {
         at::Tensor sum = at::ones({left, right});
         transposed_product_into(sum, a, b, true);
         const bool exact = type == at::kFloat || kernels::op_kernels(true).transposed_product != nullptr;
-        const double tolerance = exact ? 1e-5 : 6e-3;  // without AMX the product is rounded before it is added
+        const double tolerance = exact ? 1e-5 : 6e-3;  // else the product is rounded before it is added
         CHECK(error(sum, wanted + 1) < tolerance);
       }
     }
