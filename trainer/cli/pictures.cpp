@@ -12,6 +12,7 @@
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/picture_source.h"
 #include "trainer/pictures/prepare_encodings.h"
+#include "trainer/plan/picture_memory.h"
 #include "trainer/report/format.h"
 #include "trainer/report/metrics.h"
 #include "trainer/session.h"
@@ -113,7 +114,7 @@ void check_pictures(Context& context, const Recipe& recipe) {
   }
 }
 
-ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
+ExitCode plan_pictures(Context& context, const Recipe& recipe, const PlanArguments& arguments) {
   const PreparedPictures data = prepare_pictures(recipe);
   PictureModel model = model_of(recipe);
   if (!model.by_text()) fit_classes(model, recipe, data.captions);
@@ -122,30 +123,40 @@ ExitCode plan_pictures(Context& context, const Recipe& recipe, int processes) {
   const PictureLoader loader(data.train, 0);
   const RunLength length = run_length(recipe.train, loader.rows_per_epoch(), loader.rows_per_epoch());
   const bool adapted = !recipe.adapter.kind.empty();
-  const std::int64_t trained = trained_parameters(recipe, model),
-                     frozen = adapted ? parameters : parameters - trained;
+  const std::int64_t trained = trained_parameters(recipe, model);
   std::int64_t vae = 0;
   if (model.vae)
     for (const ParameterInfo& info : autoencoder_parameters(*model.vae))
       vae += std::accumulate(info.shape.begin(), info.shape.end(), std::int64_t{1}, std::multiplies<>());
-  const bool bf16 = resolve_precision(recipe.train.precision) == "bf16";
-  // Master, two moments (Muon has one for its matrices: an upper bound), gradient; a bf16 copy; the averages.
-  // What is frozen is there once; the VAE in fp32; a prior is one more copy.
-  const std::int64_t whole = parameters * (bf16 ? 2 : 4);
-  const std::int64_t bytes = trained * (12 + (bf16 ? 2 + 2 : 4) + (recipe.ema.decay > 0 ? 4 : 0)) +
-                             std::max<std::int64_t>(0, frozen) * (bf16 ? 2 : 4) + vae * 4 +
-                             (recipe.prior.weight > 0 ? whole : 0);
   context.say(cat("parameters: ", parameters, adapted ? ", frozen, and of the adapter " : ", of them ",
                   trained, " trained", model.vae ? cat("; VAE ", vae) : std::string(),
                   "\nsteps: ", length.steps, " (", length.rows, " pictures, ",
                   static_cast<double>(length.rows) / static_cast<double>(loader.rows_per_epoch()),
-                  " epochs)\nmemory: ", format_bytes(static_cast<double>(bytes)),
-                  " for weights, gradients, moments and averages; activations are not planned for pictures"));
+                  " epochs)"));
+  const std::int64_t micro = choose_micro_batch(recipe, arguments.processes);
   context.result =
-      Json{{"parameters", parameters}, {"trained_parameters", trained},
-           {"vae_parameters", vae},    {"steps", length.steps},
-           {"pictures", length.rows},  {"micro_batch_size", choose_micro_batch(recipe, processes)},
-           {"state_bytes", bytes}};
+      Json{{"parameters", parameters}, {"trained_parameters", trained}, {"vae_parameters", vae},
+           {"steps", length.steps},    {"pictures", length.rows},       {"micro_batch_size", micro}};
+  const std::string precision = resolve_precision(recipe.train.precision);
+  if (const std::string missing = not_planned(recipe, model); !missing.empty()) {
+    // Master and two moments (Muon has one for its matrices: an upper bound); a gradient, and in bf16 a copy,
+    // are 4 bytes too. What is frozen is there once; the VAE in fp32; a prior is one more copy.
+    const std::int64_t frozen = std::max<std::int64_t>(0, adapted ? parameters : parameters - trained);
+    const bool bf16 = precision == "bf16";
+    const std::int64_t bytes = trained * (12 + 4 + (recipe.ema.decay > 0 ? 4 : 0)) +
+                               (frozen + (recipe.prior.weight > 0 ? parameters : 0)) * (bf16 ? 2 : 4) +
+                               vae * 4;
+    context.result["state_bytes"] = bytes;
+    context.say(cat("memory: ", format_bytes(static_cast<double>(bytes)),
+                    " for weights, gradients, moments and averages; activations are not planned, as ",
+                    missing, " not"));
+    return ExitCode::Done;
+  }
+  const PicturePlanSettings settings =
+      picture_plan_settings(recipe, model, run_settings(recipe, precision, micro, arguments.processes));
+  const std::int64_t limit = planned_limit(arguments);
+  say_memory(context, make_picture_plan(model, settings), limit,
+             picture_advice_to_fit(model, settings, limit));
   return ExitCode::Done;
 }
 

@@ -2,6 +2,7 @@
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
 #include "trainer/cli/pictures.h"
+#include "trainer/cli/plan_memory.h"
 #include "trainer/machine.h"
 #include "trainer/model_source.h"
 #include "trainer/plan/plan.h"
@@ -14,15 +15,6 @@
 namespace lathe {
 
 namespace {
-
-struct Arguments {
-  std::string recipe;
-  std::vector<std::string> overrides;
-  int processes = 1;
-  bool measure = false;
-  double price_per_hour = 0, tokens_per_second = 0;
-  std::uint64_t memory_per_process = 0;
-};
 
 // Steps and tokens as open_session() counts them.
 struct Work {
@@ -41,26 +33,7 @@ Work work_of(const Recipe& recipe, const Loader& loader) {
   return work;
 }
 
-void say_memory(Context& context, const DecoderSpec& spec, const Plan& plan, const PlanSettings& settings,
-                std::int64_t limit) {
-  context.result["parts"] = Json::object();
-  for (const PlanPart& part : plan.parts) {
-    context.result["parts"][part.name] = part.bytes;
-    if (part.bytes > 0)
-      context.say(cat("  ", part.name, ": ", format_bytes(static_cast<double>(part.bytes))));
-  }
-  context.say(cat("peak memory of a process: about ", format_bytes(static_cast<double>(plan.peak_bytes)),
-                  " of ", format_bytes(static_cast<double>(limit))));
-  const std::string advice = advice_to_fit(spec, settings, limit);
-  context.result["peak_memory"] = plan.peak_bytes;
-  context.result["memory_limit"] = limit;
-  context.result["fits"] = advice.empty();
-  if (advice.empty()) return;
-  context.result["advice"] = advice;
-  context.say("does not fit: " + advice);
-}
-
-void say_time(Context& context, const Arguments& arguments, double tokens, double rate, double estimate) {
+void say_time(Context& context, const PlanArguments& arguments, double tokens, double rate, double estimate) {
   if (rate <= 0) {
     context.result["estimated_seconds"] = tokens / estimate;
     context.say(cat("time: very roughly ", format_duration(tokens / estimate),
@@ -78,10 +51,10 @@ void say_time(Context& context, const Arguments& arguments, double tokens, doubl
   context.say(cat("cost: about ", context.result["cost"].get<double>()));
 }
 
-ExitCode plan_command(Context& context, const Arguments& arguments) {
+ExitCode plan_command(Context& context, const PlanArguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
   const Recipe& recipe = loaded.recipe;
-  if (recipe.task == "diffusion") return plan_pictures(context, recipe, arguments.processes);
+  if (recipe.task == "diffusion") return plan_pictures(context, recipe, arguments);
   const PreparedData data = prepare_for(recipe, [](const std::string&, double) {});
   const ModelPlan model = plan_model(recipe, *data.tokenizer);
   const std::int64_t micro = choose_micro_batch(recipe, arguments.processes);
@@ -100,8 +73,8 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
   context.result = Json{{"parameters", plan.parameters}, {"trained", plan.trained},
                         {"steps", work.length.steps},    {"tokens", work.tokens},
                         {"micro_batch_size", micro},     {"flops", plan.flops_per_token * work.tokens}};
-  const auto given = static_cast<std::int64_t>(arguments.memory_per_process);
-  say_memory(context, model.spec, plan, settings, given > 0 ? given : memory_limit() / arguments.processes);
+  const std::int64_t limit = planned_limit(arguments);
+  say_memory(context, plan, limit, advice_to_fit(model.spec, settings, limit));
   context.say(cat("compute: ", plan.flops_per_token * work.tokens, " FLOP"));
   double rate = arguments.tokens_per_second;
   if (rate <= 0 && arguments.measure && context.result["fits"].get<bool>())
@@ -118,7 +91,7 @@ ExitCode plan_command(Context& context, const Arguments& arguments) {
 void add_plan(const Command& program) {
   const Command command =
       program.command("plan", "parameters, peak memory by part, steps, FLOPs, time; trains nothing");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PlanArguments>();
   command.option("RECIPE", arguments->recipe, "a file or a built-in name").required();
   command.option("--set", arguments->overrides, "a.b=value, over the recipe's own").repeatable();
   command.option("--processes", arguments->processes, "ranks").between(1, 65536);

@@ -142,7 +142,15 @@ void PictureTask::add_new_word(const Recipe& recipe) {
 
 std::uint64_t PictureTask::rows_per_epoch() const { return loader_->rows_per_epoch(); }
 std::uint64_t PictureTask::units_per_epoch() const { return loader_->rows_per_epoch(); }
-std::string PictureTask::objection(Session&, std::int64_t) { return ""; }  // its memory is not planned yet
+
+std::string PictureTask::objection(Session& session, std::int64_t limit) {
+  const Recipe& recipe = session.recipe();
+  if (!not_planned(recipe, plan).empty()) return "";
+  const int ranks = session.ranks->info().world_size;
+  expected_ = picture_plan_settings(recipe, plan,
+                                    run_settings(recipe, session.precision, session.micro_batch_size, ranks));
+  return picture_advice_to_fit(plan, *expected_, limit);
+}
 
 // In the training precision; masters hold the unrounded fp32 initial values.
 void PictureTask::build(Session& session) {
@@ -443,7 +451,9 @@ std::int64_t PictureTask::parameters() const {
 }
 
 Json PictureTask::ledger() const { return data.ledger; }
-std::int64_t PictureTask::peak_memory(const Session&) const { return 0; }  // not planned yet
+std::int64_t PictureTask::peak_memory(const Session&) const {
+  return expected_ ? make_picture_plan(plan, *expected_).peak_bytes : 0;
+}
 void PictureTask::before_first_step(Session&, const Say&) {}
 Json PictureTask::report(Session& session, const std::vector<PartResult>&, const Say& say) {
   return make_picture_report(session, *this, say);

@@ -13,6 +13,7 @@
 #include "trainer/pictures/picture_source.h"
 #include "trainer/pictures/prior.h"
 #include "trainer/pictures/texts.h"
+#include "trainer/plan/picture_memory.h"
 #include "trainer/task.h"
 
 namespace lathe {
@@ -82,9 +83,10 @@ class PictureTask final : public Task {
   DenoisingOptions options_;
   PictureEncodings encodings_;  // of what the run reads, until build()
   LatentSource latents_;
-  std::optional<TextSource> texts_;           // where the text encoder is frozen
-  std::unique_ptr<FrozenPrior> prior_;        // where the recipe asks for it
-  std::map<std::int64_t, at::Tensor> grids_;  // of the best step and the last, as drawn
+  std::optional<PicturePlanSettings> expected_;  // where its memory is planned
+  std::optional<TextSource> texts_;              // where the text encoder is frozen
+  std::unique_ptr<FrozenPrior> prior_;           // where the recipe asks for it
+  std::map<std::int64_t, at::Tensor> grids_;     // of the best step and the last, as drawn
   std::unordered_map<std::string, std::vector<std::int64_t>> rows_;  // token ids of the captions seen so far
 };
 

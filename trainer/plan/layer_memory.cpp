@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "models/ops/ops.h"
+#include "trainer/plan/weight_gradient.h"
 
 namespace lathe {
 
@@ -94,20 +94,11 @@ LayerMemory::Saved LayerMemory::forward_block(Stream& stream) {
   return saved;
 }
 
-// models/layers/weight_gradient.cpp: the library's bf16 products read a transposed copy and write the wide
-// side transposed first; ours packs one side and sums in fp32.
 void LayerMemory::weight_gradient(std::int64_t out, std::int64_t in, std::vector<std::int64_t> parts,
                                   std::vector<GradientBlock>& gradients) {
   if (adapted_) return;
-  if (settings_.bf16 && settings_.tiled_attention && tokens_ % kRecurringRows != 0) {
-    const Held sum = books_.take(out * in * 4, Use::Activations), panels = activation(in);
-    gradients.push_back({books_.take(out * in * element_, Use::Gradients), std::move(parts)});
-    return;
-  }
-  const Held copy = settings_.bf16 ? activation(std::min(out, in)) : Held();
-  const Held flipped =
-      settings_.bf16 && out > in ? books_.take(out * in * element_, Use::Activations) : Held();
-  gradients.push_back({books_.take(out * in * element_, Use::Gradients), std::move(parts)});
+  const WeightGradient of{tokens_, out, in, settings_.bf16, settings_.tiled_attention};
+  gradients.push_back({take_weight_gradient(books_, of), std::move(parts)});
 }
 
 void LayerMemory::backward_attention(Saved& saved, Held& normed, std::vector<GradientBlock>& gradients) {

@@ -6,14 +6,9 @@
 
 #include "trainer/plan/books.h"
 #include "trainer/plan/plan.h"
+#include "trainer/plan/trained_state.h"
 
 namespace lathe {
-
-// The gradient of one parameter, or of several whose weights are one product (models/layers/linear.h).
-struct GradientBlock {
-  AllocatorBooks::Held storage;
-  std::vector<std::int64_t> parts;  // elements
-};
 
 class LayerMemory {
  public:

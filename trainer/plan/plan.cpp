@@ -74,24 +74,34 @@ double flops_per_token(const DecoderSpec& spec, const PlanSettings& settings, st
 
 }  // namespace
 
-PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, std::int64_t micro_batch_size,
-                           int world_size) {
-  PlanSettings settings;
-  settings.sequence_length = recipe.data.sequence_length;
+std::int64_t program_bytes() { return kCodeBytes + kHeapBytes; }
+
+RunSettings run_settings(const Recipe& recipe, const std::string& precision, std::int64_t micro_batch_size,
+                         int world_size) {
+  RunSettings settings;
   settings.micro_batch_size = micro_batch_size;
   settings.global_batch_size = recipe.train.global_batch_size;
   settings.world_size = world_size;
   settings.threads = recipe.train.threads > 0 ? static_cast<int>(recipe.train.threads)
                                               : std::max(1, hardware_threads() / world_size);
   settings.bf16 = precision == "bf16";
-  settings.activation_checkpointing = recipe.train.activation_checkpointing;
   settings.muon = recipe.optimizer.name == "muon";
+  settings.averages = recipe.ema.decay > 0;
   settings.saves_between =
       recipe.checkpoint.every > 0 ||
       (recipe.checkpoint.keep_best && (recipe.evaluate.every > 0 || recipe.task == "sft"));
   settings.tiled_attention = settings.bf16 && kernels::op_kernels(true).attention_forward != nullptr;
+  if (!recipe.adapter.kind.empty()) settings.adapter_rank = recipe.adapter.rank;
+  return settings;
+}
+
+PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, std::int64_t micro_batch_size,
+                           int world_size) {
+  PlanSettings settings;
+  static_cast<RunSettings&>(settings) = run_settings(recipe, precision, micro_batch_size, world_size);
+  settings.sequence_length = recipe.data.sequence_length;
+  settings.activation_checkpointing = recipe.train.activation_checkpointing;
   if (!recipe.adapter.kind.empty()) {
-    settings.adapter_rank = recipe.adapter.rank;
     settings.dora = recipe.adapter.kind == "dora";
     settings.adapter_targets = recipe.adapter.targets;
     settings.nf4 = recipe.model.quantization.kind == "nf4";

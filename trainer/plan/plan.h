@@ -17,13 +17,23 @@ struct AskedLengths {
   std::int64_t prompt = 0, answer = 0;
 };  // tokens
 
-struct PlanSettings {
-  std::int64_t sequence_length = 512, micro_batch_size = 1, global_batch_size = 1;
+// Of texts and of pictures.
+struct RunSettings {
+  std::int64_t micro_batch_size = 1, global_batch_size = 1;
   int world_size = 1, threads = 1;
-  bool bf16 = true, activation_checkpointing = false, muon = false;
+  bool bf16 = true, muon = false;
+  bool averages = false;          // moving ones of the weights
   bool saves_between = false;     // a checkpoint is written while training goes on
   bool tiled_attention = true;    // of this processor, in bf16 (models/ops/attention.cpp)
   std::int64_t adapter_rank = 0;  // 0: all weights are trained
+};
+// Of both, from the recipe and the precision, micro-batch and ranks of the run.
+RunSettings run_settings(const Recipe& recipe, const std::string& precision, std::int64_t micro_batch_size,
+                         int world_size);
+
+struct PlanSettings : RunSettings {
+  std::int64_t sequence_length = 512;
+  bool activation_checkpointing = false;
   bool dora = false;
   std::vector<std::string> adapter_targets;
   std::vector<std::string> frozen;            // parts of names whose parameters are not trained
@@ -39,6 +49,9 @@ PlanSettings plan_settings(const Recipe& recipe, const std::string& precision, s
 
 // Tuning does not pad: tokens of the run's first micro-batches, and of the largest of all rows together.
 std::vector<std::int64_t> tuning_batches(Loader& loader, std::int64_t micro_batch_size, std::uint64_t rows);
+
+// What a process needs before its first tensor and beside them.
+std::int64_t program_bytes();
 
 struct PlanPart {
   std::string name;

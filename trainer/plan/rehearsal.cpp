@@ -2,23 +2,16 @@
 
 #include <algorithm>
 #include <string>
-#include <utility>
 
 #include "trainer/freeze.h"
 #include "trainer/plan/layer_memory.h"
+#include "trainer/plan/trained_state.h"
 
 namespace lathe {
 
 namespace {
 
 using Held = AllocatorBooks::Held;
-
-struct Matrix {
-  std::int64_t rows = 0, columns = 0;
-  bool block = false;
-};  // of one parameter; vectors have one column
-
-std::int64_t size_of(const Matrix& matrix) { return matrix.rows * matrix.columns; }
 
 // As models/adapters/attach.cpp chooses: by a module's own name, the end of its full one, or all.
 bool adapts(const PlanSettings& settings, const std::string& parameter) {
@@ -28,11 +21,11 @@ bool adapts(const PlanSettings& settings, const std::string& parameter) {
   });
 }
 
-std::vector<Matrix> matrices(const DecoderSpec& spec, const PlanSettings& settings) {
-  std::vector<Matrix> result;
+std::vector<TrainedMatrix> matrices(const DecoderSpec& spec, const PlanSettings& settings) {
+  std::vector<TrainedMatrix> result;
   for (const ParameterInfo& info : decoder_parameters(spec)) {
-    const Matrix matrix{info.shape[0], info.shape.size() > 1 ? info.shape[1] : 1,
-                        info.shape.size() > 1 && info.name.find("layers.") != std::string::npos};
+    const TrainedMatrix matrix{info.shape[0], info.shape.size() > 1 ? info.shape[1] : 1,
+                               info.shape.size() > 1 && info.name.find("layers.") != std::string::npos};
     if (settings.adapter_rank == 0) {
       if (!is_frozen(info.name, settings.frozen)) result.push_back(matrix);
     } else if (matrix.block && adapts(settings, info.name)) {
@@ -50,7 +43,7 @@ class Rehearsal {
         settings_(settings),
         element_(settings.bf16 ? 2 : 4),
         books_(slack_of_training(settings.adapter_rank > 0)),
-        trained_(matrices(spec, settings)),
+        state_(books_, matrices(spec, settings), settings),
         layers_(books_, spec_, settings_) {}
 
   AllocatorBooks::Totals run() {
@@ -61,7 +54,7 @@ class Rehearsal {
     for (std::size_t batch = 2; batch < settings_.batch_tokens.size(); ++batch)
       step();                                             // batches of many sizes
     if (!settings_.saves_between) books_.release_free();  // trainer/train.cpp, finish()
-    std::vector<Held> copy = checkpoint_copy();
+    std::vector<Held> copy = state_.checkpoint_copy();
     if (settings_.saves_between) step();  // the copy is written while training goes on
     copy.clear();
     ask();
@@ -135,41 +128,24 @@ class Rehearsal {
   // trainer/session.cpp. The base of a tuning run is a mapped file.
   void construct() {
     build(settings_.adapter_rank > 0 ? element_ : 4, /*from_base=*/true);
-    if (settings_.adapter_rank > 0) {
-      for (const Matrix& matrix : trained_)
-        weights_.push_back(books_.take(size_of(matrix) * element_, Use::Weights));
-    } else if (settings_.bf16) {
+    if (settings_.adapter_rank > 0)
+      state_.take_adapters();
+    else if (settings_.bf16)
       build(2, /*from_base=*/false);
-    }
-    std::vector<Held> masters;
-    for (const Matrix& matrix : trained_) {
-      if (settings_.bf16) masters.push_back(books_.take(size_of(matrix) * 4, Use::Weights));
-    }
-    if (settings_.adapter_rank > 0) weights_.insert(weights_.end(), masters.begin(), masters.end());
-    masters.clear();  // else the fp32 values that were rounded take their place
-    for (int copy = 0; copy < 2; ++copy) {
-      for (const Matrix& matrix : trained_) {
-        if (copy == 0 || !settings_.muon || !matrix.block)
-          weights_.push_back(books_.take(size_of(matrix) * 4, Use::Optimizer));
-      }
-    }
-    if (settings_.world_size > 1) {  // trainer/parallel/reducer.cpp
-      for (const Matrix& matrix : trained_)
-        weights_.push_back(books_.take(size_of(matrix) * 4, Use::Gradients));
-    }
+    state_.take_masters();
+    state_.take_moments();
   }
 
   void step() {
-    const std::int64_t share = settings_.global_batch_size / settings_.world_size;
-    const std::int64_t passes = (share + settings_.micro_batch_size - 1) / settings_.micro_batch_size;
+    const std::int64_t passes = state_.passes();
     std::vector<GradientBlock> gradients;
     std::vector<Held> sums;
     for (std::int64_t pass = 0; pass < std::min<std::int64_t>(passes, 3); ++pass) {
       layers_.pass(next_tokens(), gradients);
-      if (settings_.adapter_rank > 0) take_adapter_gradients(gradients);
-      if (passes > 1) accumulate(gradients, sums);
+      if (settings_.adapter_rank > 0) state_.append_gradients(gradients);
+      if (passes > 1) state_.accumulate(gradients, sums);
     }
-    if (settings_.muon) orthogonalise();
+    if (settings_.muon) state_.orthogonalise();
   }
 
   void ask() {
@@ -181,65 +157,11 @@ class Rehearsal {
     return settings_.batch_tokens[next_++ % settings_.batch_tokens.size()];
   }
 
-  void take_adapter_gradients(std::vector<GradientBlock>& gradients) {
-    for (const Matrix& matrix : trained_)
-      gradients.push_back({books_.take(size_of(matrix) * element_, Use::Gradients), {size_of(matrix)}});
-  }
-
-  // trainer/optim/parameters.cpp: fp32 sums; the first gradient in fp32 is its own sum.
-  void accumulate(std::vector<GradientBlock>& gradients, std::vector<Held>& sums) {
-    const bool first = sums.empty();
-    for (GradientBlock& block : gradients) {
-      if (!first) continue;
-      if (settings_.bf16) {
-        for (const std::int64_t part : block.parts) sums.push_back(books_.take(part * 4, Use::Gradients));
-      } else {
-        sums.push_back(block.storage);
-      }
-      block.storage.reset();
-    }
-    gradients.clear();
-  }
-
-  // trainer/optim/muon.cpp: a matrix a thread, the largest first; a direction, its next value and two squares
-  // each.
-  void orthogonalise() {
-    std::vector<Matrix> work;
-    for (const Matrix& matrix : trained_)
-      if (matrix.block) work.push_back(matrix);
-    std::stable_sort(work.begin(), work.end(),
-                     [](const Matrix& a, const Matrix& b) { return size_of(a) > size_of(b); });
-    std::vector<std::vector<Held>> threads(static_cast<std::size_t>(settings_.threads));
-    for (std::size_t i = 0; i < work.size(); ++i) {
-      const std::int64_t side = std::min(work[i].rows, work[i].columns), square = side * side;
-      const auto take = [&](std::int64_t count, std::int64_t element) {
-        return books_.take(count * element, Use::Optimizer);
-      };
-      std::vector<Held>& mine = threads[i % threads.size()];
-      mine.clear();
-      mine = {take(size_of(work[i]), element_), take(size_of(work[i]), element_), take(square, element_),
-              take(square, element_)};
-      if (settings_.bf16 && work[i].rows > work[i].columns) mine.push_back(take(square, 4));
-    }
-  }
-
-  // trainer/state.cpp
-  std::vector<Held> checkpoint_copy() {
-    std::vector<Held> copy;
-    for (int part = 0; part < 3; ++part) {  // masters, and one or two moments
-      for (const Matrix& matrix : trained_) {
-        if (part < 2 || !settings_.muon || !matrix.block)
-          copy.push_back(books_.take(size_of(matrix) * 4, Use::CheckpointCopy));
-      }
-    }
-    return copy;
-  }
-
   const DecoderSpec& spec_;
   const PlanSettings& settings_;
   std::int64_t element_;
   AllocatorBooks books_;  // before all that is held
-  std::vector<Matrix> trained_;
+  TrainedState state_;
   std::vector<Held> weights_;
   std::int64_t mapped_ = 0;  // bytes of the base's files that stay
   LayerMemory layers_;
@@ -254,7 +176,7 @@ AllocatorBooks::Totals rehearse(const DecoderSpec& spec, const PlanSettings& set
 
 std::int64_t trained_parameters(const DecoderSpec& spec, const PlanSettings& settings) {
   std::int64_t count = 0;
-  for (const Matrix& matrix : matrices(spec, settings)) count += size_of(matrix);
+  for (const TrainedMatrix& matrix : matrices(spec, settings)) count += matrix.size();
   return count;
 }
 
