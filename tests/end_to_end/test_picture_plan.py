@@ -12,6 +12,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 from picture_planning import describe_picture_run, draw_picture_run, picture_recipe
 from planning import TOLERANCE, run
 from program import LATHE
+from stable_diffusion_folder import write_stable_diffusion
+
+LATENTS = """\
+name: {name}
+directory: {name}
+task: diffusion
+model: {{path: base}}
+{adapter}data: {{train: [{{generate: shapes, count: 24}}], resolution: [64], cache: cache}}
+diffusion: {{sampling: {{steps: 1, count: 2}}}}
+train: {{max_steps: 3, global_batch_size: 64, micro_batch_size: 64, precision: {precision}, threads: 1}}
+"""
 
 
 class PicturePlan(unittest.TestCase):
@@ -38,6 +49,21 @@ class PicturePlan(unittest.TestCase):
             config = {**draw_picture_run(rng, family, 3e9), "precision": precision}
             with self.subTest(describe_picture_run(config)):
                 self.compare(config, family)
+
+    def test_memory_of_latents(self):
+        """Stable Diffusion's layout, tuned whole and by LoRA; by DoRA nothing is told of activations."""
+        write_stable_diffusion(self.folder / "base")
+        for name, precision, adapter in (("whole", "fp32", ""), ("lora", "bf16", "adapter: {kind: lora, rank: 4}\n")):
+            with self.subTest(name):
+                recipe = self.folder / f"{name}.yaml"
+                recipe.write_text(LATENTS.format(name=name, precision=precision, adapter=adapter), encoding="utf-8")
+                plan, result = run("plan", recipe, cwd=self.folder), run("train", recipe, cwd=self.folder)
+                ratio = plan["peak_memory"] / result["peak_memory"]
+                self.assertLess(abs(ratio - 1), TOLERANCE, f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
+                self.assertGreater(plan["parts"]["activations"], 2e7)
+        dora = run("plan", recipe, "--set", "adapter.kind=dora", cwd=self.folder)
+        self.assertNotIn("peak_memory", dora)
+        self.assertIn("state_bytes", dora)
 
     def test_refuses_what_cannot_fit_and_its_advice_works(self):
         config = {**draw_picture_run(random.Random(1), "unet2d", 3e9), "side": 512, "micro": 256, "accumulate": 1}

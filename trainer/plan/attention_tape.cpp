@@ -47,28 +47,41 @@ std::pair<LayerTape::Value, LayerTape::Value> LayerTape::split(const Value& x, s
   return {std::move(first), part(1, bytes - first_bytes)};
 }
 
-std::vector<LayerTape::Held> LayerTape::attention_gradients(const PlannedAttention& a) {
+// Where a kernel of our own runs, views of one array; else each in a tensor of its own.
+std::vector<LayerTape::Held> LayerTape::attention_gradients(std::size_t parts, const PlannedAttention& a) {
   const std::int64_t queries = a.pictures * a.queries * a.channels, keys = a.pictures * a.keys * a.channels;
+  if (precision_.tiled) {
+    const Held all = tape_.take(a.pictures * std::max(a.queries, a.keys) * 3 * a.channels * 2);
+    return std::vector<Held>(parts, all);
+  }
   const auto three = [&](std::int64_t element) {
-    return together({tape_.take(queries * element), tape_.take(keys * element), tape_.take(keys * element)});
+    return std::vector<Held>{tape_.take(queries * element), tape_.take(keys * element),
+                             tape_.take(keys * element)};
   };
-  if (precision_.tiled) return {tape_.take(a.pictures * std::max(a.queries, a.keys) * 3 * a.channels * 2)};
-  if (!precision_.bf16) return {three(4)};
-  const Held outgoing = tape_.take(queries * 4), wide = three(4);
-  return {three(2)};
+  std::vector<Held> found;
+  {
+    const Held outgoing = precision_.bf16 ? tape_.take(queries * 4) : Held();
+    const std::vector<Held> wide = three(4);
+    found = precision_.bf16 ? three(2) : wide;
+  }
+  if (parts == 1) return {together(std::move(found))};
+  if (parts == 2) return {found[0], together({found[1], found[2]})};
+  return found;
 }
 
-LayerTape::Value LayerTape::attention(const Value& qkv, const PlannedAttention& a) {
+LayerTape::Value LayerTape::attention(const std::vector<Value>& parts, const PlannedAttention& a) {
   const std::int64_t values = a.pictures * a.queries * a.channels, keys = a.pictures * a.keys * a.channels;
-  const auto backward = [this, a] { return attention_gradients(a); };
-  std::vector<Held> saved{qkv.storage};
+  const auto backward = [this, a, count = parts.size()] { return attention_gradients(count, a); };
+  std::vector<Held> saved;
   if (precision_.bf16 && !precision_.tiled)
     saved = {tape_.take(values * 4), tape_.take(keys * 4), tape_.take(keys * 4), tape_.take(values * 4)};
+  else
+    for (const Value& part : parts) saved.push_back(part.storage);
   const Held out = tape_.take(values * element());
   saved.push_back(tape_.take(a.pictures * a.queries * a.heads * 4));
   saved.push_back(out);
   return tape_.apply(values * element(),
-                     {.inputs = {qkv}, .saved = std::move(saved), .backward = backward, .output = out});
+                     {.inputs = parts, .saved = std::move(saved), .backward = backward, .output = out});
 }
 
 LayerTape::Value LayerTape::document_attention(const Value& qkv, const PlannedAttention& a) {

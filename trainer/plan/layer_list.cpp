@@ -1,5 +1,6 @@
 #include "trainer/plan/layer_list.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "recipes/schema/error.h"
@@ -7,15 +8,17 @@
 
 namespace lathe {
 
-LayerList::LayerList(PictureModel model, const std::vector<std::string>& frozen) {
+LayerList::LayerList(PictureModel model, const std::vector<std::string>& frozen,
+                     const std::vector<std::string>& adapted, std::int64_t rank) {
   for (const PictureModel::Part& part : model.parts())
     for (const ParameterInfo& info : part.parameters) {
       const std::string name = part.prefix + info.name;
       const std::size_t dot = name.rfind('.');
-      const bool trained = !is_frozen(name, frozen), matrix = info.shape.size() == 2;
+      const bool vae = part.prefix == "vae.", trained = rank == 0 && !vae && !is_frozen(name, frozen),
+                 matrix = info.shape.size() == 2;
       std::int64_t columns = 1;
       for (std::size_t i = 1; i < info.shape.size(); ++i) columns *= info.shape[i];
-      sizes_.push_back(info.shape[0] * columns);
+      (vae ? vae_sizes_ : sizes_).push_back(info.shape[0] * columns);
       const bool block = matrix && (name.find("layers.") != std::string::npos ||
                                     name.find("transformer_blocks.") != std::string::npos);
       if (trained) trained_.push_back({info.shape[0], columns, block});
@@ -29,6 +32,10 @@ LayerList::LayerList(PictureModel model, const std::vector<std::string>& frozen)
       layer.in = info.shape.size() > 1 ? info.shape[1] : 0;
       layer.side = info.shape.size() > 2 ? info.shape[2] : 1;
       layer.trained = trained;
+      if (std::ranges::find(adapted, name.substr(0, dot)) == adapted.end()) continue;
+      layer.rank = rank;
+      trained_.push_back({rank, columns, block});
+      trained_.push_back({layer.out, rank, block});
     }
 }
 

@@ -1,5 +1,6 @@
 #include "trainer/plan/layer_tape.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "trainer/plan/weight_gradient.h"
@@ -19,9 +20,32 @@ void LayerTape::train_product(const PlannedLayer& layer, std::int64_t rows) {
   train_bias(layer);
 }
 
+// models/adapters/adapter.cpp: y + (x A^T) B^T, then the bias.
+LayerTape::Value LayerTape::adapted(const Value& x, const Value& y, const PlannedLayer& layer) {
+  const std::int64_t rows = y.bytes / (layer.out * element()), low = rows * layer.rank * element();
+  const bool wanted = x.made_by >= 0;
+  const std::int64_t down = layer.rank * layer.in, up = layer.out * layer.rank;
+  const auto backward = [=, this, bytes = x.bytes] {
+    const Held narrow = tape_.take(low);
+    Held dx = wanted ? tape_.take(bytes) : Held();
+    gradients.push_back({books_.take(down * element(), Use::Gradients), {down}});
+    gradients.push_back({books_.take(up * element(), Use::Gradients), {up}});
+    return std::vector<Held>{std::move(dx), tape_.gradient()};
+  };
+  const Value sum = tape_.apply(
+      y.bytes,
+      {.inputs = {x, y}, .saved = {x.storage, tape_.take(low)}, .backward = backward, .trains = true});
+  return layer.bias ? copy(sum) : sum;
+}
+
 // models/layers/linear.cpp
 LayerTape::Value LayerTape::linear(const Value& x, const std::string& module) {
   const PlannedLayer& layer = layers_.at(module);
+  if (layer.rank > 0) {
+    const std::int64_t out = x.bytes / layer.in * layer.out;
+    const auto backward = [this, bytes = x.bytes] { return std::vector<Held>{tape_.take(bytes)}; };
+    return adapted(x, tape_.apply(out, {.inputs = {x}, .saved = {x.storage}, .backward = backward}), layer);
+  }
   const std::int64_t rows = x.bytes / (layer.in * element());
   const bool wanted = x.made_by >= 0;
   return tape_.apply(rows * layer.out * element(), {.inputs = {x},
@@ -65,6 +89,22 @@ LayerTape::Value LayerTape::group(const Value& x, const std::vector<std::string>
                                   .backward = backward,
                                   .trains = trains,
                                   .output = tape_.take(rows * spaced)});
+}
+
+std::vector<LayerTape::Value> LayerTape::projections(const Value& x,
+                                                     const std::vector<std::string>& modules) {
+  const auto has_adapter = [&](const std::string& module) { return layers_.at(module).rank > 0; };
+  const Value all = group(x, modules, attention_apart());
+  if (std::ranges::none_of(modules, has_adapter)) return {all};
+  std::vector<Value> parts;
+  std::size_t output = 0;
+  for (const std::string& module : modules) {
+    const PlannedLayer& layer = layers_.at(module);
+    const std::int64_t bytes = x.bytes / layer.in * layer.out;
+    const Value base{all.storage, bytes, all.made_by, output++};
+    parts.push_back(layer.rank > 0 ? adapted(x, base, layer) : base);
+  }
+  return parts;
 }
 
 // models/layers/convolution.cpp, channels last
@@ -141,6 +181,17 @@ LayerTape::Value LayerTape::copy(const Value& x) {
 LayerTape::Value LayerTape::add(const Value& x, const Value& y) {
   const auto backward = [this] { return std::vector<Held>{tape_.gradient(), tape_.gradient()}; };
   return tape_.apply(x.bytes, {.inputs = {x, y}, .saved = {}, .backward = backward});
+}
+
+// models/diffusion/cross_transformer.cpp: one half times GELU of the other.
+LayerTape::Value LayerTape::gated_gelu(const Value& wide) {
+  const std::int64_t half = wide.bytes / 2;
+  const auto backward = [this, half] {
+    const Held first = tape_.take(half), second = tape_.take(half), through = tape_.take(half);
+    return std::vector<Held>{tape_.take(2 * half)};
+  };
+  const Held gelu = tape_.take(half);
+  return tape_.apply(half, {.inputs = {wide}, .saved = {wide.storage, gelu}, .backward = backward});
 }
 
 // Gradients are views of the whole's.

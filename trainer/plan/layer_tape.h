@@ -38,6 +38,8 @@ class LayerTape {
   // Several layers on one input as one product (LinearGroup). `apart`: the gradients of their outputs lie in
   // tensors of their own.
   Value group(const Value& x, const std::vector<std::string>& modules, bool apart);
+  // The same where some may have adapters: one tensor of all, or one for each.
+  std::vector<Value> projections(const Value& x, const std::vector<std::string>& modules);
   Value convolution(const Value& x, const std::string& module, std::int64_t stride = 1);
   Value table(std::int64_t rows, const std::string& module);  // so many rows of it
   Value patches(std::int64_t tokens, const std::string& module);
@@ -45,6 +47,7 @@ class LayerTape {
   Value pointwise(const Value& x);  // keeps its input
   Value copy(const Value& x);
   Value add(const Value& x, const Value& y);
+  Value gated_gelu(const Value& wide);  // of two halves
   Value joined(const Value& x, const Value& y);
   Value resized(const Value& x, std::int64_t values);  // some of it, or zeros behind it
   Value doubled_sides(const Value& x);
@@ -55,7 +58,9 @@ class LayerTape {
   // `norms`: before the names of the norms of queries and keys, where there are any.
   Value join_heads(const Value& x, const Value& y, const std::string& norms);
   std::pair<Value, Value> split(const Value& x, std::int64_t first_bytes);
-  Value attention(const Value& qkv, const PlannedAttention& shape);           // models/ops/full_attention.cpp
+  // parts: all in one tensor, queries and the other two, or three.
+  Value attention(const std::vector<Value>& parts,
+                  const PlannedAttention& shape);                             // models/ops/full_attention.cpp
   Value document_attention(const Value& qkv, const PlannedAttention& shape);  // models/ops/attention.cpp
   bool attention_apart() const { return !precision_.tiled; }
 
@@ -64,9 +69,10 @@ class LayerTape {
   std::vector<GradientBlock> gradients;
 
  private:
+  Value adapted(const Value& x, const Value& y, const PlannedLayer& layer);
   void train_bias(const PlannedLayer& layer);
   void train_product(const PlannedLayer& layer, std::int64_t rows);
-  std::vector<Held> attention_gradients(const PlannedAttention& shape);
+  std::vector<Held> attention_gradients(std::size_t parts, const PlannedAttention& shape);
 
   const LayerList& layers_;
   PlannedPrecision precision_;

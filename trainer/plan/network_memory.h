@@ -18,6 +18,10 @@ LayerTape::Value plan_prediction(LayerTape& tape, const PictureModel& model, con
 LayerTape::Value plan_joint_transformer(LayerTape& tape, const PictureModel& model,
                                         const PlannedBatch& batch);
 LayerTape::Value plan_dit(LayerTape& tape, const DiTSpec& spec, const PlannedBatch& batch);
-LayerTape::Value plan_unet(LayerTape& tape, const UNet2DSpec& spec, const PlannedBatch& batch);
+// text_tokens: of what a UNet reads that draws by text.
+LayerTape::Value plan_unet(LayerTape& tape, const UNet2DSpec& spec, const PlannedBatch& batch,
+                           std::int64_t text_tokens);
+// What the VAE makes of latents.
+LayerTape::Value plan_decoding(LayerTape& tape, const AutoencoderSpec& spec, PlannedBatch batch);
 
 }  // namespace lathe

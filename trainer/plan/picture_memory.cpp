@@ -5,6 +5,7 @@
 
 #include "data/images/buckets.h"
 #include "recipes/schema/error.h"
+#include "trainer/pictures/picture_base.h"
 #include "trainer/plan/picture_rehearsal.h"
 #include "trainer/report/metrics.h"
 
@@ -25,8 +26,10 @@ std::int64_t side_step(const PictureModel& model) {
 }  // namespace
 
 std::string not_planned(const Recipe& recipe, const PictureModel& model) {
-  if (model.vae) return "models of latents are";
-  if (!recipe.adapter.kind.empty()) return "adapters of pictures are";
+  if (model.fills_in()) return "networks that fill in are";
+  if (recipe.adapter.kind == "dora" || recipe.adapter.text_encoder)
+    return "DoRA and adapters of text encoders are";
+  if (!recipe.adapter.kind.empty() && !model.unet) return "adapters of the MM-DiT are";
   if (!recipe.textual_inversion.token.empty()) return "new words are";
   if (recipe.prior.weight > 0) return "a prior is";
   return "";
@@ -47,11 +50,17 @@ PicturePlanSettings picture_plan_settings(const Recipe& recipe, const PictureMod
   for (const ExportSection& target : recipe.exports)
     settings.exported = std::max(settings.exported, target.dtype == "fp32" || target.dtype == "auto" ? 1 : 2);
   settings.frozen = recipe.model.freeze;
+  if (model.vae) {
+    settings.height /= model.vae->halvings();
+    settings.width /= model.vae->halvings();
+    settings.frozen.emplace_back("text_encoder");  // PictureTask::build()
+  }
+  settings.adapted = adapted_modules(recipe, model);
   return settings;
 }
 
 Plan make_picture_plan(const PictureModel& model, const PicturePlanSettings& settings) {
-  const LayerList layers(model, settings.frozen);
+  const LayerList layers(model, settings.frozen, settings.adapted, settings.adapter_rank);
   Plan plan;
   plan.parameters = layers.parameters();
   for (const TrainedMatrix& matrix : layers.trained()) plan.trained += matrix.size();

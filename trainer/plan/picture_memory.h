@@ -16,6 +16,7 @@ struct PicturePlanSettings : RunSettings {
   bool guided = false;                 // each of them is drawn with the condition and without
   int exported = 0;                    // models in fp32 beside the trained one while exports are compared
   std::vector<std::string> frozen;     // parts of names whose parameters are not trained
+  std::vector<std::string> adapted;    // modules with an adapter, where adapter_rank > 0
 };
 PicturePlanSettings picture_plan_settings(const Recipe& recipe, const PictureModel& model,
                                           const RunSettings& run);

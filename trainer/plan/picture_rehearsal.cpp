@@ -12,7 +12,8 @@ namespace {
 
 using Held = AllocatorBooks::Held;
 
-constexpr std::int64_t kDrawn = 64;  // models/diffusion/draw_pictures.cpp: pictures at once
+constexpr std::int64_t kDecoded = 4;  // models/diffusion/text_to_picture.cpp: latents at once
+constexpr std::int64_t kDrawn = 64;   // models/diffusion/draw_pictures.cpp: pictures at once
 
 class PictureRehearsal {
  public:
@@ -47,10 +48,18 @@ class PictureRehearsal {
 
   // PictureTask::build(): what is exact, and its rounded copy; of what is frozen the rounded one alone stays.
   void construct() {
+    for (const std::int64_t size : layers_.vae_sizes())
+      weights_.push_back(books_.take(size * 4, Use::Weights));
     std::vector<Held> exact = network(4);
-    if (settings_.bf16) weights_ = network(2);
+    if (settings_.bf16) {
+      const std::vector<Held> used = network(2);
+      weights_.insert(weights_.end(), used.begin(), used.end());
+    }
+    if (settings_.adapter_rank > 0) state_.take_adapters();
     state_.take_masters();
-    if (settings_.bf16 && state_.parameters() < layers_.parameters()) {
+    if (settings_.bf16 && settings_.adapter_rank > 0)
+      exact.clear();
+    else if (settings_.bf16 && state_.parameters() < layers_.parameters()) {
       exact.clear();
       for (const TrainedMatrix& matrix : layers_.trained())
         exact.push_back(books_.take(matrix.size() * 4, Use::Weights));
@@ -102,8 +111,15 @@ class PictureRehearsal {
     if (drawn == 0) return;
     const std::int64_t count = settings_.guided ? 2 * drawn : drawn;
     const std::vector<Held> noise = asked(count);
-    LayerTape tape(books_, layers_, precision, /*recording=*/false);
-    plan_prediction(tape, model_, pictures(count));
+    {
+      LayerTape tape(books_, layers_, precision, /*recording=*/false);
+      plan_prediction(tape, model_, pictures(count));
+    }
+    if (!model_.vae) return;
+    const std::int64_t side = model_.vae->halvings(), values = pictures(drawn).places() * side * side * 3;
+    const Held shown = books_.take(values * 4, Use::Activations);
+    LayerTape tape(books_, layers_, {.bf16 = false, .tiled = false}, /*recording=*/false);
+    plan_decoding(tape, *model_.vae, pictures(std::min(drawn, kDecoded)));
   }
 
   // trainer/export_pictures.cpp, trainer/pictures/exported_grid.cpp: what was written is read back in fp32.

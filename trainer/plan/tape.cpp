@@ -23,7 +23,8 @@ void Tape::backward(const Value& loss) {
   while (!nodes_.empty()) {
     Node node = std::move(nodes_.back());
     nodes_.pop_back();
-    if (!node.gradients[0] && !node.gradients[1]) continue;  // nothing that the loss is made of
+    if (std::ranges::none_of(node.gradients, [](const Held& g) { return g != nullptr; }))
+      continue;  // nothing that the loss is made of
     arrived_ = std::move(node.gradients);
     std::vector<Held> gradients = node.backward();
     node.saved.clear();

@@ -51,7 +51,7 @@ class Tape {
   void backward(const Value& loss);
 
  private:
-  using Gradients = std::array<Held, 2>;  // of the outputs
+  using Gradients = std::array<Held, 3>;  // of the outputs
   struct Node {
     std::vector<Value> inputs;  // without their memory
     std::vector<Held> saved;

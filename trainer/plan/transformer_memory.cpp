@@ -89,7 +89,7 @@ Value plan_joint_transformer(LayerTape& tape, const PictureModel& model, const P
     Value x = project(picture, ours, {"to_q", "to_k", "to_v"});
     x = tape.join_heads(x, project(words, theirs, {"add_q_proj", "add_k_proj", "add_v_proj"}),
                         block + "attn.");
-    x = tape.attention(x, shape);
+    x = tape.attention({x}, shape);
     auto [seen, read] = tape.split(x, picture.rows.bytes);
     x = {};
     picture.branch = tape.linear(std::exchange(seen, {}), block + "attn.to_out.0");
@@ -121,7 +121,7 @@ Value plan_dit(LayerTape& tape, const DiTSpec& spec, const PlannedBatch& batch) 
     const Value by = tape.linear(condition, block + "norm1.linear");
     Value x = tape.group(tape.modulated(stream.rows, std::exchange(stream.branch, {}), by),
                          projections(block + "attn1.", {"to_q", "to_k", "to_v"}), tape.attention_apart());
-    x = tape.attention(x, shape);
+    x = tape.attention({x}, shape);
     stream.branch = tape.linear(std::exchange(x, {}), block + "attn1.to_out.0");
     feed_forward(tape, stream, block + "ff", by);
   }
@@ -131,7 +131,7 @@ Value plan_dit(LayerTape& tape, const DiTSpec& spec, const PlannedBatch& batch) 
 }
 
 Value plan_prediction(LayerTape& tape, const PictureModel& model, const PlannedBatch& batch) {
-  if (model.unet) return plan_unet(tape, *model.unet, batch);
+  if (model.unet) return plan_unet(tape, *model.unet, batch, model.text_encoder.max_positions);
   return model.dit ? plan_dit(tape, *model.dit, batch) : plan_joint_transformer(tape, model, batch);
 }
 

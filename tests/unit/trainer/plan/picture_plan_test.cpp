@@ -47,6 +47,19 @@ PictureModel of_unet(std::int64_t classes, std::vector<bool> attention) {
   return model;
 }
 
+PictureModel of_latents(bool linear) {
+  PictureModel model = of_unet(0, {true, false});
+  model.unet->in_channels = model.unet->out_channels = 4;
+  model.unet->cross = CrossAttentionSpec{};
+  model.unet->cross->context_channels = 64;
+  model.unet->cross->heads = {4, 4};
+  model.unet->cross->linear_projection = linear;
+  model.text_encoder = of_text(false).text_encoder;
+  model.vae = AutoencoderSpec{};
+  model.vae->block_out_channels = {32, 64};
+  return model;
+}
+
 PicturePlanSettings of_side(std::int64_t side) {
   PicturePlanSettings settings;
   settings.height = settings.width = side;
@@ -88,6 +101,31 @@ TEST_CASE("what is trained gets its gradient in the plan of every network", "[pl
   REQUIRE_NOTHROW(plan = make_picture_plan(of_text(true), settings));
   CHECK(plan.trained < plan.parameters);
   CHECK_THROWS_AS(LayerList(of_dit(), {}).at("transformer.no_such"), Error);
+}
+
+TEST_CASE("latents are planned whole and by adapters", "[plan]") {
+  for (const bool linear : {true, false}) {
+    const PictureModel model = of_latents(linear);
+    for (const bool bf16 : {true, false}) {
+      PicturePlanSettings settings = of_side(16);
+      settings.bf16 = settings.tiled_attention = bf16;
+      settings.frozen = {"text_encoder"};
+      Plan whole, adapted, drawn;
+      REQUIRE_NOTHROW(whole = make_picture_plan(model, settings));
+      CHECK(whole.trained < whole.parameters);
+      settings.copies = 64;
+      REQUIRE_NOTHROW(drawn = make_picture_plan(model, settings));
+      CHECK(drawn.peak_bytes > whole.peak_bytes);
+      settings.copies = 0;
+      settings.adapter_rank = 4;
+      const std::string block = "unet.mid_block.attentions.0.transformer_blocks.0.";
+      settings.adapted = {block + "attn1.to_q", block + "attn1.to_v", block + "attn2.to_k",
+                          block + "attn2.to_out.0", block + "ff.net.2"};
+      REQUIRE_NOTHROW(adapted = make_picture_plan(model, settings));
+      CHECK(adapted.trained == 4 * (128 + 128 + 128 + 128 + 5 * 64));
+      CHECK(part(adapted, "optimizer") == 8 * adapted.trained);
+    }
+  }
 }
 
 TEST_CASE("what takes memory takes it in the plan of pictures", "[plan]") {
