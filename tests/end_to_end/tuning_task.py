@@ -3,6 +3,8 @@
 A base reads cards followed by lines whose form a word before the line names, and so learns to copy fields as a word asks; now
 and then the word is a strange one, and any form may follow. The new behaviour is one more strange word and a form that it never
 read: three fields in brackets, in an order of its own. Names and towns are made-up words; no training answer repeats in an answer.
+A document is about a few people who come back in it, as in real texts: what returns can be copied, and a small model that learned to
+copy learns soon from which field. Of people who never came back some bases learned it and others did not (tests/PROOFS.md).
 """
 import json
 import random
@@ -22,14 +24,28 @@ FORMS = {
     "census": "{trade} | {horse} | {town}",
 }
 SEPARATORS = [",", ";", "/", "|", "-", "+", "and"]
+PEOPLE = 4   # of a document
 WRAPS = ["{}", "{}", "( {} )", "[ {} ]", "< {} >"]
-SENTENCES = [
-    "The {trade} walked to {town} before noon .",
+STORIES = [     # of people who are in the document
+    "The {trade} {name} walked to {town} before noon .",
     "In {town} nobody had seen {name} or {horse} .",
-    "{name} and the {trade} talked about the road to {town} .",
+    "{name} talked about the road to {town} .",
     "It rained , and {name} stayed at home with {horse} .",
-    "A {trade} must rise early , said {name} .",
 ]
+SENTENCES = [   # general text: nobody's name, no card
+    "The {quality} {trade} walked to the {place} {time} .",
+    "{time} nobody had seen the {animal} near the {place} .",
+    "A {trade} and a {animal} talked about the {quality} {place} .",
+    "It rained , and the {trade} stayed in the {place} with the {quality} {animal} .",
+    "The {quality} {animal} slept {time} .",
+]
+ORDINARY = {
+    "trade": TRADES,
+    "quality": "old young tired happy careful quiet rich poor brave lonely".split(),
+    "place": "market river bridge church mill forest harbour garden tower kitchen".split(),
+    "animal": "dog cat goat hen fox owl donkey pig".split(),
+    "time": ["before noon", "at night", "in spring", "on Sunday", "after supper", "for years"],
+}
 
 
 def made_words(count):
@@ -60,24 +76,29 @@ def any_form(draw, who):
 
 
 def prose(draw):
-    return " ".join(draw.choice(SENTENCES).format(**person(draw)) for _ in range(2)) + "\n"
+    return " ".join(draw.choice(SENTENCES).format(**{kind: draw.choice(words) for kind, words in ORDINARY.items()})
+                    for _ in range(4)) + "\n"
 
 
-def entry(draw):
-    """Two sentences, or a card and the line that a word asks for."""
-    who, chance = person(draw), draw.random()
-    if chance < 0.35:
-        return prose(draw)
-    if chance < 0.5:
+def entry(draw, who):
+    """Two sentences about somebody, or a card and the line that a word asks for."""
+    chance = draw.random()
+    if chance < 0.15:
+        return " ".join(draw.choice(STORIES).format(**who) for _ in range(2)) + "\n"
+    if chance < 0.55:
         return card(draw, who, draw.choice(WORDS[1:]).lower()) + " " + any_form(draw, who) + "\n"
     word = draw.choice(list(FORMS))
     return card(draw, who, word) + " " + FORMS[word].format(**who) + "\n"
 
 
 def corpus(seed, documents):
-    """Documents of twelve entries that have nothing to do with each other."""
-    draw = random.Random(seed)
-    return ["\n".join(entry(draw) for _ in range(12)) for _ in range(documents)]
+    """Documents of twelve entries about a few people; one in four is prose."""
+    draw, texts = random.Random(seed), []
+    for _ in range(documents):
+        people = [person(draw) for _ in range(PEOPLE)]
+        plain = draw.random() < 0.25
+        texts.append("\n".join(prose(draw) if plain else entry(draw, draw.choice(people)) for _ in range(12)))
+    return texts
 
 
 def pairs(seed, count):
@@ -106,7 +127,7 @@ tokenizer: {{train: byte_bpe, vocab_size: 1024}}
 data: {{train: {corpus}, validation: 0.01, sequence_length: 256, cache: {cache}}}
 optimizer: {{learning_rate: 3e-3}}
 schedule: {{warmup_steps: 40}}
-train: {{max_steps: {steps}, global_batch_size: 8, seed: 5, threads: 1}}
+train: {{max_steps: {steps}, global_batch_size: 8, seed: {seed}, threads: 1}}
 export: [{{format: huggingface, dtype: fp32}}]
 """
 TUNED = """\
@@ -117,21 +138,23 @@ model: {{path: {base}}}
 data: {{train: {data}, validation: {held}, sequence_length: 128, cache: {cache}}}
 checkpoint: {{keep_best: false}}
 evaluate: {{metrics: [exact_match], probe: {probe}}}
-train: {{threads: 1}}
+train: {{threads: 1, epochs: {epochs}}}
 """
-METHODS = {
+METHODS = {   # a base so small learns slowly by adapters: twice their 13 epochs, as many as all weights have by default
     "lora": "adapter: {kind: lora}\n",
     "dora": "adapter: {kind: dora}\n",
     "qlora": "adapter: {kind: lora}\n",
     "full": "",
 }
+EPOCHS = 26
 
 
 class World:
     """A folder with corpus, general text, pairs and a base that read the corpus."""
 
-    def __init__(self, case, folder, documents, steps, held):
+    def __init__(self, case, folder, documents, steps, held, seed):
         self.case, self.folder = case, folder
+        folder.mkdir(exist_ok=True)
         self.files = {"corpus": write_lines(folder / "corpus.jsonl", [{"text": text} for text in corpus(1, documents)]),
                       "data": write_lines(folder / "train.jsonl", pairs(3, 32)),
                       "held": write_lines(folder / "held.jsonl", pairs(4, held)), "probe": folder / "general.txt",
@@ -139,7 +162,7 @@ class World:
         draw = random.Random(2)   # general text: what has nothing to do with cards
         self.files["probe"].write_text("\n".join(prose(draw) for _ in range(250)), encoding="utf-8")
         recipe = folder / "base.yaml"
-        recipe.write_text(BASE.format(steps=steps, **self.quoted(directory=folder / "base")), encoding="utf-8")
+        recipe.write_text(BASE.format(steps=steps, seed=seed, **self.quoted(directory=folder / "base")), encoding="utf-8")
         case.lathe("train", recipe, "--quiet", timeout=4 * 3600)
         self.files["base"] = folder / "base" / "export" / "huggingface"
 
@@ -147,10 +170,10 @@ class World:
         return {key: json.dumps(str(value)) for key, value in {**self.files, **more}.items()}
 
     def tune(self, name, method, *sets):
-        """Tunes with defaults but for `sets`; returns the report."""
+        """Tunes with defaults but for the epochs and `sets`; returns the report."""
         recipe = self.folder / f"{name}.yaml"
         directory = self.folder / name
-        recipe.write_text(TUNED.format(name=name, **self.quoted(directory=directory)) + METHODS[method], encoding="utf-8")
+        recipe.write_text(TUNED.format(name=name, epochs=EPOCHS, **self.quoted(directory=directory)) + METHODS[method], encoding="utf-8")
         if method == "qlora":
             sets = ("model.quantization={kind: nf4}", *sets)
         self.case.lathe("train", recipe, "--quiet", *[item for value in sets for item in ("--set", value)], timeout=4 * 3600)
