@@ -63,6 +63,8 @@ class PicturePlan(unittest.TestCase):
                 self.assertGreater(plan["parts"]["activations"], 2e7)
         dora = run("plan", recipe, "--set", "adapter.kind=dora", cwd=self.folder)
         self.assertNotIn("peak_memory", dora)
+        convolutions = run("plan", recipe, "--set", "adapter.targets=[to_q, conv1]", cwd=self.folder)
+        self.assertNotIn("peak_memory", convolutions)
         self.assertIn("state_bytes", dora)
 
     def test_refuses_what_cannot_fit_and_its_advice_works(self):

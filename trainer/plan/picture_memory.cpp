@@ -23,6 +23,18 @@ std::int64_t side_step(const PictureModel& model) {
                      : model.transformer.patch_size;
 }
 
+bool adapts_convolutions(const Recipe& recipe, PictureModel model) {
+  const std::vector<std::string> adapted = adapted_modules(recipe, model);
+  for (const PictureModel::Part& part : model.parts())
+    for (const ParameterInfo& info : part.parameters) {
+      const std::string name = part.prefix + info.name;
+      if (info.shape.size() > 2 &&
+          std::ranges::find(adapted, name.substr(0, name.rfind('.'))) != adapted.end())
+        return true;
+    }
+  return false;
+}
+
 }  // namespace
 
 std::string not_planned(const Recipe& recipe, const PictureModel& model) {
@@ -30,6 +42,7 @@ std::string not_planned(const Recipe& recipe, const PictureModel& model) {
   if (recipe.adapter.kind == "dora" || recipe.adapter.text_encoder)
     return "DoRA and adapters of text encoders are";
   if (!recipe.adapter.kind.empty() && !model.unet) return "adapters of the MM-DiT are";
+  if (adapts_convolutions(recipe, model)) return "adapters of convolutions are";
   if (!recipe.textual_inversion.token.empty()) return "new words are";
   if (recipe.prior.weight > 0) return "a prior is";
   return "";
