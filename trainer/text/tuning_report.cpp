@@ -9,6 +9,7 @@
 #include "data/shards/prepare_examples.h"
 #include "data/sources/example_text.h"
 #include "trainer/evaluate/answers.h"
+#include "trainer/evaluate/followed_answers.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/evaluate/probe_text.h"
 #include "trainer/model_source.h"
@@ -309,7 +310,9 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
     add_answers(report, parts, recipe);
 
   if (const std::vector<Example> again = recall_questions(task.data, recipe); !again.empty()) {
-    report["recalled"] = recalled(learned, references_of(task.data, again), ask(task, again, {}));
+    const std::vector<Answer> answers =
+        followed_answers(*task.model, *task.data.tokenizer, task.data.tuning->format, again);
+    report["recalled"] = recalled(learned, references_of(task.data, again), answers);
     report["recalled"]["of"] = questions_in(task.data.tuning->train).size();
   }
   report["course"] = course_of(log, session.state.best_step, session.state.step);
