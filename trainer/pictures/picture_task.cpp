@@ -149,7 +149,13 @@ std::string PictureTask::objection(Session& session, std::int64_t limit) {
   const int ranks = session.ranks->info().world_size;
   expected_ = picture_plan_settings(recipe, plan,
                                     run_settings(recipe, session.precision, session.micro_batch_size, ranks));
-  return picture_advice_to_fit(plan, *expected_, limit);
+  try {
+    return picture_advice_to_fit(plan, *expected_, limit);
+  } catch (const Error& error) {  // of the plan, which `lathe plan` tells; a run needs none
+    expected_.reset();
+    unplanned_ = error.what();
+    return "";
+  }
 }
 
 // In the training precision; masters hold the unrounded fp32 initial values.
@@ -393,6 +399,7 @@ std::map<std::string, BundleTensor> PictureTask::read_weights(const std::string&
 
 void PictureTask::say_data(const Session&, bool strict, const Say& say) const {
   for (const std::string& note : data.notes) say("note: " + note);
+  if (!unplanned_.empty()) say("note: memory is not told beforehand: " + unplanned_);
   if (strict && !data.notes.empty())
     fail("the pictures were not all in order (--strict); nothing was trained");
 }

@@ -84,6 +84,7 @@ class PictureTask final : public Task {
   PictureEncodings encodings_;  // of what the run reads, until build()
   LatentSource latents_;
   std::optional<PicturePlanSettings> expected_;  // where its memory is planned
+  std::string unplanned_;                        // why it could not be, for the user
   std::optional<TextSource> texts_;              // where the text encoder is frozen
   std::unique_ptr<FrozenPrior> prior_;           // where the recipe asks for it
   std::map<std::int64_t, at::Tensor> grids_;     // of the best step and the last, as drawn
