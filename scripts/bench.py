@@ -1,19 +1,15 @@
 """Runs lathe and scripts/bench_transformers.py in turns and prints medians and ratios. See scripts/bench."""
 import argparse
 import json
-import os
 import shutil
-import statistics
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-LATHE = ROOT / "build" / "release" / "lathe"
-TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(64 << 20)}
+from bench_common import LATHE, ROOT, TUNED, medians, run, train
+
 LIBRARY = sysconfig.get_path("stdlib") if not Path("/usr/bin/python3").exists() else subprocess.run(
     ["/usr/bin/python3", "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"], capture_output=True, text=True).stdout.strip()
 SHAPES = {
@@ -38,22 +34,12 @@ train: {{max_steps: 1000, global_batch_size: {shape['batch']}, micro_batch_size:
     return path
 
 
-def run(command, env=None):
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, **(env or {})}, cwd=ROOT)
-    if result.returncode:
-        sys.exit(result.stderr)
-    return result.stdout
-
-
 def lathe_once(folder, shape, steps):
     path = recipe(folder, shape)
-    result = json.loads(run([LATHE, "train", path, "--fresh", "--stop-after", steps, "--json", "--quiet"]))
-    lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines() if "learning_rate" in line]
-    ends = [line["seconds"] for line in lines]
-    step = statistics.median(b - a for a, b in zip(ends[3:], ends[4:]))
+    result, last, step = train(path, folder, steps)
     first = start_to_first_step(folder, path)
     return {"tokens_per_second": shape["batch"] * shape["length"] / step, "peak_memory": result["peak_memory"],
-            "seconds_to_first_step": first, "loss": lines[-1]["loss"]}
+            "seconds_to_first_step": first, "loss": last["loss"]}
 
 
 def start_to_first_step(folder, path):
@@ -89,8 +75,7 @@ def compare(python, name, shape, rounds, steps):
             for kind in ("default", "tuned"):
                 measured[kind].append(peer_once(python, folder / "config.json", prepared["train"]["shards"][0], shape, steps,
                                                 kind == "tuned"))
-    middle = {kind: {key: statistics.median(entry[key] for entry in entries) for key in
-                     ("tokens_per_second", "peak_memory", "seconds_to_first_step")} for kind, entries in measured.items()}
+    middle = medians(measured, ("tokens_per_second", "peak_memory", "seconds_to_first_step"))
     ours = middle["lathe"]
     print(f"\n{name} ({rounds} rounds of {steps} steps, medians)")
     print(f"{'':24}{'tokens/s':>10}{'peak MB':>10}{'first step s':>14}{'speed x':>9}{'memory x':>10}{'start x':>9}")

@@ -1,16 +1,12 @@
 """Runs lathe and scripts/bench_diffusers.py on the same pictures in turns and prints medians and ratios. See scripts/bench_pictures."""
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-LATHE = Path(os.environ.get("LATHE", ROOT / "build" / "release" / "lathe"))
-TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(64 << 20)}
+from bench_common import LATHE, ROOT, TUNED, medians, run, train
+
 SHAPES = {
     "UNet of 6.8 M": "{family: unet2d, block_out_channels: [64, 128, 128], layers_per_block: 2, attention_head_dim: 32, "
                      "down_block_types: [DownBlock2D, AttnDownBlock2D, AttnDownBlock2D]}",
@@ -40,18 +36,8 @@ def make_pictures(folder):
             Image.fromarray(noise.astype("uint8")).save(folder / str(number) / f"{name:02}.png")
 
 
-def run(command, env=None):
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, **(env or {})}, cwd=ROOT)
-    if result.returncode:
-        sys.exit(result.stderr)
-    return result.stdout
-
-
 def lathe_once(recipe, folder, steps, batch):
-    result = json.loads(run([LATHE, "train", recipe, "--fresh", "--stop-after", steps, "--json", "--quiet"]))
-    lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines() if "learning_rate" in line]
-    ends = [line["seconds"] for line in lines]
-    step = statistics.median(after - before for before, after in zip(ends[3:], ends[4:]))
+    result, _, step = train(recipe, folder, steps)
     return {"pictures_per_second": batch / step, "peak_memory": result["peak_memory"], "parameters": result["parameters"]}
 
 
@@ -74,8 +60,7 @@ def compare(python, name, model, options):
     sizes = {entries[0]["parameters"] for entries in measured.values()}
     if len(sizes) != 1:
         sys.exit(f"{name}: networks of different sizes: {sizes}")
-    middle = {kind: {key: statistics.median(entry[key] for entry in entries) for key in ("pictures_per_second", "peak_memory")}
-              for kind, entries in measured.items()}
+    middle = medians(measured, ("pictures_per_second", "peak_memory"))
     ours = middle["lathe"]
     print(f"\n{name}: {sizes.pop() / 1e6:.1f} M, {options.batch} x 32 x 32 ({options.rounds} rounds of {options.steps} steps, medians)")
     print(f"{'':22}{'pictures/s':>12}{'peak MB':>9}{'speed x':>9}{'memory x':>10}")

@@ -2,7 +2,6 @@
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import sysconfig
@@ -10,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-LATHE = Path(os.environ.get("LATHE", ROOT / "build" / "release" / "lathe"))
+from bench_common import LATHE, ROOT, medians
+
 EXAMPLES, STEPS, BATCH, RANK = 32, 24, 4, 16
 RECIPE = """\
 directory: {run}
@@ -109,8 +108,7 @@ def main():
             stamp = f"{os.getpid()}-{number}"
             measured["lathe"].append(lathe_once(folder, stamp))
             measured["trl + peft"].append(peer_once(options.python, folder, stamp))
-    middle = {kind: {key: statistics.median(entry[key] for entry in entries) for key in ("first", "all", "memory")}
-              for kind, entries in measured.items()}
+    middle = medians(measured, ("first", "all", "memory"))
     print(f"LoRA of rank {RANK} on {size / 2e6:.1f} M bf16, {EXAMPLES} examples, {STEPS} updates of {BATCH} "
           f"({options.rounds} rounds, medians)")
     print(f"{'':14}{'first step s':>14}{'all s':>9}{'peak MB':>9}")

@@ -32,12 +32,15 @@ class PicturePlan(unittest.TestCase):
     def tearDown(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def compare(self, config, name):
-        recipe = picture_recipe(config, name, self.folder, threads=1)
+    def compare(self, recipe):
         plan, result = run("plan", recipe, cwd=self.folder), run("train", recipe, cwd=self.folder)
         ratio = plan["peak_memory"] / result["peak_memory"]
         self.assertLess(abs(ratio - 1), TOLERANCE, f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
         self.assertEqual(sum(plan["parts"].values()), plan["peak_memory"])
+        return plan, result
+
+    def compare_drawn(self, config, name):
+        plan, result = self.compare(picture_recipe(config, name, self.folder, threads=1))
         self.assertEqual(plan["steps"], result["total_steps"])
         if config["family"] != "sd3":  # whose tokenizer may find fewer words than the recipe asks for
             self.assertEqual(plan["parameters"], result["parameters"])
@@ -48,7 +51,7 @@ class PicturePlan(unittest.TestCase):
         for family, precision in (("sd3", "fp32"), ("dit", "bf16"), ("unet2d", "bf16")):
             config = {**draw_picture_run(rng, family, 3e9), "precision": precision}
             with self.subTest(describe_picture_run(config)):
-                self.compare(config, family)
+                self.compare_drawn(config, family)
 
     def test_memory_of_latents(self):
         """Stable Diffusion's layout, tuned whole and by LoRA; by DoRA nothing is told of activations."""
@@ -57,10 +60,7 @@ class PicturePlan(unittest.TestCase):
             with self.subTest(name):
                 recipe = self.folder / f"{name}.yaml"
                 recipe.write_text(LATENTS.format(name=name, precision=precision, adapter=adapter), encoding="utf-8")
-                plan, result = run("plan", recipe, cwd=self.folder), run("train", recipe, cwd=self.folder)
-                ratio = plan["peak_memory"] / result["peak_memory"]
-                self.assertLess(abs(ratio - 1), TOLERANCE, f"planned {plan['peak_memory']}, measured {result['peak_memory']}")
-                self.assertGreater(plan["parts"]["activations"], 2e7)
+                self.assertGreater(self.compare(recipe)[0]["parts"]["activations"], 2e7)
         dora = run("plan", recipe, "--set", "adapter.kind=dora", cwd=self.folder)
         self.assertNotIn("peak_memory", dora)
         convolutions = run("plan", recipe, "--set", "adapter.targets=[to_q, conv1]", cwd=self.folder)

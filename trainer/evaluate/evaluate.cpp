@@ -16,8 +16,6 @@ namespace lathe {
 
 namespace {
 
-constexpr std::int64_t kLogitBytes = std::int64_t{32} << 20;  // of a text's logits that are there at once
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -98,6 +96,11 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
   return metrics;
 }
 
+std::int64_t logit_rows(const DecoderSpec& spec) {
+  constexpr std::int64_t kBytes = std::int64_t{32} << 20;
+  return std::clamp<std::int64_t>(kBytes / (4 * spec.vocab_size), 16, 1024);
+}
+
 TextEvaluation evaluate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::string& text,
                              std::int64_t context) {
   at::NoGradGuard no_grad;
@@ -112,8 +115,7 @@ TextEvaluation evaluate_text(Decoder& decoder, const Tokenizer& tokenizer, const
     const at::Tensor hidden = decoder.forward(decoder_input(batch));
     const at::Tensor targets =
         at::tensor(std::vector<std::int64_t>(batch.targets.begin(), batch.targets.end()));
-    const std::int64_t some =
-        std::clamp<std::int64_t>(kLogitBytes / (4 * decoder.spec().vocab_size), 16, 1024);
+    const std::int64_t some = logit_rows(decoder.spec());
     for (std::int64_t at = 0; at < hidden.size(0); at += some) {  // (some, V) logits at a time
       const std::int64_t end = std::min(at + some, hidden.size(0));
       const at::Tensor logits = decoder.logits(hidden.slice(0, at, end));

@@ -28,6 +28,9 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
 // alone: what a paired test compares before and after.
 std::vector<double> row_losses(Decoder& decoder, const SetEvaluation& evaluation, std::uint64_t most);
 
+// Rows whose logits take 32 MB at once; at least one.
+std::int64_t logit_rows(const DecoderSpec& spec);
+
 struct TextEvaluation {
   double loss = 0, perplexity = 0, bits_per_byte = 0, token_accuracy = 0;
   std::int64_t tokens = 0, bytes = 0;

@@ -8,13 +8,13 @@
 #include <algorithm>
 
 #include "data/io/utf8.h"
+#include "trainer/evaluate/evaluate.h"
 #include "trainer/evaluate/example_batch.h"
 
 namespace lathe {
 namespace {
 
-constexpr std::size_t kBatchTokens = 1024;                    // of prompts and answers in one pass
-constexpr std::int64_t kLogitBytes = std::int64_t{32} << 20;  // that are there at once
+constexpr std::size_t kBatchTokens = 1024;  // of prompts and answers in one pass
 
 struct Followed {
   std::size_t example = 0, prompt = 0;  // tokens of the prompt
@@ -23,7 +23,7 @@ struct Followed {
 
 // (rows): the likeliest token after each hidden state (rows, C).
 at::Tensor likeliest(const Decoder& decoder, const at::Tensor& hidden) {
-  const std::int64_t piece = std::max<std::int64_t>(1, kLogitBytes / (4 * decoder.spec().vocab_size));
+  const std::int64_t piece = logit_rows(decoder.spec());
   std::vector<at::Tensor> parts;
   for (std::int64_t begin = 0; begin < hidden.size(0); begin += piece)
     parts.push_back(

@@ -203,6 +203,14 @@ std::vector<std::string> adapted_modules(const Recipe& recipe, PictureModel mode
   return names;
 }
 
+bool adapts_convolutions(const Recipe& recipe, PictureModel model) {
+  const std::vector<NamedShape> sites = sites_of(model, recipe.adapter.text_encoder);
+  return !recipe.adapter.kind.empty() && model.by_text() &&
+         std::ranges::any_of(sites, [&](const NamedShape& parameter) {
+           return !parameter.site().linear && is_adapter_target(parameter.site(), recipe.adapter.targets);
+         });
+}
+
 std::int64_t trained_parameters(const Recipe& recipe, PictureModel model) {
   std::int64_t trained = 0;
   if (!recipe.textual_inversion.token.empty())

@@ -12,6 +12,7 @@ void check_picture_base(LoadedRecipe& loaded);
 
 // The modules of a base that the recipe's adapter stands on, by their names in records.
 std::vector<std::string> adapted_modules(const Recipe& recipe, PictureModel model);
+bool adapts_convolutions(const Recipe& recipe, PictureModel model);  // one of them is
 
 // What a run of the recipe trains: of a base all but what is frozen, or the adapter's factors, or the new
 // word's vectors. The VAE never is.

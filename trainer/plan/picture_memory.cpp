@@ -6,6 +6,7 @@
 #include "data/images/buckets.h"
 #include "recipes/schema/error.h"
 #include "trainer/pictures/picture_base.h"
+#include "trainer/pictures/picture_source.h"
 #include "trainer/plan/picture_rehearsal.h"
 #include "trainer/report/metrics.h"
 
@@ -16,24 +17,6 @@ namespace {
 constexpr std::int64_t kCopies = 64;  // trainer/pictures/picture_report.cpp
 // oneDNN's code for the shapes of bf16 products and convolutions.
 constexpr std::int64_t kGeneratedCode = 24 << 20;
-
-std::int64_t side_step(const PictureModel& model) {
-  return model.unet  ? model.unet->smallest_side()
-         : model.dit ? model.dit->patch_size
-                     : model.transformer.patch_size;
-}
-
-bool adapts_convolutions(const Recipe& recipe, PictureModel model) {
-  const std::vector<std::string> adapted = adapted_modules(recipe, model);
-  for (const PictureModel::Part& part : model.parts())
-    for (const ParameterInfo& info : part.parameters) {
-      const std::string name = part.prefix + info.name;
-      if (info.shape.size() > 2 &&
-          std::ranges::find(adapted, name.substr(0, name.rfind('.'))) != adapted.end())
-        return true;
-    }
-  return false;
-}
 
 }  // namespace
 
@@ -76,7 +59,7 @@ Plan make_picture_plan(const PictureModel& model, const PicturePlanSettings& set
   const LayerList layers(model, settings.frozen, settings.adapted, settings.adapter_rank);
   Plan plan;
   plan.parameters = layers.parameters();
-  for (const TrainedMatrix& matrix : layers.trained()) plan.trained += matrix.size();
+  plan.trained = value_count(layers.trained());
   const AllocatorBooks::Totals peak = rehearse_pictures(model, layers, settings);
   const auto of = [&](Use use) { return peak.mapped[static_cast<std::size_t>(use)]; };
   plan.parts = {{"program", program_bytes()},      {"generated code", settings.bf16 ? kGeneratedCode : 0},
@@ -110,16 +93,14 @@ std::string picture_advice_to_fit(const PictureModel& model, const PicturePlanSe
       return cat(found, change, " would fit");
     }
   }
-  const std::int64_t step = side_step(model);
+  const std::int64_t step = side_step(model), scale = model.vae ? model.vae->halvings() : 1;
   for (std::int64_t part = 2; settings.height % part == 0 && settings.width % part == 0; part *= 2) {
     smaller.height = settings.height / part;
     smaller.width = settings.width / part;
-    if (std::min(smaller.height, smaller.width) < 8 || smaller.height % step != 0 ||
-        smaller.width % step != 0)
-      break;
+    const std::int64_t height = smaller.height * scale, width = smaller.width * scale;  // of the pictures
+    if (std::min(smaller.height, smaller.width) < 8 || height % step != 0 || width % step != 0) break;
     if (!fits(smaller)) continue;
-    return cat(found, "data.resolution: [", smaller.width, ", ", smaller.height,
-               "] with train.micro_batch_size: 1",
+    return cat(found, "data.resolution: [", width, ", ", height, "] with train.micro_batch_size: 1",
                smaller.grid < settings.grid ? cat(" and diffusion.sampling.count: ", smaller.grid) : "",
                " would fit");
   }

@@ -175,9 +175,7 @@ AllocatorBooks::Totals rehearse(const DecoderSpec& spec, const PlanSettings& set
 }
 
 std::int64_t trained_parameters(const DecoderSpec& spec, const PlanSettings& settings) {
-  std::int64_t count = 0;
-  for (const TrainedMatrix& matrix : matrices(spec, settings)) count += matrix.size();
-  return count;
+  return value_count(matrices(spec, settings));
 }
 
 }  // namespace lathe

@@ -5,15 +5,15 @@
 
 namespace lathe {
 
+std::int64_t value_count(const std::vector<TrainedMatrix>& trained) {
+  std::int64_t count = 0;
+  for (const TrainedMatrix& matrix : trained) count += matrix.size();
+  return count;
+}
+
 TrainedState::TrainedState(AllocatorBooks& books, std::vector<TrainedMatrix> trained,
                            const RunSettings& settings)
     : books_(books), settings_(settings), element_(settings.bf16 ? 2 : 4), trained_(std::move(trained)) {}
-
-std::int64_t TrainedState::parameters() const {
-  std::int64_t count = 0;
-  for (const TrainedMatrix& matrix : trained_) count += matrix.size();
-  return count;
-}
 
 std::int64_t TrainedState::passes() const {
   const std::int64_t share = settings_.global_batch_size / settings_.world_size;

@@ -14,6 +14,7 @@ struct TrainedMatrix {
   bool block = false;  // of a block: Muon's, where it is the optimizer
   std::int64_t size() const { return rows * columns; }
 };
+std::int64_t value_count(const std::vector<TrainedMatrix>& trained);
 
 // The gradient of one parameter, or of several whose weights are one product (models/layers/linear.h).
 struct GradientBlock {
@@ -26,7 +27,7 @@ class TrainedState {
   using Held = AllocatorBooks::Held;
   TrainedState(AllocatorBooks& books, std::vector<TrainedMatrix> trained, const RunSettings& settings);
 
-  std::int64_t parameters() const;
+  std::int64_t parameters() const { return value_count(trained_); }
   // Micro-batches of a step that are worth a rehearsal.
   std::int64_t passes() const;
   // The weights of adapters, in what products are computed in.

@@ -5,6 +5,7 @@
 
 #include "recipes/schema/error.h"
 #include "tests/catch.h"
+#include "tests/unit/trainer/plan/plan_part.h"
 #include "trainer/plan/layer_list.h"
 #include "trainer/plan/picture_memory.h"
 #include "trainer/plan/tape.h"
@@ -65,13 +66,6 @@ PicturePlanSettings of_side(std::int64_t side) {
   settings.height = settings.width = side;
   settings.micro_batch_size = settings.global_batch_size = 8;
   return settings;
-}
-
-std::int64_t part(const Plan& plan, const std::string& name) {
-  for (const PlanPart& entry : plan.parts)
-    if (entry.name == name) return entry.bytes;
-  FAIL("no part " << name);
-  return 0;
 }
 
 }  // namespace
@@ -169,6 +163,19 @@ TEST_CASE("a tape holds what backward needs and gives it back as backward goes",
   CHECK(books.at_peak().sum() <= 256 * kMega + 32 * kMega);
   Tape still(books, /*recording=*/false);
   CHECK(still.apply(kMega, {.inputs = {}, .saved = {}, .backward = fresh, .trains = true}).made_by == -1);
+}
+
+TEST_CASE("advice tells the resolution of pictures, not of their latents", "[plan]") {
+  const PictureModel model = of_latents(false);
+  PicturePlanSettings settings = of_side(256 / model.vae->halvings());
+  settings.frozen = {"text_encoder"};
+  settings.micro_batch_size = settings.global_batch_size = 1;
+  PicturePlanSettings half = settings;
+  half.height = half.width = settings.width / 2;
+  const std::string advice =
+      picture_advice_to_fit(model, settings, make_picture_plan(model, half).peak_bytes);
+  INFO(advice);
+  CHECK(advice.find("data.resolution: [128, 128]") != std::string::npos);
 }
 
 TEST_CASE("advice for pictures fits, and half of what it changes would not have been enough", "[plan]") {

@@ -10,6 +10,7 @@
 
 #include "data/random/philox.h"
 #include "tests/catch.h"
+#include "tests/unit/trainer/plan/plan_part.h"
 #include "trainer/allocator.h"
 #include "trainer/plan/books.h"
 
@@ -28,13 +29,6 @@ DecoderSpec small_llama() {
   spec.head_size = 64;
   spec.max_positions = 512;
   return spec;
-}
-
-std::int64_t part(const Plan& plan, const std::string& name) {
-  for (const PlanPart& entry : plan.parts)
-    if (entry.name == name) return entry.bytes;
-  FAIL("no part " << name);
-  return 0;
 }
 
 }  // namespace
