@@ -39,9 +39,13 @@ inline void tile_multiply() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sum), "i"(a), "i"(b));
 }
 
-// c (32 x 32), += when add, of a (32 x depth) and paired b (depth / 2 x 32); depth is a multiple of 32.
+constexpr std::int64_t kDepthStep = 32;  // depths are multiples of it
+
+// c (32 x 32), += when add, of a (32 x depth) and paired b (depth / 2 x 32): whole, how much of it is wanted
+// saves nothing here.
 inline void multiply_block(const Bfloat* a, std::int64_t a_row, const std::uint32_t* b, std::int64_t b_row,
-                           std::int64_t depth, float* c, std::int64_t c_row, bool add) {
+                           std::int64_t depth, float* c, std::int64_t c_row, bool add,
+                           std::int64_t /*rows*/ = 32, std::int64_t /*columns*/ = 32) {
   const std::int64_t a_bytes = a_row * 2, b_bytes = b_row * 4, c_bytes = c_row * 4;
   if (add) {
     tile_load<0>(c, c_bytes);

@@ -18,6 +18,11 @@ namespace {
 
 constexpr std::int64_t kBlock = 32;  // edge of the blocks everything is padded to
 
+// What is multiplied of a depth that is padded to blocks and has `real` elements.
+constexpr std::int64_t multiplied_depth(std::int64_t real) {
+  return (real + kDepthStep - 1) / kDepthStep * kDepthStep;
+}
+
 // A 32 x 32 block of a bf16 matrix, where it lies or, at the matrix's edge, copied with zeros around.
 struct BlockView {
   const Bfloat* from;

@@ -175,6 +175,9 @@ struct TransposedProduct {
   std::int64_t rows, a_row, a_columns, b_row, b_columns;
   bool add;  // onto what is there
 };
+struct TransposedPart {
+  std::int64_t block, blocks, panel, panels;  // of 32 columns of a and of b
+};
 
 // out (rows, columns) = scale * a (rows, depth) b (depth, columns) + addend, bf16 with fp32 sums, rounded
 // once. b's rows run along columns, or along its depth when b_turned (a weight as it is stored).
@@ -235,11 +238,10 @@ struct OpKernels {
   void (*attention_forward)(const Attention&, void* memory);
   void (*attention_backward)(const Attention&, void* memory);
   std::int64_t (*attention_memory)(std::int64_t length, std::int64_t size);
-  // With AMX or AVX512_BF16, else null: first pack blocks of 32 rows of b, then the product for blocks of 32
-  // columns of a.
+  // With AMX or AVX512_BF16, else null: first pack blocks of 32 rows of b, then the product by parts.
   void (*pack_panels)(const TransposedProduct&, std::int64_t begin, std::int64_t end);
-  void (*transposed_product)(const TransposedProduct&, std::int64_t begin, std::int64_t end, void* memory);
-  std::int64_t (*transposed_product_memory)(std::int64_t blocks, std::int64_t b_columns);
+  void (*transposed_product)(const TransposedProduct&, const TransposedPart&, void* memory);
+  std::int64_t (*transposed_product_memory)(std::int64_t blocks, std::int64_t panels);
   void (*product)(const Product&, const ProductPart&, void* memory);  // likewise
   std::int64_t (*product_memory)(std::int64_t depth, std::int64_t rows, std::int64_t columns);
 };

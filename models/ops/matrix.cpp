@@ -76,14 +76,18 @@ void tiled_product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, co
                               .scale = static_cast<float>(term.scale)};
   const std::int64_t panels = (args.columns + 31) / 32,
                      depth = std::min<std::int64_t>((args.depth + 31) / 32 * 32, 4096);
-  const std::int64_t groups = (args.rows + kGroupRows - 1) / kGroupRows, threads = at::get_num_threads();
+  const std::int64_t most = (args.rows + kGroupRows - 1) / kGroupRows, threads = at::get_num_threads();
   const std::int64_t fitting = std::max<std::int64_t>(1, kStripBytes / (depth * 64));
-  const std::int64_t strip = std::min(fitting, std::max<std::int64_t>(1, panels * groups / threads)),
+  const std::int64_t strip = std::min(fitting, std::max<std::int64_t>(1, panels * most / threads)),
                      strips = (panels + strip - 1) / strip;
+  // Few panels, as of an adapter's factor, do not feed all threads: then the rows are shared as well.
+  const std::int64_t wanted = std::max(most, threads / strips),
+                     group = (args.rows + wanted * 32 - 1) / (wanted * 32) * 32,
+                     groups = (args.rows + group - 1) / group;
   parallel_tasks(groups * strips, [&](std::int64_t task) {
-    const std::int64_t row = task / strips * kGroupRows, panel = task % strips * strip;
+    const std::int64_t row = task / strips * group, panel = task % strips * strip;
     const kernels::ProductPart part{.row = row,
-                                    .rows = std::min(kGroupRows, args.rows - row),
+                                    .rows = std::min(group, args.rows - row),
                                     .column = panel * 32,
                                     .columns = std::min(strip, panels - panel) * 32};
     table.product(args, part, thread_memory(table.product_memory(args.depth, part.rows, part.columns)));

@@ -1,7 +1,7 @@
-// a b of bf16 matrices in 32 x 32 blocks with fp32 sums, rounded once: the products of linear layers, forward and
-// backward. A strip of b is packed for each task and stays in the second-level cache while the rows of a pass
-// by. Unlike the library's products no code is generated for a shape, so batches of any number of tokens cost
-// neither time nor memory to prepare.
+// a b of bf16 matrices in 32 x 32 blocks with fp32 sums, rounded once: the products of linear layers, forward
+// and backward. A strip of b is packed for each task and stays in the second-level cache while the rows of a
+// pass by. Unlike the library's products no code is generated for a shape, so batches of any number of tokens
+// cost neither time nor memory to prepare.
 #include "models/ops/blocks.h"
 #include "models/ops/kernels.h"
 
@@ -87,13 +87,15 @@ void product(const Product& p, const ProductPart& part, void* memory) {
   auto* sums = reinterpret_cast<float*>(copy + 32 * (slice + 32));
   for (std::int64_t first = 0; first < whole; first += slice) {
     const std::int64_t depth = whole - first < slice ? whole - first : slice;
+    const std::int64_t used = multiplied_depth(p.depth - first < depth ? p.depth - first : depth);
     const bool last = first + depth == whole;
     pack_strip(p, part, first, depth, strip);
     for (std::int64_t row = part.row; row < part.row + part.rows; row += 32) {
-      const BlockView a = rows_of(p, row, first, depth, copy);
+      const BlockView a = rows_of(p, row, first, used, copy);
       for (std::int64_t panel = 0; panel < panels; ++panel) {
         float* block = whole == slice ? sums : sums + ((row - part.row) / 32 * panels + panel) * 1024;
-        multiply_block(a.from, a.row, strip + panel * (depth / 2 * 32), 32, depth, block, 32, first > 0);
+        multiply_block(a.from, a.row, strip + panel * (depth / 2 * 32), 32, used, block, 32, first > 0,
+                       p.rows - row, p.columns - part.column - panel * 32);
         if (last) store_block(p, row, part.column + panel * 32, block);
       }
     }

@@ -66,9 +66,19 @@ void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Ten
   parallel_ranges(row_blocks, 1,
                   [&](std::int64_t begin, std::int64_t end) { table.pack_panels(args, begin, end); });
   const std::int64_t blocks = (a.size(1) + 31) / 32, step = blocks_a_task(blocks, b.size(1));
-  parallel_tasks((blocks + step - 1) / step, [&](std::int64_t task) {
-    void* memory = thread_memory(table.transposed_product_memory(step, b.size(1)));
-    table.transposed_product(args, task * step, std::min(blocks, (task + 1) * step), memory);
+  // Few blocks, as of an adapter's factor, do not feed all threads: then the panels are shared as well.
+  const std::int64_t tasks = (blocks + step - 1) / step,
+                     pieces = std::clamp<std::int64_t>(at::get_num_threads() / tasks, 1, panels),
+                     width = (panels + pieces - 1) / pieces;
+  parallel_tasks(tasks * pieces, [&](std::int64_t task) {
+    const std::int64_t block = task / pieces * step, panel = task % pieces * width;
+    if (panel >= panels) return;
+    const kernels::TransposedPart part{.block = block,
+                                       .blocks = std::min(step, blocks - block),
+                                       .panel = panel,
+                                       .panels = std::min(width, panels - panel)};
+    table.transposed_product(args, part,
+                             thread_memory(table.transposed_product_memory(part.blocks, part.panels)));
   });
 }
 

@@ -1,5 +1,5 @@
-// a^T b of two tall bf16 matrices in 32 x 32 blocks with fp32 sums: a weight's gradient. Library products are slow
-// when the inner dimension is the rows of both, so a is turned block by block on the way.
+// a^T b of two tall bf16 matrices in 32 x 32 blocks with fp32 sums: a weight's gradient. Library products are
+// slow when the inner dimension is the rows of both, so a is turned block by block on the way.
 #include "models/ops/blocks.h"
 #include "models/ops/kernels.h"
 
@@ -56,12 +56,13 @@ void turn_block(const TransposedProduct& p, std::int64_t column, std::int64_t fi
   }
 }
 
-// The sums of one 32-column block of a: a row of 32 x 32 tiles into the result.
-void store_tiles(const TransposedProduct& p, std::int64_t column, const float* tiles) {
+// The sums of one 32-column block of a: a row of 32 x 32 tiles into columns [first, last) of the result.
+void store_tiles(const TransposedProduct& p, std::int64_t column, std::int64_t first, std::int64_t last,
+                 const float* tiles) {
   for (std::int64_t r = 0; r < 32 && column + r < p.a_columns; ++r) {
     float* to = p.sum + (column + r) * p.b_columns;
-    for (std::int64_t c = 0; c < p.b_columns; c += 32) {
-      const float* from = tiles + c * 32 + r * 32;
+    for (std::int64_t c = first; c < last && c < p.b_columns; c += 32) {
+      const float* from = tiles + (c - first) * 32 + r * 32;
       const std::int64_t count = p.b_columns - c < 32 ? p.b_columns - c : 32;
       each_vector(count, [&](std::int64_t i, auto width) {
         const Floats value = load(from + i, width);
@@ -71,27 +72,33 @@ void store_tiles(const TransposedProduct& p, std::int64_t column, const float* t
   }
 }
 
-// Blocks [begin, end) of 32 columns of a. The panels of one depth stay in the cache for all of them.
-void transposed_product(const TransposedProduct& p, std::int64_t begin, std::int64_t end, void* memory) {
+// The panels of one depth stay in the cache for all blocks of the part.
+void transposed_product(const TransposedProduct& p, const TransposedPart& part, void* memory) {
   const BlockScope scope;
-  const std::int64_t padded_rows = (p.rows + 31) / 32 * 32, panels = (p.b_columns + 31) / 32;
+  const std::int64_t padded_rows = (p.rows + 31) / 32 * 32, panels = part.panels;
   auto* turned = static_cast<Bfloat*>(memory);
   auto* tiles = reinterpret_cast<float*>(turned + 32 * kTurnedRow);
   for (std::int64_t k = 0; k < padded_rows; k += kDepth) {
     const std::int64_t depth = padded_rows - k < kDepth ? padded_rows - k : kDepth;
-    for (std::int64_t block = begin; block < end; ++block) {
-      turn_block(p, block * 32, k, depth, turned);
-      for (std::int64_t panel = 0; panel < panels; ++panel)
-        multiply_block(turned, kTurnedRow, p.panels + panel * (padded_rows / 2 * 32) + k / 2 * 32, 32, depth,
-                       tiles + ((block - begin) * panels + panel) * 1024, 32, k > 0);
+    const std::int64_t used = multiplied_depth(p.rows - k < depth ? p.rows - k : depth);
+    for (std::int64_t i = 0; i < part.blocks; ++i) {
+      const std::int64_t column = (part.block + i) * 32;
+      turn_block(p, column, k, depth, turned);
+      for (std::int64_t j = 0; j < panels; ++j) {
+        const std::int64_t panel = part.panel + j;
+        multiply_block(turned, kTurnedRow, p.panels + panel * (padded_rows / 2 * 32) + k / 2 * 32, 32, used,
+                       tiles + (i * panels + j) * 1024, 32, k > 0, p.a_columns - column,
+                       p.b_columns - panel * 32);
+      }
     }
   }
-  for (std::int64_t block = begin; block < end; ++block)
-    store_tiles(p, block * 32, tiles + (block - begin) * panels * 1024);
+  for (std::int64_t i = 0; i < part.blocks; ++i)
+    store_tiles(p, (part.block + i) * 32, part.panel * 32, (part.panel + panels) * 32,
+                tiles + i * panels * 1024);
 }
 
-std::int64_t transposed_product_memory(std::int64_t blocks, std::int64_t b_columns) {
-  return 32 * kTurnedRow * 2 + blocks * ((b_columns + 31) / 32) * 1024 * 4;
+std::int64_t transposed_product_memory(std::int64_t blocks, std::int64_t panels) {
+  return 32 * kTurnedRow * 2 + blocks * panels * 1024 * 4;
 }
 
 #endif

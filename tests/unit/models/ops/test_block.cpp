@@ -192,8 +192,8 @@ TEST_CASE("the kernels chosen are those the processor has or ATEN_CPU_CAPABILITY
 TEST_CASE("transposed products equal a^T b, any sizes and strides", "[ops]") {
   at::manual_seed(13);
   for (const std::int64_t rows : {1, 2, 31, 33, 700}) {
-    for (const auto& [left, right] :
-         std::vector<std::pair<int, int>>{{1, 1}, {7, 65}, {48, 32}, {64, 16}, {33, 96}, {130, 50}}) {
+    for (const auto& [left, right] : std::vector<std::pair<int, int>>{
+             {1, 1}, {7, 65}, {48, 32}, {64, 16}, {33, 96}, {130, 50}, {16, 300}, {300, 9}}) {
       for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
         const at::Tensor a = at::randn({rows, left + 9}).to(type).narrow(1, 3, left),
                          b = at::randn({rows, right}).to(type);
@@ -216,9 +216,9 @@ TEST_CASE("transposed products equal a^T b, any sizes and strides", "[ops]") {
 
 TEST_CASE("products equal a b + addend, any sizes, strides and orders", "[ops]") {
   at::manual_seed(14);
-  const std::vector<std::array<std::int64_t, 3>> sizes = {{1, 3, 5},      {16, 1, 1},     {17, 33, 31},
-                                                          {31, 16, 64},   {33, 96, 130},  {70, 512, 48},
-                                                          {40, 5000, 70}, {1100, 40, 33}, {64, 1024, 96}};
+  const std::vector<std::array<std::int64_t, 3>> sizes = {
+      {1, 3, 5},      {16, 1, 1},     {17, 33, 31},   {31, 16, 64},  {33, 96, 130},  {70, 512, 48},
+      {40, 5000, 70}, {1100, 40, 33}, {64, 1024, 96}, {300, 70, 16}, {290, 16, 200}, {300, 4500, 9}};
   for (const auto& [rows, depth, columns] : sizes) {
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
       INFO(rows << " by " << depth << " by " << columns);
