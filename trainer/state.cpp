@@ -19,6 +19,20 @@ const std::string kMaster = "master.";
 
 }  // namespace
 
+bool TrainState::remember(double loss, double min_delta) {
+  const bool first = best_step < 0;
+  if (first || loss < patience_loss - min_delta) {
+    patience_loss = loss;
+    bad_evaluations = 0;
+  } else {
+    bad_evaluations += 1;
+  }
+  if (!first && !(loss < best_loss)) return false;
+  best_loss = loss;
+  best_step = step;
+  return true;
+}
+
 Json TrainState::to_json() const {
   Json json = Json::object();
   json["format"] = "lathe-state";
@@ -29,6 +43,7 @@ Json TrainState::to_json() const {
   json["seconds"] = seconds;
   json["best_loss"] = best_loss;
   json["best_step"] = best_step;
+  json["patience_loss"] = patience_loss;
   json["bad_evaluations"] = bad_evaluations;
   json["norm_window"] = norm_window;
   json["skipped_steps"] = skipped_steps;
@@ -44,6 +59,8 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
   state.seconds = json_get<double>(json, "seconds", where);
   state.best_loss = json_get<double>(json, "best_loss", where);
   state.best_step = json_get<std::int64_t>(json, "best_step", where);
+  // Once both were one: the best was the last that counted.
+  state.patience_loss = json_get_or<double>(json, "patience_loss", state.best_loss, where);
   state.bad_evaluations = json_get<std::int64_t>(json, "bad_evaluations", where);
   state.norm_window = json_get<std::vector<double>>(json, "norm_window", where);
   state.skipped_steps = json_get<std::int64_t>(json, "skipped_steps", where);

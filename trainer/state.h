@@ -20,12 +20,16 @@ struct TrainState {
   std::int64_t tokens = 0;
   double seconds = 0;  // training time so far
   double best_loss = 0;
-  std::int64_t best_step = -1;  // -1: never validated
-  std::int64_t bad_evaluations = 0;
-  std::vector<double> norm_window;  // of the spike watch
+  std::int64_t best_step = -1;       // -1: never validated
+  double patience_loss = 0;          // of the last improvement by at least early_stopping.min_delta
+  std::int64_t bad_evaluations = 0;  // since then
+  std::vector<double> norm_window;   // of the spike watch
   std::int64_t skipped_steps = 0;
   Json resolved = Json::object();  // threads, instruction_set, precision, micro_batch_size, ranks, build:
                                    // exactness needs them
+  // Takes in the held-out loss of `step`; true when it is the lowest so far, by however little: that is kept.
+  // Patience wants more, as in Keras: min_delta below the last loss that counted.
+  bool remember(double loss, double min_delta);
   Json to_json() const;
   static TrainState from_json(const Json& json, const std::string& where);
 };

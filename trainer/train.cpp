@@ -189,15 +189,8 @@ class TrainingLoop {
     outcome_.last_evaluation = metrics;
     evaluated_at_ = s_.state.step;
     if (s_.state.step == 0) return;
-    const double delta = s_.recipe().early_stopping.min_delta;
-    if (s_.state.best_step < 0 || metrics.loss < s_.state.best_loss - delta) {
-      s_.state.best_loss = metrics.loss;
-      s_.state.best_step = s_.state.step;
-      s_.state.bad_evaluations = 0;
-      if (s_.recipe().checkpoint.keep_best) save();
-    } else {
-      s_.state.bad_evaluations += 1;
-    }
+    const bool best = s_.state.remember(metrics.loss, s_.recipe().early_stopping.min_delta);
+    if (best && s_.recipe().checkpoint.keep_best) save();
   }
 
   // A slow disk does not hold training up: while a checkpoint is being written, the next periodic one is

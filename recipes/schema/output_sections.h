@@ -15,7 +15,10 @@ struct EarlyStoppingSection {
   static void fields(auto& f, auto& c) {
     f("patience", c.patience, "stop after so many evaluations without improvement; 0 for off",
       range(0, 1 << 20));
-    f("min_delta", c.min_delta, "what counts as improvement of the validation loss", range(0.0, 1e9));
+    f("min_delta", c.min_delta,
+      "a fall of the validation loss by less does not count as improvement here; the best step is the lowest "
+      "all the same",
+      range(0.0, 1e9));
   }
 };
 

@@ -62,6 +62,13 @@ class MainJob(Case):
         self.assertEqual(result["last_validation_loss"], last["validation_loss"])
         self.assertIn("fewer steps", out)
 
+    def test_the_best_step_is_the_lowest_whatever_patience_counts(self):
+        result = self.train("run", "train.max_steps=6", "evaluate.every=2", "early_stopping={patience: 0, min_delta: 5}")
+        lines = map(json.loads, (self.folder / "run" / "metrics.jsonl").read_text().splitlines())
+        losses = {line["step"]: line["validation_loss"] for line in lines if line.get("validation_loss") and line["step"] > 0}
+        self.assertEqual(result["best_step"], min(losses, key=losses.get))
+        self.assertEqual((len(losses), result["best_step"], result["best_validation_loss"]), (3, 6, losses[6]))
+
     def test_a_changed_weight_fails_verification(self):
         self.train("run", "train.max_steps=5", "export=[{format: huggingface, dtype: fp32}]")
         path = self.folder / "run" / "export" / "huggingface" / "model.safetensors"
