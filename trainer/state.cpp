@@ -46,6 +46,7 @@ Json TrainState::to_json() const {
   json["patience_loss"] = patience_loss;
   json["bad_evaluations"] = bad_evaluations;
   json["norm_window"] = norm_window;
+  json["loss_window"] = loss_window;
   json["skipped_steps"] = skipped_steps;
   json["resolved"] = resolved;
   return json;
@@ -63,6 +64,7 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
   state.patience_loss = json_get_or<double>(json, "patience_loss", state.best_loss, where);
   state.bad_evaluations = json_get<std::int64_t>(json, "bad_evaluations", where);
   state.norm_window = json_get<std::vector<double>>(json, "norm_window", where);
+  state.loss_window = json_get_or<std::vector<double>>(json, "loss_window", {}, where);
   state.skipped_steps = json_get<std::int64_t>(json, "skipped_steps", where);
   state.resolved = json_get<Json>(json, "resolved", where);
   return state;

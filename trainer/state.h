@@ -23,7 +23,7 @@ struct TrainState {
   std::int64_t best_step = -1;       // -1: never validated
   double patience_loss = 0;          // of the last improvement by at least early_stopping.min_delta
   std::int64_t bad_evaluations = 0;  // since then
-  std::vector<double> norm_window;   // of the spike watch
+  std::vector<double> norm_window, loss_window;  // of the spike watch
   std::int64_t skipped_steps = 0;
   Json resolved = Json::object();  // threads, instruction_set, precision, micro_batch_size, ranks, build:
                                    // exactness needs them

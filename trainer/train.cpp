@@ -29,7 +29,7 @@ class TrainingLoop {
  public:
   explicit TrainingLoop(Session& session)
       : s_(session),
-        watch_(session.recipe().train.spike_sigma, session.state.norm_window),
+        watch_(session.recipe().train.spike_sigma, session.state.norm_window, session.state.loss_window),
         reducer_(*session.ranks, session.parameters),
         progress_(session.options.quiet || !session.leader(), session.state.step, session.last_step,
                   session.task->unit()) {
@@ -96,7 +96,7 @@ class TrainingLoop {
     const double scale = 1 / std::max(1.0, sums.targets);
     const double loss = sums.loss * scale;
     const double norm = gradient_norm(s_.parameters, scale);
-    const bool spike = train.on_spike != "ignore" && watch_.is_spike(loss, norm);
+    const Spike spike = train.on_spike != "ignore" ? watch_.judge(loss, norm) : Spike();
     StepOptions step;
     step.learning_rate_scale = schedule_factor(s_.recipe().schedule, s_.state.step, s_.total_steps);
     step.gradient_scale = scale;
@@ -104,7 +104,7 @@ class TrainingLoop {
       step.gradient_scale *= train.max_grad_norm / norm;
     if (!spike) s_.optimizer->step(s_.parameters, step);
     if (!spike && s_.averages) s_.averages->update(s_.parameters, s_.state.step + 1);
-    watch_.observe(norm);
+    watch_.observe(loss, norm);
     clear_gradients(s_.parameters);
     stepping.reset();
     s_.state.cursor += static_cast<std::uint64_t>(s_.row_schedule().rows(s_.state.cursor));
@@ -117,10 +117,11 @@ class TrainingLoop {
                  .grad_norm = norm,
                  .tokens_per_second = sums.units / seconds,
                  .data_seconds = sums.waited,
-                 .skipped = spike},
+                 .skipped = static_cast<bool>(spike)},
                 step.learning_rate_scale);
-    if (spike) handle_spike(loss, norm);
-    s_.state.norm_window = watch_.window();
+    if (spike) handle_spike(spike, loss, norm);
+    s_.state.norm_window = watch_.norms();
+    s_.state.loss_window = watch_.losses();
     if (due(evaluate_every())) evaluate();
     save_if_due();
   }
@@ -145,16 +146,18 @@ class TrainingLoop {
     progress_.step(metrics);
   }
 
-  void handle_spike(double loss, double norm) {
+  void handle_spike(const Spike& spike, double loss, double norm) {
     s_.state.skipped_steps += 1;
     const bool rollback = s_.recipe().train.on_spike == "rollback";
     if (metrics_)
-      metrics_->event(rollback ? "rollback" : "skipped_step",
-                      Json{{"step", s_.state.step}, {"loss", loss}, {"grad_norm", norm}});
-    progress_.note(cat("step ", s_.state.step, ": loss ", loss, ", gradient norm ", norm,
-                       rollback ? " is a spike: back to the last checkpoint, its data is passed over"
-                                : " is a spike: the step is skipped"));
-    require(s_.state.skipped_steps <= 100, "100 steps were spikes; lower optimizer.learning_rate (now ",
+      metrics_->event(
+          rollback ? "rollback" : "skipped_step",
+          Json{{"step", s_.state.step}, {"spike_of", spike.name()}, {"loss", loss}, {"grad_norm", norm}});
+    progress_.note(cat(
+        "step ", s_.state.step, ": loss ", loss, ", gradient norm ", norm, ": a spike of the ", spike.name(),
+        rollback ? ": back to the last checkpoint, its data is passed over" : ": the step is skipped"));
+    require(s_.state.skipped_steps <= std::max<std::int64_t>(100, s_.state.step / 50), s_.state.skipped_steps,
+            " of ", s_.state.step, " steps were spikes; lower optimizer.learning_rate (now ",
             s_.recipe().optimizer.learning_rate, ") or look at the data around these steps in metrics.jsonl");
     if (rollback && !go_back(s_))
       progress_.note("there is no checkpoint to go back to: the step is skipped only");

@@ -76,10 +76,12 @@ struct TrainSection {
     f("dropout", c.dropout, "on embeddings and residual branches", range(0.0, 0.99));
     f("z_loss", c.z_loss, "weight of the squared log-normaliser (PaLM); 0 for off", range(0.0, 1.0));
     f("on_spike", c.on_spike,
-      "a step whose loss or gradient norm is not finite or far out: skip it, roll back to the "
-      "last checkpoint, or ignore",
+      "a step whose loss or gradient norm is not finite or far above those of the last steps: skip it, roll "
+      "back to the last checkpoint, or ignore",
       choice({"skip", "rollback", "ignore"}));
-    f("spike_sigma", c.spike_sigma, "how many deviations count as a spike", range(1.0, 1e6));
+    f("spike_sigma", c.spike_sigma,
+      "how many deviations above the median count as a spike, of the loss or the gradient norm",
+      range(1.0, 1e6));
   }
 };
 

@@ -65,3 +65,14 @@ class Spikes(Case):
         lines, held_out = self.records("run")
         self.assertFalse([line for line in lines if "event" in line])
         self.assertFalse([step for step in held_out if step and held_out[step] == held_out[step - 1]])
+
+    def test_a_leap_of_the_loss_is_a_spike_at_a_norm_that_is_none_also_after_a_resume(self):
+        # At 9 deviations the norms of both poisoned rows pass; one of them is most of its row, and 2.5 nats above the rest. It comes 16
+        # steps after the resume: the watch knows what was usual before.
+        sets = ("train.on_spike=skip", "train.spike_sigma=9", "evaluate.every=110")
+        self.train("run", *sets, extra=("--stop-after", "180"))
+        _, log = self.lathe("train", self.recipe("run"), *(item for value in sets for item in ("--set", value)))
+        (spike,) = [line for line in self.records("run")[0] if "event" in line]
+        self.assertEqual((spike["event"], spike["spike_of"]), ("skipped_step", "loss"))
+        self.assertGreater(spike["step"], 180)
+        self.assertIn(": a spike of the loss: the step is skipped", log)
