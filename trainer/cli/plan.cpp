@@ -37,8 +37,8 @@ void say_time(Context& context, const PlanArguments& arguments, double tokens, d
   if (rate <= 0) {
     context.result["estimated_seconds"] = tokens / estimate;
     context.say(cat("time: very roughly ", format_duration(tokens / estimate),
-                    " (matrix products timed here; --measure trains for a few seconds to tell, or give "
-                    "--tokens-per-second)"));
+                    " (matrix products timed here; evaluation and checkpoints not counted; --measure "
+                    "trains for a few seconds to tell, or give --tokens-per-second)"));
     return;
   }
   const double seconds = tokens / rate;

@@ -56,7 +56,8 @@ std::string time_expected(const Session& session) {
   const double seconds = session.task->expected_seconds(session);
   if (seconds <= 0) return "";
   return seconds < 1 ? "; time less than a second"
-                     : cat("; time very roughly ", format_duration(seconds), " (matrix products timed here)");
+                     : cat("; time very roughly ", format_duration(seconds),
+                           " (matrix products timed here; evaluation not counted)");
 }
 
 void say_before_start(const Context& context, const Session& session) {

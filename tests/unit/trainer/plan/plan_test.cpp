@@ -13,6 +13,7 @@
 #include "tests/unit/trainer/plan/plan_part.h"
 #include "trainer/allocator.h"
 #include "trainer/plan/books.h"
+#include "trainer/plan/speed.h"
 
 namespace lathe {
 namespace {
@@ -32,6 +33,22 @@ DecoderSpec small_llama() {
 }
 
 }  // namespace
+
+TEST_CASE("a time is the least of repeats, however many of them a busy machine preempts", "[plan]") {
+  int calls = 0;
+  const auto preempted_first = [&] { return ++calls <= 15 ? 0.01 : 1e-4 * (1 + 0.01 * (calls % 3)); };
+  CHECK(least_seconds(preempted_first) == Approx(1e-4));
+  calls = 0;
+  const auto mostly_preempted = [&] { return ++calls % 7 == 0 ? 1e-4 : 0.008 + 1e-3 * (calls % 5); };
+  CHECK(least_seconds(mostly_preempted) == Approx(1e-4));
+  CHECK(calls < 70);  // half a second
+  calls = 0;
+  CHECK(least_seconds([&] { return ++calls, 1e-3; }) == Approx(1e-3));
+  CHECK(calls <= 51);  // 50 ms where all agree
+  calls = 0;
+  CHECK(least_seconds([&] { return 3.0 - ++calls; }) == Approx(0));
+  CHECK(calls == 3);  // a long one is no longer for a preemption
+}
 
 TEST_CASE("a base in 4 bits weighs what its codes and scales do", "[plan]") {
   PlanSettings settings;
