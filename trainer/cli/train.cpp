@@ -183,8 +183,8 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   options.fresh = arguments.fresh;
   options.quiet = context.quiet;
   if (arguments.stop_after > 0) options.stop_after = arguments.stop_after;
-  install_signal_handlers();
   const bool speaks = rank_from_environment().rank == 0;
+  install_signal_handlers(speaks);
   context.json = context.json && speaks;
   const auto say = [&](const std::string& line) {
     if (speaks) context.log(line);

@@ -183,7 +183,7 @@ int supervise(Children& children, const Signals& signals) {
     if (signal != 0 && signal != SIGCHLD) children.stop(signal == SIGINT ? SIGINT : SIGTERM);
     children.collect();
     if (children.failure() && !kill_at) {
-      children.signal_all(SIGTERM);
+      children.signal_all(kLostRank);
       kill_at = Clock::now() + kGrace;
     }
     if (kill_at && Clock::now() >= *kill_at) children.signal_all(SIGKILL);

@@ -75,11 +75,9 @@ c10::intrusive_ptr<c10d::Store> join_store(const RankInfo& info) {
     auto store = c10::make_intrusive<c10d::TCPStore>(info.master_address, options);
     return c10::make_intrusive<c10d::PrefixStore>("lathe/" + info.store_prefix, store);
   } catch (const std::exception& e) {
-    std::string reason = e.what();
-    reason.resize(std::min(reason.size(), reason.find('\n')));
     fail("rank ", info.rank, " of ", info.world_size, ": cannot ",
          options.isServer ? "listen at " : "reach rank 0 at ", info.master_address, ":", info.master_port,
-         " (", reason,
+         " (", plain_reason(e.what()),
          "); check that all ranks were started, that the address is "
          "that of rank 0's machine and that the port is free and open");
   }

@@ -4,6 +4,7 @@
 // within a second.
 #include <ATen/core/Tensor.h>
 
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <string>
@@ -74,6 +75,9 @@ class GradientReducer {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// What the launcher sends the other ranks once one has failed, and kills what is left 0.7 s later.
+inline constexpr int kLostRank = SIGUSR2;
 
 // --processes N: starts N copies of argv with ranks set, forwards signals, prefixes nothing (only rank 0
 // prints), kills the rest within a second when one fails. Returns the exit code: 0, 130 when interrupted,

@@ -28,6 +28,16 @@ class QuietLog {
   int before_;
 };
 
+// The first sentence of what c10d and Gloo throw, without the place in their sources: their advice is for
+// those who build on them.
+inline std::string plain_reason(std::string text) {
+  text.resize(std::min(text.size(), text.find('\n')));
+  if (const auto place = text.find("] "); text.starts_with("[") && place != std::string::npos)
+    text.erase(0, place + 2);
+  text.resize(std::min(text.size(), text.find(". ")));
+  return text;
+}
+
 struct Ranks::State {
   RankInfo info;
   c10::intrusive_ptr<c10d::Store> store;
@@ -40,10 +50,8 @@ struct Ranks::State {
     try {
       return body();
     } catch (const std::exception& e) {
-      std::string reason = e.what();
-      reason.resize(std::min(reason.size(), reason.find('\n')));
       fail("rank ", info.rank, " of ", info.world_size, ": ", what,
-           " failed: another rank has ended or cannot be reached (", reason,
+           " failed: another rank has ended or cannot be reached (", plain_reason(e.what()),
            "); start the run again to go on from its last checkpoint");
     }
   }

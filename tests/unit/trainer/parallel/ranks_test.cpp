@@ -8,6 +8,7 @@
 
 #include "recipes/schema/error.h"
 #include "tests/unit/trainer/parallel/processes.h"
+#include "trainer/parallel/ranks_state.h"
 
 using namespace lathe;
 using lathe::testing::expect;
@@ -160,6 +161,15 @@ TEST_CASE("rank 0's failure, death or silence in its own work ends the others") 
         1);
     CHECK(ranks.wait(1, 10) == 17);
   }
+}
+
+TEST_CASE("of what Gloo throws the first sentence is told, without the place in its sources") {
+  CHECK(plain_reason(
+            "[/pytorch/third_party/gloo/tcp/pair.cc:537] Read error [127.0.0.1]:24799: Connection reset "
+            "by peer. This is typically caused by a remote worker hanging. GLHF!") ==
+        "Read error [127.0.0.1]:24799: Connection reset by peer");
+  CHECK(plain_reason("Timed out after 5 s\nException raised from here") == "Timed out after 5 s");
+  CHECK(plain_reason("[odd") == "[odd");
 }
 
 TEST_CASE("without a rank 0 the error names the address") {
