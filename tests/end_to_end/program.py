@@ -77,10 +77,10 @@ class Case(unittest.TestCase):
         path = self.folder / name / "result.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def endless(self, *sets):
+    def endless(self, *sets, extra=()):
         """A run that only a signal ends, once its first checkpoint (of step 5) is on disk."""
         arguments = [item for value in ("train.max_steps=100000", *sets) for item in ("--set", value)]
-        process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--quiet", *arguments],
+        process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--quiet", *arguments, *extra],
                                    cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         deadline = time.time() + 60
         while not self.checkpoint("run", 5).exists():

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -31,6 +32,9 @@ class MainJob(Case):
         for name in ("recipe.yaml", "run.json", "report.html", "metrics.jsonl"):
             self.assertTrue((self.folder / "run" / name).exists(), name)
         self.assertTrue(list((self.folder / "run").glob("events.out.tfevents.*")))
+        # Batches are read ahead: the steps, but for those that a busy machine holds up, find theirs ready.
+        took = [b["seconds"] - a["seconds"] for a, b in zip(steps, steps[1:])]
+        self.assertLess(statistics.median(record["data_seconds"] for record in steps[1:]), 0.05 * statistics.median(took))
         self.assertEqual((self.folder / "run").stat().st_mode & 0o777, 0o700)
         export = self.folder / "run" / "export" / "huggingface"
         for name in ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
@@ -78,21 +82,27 @@ class MainJob(Case):
         self.lathe("verify", path.parent, code=1)
 
     def test_twenty_steps_are_ten_and_a_kill_and_ten(self):
-        for row, sets in {"fp32": ("train.precision=fp32",), "bf16": ("train.precision=bf16",), "muon": (MUON, WSD, "train.precision=bf16")}.items():
+        ranks = ("--processes", "2")
+        for row, sets, extra in (("fp32", ("train.precision=fp32",), ()), ("bf16", ("train.precision=bf16",), ()),
+                                 ("muon", (MUON, WSD, "train.precision=bf16"), ()),
+                                 ("everything", (MUON, "train.precision=bf16", "train.threads=2", "train.micro_batch_size=1", "train.activation_checkpointing=true"), ()),
+                                 ("ranks", ("train.micro_batch_size=1",), ranks)):
             straight, killed, sets = f"straight-{row}", f"killed-{row}", (*sets, "train.dropout=0.1")
-            self.train(straight, *sets)
-            self.kill_after_checkpoint(killed, 10, sets)
-            self.train(killed, *sets)
+            self.train(straight, *sets, extra=extra)
+            self.kill_after_checkpoint(killed, 10, sets, extra)
+            _, log = self.lathe("train", self.recipe(killed), *(item for value in sets for item in ("--set", value)), *extra)
+            self.assertNotIn("not bit-exact", log)
+            self.assertRegex(log, r"resumed from step 1[05] \(bit-exact\)")
             for name in ("model.safetensors", "optimizer.safetensors"):
                 self.assertEqual((self.checkpoint(straight, 20) / name).read_bytes(),
                                  (self.checkpoint(killed, 20) / name).read_bytes(), f"{row} {name}")
             self.assertEqual([record["loss"] for record in self.metrics(straight)],
                              [record["loss"] for record in self.metrics(killed)])
 
-    def kill_after_checkpoint(self, name, step, sets):
+    def kill_after_checkpoint(self, name, step, sets, extra=()):
         """Stops by SIGKILL some time after the checkpoint of `step` exists and before the run's end."""
         recipe = self.recipe(name)
-        arguments = [LATHE, "train", recipe, "--quiet", *(item for value in sets for item in ("--set", value))]
+        arguments = [LATHE, "train", recipe, "--quiet", *extra, *(item for value in sets for item in ("--set", value))]
         # --stop-after keeps the run from finishing before the signal arrives; the schedule stays that of 20 steps.
         process = subprocess.Popen([str(a) for a in arguments], cwd=self.folder, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
@@ -101,6 +111,9 @@ class MainJob(Case):
             self.assertIsNone(process.poll(), "the run ended before it could be killed")
             self.assertLess(time.time(), deadline)
             time.sleep(0.002)
+        # Ranks first: without their launcher they would be asked to save.
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
         process.send_signal(signal.SIGKILL)
         process.wait()
         self.assertFalse(self.checkpoint(name, 20).exists())
@@ -297,6 +310,19 @@ class Accounting(Case):
         self.assertLess(relative_difference(self.checkpoint("one", 20) / "model.safetensors",
                                             self.checkpoint("two", 20) / "model.safetensors"), 1e-5)
 
+    def test_dropout_is_of_the_rows_not_of_how_they_are_shared_out(self):
+        sets = ("train.dropout=0.2", "train.max_steps=6", "evaluate.every=0")
+        self.train("whole", "train.micro_batch_size=4", *sets)
+        self.train("parts", "train.micro_batch_size=1", *sets)
+        self.train("two", "train.micro_batch_size=2", *sets, extra=("--processes", "2"))
+        self.train("none", *sets, "train.dropout=0")
+        whole = [record["loss"] for record in self.metrics("whole")]
+        self.assertGreater(max(abs(a["loss"] - b) for a, b in zip(self.metrics("none"), whole)), 1e-3)
+        for name in ("parts", "two"):
+            self.assertEqual(len(self.metrics(name)), 6)
+            for a, b in zip(self.metrics(name), whole):
+                self.assertAlmostEqual(a["loss"], b, delta=5e-7 * b, msg=name)
+
     def test_muon_in_bf16_counts_the_same_way(self):
         sets = (MUON, WSD, "train.precision=bf16")
         self.train("one", "train.micro_batch_size=4", *sets)
@@ -316,7 +342,17 @@ class Accounting(Case):
         self.assertLess(relative_difference(self.checkpoint("one", 20) / "model.safetensors",
                                             self.checkpoint("two", 20) / "model.safetensors"), 1e-5)
 
-    def test_a_dead_rank_stops_the_others(self):
+    def test_a_dead_rank_stops_the_others_within_a_second(self):
+        seconds = self.seconds_after_a_death()
+        while seconds >= 1 and self.deaths < 3:   # a busy machine does not hold all of them up
+            seconds = self.seconds_after_a_death()
+        self.assertLess(seconds, 1)
+
+    deaths = 0
+
+    def seconds_after_a_death(self):
+        self.deaths += 1
+        shutil.rmtree(self.folder / "run", ignore_errors=True)
         recipe = self.recipe("run")
         process = subprocess.Popen([str(LATHE), "train", str(recipe), "--quiet", "--processes", "2", "--set",
                                     "train.max_steps=100000"], cwd=self.folder, stderr=subprocess.PIPE, text=True)
@@ -330,8 +366,19 @@ class Accounting(Case):
         os.kill(int(children[1]), signal.SIGKILL)
         start = time.time()
         code = process.wait(timeout=30)
-        self.assertLess(time.time() - start, 3)
+        seconds = time.time() - start
         log = process.stderr.read()
         process.stderr.close()
         self.assertNotIn(code, (0, 130))
-        self.assertIn("rank 1", log)
+        self.assertIn("rank 1 was ended by signal 9", log)
+        for word in ("saving", "GLHF", "third_party"):   # nothing is saved, and Gloo's words are for its developers
+            self.assertNotIn(word, log)
+        return seconds
+
+    def test_an_interrupt_of_several_ranks_is_told_once(self):
+        process = self.endless(extra=("--processes", "2"))
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(timeout=30), 130)
+        self.assertEqual(process.stderr.read().count(b"stopping"), 1)
+        process.stderr.close()
+        self.assertTrue(self.json("inspect", self.checkpoint("run", self.metrics("run")[-1]["step"]))["whole"])

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -29,10 +30,6 @@ pid_t launch_apart(int processes, const std::string& script) {
   return child;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 bool appears(const fs::path& path) {
   for (int i = 0; i < 500 && !fs::exists(path); ++i) usleep(10'000);
   return fs::exists(path);
@@ -53,9 +50,16 @@ TEST_CASE("every process gets its rank, the same port and its share of the threa
 }
 
 TEST_CASE("the first failure decides the code and ends the rest within a second") {
-  const auto begin = std::chrono::steady_clock::now();
-  CHECK(launch(3, "trap '' TERM; if [ $LATHE_RANK = 1 ]; then exit 7; fi; exec sleep 20") == 7);
-  CHECK(seconds_since(begin) < 1.5);
+  // From the death on; the others do not listen. On a busy machine one of three tries is not held up.
+  double least = 20;
+  for (int attempt = 0; attempt < 3 && least >= 1; ++attempt) {
+    TemporaryFolder folder;
+    CHECK(launch(3, "trap '' TERM USR2; if [ $LATHE_RANK = 1 ]; then date +%s.%N > " + folder.path() +
+                        "/died; exit 7; fi; exec sleep 20") == 7);
+    const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+    least = std::min(least, now.count() - std::stod(read_bytes(folder / "died")));
+  }
+  CHECK(least < 1);
   CHECK_THROWS_WITH(launch(2, "if [ $LATHE_RANK = 0 ]; then kill -9 $$; fi; exec sleep 20"),
                     "rank 0 was ended by signal 9 (Killed); the other ranks were stopped. The same command "
                     "goes on from the last "
