@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "checkpoints/store/store.h"
 #include "data/io/file_system.h"
 #include "data/io/json.h"
+#include "recipes/schema/describe.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -20,6 +22,8 @@ namespace lathe {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr const char* kNotSet = "not set";  // compare_recipes()
 
 bool has_checkpoint(const std::string& path) { return !CheckpointStore(path).list().empty(); }
 
@@ -73,14 +77,35 @@ void clear(const std::string& path) {
     if (entry.path().filename().string().starts_with("events.out.tfevents.")) fs::remove(entry.path());
 }
 
+// Whether `difference` is a value that a source has without anybody writing it, of a source that only one of
+// the two recipes names: `data.validation[1].repeats: not set -> 1` tells nobody what was changed.
+bool goes_without_saying(const RecipeDifference& difference,
+                         const std::vector<RecipeDifference>& differences) {
+  static const std::vector<FlatValue> usual = flatten(describe_fields(SourceSection{}));
+  const bool added = difference.before == kNotSet;
+  const std::size_t end = difference.key.find("].");
+  if (end == std::string::npos || added == (difference.after == kNotSet)) return false;
+  const std::string entry = difference.key.substr(0, end + 2), key = difference.key.substr(end + 2);
+  const std::string& value = added ? difference.after : difference.before;
+  const auto is_usual = [&](const FlatValue& one) { return one.key == key && one.value == value; };
+  if (std::any_of(usual.begin(), usual.end(), is_usual)) return true;
+  const auto named = std::find_if(differences.begin(), differences.end(),
+                                  [&](const RecipeDifference& one) { return one.key == entry + "path"; });
+  if (key != "name" || named == differences.end()) return false;
+  std::string file = added ? named->after : named->before, name = value;
+  for (std::string* text : {&file, &name}) std::erase(*text, '"');
+  return fs::path(file).stem().string() == name;  // a set is called after its file
+}
+
 // The keys in which the recipe of the run differs, a line each; "" when it may go on.
 std::string changed_keys(const LoadedRecipe& loaded, const std::string& path) {
   const LoadedRecipe old = load_recipe_text(read_file(path + "/recipe.yaml"), path + "/recipe.yaml");
-  std::string differences;
-  for (const RecipeDifference& difference : compare_recipes(old.recipe, loaded.recipe))
-    if (!may_change_on_resume(difference.key))
-      differences += cat("\n  ", difference.key, ": ", difference.before, " -> ", difference.after);
-  return differences;
+  std::string told;
+  const std::vector<RecipeDifference> differences = compare_recipes(old.recipe, loaded.recipe);
+  for (const RecipeDifference& difference : differences)
+    if (!may_change_on_resume(difference.key) && !goes_without_saying(difference, differences))
+      told += cat("\n  ", difference.key, ": ", difference.before, " -> ", difference.after);
+  return told;
 }
 
 void refuse_changed(const std::string& differences, const std::string& path) {

@@ -249,6 +249,11 @@ class MainJob(Case):
         _, log = self.lathe("train", self.recipe("run"), "--set", "optimizer.learning_rate=1e-4", code=2)
         self.assertIn("optimizer.learning_rate", log)
         self.assertIn("--fresh", log)
+        held = self.folder / "held out.txt"
+        held.write_text("the cat sat on the mat\n")
+        _, log = self.lathe("train", self.recipe("run"), "--set", f"data.validation={json.dumps(str(held))}", code=2)
+        changed = [line.strip() for line in log.splitlines() if line.startswith("  ")]
+        self.assertEqual(changed, ["data.validation: 0.15 -> not set", f'data.validation[0].path: not set -> "{held}"'])
         self.train("run", "optimizer.learning_rate=1e-4", extra=("--fresh",))
         self.assertTrue((self.folder / "run.1" / "result.json").exists())
         longer = self.train("run", "optimizer.learning_rate=1e-4", "train.max_steps=25")
