@@ -133,11 +133,13 @@ class Adapters(Case):
 
     def test_a_merge_that_rounding_undoes_is_refused(self):
         self.lathe("train", self.tuned("run", steps=1), "--quiet", "--set", "optimizer.learning_rate=1e-12")
-        log = self.lathe("export", self.folder / "run", "--format", "huggingface", "--output", "merged", code=1)[1]
+        log = self.lathe("export", self.folder / "run", "--format", "huggingface", "--merge", "--output", "merged", code=1)[1]
         self.assertIn("equal the base's once rounded to BF16", log)
         self.assertFalse((self.folder / "merged").exists())
 
     def test_a_model_without_adapter_has_none_to_export(self):
+        log = self.lathe("export", self.base, "--format", "peft", "--merge", "--output", "x", code=2)[1]
+        self.assertIn("--merge: --format peft is what was trained alone", log)
         log = self.lathe("export", self.base, "--format", "peft", "--output", "x", code=2)[1]
         self.assertIn("has none; use --format huggingface", log)
         log = self.lathe("train", self.recipe("plain"), "--set", "export=[{format: peft}]", code=2)[1]

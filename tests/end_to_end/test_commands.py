@@ -91,6 +91,13 @@ class Commands(Case):
         _, log = self.lathe("generate", "some-org/some-model", "--prompt", "x", code=1)
         self.assertIn("hf download some-org/some-model", log)
 
+    def test_the_help_of_a_command_lists_what_every_command_takes(self):
+        for command in (("train",), ("export",), ("recipes",), ("recipes", "list")):
+            text = self.lathe(*command, "--help")[0]
+            self.assertRegex(text, r"\n  --json +one JSON object on standard output")
+            self.assertRegex(text, r"\n  --quiet +no progress")
+            self.assertEqual((text.count("--help"), text.count("--version")), (1, 0), text)
+
     def test_starts_quickly(self):
         best = min(self.seconds("--help") for _ in range(10))
         self.assertLess(best, 0.3)

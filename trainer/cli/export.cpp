@@ -17,8 +17,18 @@ namespace {
 struct Arguments {
   std::string model, format, output, dtype = "auto", quantize;
   std::int64_t max_shard_bytes = 5'000'000'000;
-  bool overwrite = false;
+  bool overwrite = false, merge = false;
 };
+
+// Formats of whole models merge an adapter always, so --merge asks for what happens; the others hold it
+// alone.
+void check_merge(const Arguments& arguments) {
+  if (!arguments.merge || (!is_adapter_format(arguments.format) && arguments.format != kTextualInversion))
+    return;
+  fail_usage("--merge: --format ", arguments.format, " is what was trained alone, not merged with its base; ",
+             "leave --merge out, or use a format of whole models (huggingface, gguf; pictures: diffusers, "
+             "single_file), which merges always");
+}
 
 void tell(Context& context, const Verification& verification) {
   context.result.update(verification.to_json());
@@ -86,6 +96,7 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
 }
 
 ExitCode export_command(Context& context, const Arguments& arguments) {
+  check_merge(arguments);
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
   if (draws_pictures(source)) return export_picture_model(context, arguments, source);
@@ -157,6 +168,9 @@ void add_export(const Command& program) {
   command.option("--output", arguments->output, "a folder that does not exist yet").required();
   command.flag("--overwrite", arguments->overwrite,
                "replace an export of this program that is there, never anything else");
+  command.flag(
+      "--merge", arguments->merge,
+      "merge an adapter into its base, which formats of whole models do always; an error with the others");
   command
       .option("--dtype", arguments->dtype,
               "of the tensors; auto: bf16, and fp32 for an adapter alone and for pictures")

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -55,8 +56,27 @@ Option& Option::separated_by(char delimiter) {
   return *this;
 }
 
+namespace {
+
+// The program's own flags, declared before its commands, may follow each: its --help lists them as well.
+std::string flags_of_every_command(const CLI::App* app) {
+  while (app->get_parent()) app = app->get_parent();
+  std::string text = "Options of every command:\n";
+  for (const CLI::Option* option : app->get_options()) {
+    if (option == app->get_help_ptr() || option->check_name("--version")) continue;
+    std::string name = "  " + option->get_name();
+    name.resize(std::max<std::size_t>(name.size() + 1, 30), ' ');  // CLI11's column
+    text += name + option->get_description() + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
 Command Command::command(const std::string& name, const std::string& text) const {
-  return {app_->add_subcommand(name, text), chosen_};
+  CLI::App* const added = app_->add_subcommand(name, text);
+  added->footer(flags_of_every_command(app_));
+  return {added, chosen_};
 }
 
 template <typename Value>
