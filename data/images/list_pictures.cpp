@@ -3,8 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -143,11 +141,7 @@ class FolderReader {
   }
 
   void stamp(const std::string& path, const std::string& name) {
-    struct stat info {};
-    if (::stat(path.c_str(), &info) != 0) fail(path, ": cannot open: ", std::strerror(errno));
-    out_.files.push_back(
-        {path, name, static_cast<std::uint64_t>(info.st_size),
-         static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec, source_});
+    out_.files.push_back(stamp_file(path, name, source_));
   }
 
   // "" when there is none.

@@ -141,7 +141,7 @@ PreparedPictures PicturePreparation::run() {
   if (auto ready = find_ready(fingerprint_files(stamps_of(sets_), ""))) return *ready;
   files_.make_directory(cache_);
   const CacheLock lock(cache_);
-  wait_for_settled_times(stamps_of(sets_));
+  wait_for_settled_times(stamps_of(sets_), "");
   sets_ = list_sets();
   const std::string fingerprint = fingerprint_files(stamps_of(sets_), "");
   if (auto ready = find_ready(fingerprint)) return *ready;  // another process made it while this one waited

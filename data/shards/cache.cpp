@@ -31,19 +31,23 @@ Json section_to_json(const SourceSection& section) {
   return json;
 }
 
-std::int64_t newest_change(const std::vector<Corpus>& corpora) {
-  std::int64_t newest = 0;
-  for (const Corpus& corpus : corpora) {
-    for (const SourceFile& file : corpus.files) newest = std::max(newest, file.modified_ns);
-  }
-  return newest;
+std::string stamp_text(const SourceFile& file) {
+  return cat(file.source, ' ', file.bytes, ' ', file.modified_ns, ' ', file.changed_ns, ' ', file.inode, ' ',
+             file.path, '\n');
 }
 
-void describe_file(Sha256& hash, const filesystem::path& path) {
+// The tokenizer's file, or its folder and the files in it; nothing when it is to be trained.
+std::vector<SourceFile> tokenizer_stamps(const std::string& tokenizer_path) {
+  std::vector<SourceFile> files;
+  if (tokenizer_path.empty() || !filesystem::exists(tokenizer_path)) return files;  // loading it says so
+  std::vector<filesystem::path> paths{tokenizer_path};
   std::error_code error;
-  const auto size = filesystem::file_size(path, error);
-  const auto time = filesystem::last_write_time(path, error).time_since_epoch().count();
-  hash.update(cat(size, ' ', time, ' ', path.string(), '\n'));
+  for (const auto& entry : filesystem::directory_iterator(tokenizer_path, error)) {
+    if (entry.is_regular_file(error)) paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  for (const auto& path : paths) files.push_back(stamp_file(path.string(), "", 0));
+  return files;
 }
 
 }  // namespace
@@ -98,10 +102,15 @@ std::vector<Corpus> list_corpora(const DataSection& data) {
   return corpora;
 }
 
-void wait_for_settled_times(const std::vector<Corpus>& corpora) {
+void wait_for_settled_times(const std::vector<Corpus>& corpora, const std::string& tokenizer_path) {
   using namespace std::chrono;
+  std::int64_t newest = 0;
+  for (const SourceFile& file : tokenizer_stamps(tokenizer_path)) newest = std::max(newest, file.changed_ns);
+  for (const Corpus& corpus : corpora) {
+    for (const SourceFile& file : corpus.files) newest = std::max(newest, file.changed_ns);
+  }
   const auto now = duration_cast<nanoseconds>(system_clock::now().time_since_epoch()).count();
-  const std::int64_t age = now - newest_change(corpora);
+  const std::int64_t age = now - newest;
   if (age >= 0 && age < kClockTickNs) std::this_thread::sleep_for(nanoseconds(kClockTickNs));
 }
 
@@ -142,18 +151,9 @@ std::string fingerprint_files(const std::vector<Corpus>& corpora, const std::str
   Sha256 hash;
   for (const Corpus& corpus : corpora) {
     hash.update(cat("set ", corpus.name, '\n'));
-    for (const SourceFile& file : corpus.files) {
-      hash.update(cat(file.source, ' ', file.bytes, ' ', file.modified_ns, ' ', file.path, '\n'));
-    }
+    for (const SourceFile& file : corpus.files) hash.update(stamp_text(file));
   }
-  if (tokenizer_path.empty()) return hash.hex();
-  std::vector<filesystem::path> paths{tokenizer_path};
-  std::error_code error;
-  for (const auto& entry : filesystem::directory_iterator(tokenizer_path, error)) {
-    if (entry.is_regular_file(error)) paths.push_back(entry.path());
-  }
-  std::sort(paths.begin(), paths.end());
-  for (const auto& path : paths) describe_file(hash, path);
+  for (const SourceFile& file : tokenizer_stamps(tokenizer_path)) hash.update(stamp_text(file));
   return hash.hex();
 }
 

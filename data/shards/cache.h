@@ -36,15 +36,16 @@ void remove_temporaries(const std::string& folder, FileSystem& files);
 
 // The recipe's training set, then its validation sets, with their files. Usage Errors for names given twice.
 std::vector<Corpus> list_corpora(const DataSection& data);
-// Sleeps until the newest file is older than a tick of the file system's clock, so that a later change of the
-// same size must show in its time.
-void wait_for_settled_times(const std::vector<Corpus>& corpora);
+// Sleeps until the newest file, the tokenizer's too, is older than a tick of the file system's clock, so that
+// a later change of the same size must show in its time.
+void wait_for_settled_times(const std::vector<Corpus>& corpora, const std::string& tokenizer_path);
 
 // What shapes the rows beside documents and tokenizer; stored in every shard.
 Json shard_settings(const Recipe& recipe);
 // Everything of the recipe that prepare_data reads, places included: the key of the quick index.
 std::string quick_key(const Recipe& recipe);
-// SHA-256 over paths, sizes and times of the corpora's files and of the tokenizer's, if one is given.
+// SHA-256 over paths, sizes, inodes and times of modification and of change of the corpora's files and of the
+// tokenizer's, if one is given.
 std::string fingerprint_files(const std::vector<Corpus>& corpora, const std::string& tokenizer_path);
 
 // Writes a tokenizer's files to `folder` as a whole or not at all; does nothing when it is there.

@@ -97,7 +97,7 @@ PreparedData Preparation::run() {
   if (auto ready = find_ready(fingerprint_files(corpora_, tokenizer_source(recipe_)))) return *ready;
   files_.make_directory(cache_);
   const CacheLock lock(cache_);
-  wait_for_settled_times(corpora_);
+  wait_for_settled_times(corpora_, tokenizer_source(recipe_));
   corpora_ = list_corpora(recipe_.data);
   const std::string fingerprint = fingerprint_files(corpora_, tokenizer_source(recipe_));
   if (auto ready = find_ready(fingerprint)) return *ready;  // another process made it while this one waited

@@ -22,7 +22,14 @@ struct SourceFile {
   std::uint64_t bytes = 0;
   std::int64_t modified_ns = 0;
   std::uint32_t source = 0;
+  // What tells other bytes from those seen before: a program may set the time of modification back (cp -p,
+  // rsync -t), the kernel's time of change and the inode tell of it all the same.
+  std::int64_t changed_ns = 0;
+  std::uint64_t inode = 0;
 };
+
+// What a file is at this moment, links followed; Error when it cannot be looked at.
+SourceFile stamp_file(const std::string& path, const std::string& origin, std::uint32_t source);
 
 // The files of the sources; s3://, .parquet, .xlsx and the like are an Error with the command that converts
 // them. An empty result is an Error that says what was looked for. Folders of links that loop are entered

@@ -132,12 +132,14 @@ class FolderWalk {
   fail_usage(path, ": this format is not read; convert it with: ", *convert_command(path), hint);
 }
 
+std::int64_t nanoseconds(const struct timespec& time) {
+  return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
 SourceFile describe(const std::string& path, const std::string& origin, std::uint32_t source) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) fail(path, ": cannot open: ", std::strerror(errno));
+  SourceFile file = stamp_file(path, origin, source);
   if (convert_command(path)) fail_foreign(path);
-  return {path, origin, static_cast<std::uint64_t>(info.st_size),
-          static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec, source};
+  return file;
 }
 
 void list_folder(const SourceSection& source, const std::string& root, std::uint32_t index,
@@ -166,6 +168,18 @@ void list_folder(const SourceSection& source, const std::string& root, std::uint
 }
 
 }  // namespace
+
+SourceFile stamp_file(const std::string& path, const std::string& origin, std::uint32_t source) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) fail(path, ": cannot open: ", std::strerror(errno));
+  return {path,
+          origin,
+          static_cast<std::uint64_t>(info.st_size),
+          nanoseconds(info.st_mtim),
+          source,
+          nanoseconds(info.st_ctim),
+          static_cast<std::uint64_t>(info.st_ino)};
+}
 
 std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources, std::string* left_out) {
   std::vector<SourceFile> files;

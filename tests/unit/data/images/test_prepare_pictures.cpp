@@ -86,6 +86,10 @@ TEST_CASE(
   const PreparedPictures changed = prepare_pictures(recipe);
   CHECK(changed.directory != seven.directory);
   CHECK(changed.data_sha256 != seven.data_sha256);
+  const auto time = std::filesystem::last_write_time(folder / "reds/reda.txt");
+  write_text(folder / "reds/reda.txt", "a third");  // of the same length and time
+  std::filesystem::last_write_time(folder / "reds/reda.txt", time);
+  CHECK(prepare_pictures(recipe).captions.at(0) == "a third");
   recipe.data.channels = 1;
   CHECK(prepare_pictures(recipe).directory != changed.directory);
 }

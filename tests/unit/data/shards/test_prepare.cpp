@@ -224,13 +224,10 @@ TEST_CASE("unchanged data is ready at once, without being read") {
   CountingTools counting;
   const PreparedData first = prepare_data_with(place.recipe, {}, counting.tools());
   CHECK(counting.trained == 1);
-  for (int i = 0; i < 40; ++i) {  // contents cannot have been read
-    std::filesystem::permissions(place.folder / ("corpus/" + std::to_string(i) + ".txt"),
-                                 std::filesystem::perms::none);
-  }
   const auto begin = std::chrono::steady_clock::now();
   const PreparedData again = prepare_data_with(
-      place.recipe, [](const std::string& phase, double) { FAIL("worked on " + phase); }, counting.tools());
+      place.recipe, [](const std::string& phase, double) { FAIL("worked on " + phase); },  // "reading" too
+      counting.tools());
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(500));
   CHECK(again.was_ready);
   CHECK(counting.trained == 1);
@@ -256,6 +253,26 @@ TEST_CASE("every kind of change is noticed, and only what it touches is made aga
     CHECK(data.directory != before);
     CHECK(texts_of(data.train).count(text) == 1);
     CHECK(counting.trained == 2);
+  }
+  SECTION("a text of the same length whose time is set back, as cp -p and rsync -t do") {
+    const std::string path = place.folder / "corpus/5.txt";
+    const auto time = std::filesystem::last_write_time(path);
+    std::string text = Workplace::text(5);
+    text[3] = text[3] == 'x' ? 'y' : 'x';
+    write_text(path, text);
+    std::filesystem::last_write_time(path, time);
+    const PreparedData data = now();
+    CHECK(data.directory != before);
+    CHECK(texts_of(data.train).count(text) == 1);
+  }
+  SECTION("another file of the same length and time that took a text's name") {
+    const std::string path = place.folder / "corpus/5.txt";
+    std::string text = Workplace::text(5);
+    text[3] = text[3] == 'x' ? 'y' : 'x';
+    write_text(place.folder / "other", text);
+    std::filesystem::last_write_time(place.folder / "other", std::filesystem::last_write_time(path));
+    std::filesystem::rename(place.folder / "other", path);
+    CHECK(texts_of(now().train).count(text) == 1);
   }
   SECTION("a new file") {
     write_text(place.folder / "corpus/new.txt", "one more text");
@@ -309,6 +326,10 @@ TEST_CASE("every kind of change is noticed, and only what it touches is made aga
     CHECK_FALSE(changed.was_ready);
     CHECK(changed.directory != data.directory);
     CHECK(TokenShard(changed.train.shards[0]).info().vocab_size == 261);
+    const auto time = std::filesystem::last_write_time(place.folder / "given/tokenizer.json");
+    write_text(place.folder / "given/tokenizer.json", "{\"shift\": 5}");
+    std::filesystem::last_write_time(place.folder / "given/tokenizer.json", time);
+    CHECK(now().tokenizer->vocab_size() == 262);
   }
   SECTION("weights change nothing that is stored") {
     place.recipe.data.train[0].weight = 5;
