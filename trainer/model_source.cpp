@@ -147,8 +147,8 @@ ModelSource resolve_model(const std::string& model) {
        "folder) nor a GGUF file is in it, nor is it Stable Diffusion in one .safetensors file");
 }
 
-PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) {
-  if (recipe.model.path.empty()) return prepare_data(recipe, progress);
+PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress, ReadyCheck check) {
+  if (recipe.model.path.empty()) return prepare_data(recipe, progress, check);
   Recipe found = recipe;
   found.model.path = resolve_model(recipe.model.path).folder;
   if (found.model.path.ends_with(".gguf"))
@@ -156,7 +156,7 @@ PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress) 
         "model.path: ", found.model.path,
         " is a GGUF file, a form for engines; training starts from a Hugging Face folder: name the one that "
         "it was made from");
-  return prepare_data(found, progress);
+  return prepare_data(found, progress, check);
 }
 
 namespace {

@@ -18,7 +18,8 @@ struct ModelSource {
 
 ModelSource resolve_model(const std::string& model);
 // prepare_data with the recipe's base found first: a run's checkpoint, a folder, a cached Hub id.
-PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress = {});
+PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress = {},
+                         ReadyCheck check = ReadyCheck::Sizes);
 
 // An adapter folder (a tuned run's checkpoint, or one that PEFT wrote) gives its base with the adapter merged
 // in fp32.

@@ -25,10 +25,12 @@ constexpr std::uint64_t kShardValues = std::uint64_t{1} << 29;  // 1 GiB of pixe
 
 class PicturePreparation {
  public:
-  PicturePreparation(const Recipe& recipe, const PrepareProgress& progress, FileSystem& files)
+  PicturePreparation(const Recipe& recipe, const PrepareProgress& progress, FileSystem& files,
+                     ReadyCheck check)
       : recipe_(recipe),
         progress_(progress),
         files_(files),
+        check_(check),
         cache_(cache_directory(recipe)),
         size_(nominal_size(recipe.data)),
         threads_(recipe.data.workers > 0 ? static_cast<int>(recipe.data.workers) : hardware_threads()),
@@ -42,6 +44,7 @@ class PicturePreparation {
   std::string quick_text() const;
   std::vector<SurveyedSet> list_sets() const;
   std::optional<PreparedPictures> find_ready(const std::string& fingerprint);
+  bool is_whole(const PictureManifest& manifest) const;
   PreparedPictures make();
   void survey();
   std::string hash_sets() const;
@@ -57,11 +60,13 @@ class PicturePreparation {
   const Recipe& recipe_;
   const PrepareProgress& progress_;
   FileSystem& files_;
+  ReadyCheck check_;
   std::string cache_;
   PictureSize size_;
   int threads_;
   std::string index_path_, folder_;
-  std::vector<SurveyedSet> sets_;  // train first
+  std::vector<SurveyedSet> sets_;        // train first
+  std::vector<std::string> made_again_;  // shards that were damaged
 };
 
 // What shapes pixels and captions beside the pictures themselves; stored in every shard.
@@ -157,10 +162,23 @@ std::optional<PreparedPictures> PicturePreparation::find_ready(const std::string
   if (!index || index->fingerprint != fingerprint) return std::nullopt;
   folder_ = cache_ + "/" + index->folder;
   const auto manifest = read_picture_manifest(folder_);
-  if (!manifest) return std::nullopt;
+  if (!manifest || !is_whole(*manifest)) return std::nullopt;
   PreparedPictures data = describe(*manifest);
   data.was_ready = true;
   return data;
+}
+
+// By checksums, where they are to be read.
+bool PicturePreparation::is_whole(const PictureManifest& manifest) const {
+  if (check_ == ReadyCheck::Sizes) return true;
+  try {
+    for (const PictureSetRecord& set : manifest.sets)
+      for (const PictureShardRecord& shard : set.shards)
+        PictureShard(folder_ + "/" + shard.file, ShardTrust::Foreign).verify();
+  } catch (const Error&) {
+    return false;
+  }
+  return true;
 }
 
 void PicturePreparation::survey() {
@@ -221,7 +239,7 @@ PreparedPictures PicturePreparation::make() {
   manifest.data_sha256 = hash_sets();
   const Json key = {{"data", manifest.data_sha256}, {"settings", settings()}};
   folder_ = cache_ + "/pictures-" + sha256_hex(key.dump()).substr(0, kNameDigits);
-  if (const auto found = read_picture_manifest(folder_)) {
+  if (const auto found = read_picture_manifest(folder_); found && is_whole(*found)) {
     PreparedPictures data = describe(*found);
     data.was_ready = true;
     return data;
@@ -280,6 +298,7 @@ PictureShardRecord PicturePreparation::write_shard(const std::string& file, cons
                     .dump());
   const PictureShardInfo info{hash.hex(), settings()};
   if (!is_finished_shard(path, info)) {  // else an interrupted preparation had finished it already
+    if (filesystem::exists(path)) made_again_.push_back(path);
     PictureShardWriter writer(path, size, files_);
     render_pictures(writer, size, items,
                     {.seed = seed(),
@@ -309,6 +328,7 @@ PreparedPictures PicturePreparation::describe(const PictureManifest& manifest) c
     for (std::string& note : side_notes(sets_.front().name, sets_.front().list))
       data.notes.push_back(std::move(note));
   data.notes.insert(data.notes.end(), manifest.notes.begin(), manifest.notes.end());
+  for (const std::string& path : made_again_) data.notes.push_back(cat(path, ": was damaged, made again"));
   for (std::size_t s = 0; s < manifest.sets.size(); ++s) {
     PictureSet set{.name = manifest.sets[s].name, .shards = {}, .pictures = manifest.sets[s].pictures};
     for (const PictureShardRecord& shard : manifest.sets[s].shards)
@@ -329,12 +349,12 @@ PreparedPictures PicturePreparation::describe(const PictureManifest& manifest) c
 }  // namespace
 
 PreparedPictures prepare_pictures_with(const Recipe& recipe, const PrepareProgress& progress,
-                                       FileSystem& files) {
-  return PicturePreparation(recipe, progress, files).run();
+                                       FileSystem& files, ReadyCheck check) {
+  return PicturePreparation(recipe, progress, files, check).run();
 }
 
-PreparedPictures prepare_pictures(const Recipe& recipe, const PrepareProgress& progress) {
-  return prepare_pictures_with(recipe, progress, real_file_system());
+PreparedPictures prepare_pictures(const Recipe& recipe, const PrepareProgress& progress, ReadyCheck check) {
+  return prepare_pictures_with(recipe, progress, real_file_system(), check);
 }
 
 }  // namespace lathe

@@ -36,9 +36,10 @@ struct PreparedPictures {
 };
 
 // Usage Errors: no source, a folder without pictures. Error when no picture is left to train on.
-PreparedPictures prepare_pictures(const Recipe& recipe, const PrepareProgress& progress = {});
+PreparedPictures prepare_pictures(const Recipe& recipe, const PrepareProgress& progress = {},
+                                  ReadyCheck check = ReadyCheck::Sizes);
 // The same with a file system given, for tests that let it fail.
 PreparedPictures prepare_pictures_with(const Recipe& recipe, const PrepareProgress& progress,
-                                       FileSystem& files);
+                                       FileSystem& files, ReadyCheck check = ReadyCheck::Sizes);
 
 }  // namespace lathe

@@ -9,10 +9,12 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <thread>
 
 #include "data/io/hash.h"
+#include "data/io/plain_name.h"
 #include "data/shards/layout.h"
 #include "data/shards/packing.h"
 
@@ -20,6 +22,7 @@ namespace lathe {
 namespace {
 
 namespace filesystem = std::filesystem;
+constexpr const char* kChecksums = "checksums.json";
 constexpr std::int64_t kClockTickNs = 20'000'000;  // no coarser on Linux file systems with nanosecond times
 
 Json section_to_json(const SourceSection& section) {
@@ -48,6 +51,16 @@ std::vector<SourceFile> tokenizer_stamps(const std::string& tokenizer_path) {
   std::sort(paths.begin(), paths.end());
   for (const auto& path : paths) files.push_back(stamp_file(path.string(), "", 0));
   return files;
+}
+
+bool holds(const std::string& folder, const std::vector<TokenizerFile>& files) {
+  try {
+    return std::all_of(files.begin(), files.end(), [&](const TokenizerFile& file) {
+      return read_file(folder + "/" + file.name) == file.content;
+    });
+  } catch (const Error&) {  // absent
+    return false;
+  }
 }
 
 }  // namespace
@@ -157,17 +170,35 @@ std::string fingerprint_files(const std::vector<Corpus>& corpora, const std::str
   return hash.hex();
 }
 
+bool is_published_whole(const std::string& folder) {
+  try {
+    const std::string path = folder + "/" + kChecksums;
+    if (!filesystem::exists(path)) return filesystem::exists(folder + "/tokenizer.json");
+    for (const auto& [name, sha256] :
+         json_get<std::map<std::string, std::string>>(read_json(path), "sha256", path))
+      if (!is_plain_file_name(name) || sha256_file(folder + "/" + name) != sha256) return false;
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 void publish_tokenizer(const Tokenizer& tokenizer, const std::string& folder, FileSystem& files) {
-  std::error_code error;
-  if (filesystem::exists(folder, error)) return;
+  std::vector<TokenizerFile> contents = tokenizer.files();
+  if (holds(folder, contents)) return;
+  std::map<std::string, std::string> checksums;
+  for (const TokenizerFile& content : contents) checksums[content.name] = sha256_hex(content.content);
+  contents.push_back({kChecksums, Json{{"sha256", checksums}}.dump(1) + "\n"});
   const std::string temporary = cat(folder, ".tmp-", getpid());
   files.make_directory(temporary);
-  for (const TokenizerFile& content : tokenizer.files()) {
+  for (const TokenizerFile& content : contents) {
     const auto file = files.create(temporary + "/" + content.name);
     file->write(std::as_bytes(std::span(content.content)));
     file->sync();
     file->close();
   }
+  std::error_code error;
+  if (filesystem::exists(folder, error)) files.remove_all(folder);
   publish_directory(temporary, folder, files);
 }
 

@@ -48,7 +48,11 @@ std::string quick_key(const Recipe& recipe);
 // tokenizer's, if one is given.
 std::string fingerprint_files(const std::vector<Corpus>& corpora, const std::string& tokenizer_path);
 
-// Writes a tokenizer's files to `folder` as a whole or not at all; does nothing when it is there.
+// Writes a tokenizer's files, and checksums.json with their SHA-256, to `folder` as a whole or not at all;
+// does nothing when they are there, replaces what is damaged. Call under the lock.
 void publish_tokenizer(const Tokenizer& tokenizer, const std::string& folder, FileSystem& files);
+// Whether each file is what was published; of a folder without checksums.json, by an older program, whether
+// it has a tokenizer.json.
+bool is_published_whole(const std::string& folder);
 
 }  // namespace lathe

@@ -59,7 +59,9 @@ class Preparation {
   std::optional<FimRule> fim_rule() const;
   std::vector<Job> list_jobs() const;
   std::pair<std::optional<ManifestShard>, TokenLedger> run_job(const Job& job, const Fraction& progress);
-  std::optional<TokenLedger> finished_shard(const std::string& path, const ShardInfo& wanted) const;
+  std::optional<TokenLedger> finished_shard(const std::string& path, const ShardInfo& wanted);
+  bool is_whole(const Manifest& manifest) const;
+  std::shared_ptr<const Tokenizer> load_published(const std::string& folder) const;
   PreparedData describe(const Manifest& manifest) const;
   void check_training_set(const ManifestSet& train) const;
   void write_held_out_list() const;
@@ -80,7 +82,8 @@ class Preparation {
   std::string tokenizer_id_;      // content key of the tokenizer
   std::string tokenizer_folder_;  // name in the cache
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::string folder_;  // full path of the data
+  std::string folder_;                   // full path of the data
+  std::vector<std::string> made_again_;  // shards that were damaged
 };
 
 Fraction Preparation::phase(const std::string& name, double begin, double share) const {
@@ -114,11 +117,35 @@ std::optional<PreparedData> Preparation::find_ready(const std::string& fingerpri
   if (!index || index->fingerprint != fingerprint) return std::nullopt;
   folder_ = cache_ + "/" + index->folder;
   const auto manifest = read_manifest(cache_, folder_);
-  if (!manifest) return std::nullopt;
-  tokenizer_ = tools_.load_tokenizer(cache_ + "/" + manifest->tokenizer_folder);
+  if (!manifest || !is_whole(*manifest)) return std::nullopt;
+  tokenizer_ = load_published(cache_ + "/" + manifest->tokenizer_folder);
+  if (!tokenizer_) return std::nullopt;
   PreparedData data = describe(*manifest);
   data.was_ready = true;
   return data;
+}
+
+// By checksums, where they are to be read.
+bool Preparation::is_whole(const Manifest& manifest) const {
+  if (tools_.check == ReadyCheck::Sizes) return true;
+  try {
+    for (const ManifestSet& set : manifest.sets)
+      for (const ManifestShard& shard : set.shards)
+        TokenShard(folder_ + "/" + shard.file).verify();  // HDF5 may crash on what is damaged
+  } catch (const Error&) {
+    return false;
+  }
+  return true;
+}
+
+// Null when the cache's copy is damaged: it is made again.
+std::shared_ptr<const Tokenizer> Preparation::load_published(const std::string& folder) const {
+  if (!is_published_whole(folder)) return nullptr;
+  try {
+    return tools_.load_tokenizer(folder);
+  } catch (const Error&) {  // one from before there were checksums
+    return nullptr;
+  }
 }
 
 void Preparation::survey() {
@@ -164,7 +191,8 @@ void Preparation::choose_tokenizer() {
   tokenizer_id_ = sha256_hex(key.dump());
   tokenizer_folder_ = "tokenizer-" + tokenizer_id_.substr(0, kNameDigits);
   const std::string folder = cache_ + "/" + tokenizer_folder_;
-  if (!filesystem::exists(folder)) {
+  if (filesystem::exists(folder)) tokenizer_ = load_published(folder);
+  if (!tokenizer_) {
     const auto stream = document_stream(training, recipe_.data.encoding, phase("tokenizer"));
     auto trained =
         tools_.train_tokenizer(*stream, {.kind = section.train,
@@ -173,8 +201,8 @@ void Preparation::choose_tokenizer() {
                                          .threads = threads_});
     if (added > 0) trained = add_tokens(*trained, section.add_tokens, section.add_special_tokens);
     publish_tokenizer(*trained, folder, files_);
+    tokenizer_ = tools_.load_tokenizer(folder);  // what is used is what was written
   }
-  tokenizer_ = tools_.load_tokenizer(folder);  // what is used is what was written
 }
 
 std::optional<FimRule> Preparation::fim_rule() const {
@@ -216,17 +244,18 @@ std::vector<Job> Preparation::list_jobs() const {
 }
 
 // A shard that an interrupted preparation had finished already.
-std::optional<TokenLedger> Preparation::finished_shard(const std::string& path,
-                                                       const ShardInfo& wanted) const {
+std::optional<TokenLedger> Preparation::finished_shard(const std::string& path, const ShardInfo& wanted) {
   if (!filesystem::exists(path)) return std::nullopt;
   try {
-    const TokenShard shard(path, ShardTrust::Own);
+    const TokenShard shard(path);
+    shard.verify();
     const ShardInfo& info = shard.info();
     if (info.source_sha256 == wanted.source_sha256 && info.tokenizer_sha256 == wanted.tokenizer_sha256 &&
         info.settings == wanted.settings) {
       return info.ledger;
     }
-  } catch (const Error&) {  // damaged: it is made again
+  } catch (const Error&) {
+    made_again_.push_back(path);
   }
   return std::nullopt;
 }
@@ -292,7 +321,7 @@ PreparedData Preparation::make() {
               {"settings", shard_settings(recipe_)}};
   for (const auto& [document, begin] : cuts_) key["cuts"].push_back({document, begin});
   folder_ = cache_ + "/data-" + sha256_hex(key.dump()).substr(0, kNameDigits);
-  if (const auto manifest = read_manifest(cache_, folder_)) {
+  if (const auto manifest = read_manifest(cache_, folder_); manifest && is_whole(*manifest)) {
     PreparedData data = describe(*manifest);
     data.was_ready = true;
     return data;
@@ -356,6 +385,7 @@ PreparedData Preparation::describe(const Manifest& manifest) const {
   for (const Corpus& corpus : corpora_)
     if (!corpus.left_out.empty()) data.notes.push_back(cat(corpus.name, ": ", corpus.left_out));
   if (const std::string cuts = describe_cuts(data); !cuts.empty()) data.notes.push_back(cuts);
+  for (const std::string& path : made_again_) data.notes.push_back(cat(path, ": was damaged, made again"));
   return data;
 }
 

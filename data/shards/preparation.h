@@ -13,6 +13,7 @@ struct PrepareTools {
   FileSystem* files = &real_file_system();
   std::function<std::unique_ptr<Tokenizer>(const std::string& path)> load_tokenizer;
   std::function<std::unique_ptr<Tokenizer>(DocumentStream&, const TokenizerTraining&)> train_tokenizer;
+  ReadyCheck check = ReadyCheck::Sizes;
 };
 
 PreparedData prepare_data_with(const Recipe& recipe, const PrepareProgress& progress,

@@ -6,12 +6,13 @@
 
 namespace lathe {
 
-PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress) {
+PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress, ReadyCheck check) {
   if (recipe.task == "sft") return prepare_examples(recipe, progress);
   const auto train = [](DocumentStream& documents, const TokenizerTraining& options) {
     return train_tokenizer(documents, options);
   };
-  return prepare_data_with(recipe, progress, {.load_tokenizer = load_tokenizer, .train_tokenizer = train});
+  return prepare_data_with(recipe, progress,
+                           {.load_tokenizer = load_tokenizer, .train_tokenizer = train, .check = check});
 }
 
 }  // namespace lathe

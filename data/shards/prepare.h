@@ -46,8 +46,13 @@ struct PreparedData {
   std::shared_ptr<const TuningData> tuning;  // null when pretraining
 };
 
+// How far data that is found ready is looked at: sizes of files, or every shard's checksums too, which reads
+// them (`lathe prepare`; those that train reads are checked as they are read). What is damaged is made again.
+enum class ReadyCheck { Sizes, Checksums };
+
 using PrepareProgress = std::function<void(const std::string& phase, double fraction)>;
 
-PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress = {});
+PreparedData prepare_data(const Recipe& recipe, const PrepareProgress& progress = {},
+                          ReadyCheck check = ReadyCheck::Sizes);
 
 }  // namespace lathe

@@ -238,15 +238,14 @@ class ExamplePreparation {
     data.tokenizer_path = cache_ + "/" + tokenizer_folder;
     data.data_sha256 = content_key();
     data.directory = cache_ + "/data-" + data.data_sha256.substr(0, kNameDigits);
-    data.was_ready = read_manifest(cache_, data.directory).has_value();
+    data.was_ready = read_manifest(cache_, data.directory).has_value() && shards_are_whole(data.directory);
     if (!data.was_ready) {
       files.make_directory(data.directory);
       remove_temporaries(data.directory, files);
     }
     Manifest manifest{data.data_sha256, tokenizer_folder, tokenizer_->fingerprint(), {}};
     for (RenderedSet& set : sets_) {
-      const std::string file =
-          set.name == "train" ? "train-0.h5" : "validation-" + sha256_hex(set.name).substr(0, 8) + ".h5";
+      const std::string file = shard_name(set);
       const std::string path = data.directory + "/" + file;
       if (!data.was_ready) write_shard(set, path);
       const TokenShard shard(path, ShardTrust::Own);
@@ -262,6 +261,20 @@ class ExamplePreparation {
         data.validation.push_back(std::move(prepared));
     }
     if (!data.was_ready) write_manifest(data.directory, manifest, files);
+  }
+
+  static std::string shard_name(const RenderedSet& set) {
+    return set.name == "train" ? "train-0.h5" : "validation-" + sha256_hex(set.name).substr(0, 8) + ".h5";
+  }
+
+  // By their checksums: all rows are at hand, so damaged shards are simply written again.
+  bool shards_are_whole(const std::string& folder) const {
+    try {
+      for (const RenderedSet& set : sets_) TokenShard(folder + "/" + shard_name(set)).verify();
+    } catch (const Error&) {
+      return false;
+    }
+    return true;
   }
 
   void write_shard(const RenderedSet& set, const std::string& path) const {

@@ -1,5 +1,6 @@
 """The command line: exit codes, --json, locales, errors that name place and remedy, speed of starting."""
 import json
+import re
 import subprocess
 import sys
 import time
@@ -73,6 +74,32 @@ class Commands(Case):
         self.assertNotEqual(first["data_sha256"], changed["data_sha256"])
         shard = self.lathe("inspect", changed["train"]["shards"][0])[0]
         self.assertIn("hash", shard)
+
+    def test_what_the_error_of_a_damaged_shard_advises_works(self):
+        prepared = json.loads(self.lathe("prepare", self.recipe("damaged"), "--json")[0])
+        shard = Path(prepared["train"]["shards"][0])
+        whole = shard.read_bytes()
+        filled = max(re.finditer(rb"(?:(?!\0{16}).)+", whole, re.S), key=lambda match: match.end() - match.start())
+        at = (filled.start() + filled.end()) // 2   # a token's, not one between the arrays
+        shard.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
+        arguments = ["train", self.recipe("damaged"), "--set", "train.max_steps=5"]
+        _, log = self.lathe(*arguments, code=1)
+        self.assertIn("lathe prepare", log)
+        again = json.loads(self.lathe("prepare", self.recipe("damaged"), "--json")[0])
+        self.assertFalse(again["was_ready"])
+        self.assertIn("damaged", again["notes"][-1])
+        self.assertEqual(shard.read_bytes(), whole)
+        self.lathe(*arguments)
+
+    def test_a_damaged_tokenizer_of_the_cache_is_made_again(self):
+        prepared = json.loads(self.lathe("prepare", self.recipe("damaged"), "--json")[0])
+        tokenizer = Path(prepared["tokenizer"]) / "tokenizer.json"
+        whole = tokenizer.read_bytes()
+        for damaged in (whole[:len(whole) // 2], whole.replace(b'"e"', b'"\xc3\xbf"', 1)):
+            tokenizer.write_bytes(damaged)
+            again = json.loads(self.lathe("prepare", self.recipe("damaged"), "--json")[0])
+            self.assertEqual(again["data_sha256"], prepared["data_sha256"])
+            self.assertEqual(tokenizer.read_bytes(), whole)
 
     def test_tokenize_there_and_back(self):
         prepared = json.loads(self.lathe("prepare", self.recipe("run"), "--json")[0])

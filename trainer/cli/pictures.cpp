@@ -184,7 +184,7 @@ ExitCode prepare_pictures_command(Context& context, const Recipe& recipe) {
     if (phase != last) context.log("prepare: " + phase);
     last = phase;
   };
-  const PreparedPictures data = prepare_pictures(recipe, progress);
+  const PreparedPictures data = prepare_pictures(recipe, progress, ReadyCheck::Checksums);
   context.say(cat(data.was_ready ? "already prepared: " : "prepared: ", data.directory));
   say_notes(context, data);
   Json sets = Json::array();

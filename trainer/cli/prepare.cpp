@@ -35,10 +35,11 @@ ExitCode prepare(Context& context, const std::string& path, const std::vector<st
   const LoadedRecipe loaded = checked_recipe(path, overrides);
   if (loaded.recipe.task == "diffusion") return prepare_pictures_command(context, loaded.recipe);
   std::string last;
-  const PreparedData data = prepare_for(loaded.recipe, [&](const std::string& phase, double) {
+  const PrepareProgress progress = [&](const std::string& phase, double) {
     if (phase != last) context.log("prepare: " + phase);
     last = phase;
-  });
+  };
+  const PreparedData data = prepare_for(loaded.recipe, progress, ReadyCheck::Checksums);
   context.say(cat(data.was_ready ? "already prepared: " : "prepared: ", data.directory));
   context.say(cat("tokenizer: ", data.tokenizer->vocab_size(), " ids, ", data.tokenizer_path));
   say_set(context, data.train);

@@ -117,6 +117,14 @@ TEST_CASE("an interrupted preparation goes on, a damaged shard is made again") {
   CHECK_THROWS_WITH(PictureShard(shard, ShardTrust::Own).verify(), contains_text("checksum"));
   prepare_pictures(recipe);
   CHECK(read_bytes(shard) == bytes);
+
+  write_text(shard, damaged);  // of something complete
+  CHECK(prepare_pictures(recipe).was_ready);
+  const PreparedPictures mended = prepare_pictures(recipe, {}, ReadyCheck::Checksums);
+  CHECK_FALSE(mended.was_ready);
+  CHECK_THAT(mended.notes.back(), contains_text("train-4x4-0.h5") && contains_text("damaged"));
+  CHECK(read_bytes(shard) == bytes);
+  CHECK(prepare_pictures(recipe, {}, ReadyCheck::Checksums).was_ready);
 }
 
 TEST_CASE("a share of the pictures is held out, exactly, with equal pictures on one side") {

@@ -344,6 +344,48 @@ TEST_CASE("every kind of change is noticed, and only what it touches is made aga
     CHECK(texts_of(data.train).size() == 42);
     CHECK(counting.trained == 1);
   }
+  SECTION("a damaged shard of the same size: told of by checksums, made again with the same bytes") {
+    const std::string path = before + "/train-0.h5", whole = read_bytes(path);
+    std::string damaged = whole;
+    const std::size_t at = damaged.find(std::string("w\0", 2));  // an id of /tokens
+    REQUIRE(at != damaged.npos);
+    damaged[at] = 'x';
+    const auto checked = [&] {
+      PrepareTools tools = counting.tools();
+      tools.check = ReadyCheck::Checksums;
+      return prepare_data_with(place.recipe, {}, tools);
+    };
+    CHECK(checked().was_ready);
+    for (const std::string& bytes : {damaged, std::string(whole.size(), '\0')}) {
+      write_text(path, bytes);
+      CHECK(now().was_ready);  // sizes alone do not tell
+      const PreparedData data = checked();
+      CHECK_FALSE(data.was_ready);
+      CHECK_THAT(data.notes.at(0), contains_text("train-0.h5") && contains_text("damaged"));
+      CHECK(data.directory == before);
+      CHECK(read_bytes(path) == whole);
+      CHECK(checked().was_ready);
+    }
+    CHECK(counting.trained == 1);
+    std::filesystem::remove(before + "/prepared.json");  // killed before its end, and damaged
+    write_text(path, damaged);
+    CHECK(read_bytes(now().train.shards[0]) == whole);
+  }
+  SECTION("a damaged tokenizer is trained again, by its checksum or because it cannot be read") {
+    const std::string path = now().tokenizer_path + "/tokenizer.json", whole = read_bytes(path);
+    for (const char* bytes : {"{\"shift\": 6}", "{\"shi", ""}) {
+      write_text(path, bytes);
+      const PreparedData data = now();
+      CHECK(data.directory == before);
+      CHECK(read_bytes(path) == whole);
+    }
+    CHECK(counting.trained == 4);
+    std::filesystem::remove(now().tokenizer_path + "/checksums.json");  // as older programs left it
+    CHECK(now().was_ready);
+    write_text(path, "{\"shi");
+    CHECK(now().directory == before);
+    CHECK(read_bytes(path) == whole);
+  }
   SECTION("a tokenizer that was removed is trained again") {
     for (const auto& entry : std::filesystem::directory_iterator(place.cache())) {
       if (entry.path().filename().string().rfind("tokenizer-", 0) == 0)
