@@ -8,8 +8,8 @@
 namespace lathe {
 namespace {
 
-const char* const kStyles[] = {"gpt2",    "llama3", "qwen2",  "cl100k",    "digits",
-                               "roberta", "clip",   "llama2", "metaspace", "unigram"};
+const char* const kStyles[] = {"gpt2", "llama3", "qwen2",     "cl100k",  "digits",           "roberta",
+                               "clip", "llama2", "metaspace", "unigram", "llama2_metaspace", "gemma"};
 
 using Ids = std::vector<TokenId>;
 
