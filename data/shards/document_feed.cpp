@@ -26,17 +26,22 @@ bool DocumentFeed::next(std::vector<FedDocument>& chunk) {
     if (error_) std::rethrow_exception(error_);
     return false;
   }
-  chunk = std::move(ready_.front());
+  chunk = std::move(ready_.front().documents);
+  ready_bytes_ -= ready_.front().bytes;
   ready_.pop_front();
   changed_.notify_all();
   return true;
 }
 
-void DocumentFeed::push(std::vector<FedDocument>&& chunk) {
+void DocumentFeed::push(std::vector<FedDocument>&& chunk, std::size_t bytes) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return stop_ || ready_.size() < kFeedChunks; });
+  changed_.wait(lock, [&] {
+    return stop_ || ready_.empty() ||
+           (ready_.size() < kFeedChunks && ready_bytes_ + bytes <= 2 * kFeedChunks * kFeedBytes);
+  });
   if (stop_) throw Stopped();
-  ready_.push_back(std::move(chunk));
+  ready_.push_back({std::move(chunk), bytes});
+  ready_bytes_ += bytes;
   changed_.notify_all();
 }
 
@@ -53,12 +58,12 @@ void DocumentFeed::work() {
                        bytes += document.text.size() + sizeof(FedDocument);
                        chunk.push_back({std::move(document), f, index++});
                        if (bytes < kFeedBytes) return;
-                       push(std::move(chunk));
+                       push(std::move(chunk), bytes);
                        chunk.clear();
                        bytes = 0;
                      });
     }
-    if (!chunk.empty()) push(std::move(chunk));
+    if (!chunk.empty()) push(std::move(chunk), bytes);
   } catch (const Stopped&) {  // the consumer left
   } catch (...) {
     error = std::current_exception();

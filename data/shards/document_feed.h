@@ -1,7 +1,7 @@
 #pragma once
 // The documents of many files as chunks, in order, read ahead by one thread: the consumer works on a chunk in
-// parallel while the next ones are read. At most kFeedChunks chunks of about kFeedBytes exist at a time (a
-// larger document is a chunk of its own).
+// parallel while the next ones are read. At most kFeedChunks chunks of about kFeedBytes wait at a time; of
+// larger documents, each in a chunk of its own, one waits while the next is read.
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -37,7 +37,7 @@ class DocumentFeed {
  private:
   struct Stopped {};
   void work();
-  void push(std::vector<FedDocument>&& chunk);
+  void push(std::vector<FedDocument>&& chunk, std::size_t bytes);
 
   std::vector<SourceFile> files_;
   std::vector<SourceSection> sections_;
@@ -45,7 +45,12 @@ class DocumentFeed {
   std::vector<SourceCounts> counts_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::vector<FedDocument>> ready_;
+  struct Chunk {
+    std::vector<FedDocument> documents;
+    std::size_t bytes;
+  };
+  std::deque<Chunk> ready_;
+  std::size_t ready_bytes_ = 0;
   std::exception_ptr error_;
   bool finished_ = false, stop_ = false;
   std::thread thread_;

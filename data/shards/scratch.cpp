@@ -54,8 +54,11 @@ ScratchFile::~ScratchFile() {
 }
 
 void ScratchFile::write(std::span<const std::byte> bytes) {
-  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-  if (buffer_.size() >= kBuffer) flush();
+  for (std::size_t at = 0; at < bytes.size(); at += kBuffer) {
+    const auto some = bytes.subspan(at, std::min(kBuffer, bytes.size() - at));
+    buffer_.insert(buffer_.end(), some.begin(), some.end());
+    if (buffer_.size() >= kBuffer) flush();
+  }
 }
 
 void ScratchFile::close() {

@@ -29,8 +29,8 @@ class SelectedFeed {
       check_unchanged(fed.document, index, selection_.survey->first_document[file + 1]);
       if (selection_.takes(index)) {
         const auto [begin, end] = selection_.part(index);
-        if (end - begin < fed.document.text.size())
-          fed.document.text = fed.document.text.substr(begin, end - begin);
+        fed.document.text.resize(end);  // in place: a document may be most of the memory
+        fed.document.text.erase(0, begin);
         documents.push_back(std::move(fed.document));
       }
       if (progress_) last_ = fed.file;
@@ -116,14 +116,20 @@ Encoded encode_document(const Tokenizer& tokenizer, const Document& document,
                         const TokeniseOptions& options) {
   const std::string& text = document.text;
   const std::uint64_t width = options.packing.sequence_length;
-  Encoding encoding = tokenizer.encode(text);
+  // The bytes of each token take four times its id: only where a text is cut between tokens.
+  const bool traced = options.fill_in_middle || options.overlength == Overlength::Truncate;
+  Encoding encoding;
+  if (traced)
+    encoding = tokenizer.encode(text);
+  else
+    encoding.ids = tokenizer.ids(text);
   const std::optional<TokenId> eos = tokenizer.special().eos;
   Encoded encoded;
   encoded.read = encoding.ids.size() + (eos ? 1 : 0);
   encoded.kept = kept_length(encoded.read, width, options.overlength, document.origin);
   if (encoded.kept == 0) return encoded;
   const bool cut = encoded.kept < encoded.read;
-  encoded.bytes = cut && encoding.ids.size() > width ? encoding.end[width] : text.size();
+  encoded.bytes = traced && cut && encoding.ids.size() > width ? encoding.end[width] : text.size();
   if (options.fill_in_middle && !cut) {
     encoded.documents = fim_documents(text, encoding, width + 1, *options.fill_in_middle, tokenizer);
     return encoded;
@@ -207,8 +213,10 @@ TokenLedger tokenise(const Selection& selection, const Tokenizer& tokenizer, con
   std::vector<Document> documents;
   while (feed.next(documents)) {
     std::vector<Encoded> encoded(documents.size());
-    parallel_for(documents.size(), options.threads,
-                 [&](std::size_t i) { encoded[i] = encode_document(tokenizer, documents[i], options); });
+    parallel_for(documents.size(), options.threads, [&](std::size_t i) {
+      encoded[i] = encode_document(tokenizer, documents[i], options);
+      std::string().swap(documents[i].text);
+    });
     for (std::size_t i = 0; i < documents.size(); ++i) {
       Encoded& one = encoded[i];
       ledger.tokens_read += one.read;

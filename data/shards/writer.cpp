@@ -63,12 +63,16 @@ void ShardWriter::add_document(std::span<const std::uint32_t> ids, std::uint16_t
   if (s.width == 4) {
     s.tokens.write(std::as_bytes(ids));
   } else {
-    s.converted.resize(2 * ids.size());
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      const auto id = static_cast<std::uint16_t>(ids[i]);
-      std::memcpy(s.converted.data() + 2 * i, &id, 2);
+    constexpr std::size_t kAtOnce = std::size_t{1} << 18;  // ids: a document may be large
+    for (std::size_t begin = 0; begin < ids.size(); begin += kAtOnce) {
+      const auto some = ids.subspan(begin, std::min(kAtOnce, ids.size() - begin));
+      s.converted.resize(2 * some.size());
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        const auto id = static_cast<std::uint16_t>(some[i]);
+        std::memcpy(s.converted.data() + 2 * i, &id, 2);
+      }
+      s.tokens.write(s.converted);
     }
-    s.tokens.write(s.converted);
   }
   s.lengths.push_back(ids.size());
   s.sources.push_back(source);

@@ -52,20 +52,46 @@ struct Words {
   std::vector<std::size_t> begins;
 };
 
-Words words_of(std::string_view text) {
-  Words words;
-  words.text.reserve(text.size() + 1);
+// Calls visit(character, first) for each character of the words, lower-case, and for the space behind each.
+template <class Visit>
+void each_character(std::string_view text, const Visit& visit) {
   bool inside = false;
   for (const char c : text) {
     const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
     const bool letter = (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || (c & 0x80);
-    if (letter && !inside) words.begins.push_back(words.text.size());
-    if (letter) words.text += lower;
-    if (!letter && inside) words.text += ' ';
+    if (letter) visit(lower, !inside);
+    if (!letter && inside) visit(' ', false);
     inside = letter;
   }
-  if (inside) words.text += ' ';
+  if (inside) visit(' ', false);
+}
+
+Words words_of(std::string_view text) {
+  Words words;
+  words.text.reserve(text.size() + 1);
+  each_character(text, [&](char c, bool first) {
+    if (first) words.begins.push_back(words.text.size());
+    words.text += c;
+  });
   return words;
+}
+
+// Every kWords words that follow each other; of a large text only those are held.
+void include_runs(Minima& signature, std::string_view text) {
+  constexpr std::size_t kHeld = std::size_t{1} << 16;
+  std::string held;
+  std::vector<std::size_t> begins;  // in `held`
+  each_character(text, [&](char c, bool first) {
+    if (first) begins.push_back(held.size());
+    held += c;
+    if (c != ' ' || begins.size() < kWords) return;
+    include(signature, std::string_view(held).substr(begins.front()));
+    begins.erase(begins.begin());
+    if (held.size() < kHeld || begins.empty()) return;
+    const std::size_t gone = begins.front();
+    held.erase(0, gone);
+    for (std::size_t& begin : begins) begin -= gone;
+  });
 }
 
 void include_windows(Minima& signature, std::string_view text) {
@@ -100,19 +126,19 @@ std::uint32_t equal_entries(const MinHash& a, const MinHash& b) {
 MinHash min_hash(std::string_view text) {
   Minima signature;
   signature.fill(0xFFFFFFFFu);
-  const Words words = words_of(text);
-  const std::size_t count = words.begins.size();
+  std::size_t count = 0, bytes = 0;
+  each_character(text, [&](char, bool first) {
+    count += first ? 1 : 0;
+    ++bytes;
+  });
   if (count == 0) {
     include_windows(signature, text);  // punctuation only
-  } else if (words.text.size() > (kLongWords + 1) * count) {
-    include_windows(signature, words.text);
+  } else if (bytes > (kLongWords + 1) * count) {
+    include_windows(signature, words_of(text).text);
   } else if (count <= kWords) {
-    include(signature, words.text);
+    include(signature, words_of(text).text);
   } else {
-    for (std::size_t i = 0; i + kWords <= count; ++i) {
-      const std::size_t end = i + kWords < count ? words.begins[i + kWords] : words.text.size();
-      include(signature, std::string_view(words.text).substr(words.begins[i], end - words.begins[i]));
-    }
+    include_runs(signature, text);
   }
   MinHash low;
   std::transform(signature.begin(), signature.end(), low.begin(),

@@ -7,10 +7,15 @@
 namespace lathe {
 namespace {
 
-void push(Encoding& out, TokenId id, const Span& span) {
-  out.ids.push_back(id);
-  out.begin.push_back(span.begin);
-  out.end.push_back(span.end);
+constexpr std::size_t kMostWordBytes = std::size_t{1} << 18;
+
+// Where the part of a word that begins at `begin` ends: of one of more than kMostWordBytes, which is no word
+// of any language, before the character that passes them.
+std::size_t part_end(std::string_view text, std::size_t begin, std::size_t end) {
+  if (end - begin <= kMostWordBytes) return end;
+  std::size_t cut = begin + kMostWordBytes;
+  while (cut > begin + kMostWordBytes - 3 && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80) --cut;
+  return cut;
 }
 
 }  // namespace
@@ -30,51 +35,92 @@ PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
   for (const AddedToken& token : added_.all()) vocab_size_ = std::max<std::size_t>(vocab_size_, token.id + 1);
 }
 
+struct PipelineTokenizer::Output {
+  std::vector<TokenId>& ids;
+  Encoding* traced = nullptr;  // takes the spans
+
+  void push(TokenId id, const Span& span) {
+    ids.push_back(id);
+    if (!traced) return;
+    traced->begin.push_back(span.begin);
+    traced->end.push_back(span.end);
+  }
+};
+
 Encoding PipelineTokenizer::encode(std::string_view text, const EncodeOptions& options) const {
-  Encoding out;
-  out.ids.reserve(text.size() / 4 + 8);
-  out.begin.reserve(text.size() / 4 + 8);
-  out.end.reserve(text.size() / 4 + 8);
+  Encoding encoding;
+  encoding.ids.reserve(text.size() / 4 + 8);
+  encoding.begin.reserve(text.size() / 4 + 8);
+  encoding.end.reserve(text.size() / 4 + 8);
+  Output out{encoding.ids, &encoding};
+  encode_text(text, options, out);
+  return encoding;
+}
+
+std::vector<TokenId> PipelineTokenizer::ids(std::string_view text) const {
+  constexpr std::size_t kLarge = std::size_t{1} << 20;
+  std::vector<TokenId> ids;
+  // Pages that are never written take no memory; moving a large table to a larger one would.
+  ids.reserve(text.size() < kLarge ? text.size() / 4 + 8 : text.size() + 8);
+  Output out{ids};
+  encode_text(text, {}, out);
+  return ids;
+}
+
+void PipelineTokenizer::encode_text(std::string_view text, const EncodeOptions& options, Output& out) const {
+  // A step that looks where in the original a piece begins must be told the truth.
+  const bool traced = out.traced != nullptr || (parts_.normalizer && parts_.pre_tokenizer.asks_origins);
   if (options.add_special) {
-    for (const TokenId id : parts_.before) push(out, id, {0, 0});
+    for (const TokenId id : parts_.before) out.push(id, {0, 0});
   }
   for (const Section& section : added_.split_raw(text, options)) {
     if (section.token) {
-      push(out, section.token->id, {section.begin, section.end});
+      out.push(section.token->id, {section.begin, section.end});
       continue;
     }
-    const AlignedText part(text.substr(section.begin, section.end - section.begin), section.begin);
-    encode_section(parts_.normalizer ? parts_.normalizer->apply(part) : part, options, out);
+    AlignedText part(text.substr(section.begin, section.end - section.begin), section.begin, traced);
+    encode_section(parts_.normalizer ? parts_.normalizer->apply(std::move(part)) : std::move(part), options,
+                   out);
   }
   if (options.add_special) {
-    for (const TokenId id : parts_.after) push(out, id, {text.size(), text.size()});
+    for (const TokenId id : parts_.after) out.push(id, {text.size(), text.size()});
   }
-  return out;
 }
 
-void PipelineTokenizer::encode_section(const AlignedText& text, const EncodeOptions& options,
-                                       Encoding& out) const {
-  for (const Section& section : added_.split_normalized(text, options)) {
+void PipelineTokenizer::encode_section(AlignedText text, const EncodeOptions& options, Output& out) const {
+  const std::vector<Section> sections = added_.split_normalized(text, options);
+  if (sections.size() == 1 && !sections[0].token) return encode_plain(std::move(text), out);
+  for (const Section& section : sections) {
     if (section.token) {
-      push(out, section.token->id, text.origin(section.begin, section.end));
+      out.push(section.token->id, text.origin(section.begin, section.end));
     } else {
       encode_plain(text.slice(section.begin, section.end), out);
     }
   }
 }
 
-void PipelineTokenizer::encode_plain(AlignedText text, Encoding& out) const {
+void PipelineTokenizer::encode_plain(AlignedText text, Output& out) const {
+  const auto& steps = parts_.pre_tokenizer.steps;
+  const auto encode_one = [&](const Span& piece) { encode_piece(text, piece, out); };
+  if (steps.size() == 1 && steps[0]->visit(text.view(), encode_one)) return;
   PreTokens tokens{std::move(text), {}};
   tokens.pieces.push_back({0, tokens.text.size()});
-  for (const auto& step : parts_.pre_tokenizer.steps) step->apply(tokens);
+  for (const auto& step : steps) step->apply(tokens);
+  for (const Span& piece : tokens.pieces) encode_piece(tokens.text, piece, out);
+}
+
+void PipelineTokenizer::encode_piece(const AlignedText& text, const Span& piece, Output& out) const {
   thread_local std::vector<Symbol> symbols;
-  const std::string_view view = tokens.text.view();
-  for (const Span& piece : tokens.pieces) {
+  const std::string_view view = text.view();
+  // Of characters a piece may be the whole text, not a word.
+  for (std::size_t begin = piece.begin; begin < piece.end;) {
+    const std::size_t end = parts_.pre_tokenizer.bytes ? part_end(view, begin, piece.end) : piece.end;
     symbols.clear();
-    parts_.model->tokenize(view.substr(piece.begin, piece.end - piece.begin), symbols);
+    parts_.model->tokenize(view.substr(begin, end - begin), symbols);
     for (const Symbol& symbol : symbols) {
-      push(out, symbol.id, tokens.text.origin(piece.begin + symbol.begin, piece.begin + symbol.end));
+      out.push(symbol.id, out.traced ? text.origin(begin + symbol.begin, begin + symbol.end) : Span{});
     }
+    begin = end;
   }
 }
 

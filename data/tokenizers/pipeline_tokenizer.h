@@ -29,6 +29,7 @@ class PipelineTokenizer : public Tokenizer {
  public:
   explicit PipelineTokenizer(TokenizerParts parts);
   Encoding encode(std::string_view text, const EncodeOptions& options = {}) const override;
+  std::vector<TokenId> ids(std::string_view text) const override;
   std::string decode(const std::vector<TokenId>& ids, bool keep_special = false) const override;
   std::size_t vocab_size() const override { return vocab_size_; }
   SpecialTokens special() const override { return parts_.special; }
@@ -38,8 +39,11 @@ class PipelineTokenizer : public Tokenizer {
   std::vector<TokenizerFile> files() const override { return parts_.files; }
 
  private:
-  void encode_section(const AlignedText& text, const EncodeOptions& options, Encoding& out) const;
-  void encode_plain(AlignedText text, Encoding& out) const;
+  struct Output;
+  void encode_text(std::string_view text, const EncodeOptions& options, Output& out) const;
+  void encode_section(AlignedText text, const EncodeOptions& options, Output& out) const;
+  void encode_plain(AlignedText text, Output& out) const;
+  void encode_piece(const AlignedText& text, const Span& piece, Output& out) const;
 
   TokenizerParts parts_;
   AddedTokens added_;

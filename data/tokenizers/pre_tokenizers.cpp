@@ -27,6 +27,10 @@ class KnownSplit : public PreTokenizer {
     }
     tokens.pieces = std::move(pieces);
   }
+  bool visit(std::string_view text, const std::function<void(const Span&)>& sink) const override {
+    split_by(pattern_, text, [&](std::size_t begin, std::size_t end) { sink({begin, end}); });
+    return true;
+  }
 
  private:
   KnownPattern pattern_;
@@ -203,6 +207,7 @@ class Builder {
     const auto where = scheme == "always"  ? Prefix::Where::Always
                        : scheme == "first" ? Prefix::Where::First
                                            : Prefix::Where::Never;
+    plan.asks_origins = plan.asks_origins || where == Prefix::Where::First;
     plan.steps.push_back(std::make_unique<Prefix>(mark, where, true));
     if (json_get_or<bool>(value, "split", true, where_)) {
       push(match_regex(Regex(escape_regex(mark), where_)), SplitBehavior::MergedWithNext);

@@ -1,5 +1,6 @@
 #pragma once
 // The "pre_tokenizer" of tokenizer.json: cuts normalized text into the pieces the model sees.
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,11 +19,15 @@ class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
   virtual void apply(PreTokens& tokens) const = 0;
+  // Visits the pieces of a whole text as they are found, so that nobody holds them all; false where only
+  // apply() can tell them.
+  virtual bool visit(std::string_view, const std::function<void(const Span&)>&) const { return false; }
 };
 
 struct PreTokenizerPlan {
   std::vector<std::unique_ptr<PreTokenizer>> steps;
-  bool bytes = false;  // ends in ByteLevel: the model's vocabulary is in the byte alphabet
+  bool asks_origins = false;  // a step does other things at the beginning of the original text
+  bool bytes = false;         // ends in ByteLevel: the model's vocabulary is in the byte alphabet
 };
 
 PreTokenizerPlan make_pre_tokenizer(const Json& value, const std::string& where);

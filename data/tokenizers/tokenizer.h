@@ -59,7 +59,8 @@ class Tokenizer {
   virtual std::vector<TokenizerFile> files() const = 0;
   // SHA-256 over files(): changes when any id could change.
   std::string fingerprint() const;
-  std::vector<TokenId> ids(std::string_view text) const { return encode(text).ids; }
+  // encode(text).ids, without the memory for the bytes that they came from.
+  virtual std::vector<TokenId> ids(std::string_view text) const { return encode(text).ids; }
 };
 
 // tokenizer.json, a folder with one (and tokenizer_config.json, special_tokens_map.json), or a SentencePiece

@@ -22,6 +22,7 @@ TEST_CASE("ids and texts equal the tokenizers library's") {
     for (std::size_t i = 0; i < texts.size(); ++i) {
       INFO(style << ", text " << i << ": " << texts[i]);
       CHECK(tokenizer->encode(texts[i]).ids == expected[i]["plain"].get<Ids>());
+      CHECK(tokenizer->ids(texts[i]) == expected[i]["plain"].get<Ids>());
       EncodeOptions options;
       options.parse_special = true;
       const Encoding parsed = tokenizer->encode(texts[i], options);
@@ -30,6 +31,41 @@ TEST_CASE("ids and texts equal the tokenizers library's") {
       CHECK(tokenizer->encode(texts[i], options).ids == expected[i]["special"].get<Ids>());
       const auto decoded = expected[i]["decoded"].get<std::string>();
       if (decoded.find("\xEF\xBF\xBD") == decoded.npos) CHECK(tokenizer->decode(parsed.ids, true) == decoded);
+    }
+  }
+}
+
+TEST_CASE("ids without their spans are those with them, also of long texts") {
+  std::string all;
+  for (int round = 0; round < 3; ++round)
+    for (const std::string& text : test::hard_texts()) all += text + (round == 1 ? " " : "\n");
+  for (const char* style : kStyles) {
+    const auto tokenizer = load_tokenizer(test::fixture(std::string(style) + ".tokenizer.json"));
+    for (std::size_t begin = 0; begin < all.size(); begin += 997) {
+      if ((static_cast<unsigned char>(all[begin]) & 0xC0) == 0x80) continue;
+      const std::string text = all.substr(begin);
+      INFO(style << " from byte " << begin);
+      CHECK(tokenizer->ids(text) == tokenizer->encode(text).ids);
+    }
+  }
+}
+
+TEST_CASE("a word of a million bytes is cut into parts: nothing is lost, and what is shorter is left whole") {
+  for (const char* style : {"gpt2", "llama3", "qwen2"}) {
+    const auto tokenizer = load_tokenizer(test::fixture(std::string(style) + ".tokenizer.json"));
+    for (const char* unit : {"a", "\xC3\xA9", "\xE6\x97\xA5", "the", "="}) {
+      INFO(style << ", " << unit);
+      std::string word;
+      while (word.size() < 1'000'000) word += unit;
+      const std::string text = "before " + word + " after";
+      const Encoding encoding = tokenizer->encode(text);
+      CHECK(tokenizer->decode(encoding.ids) == text);
+      CHECK(tokenizer->ids(text) == encoding.ids);
+      CHECK(encoding.end.back() == text.size());
+      bool goes_on = encoding.begin[0] == 0;
+      for (std::size_t i = 1; i < encoding.ids.size(); ++i)
+        goes_on = goes_on && encoding.begin[i] == encoding.end[i - 1];
+      CHECK(goes_on);
     }
   }
 }
