@@ -38,3 +38,16 @@ class Scripts(Case):
         self.assertIn("bits per byte: lathe", result.stdout)   # beside gzip over the same bytes
         closing = result.stdout.split("== done")[1].splitlines()[1:]
         self.assertEqual([line[:8].strip() for line in closing], ["made:", "where:", "next:", "", ""], closing)
+
+    def test_quickstart_on_a_few_lines_in_another_encoding(self):
+        if LATHE != ROOT / "build" / "release" / "lathe":
+            self.skipTest("quickstart runs build/release/lathe, another one is tested")
+        (self.folder / "few.txt").write_bytes("Un café, deux cafés, trois thés.\n\n".encode("latin-1") * 12)
+        arguments = ("--no-setup", "--seconds", 1, "--directory", self.folder / "run", "--data", self.folder / "few.txt")
+        result = self.quickstart(*arguments)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("data.encoding", result.stderr)
+        result = self.quickstart(*arguments, "--set", "data.encoding=replace", "--set", "train.max_steps=30")
+        self.assertEqual(result.returncode, 0, result.stdout[-3000:] + result.stderr[-3000:])
+        self.assertIn("too short to be begun", result.stdout)
+        self.assertEqual(len(result.stdout.split("== done")[1].splitlines()[1:]), 5)
