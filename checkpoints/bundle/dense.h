@@ -108,8 +108,8 @@ bool dense_ignored(const std::string& on_disk);  // rotary tables of old version
 std::string gguf_lacks_scaling(const DecoderSpec& spec, std::initializer_list<RotaryScaling> known);
 
 template <class Recipe>
-std::string recipe_reference() {
-  return reference_header() + reference_rows(describe_fields(Recipe{}), "model");
+std::vector<Field> recipe_keys() {
+  return describe_fields(Recipe{});
 }
 
 }  // namespace lathe

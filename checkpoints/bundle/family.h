@@ -38,6 +38,8 @@ struct FamilyInput {                    // what a recipe says of a model from sc
   std::int64_t bos = -1, eos = -1, pad = -1;  // token ids, -1 none
 };
 
+struct Field;  // recipes/schema/describe.h
+
 struct Family {
   std::string name;                        // recipe's `family`
   std::vector<std::string> model_types;    // config.json's model_type
@@ -51,8 +53,7 @@ struct Family {
   // On-disk buffers that hold no parameters (attention masks, rotary tables): read over. May be empty.
   std::function<bool(const std::string& on_disk)> ignored;
   GgufNames gguf = {};
-  // The reference of the family's keys for `lathe recipes reference`.
-  std::function<std::string()> reference;
+  std::function<std::vector<Field>()> keys;  // that a recipe's `model:` may hold for it
 };
 
 const std::vector<const Family*>& families();                                  // generated registry

@@ -68,7 +68,7 @@ const Family& family_gemma2() {
                                 .names = dense_names,
                                 .ignored = dense_ignored,
                                 .gguf = {.architecture = "gemma2", .lacks = gguf_lacks},
-                                .reference = recipe_reference<Gemma2Recipe>};
+                                .keys = recipe_keys<Gemma2Recipe>};
   return family;
 }
 

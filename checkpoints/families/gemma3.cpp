@@ -93,7 +93,7 @@ const Family& family_gemma3() {
                                 .names = dense_names,
                                 .ignored = dense_ignored,
                                 .gguf = {.architecture = "gemma3", .lacks = gguf_lacks},
-                                .reference = recipe_reference<Gemma3Recipe>};
+                                .keys = recipe_keys<Gemma3Recipe>};
   return family;
 }
 

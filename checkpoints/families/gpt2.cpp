@@ -174,10 +174,6 @@ bool ignored(const std::string& name) {
   return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
 }
 
-std::string reference() {
-  return reference_header() + reference_rows(describe_fields(Gpt2Recipe{}), "model");
-}
-
 std::string gguf_lacks(const DecoderSpec& spec) {
   if (spec.activation != Activation::GeluTanh)
     return "llama.cpp runs a GPT-2 with activation_function gelu_new only";
@@ -196,7 +192,7 @@ const Family& family_gpt2() {
                                 .names = names,
                                 .ignored = ignored,
                                 .gguf = {.architecture = "gpt2", .fused_qkv = true, .lacks = gguf_lacks},
-                                .reference = reference};
+                                .keys = [] { return describe_fields(Gpt2Recipe{}); }};
   return family;
 }
 

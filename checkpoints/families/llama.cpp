@@ -59,7 +59,7 @@ const Family& family_llama() {
       .names = dense_names,
       .ignored = dense_ignored,
       .gguf = {.architecture = "llama", .interleaved_rotary = true, .lacks = gguf_lacks},
-      .reference = recipe_reference<LlamaRecipe>};
+      .keys = recipe_keys<LlamaRecipe>};
   return family;
 }
 

@@ -65,7 +65,7 @@ const Family& family_mistral() {
       .names = dense_names,
       .ignored = dense_ignored,
       .gguf = {.architecture = "llama", .interleaved_rotary = true, .lacks = gguf_lacks},
-      .reference = recipe_reference<MistralRecipe>};
+      .keys = recipe_keys<MistralRecipe>};
   return family;
 }
 

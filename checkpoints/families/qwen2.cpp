@@ -62,7 +62,7 @@ const Family& family_qwen2() {
                                 .names = dense_names,
                                 .ignored = dense_ignored,
                                 .gguf = {.architecture = "qwen2", .lacks = gguf_lacks},
-                                .reference = recipe_reference<Qwen2Recipe>};
+                                .keys = recipe_keys<Qwen2Recipe>};
   return family;
 }
 

@@ -60,7 +60,7 @@ const Family& family_qwen3() {
                                 .names = dense_names,
                                 .ignored = dense_ignored,
                                 .gguf = {.architecture = "qwen3", .lacks = gguf_lacks},
-                                .reference = recipe_reference<Qwen3Recipe>};
+                                .keys = recipe_keys<Qwen3Recipe>};
   return family;
 }
 

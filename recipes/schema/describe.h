@@ -145,9 +145,4 @@ std::vector<FlatValue> flatten(const std::vector<Field>& fields, const std::stri
 // Every dotted key of a recipe, sections included.
 const std::vector<std::string>& all_recipe_keys();
 
-// Rows "| `model.hidden_size` | integer | 256 | help |" of a Markdown table: a family's part of the
-// reference.
-std::string reference_rows(const std::vector<Field>& fields, const std::string& prefix);
-std::string reference_header();
-
 }  // namespace lathe

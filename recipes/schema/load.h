@@ -40,9 +40,6 @@ struct RecipeDifference {
 };
 std::vector<RecipeDifference> compare_recipes(const Recipe& before, const Recipe& after);
 
-std::string recipe_reference();    // a Markdown table of every key, type, default, help
-std::string recipe_json_schema();  // JSON Schema (2020-12) for editors
-
 // Built-in recipes: <folder>/<task>/<name>.yaml beside the program or in the source tree.
 struct BuiltinRecipe {
   std::string name, file, summary;

@@ -1,7 +1,6 @@
-// The reference table and the JSON Schema, from the same description that reads recipes.
-#include "recipes/schema/describe.h"
+#include "recipes/schema/reference.h"
+
 #include "recipes/schema/error.h"
-#include "recipes/schema/load.h"
 
 namespace lathe {
 
@@ -71,7 +70,7 @@ std::string json_string(const std::string& text) {
   return out + "\"";
 }
 
-std::string object_schema(const std::vector<Field>& fields, const std::string& extra);
+std::string object_schema(const std::vector<Field>& fields);
 
 std::string scalar_schema(const Field& field) {
   std::string out;
@@ -105,18 +104,18 @@ std::string scalar_schema(const Field& field) {
 // The members of a field's schema, without braces.
 std::string field_schema(const Field& field) {
   const std::string text = "{\"type\": \"string\"}";
-  const std::string sources = cat("{\"type\": \"array\", \"items\": {\"anyOf\": [", text, ", {",
-                                  object_schema(field.fields, ""), "}]}}");
+  const std::string sources =
+      cat("{\"type\": \"array\", \"items\": {\"anyOf\": [", text, ", {", object_schema(field.fields), "}]}}");
   switch (field.kind) {
     case Kind::Section:
-      return object_schema(field.fields, "");
+      return object_schema(field.fields);
     case Kind::Sections:
-      return cat("\"type\": \"array\", \"items\": {", object_schema(field.fields, ""), "}");
+      return cat("\"type\": \"array\", \"items\": {", object_schema(field.fields), "}");
     case Kind::Sources:
       return cat("\"anyOf\": [", text, ", ", sources, "]");
     case Kind::Validation:
       return cat("\"anyOf\": [{\"type\": \"number\", \"exclusiveMinimum\": 0, \"exclusiveMaximum\": 1}, ",
-                 text, ", ", sources, ", {", object_schema(describe_fields(FoldsSection()), ""), "}]");
+                 text, ", ", sources, ", {", object_schema(describe_fields(FoldsSection())), "}]");
     default:
       break;
   }
@@ -129,27 +128,48 @@ std::string field_schema(const Field& field) {
   return scalar_schema(field);
 }
 
-std::string object_schema(const std::vector<Field>& fields, const std::string& indent) {
-  std::string properties;
-  bool open = false;
-  const std::string separator = indent.empty() ? ", " : ",\n" + indent;
-  for (const Field& field : fields) {
-    if (field.kind == Kind::Rest) {
-      open = true;
-      continue;
-    }
-    if (!properties.empty()) properties += separator;
-    properties += cat(json_string(field.key), ": {\"description\": ", json_string(field.help), ", ",
-                      field_schema(field), "}");
-  }
-  const std::string lead = indent.empty() ? "" : "\n" + indent;
-  return cat("\"type\": \"object\", \"additionalProperties\": ", open ? "true" : "false",
-             ", \"properties\": {", lead, properties, indent.empty() ? "" : "\n  ", "}");
+std::string property(const Field& field, const std::string& schema) {
+  return cat(json_string(field.key), ": {\"description\": ", json_string(field.help), ", ", schema, "}");
 }
 
-}  // namespace
+// "key": {...}, ... without braces.
+std::string properties_of(const std::vector<Field>& fields) {
+  std::string properties;
+  for (const Field& field : fields) {
+    if (field.kind != Kind::Rest)
+      properties += cat(properties.empty() ? "" : ", ", property(field, field_schema(field)));
+  }
+  return properties;
+}
 
-std::string reference_header() { return "| key | type | default | what it does |\n|---|---|---|---|\n"; }
+std::string object_schema(const std::vector<Field>& fields) {
+  return cat("\"type\": \"object\", \"additionalProperties\": false, \"properties\": {",
+             properties_of(fields), "}");
+}
+
+// The section `model`: the keys that all have and, by its family, those of the family; without one (a path)
+// no others.
+std::string model_schema(const std::vector<Field>& fields, const std::vector<ModelKeys>& models) {
+  std::string shared, names, rules;
+  for (const Field& field : fields) {
+    if (field.kind != Kind::Rest) shared += cat(shared.empty() ? "" : ", ", json_string(field.key), ": true");
+  }
+  for (const ModelKeys& model : models) {
+    names += cat(names.empty() ? "" : ", ", json_string(model.family));
+    rules +=
+        cat("{\"if\": {\"required\": [\"family\"], \"properties\": {\"family\": {\"const\": ",
+            json_string(model.family), "}}}, \"then\": {\"additionalProperties\": false, \"properties\": {",
+            shared, ", ", properties_of(model.keys), "}}}, ");
+  }
+  rules +=
+      cat("{\"if\": {\"not\": {\"required\": [\"family\"]}}, \"then\": {\"additionalProperties\": false, ",
+          "\"properties\": {", shared, "}}}");
+  return cat("\"type\": \"object\", \"properties\": {", properties_of(fields), "}, \"allOf\": [",
+             models.empty() ? "" : cat("{\"properties\": {\"family\": {\"enum\": [", names, "]}}}, "), rules,
+             "]");
+}
+
+constexpr const char* kHeader = "| key | type | default | what it does |\n|---|---|---|---|\n";
 
 std::string reference_rows(const std::vector<Field>& fields, const std::string& prefix) {
   std::string out;
@@ -169,16 +189,30 @@ std::string reference_rows(const std::vector<Field>& fields, const std::string& 
   return out;
 }
 
-std::string recipe_reference() {
+}  // namespace
+
+std::string recipe_reference(const std::vector<ModelKeys>& models) {
   const Recipe defaults;
-  return reference_header() + reference_rows(describe_fields(defaults), "");
+  std::string text = kHeader + reference_rows(describe_fields(defaults), "");
+  for (const ModelKeys& model : models) {
+    text +=
+        cat("\n## model: {family: ", model.family, "}", model.task.empty() ? "" : cat(", task: ", model.task),
+            "\n\n", kHeader, reference_rows(model.keys, "model"));
+  }
+  return text;
 }
 
-std::string recipe_json_schema() {
+std::string recipe_json_schema(const std::vector<ModelKeys>& models) {
   const Recipe defaults;
+  std::string sections;
+  for (const Field& field : describe_fields(defaults)) {
+    const std::string schema =
+        field.key == "model" ? model_schema(field.fields, models) : field_schema(field);
+    sections += cat(sections.empty() ? "" : ",", "\n    ", property(field, schema));
+  }
   return cat(
-      "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\", \"title\": \"Lathe recipe\",\n  ",
-      object_schema(describe_fields(defaults), "    "), "\n}\n");
+      "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\", \"title\": \"Lathe recipe\",\n",
+      "  \"type\": \"object\", \"additionalProperties\": false, \"properties\": {", sections, "\n  }\n}\n");
 }
 
 }  // namespace lathe

@@ -6,6 +6,7 @@
 #include "checkpoints/bundle/family.h"
 #include "data/io/file_system.h"
 #include "recipes/schema/load.h"
+#include "recipes/schema/reference.h"
 #include "trainer/cli/command.h"
 #include "trainer/pictures/dit_plan.h"
 #include "trainer/pictures/picture_plan.h"
@@ -98,14 +99,12 @@ ExitCode copy(Context& context, const std::string& name) {
 }
 
 ExitCode reference(Context& context, bool schema) {
-  std::string text = schema ? recipe_json_schema() : recipe_reference();
-  if (!schema) {
-    for (const Family* family : families())
-      text += cat("\n## model: {family: ", family->name, "}\n\n", family->reference());
-    text += cat("\n## model: {family: sd3}, task: diffusion\n\n", picture_network_reference());
-    text += cat("\n## model: {family: dit}, task: diffusion\n\n", dit_reference());
-    text += cat("\n## model: {family: unet2d}, task: diffusion\n\n", unet_reference());
-  }
+  std::vector<ModelKeys> models;
+  for (const Family* family : families()) models.push_back({family->name, "", family->keys()});
+  models.push_back({"sd3", "diffusion", picture_network_keys()});
+  models.push_back({"dit", "diffusion", dit_keys()});
+  models.push_back({"unet2d", "diffusion", unet_keys()});
+  const std::string text = schema ? recipe_json_schema(models) : recipe_reference(models);
   if (schema && context.json)
     context.result = parse_json(text, "schema");
   else

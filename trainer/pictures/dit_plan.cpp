@@ -32,8 +32,6 @@ PictureModel plan_dit(const Recipe& recipe, std::int64_t side, std::vector<Recip
   return model;
 }
 
-std::string dit_reference() {
-  return reference_header() + reference_rows(describe_fields(DiTSection{}), "model");
-}
+std::vector<Field> dit_keys() { return describe_fields(DiTSection{}); }
 
 }  // namespace lathe

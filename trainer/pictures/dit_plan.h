@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "checkpoints/diffusion/pipeline.h"
+#include "recipes/schema/describe.h"
 #include "recipes/schema/recipe.h"
 
 namespace lathe {
@@ -23,7 +24,6 @@ struct DiTSection {
 // The spec without tensors; of the classes, told by the data (class_plan.h), one stands for all.
 PictureModel plan_dit(const Recipe& recipe, std::int64_t side, std::vector<RecipeProblem>& problems);
 
-// Reference text of the keys, for `lathe recipes reference`.
-std::string dit_reference();
+std::vector<Field> dit_keys();  // that a recipe's `model:` may hold for it
 
 }  // namespace lathe

@@ -139,8 +139,6 @@ DrawOptions draw_options(const Recipe& recipe, const PictureModel& model, const 
   return options;
 }
 
-std::string picture_network_reference() {
-  return reference_header() + reference_rows(describe_fields(PictureNetworkSection{}), "model");
-}
+std::vector<Field> picture_network_keys() { return describe_fields(PictureNetworkSection{}); }
 
 }  // namespace lathe

@@ -8,6 +8,7 @@
 #include "data/images/prepare_pictures.h"
 #include "models/diffusion/text_to_picture.h"
 #include "models/objectives/denoising.h"
+#include "recipes/schema/describe.h"
 #include "recipes/schema/recipe.h"
 
 namespace lathe {
@@ -43,7 +44,6 @@ DenoisingOptions denoising_options(const Recipe& recipe, const PictureModel& mod
 // sizes are left to the model.
 DrawOptions draw_options(const Recipe& recipe, const PictureModel& model, const PreparedPictures& data);
 
-// Reference text of the keys, for `lathe recipes reference`.
-std::string picture_network_reference();
+std::vector<Field> picture_network_keys();  // that a recipe's `model:` may hold for it
 
 }  // namespace lathe

@@ -70,8 +70,6 @@ bool draws_classes(const Recipe& recipe) {
   return decode_unet(recipe, problems).class_conditional;
 }
 
-std::string unet_reference() {
-  return reference_header() + reference_rows(describe_fields(UNetSection{}), "model");
-}
+std::vector<Field> unet_keys() { return describe_fields(UNetSection{}); }
 
 }  // namespace lathe

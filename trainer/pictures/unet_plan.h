@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checkpoints/diffusion/pipeline.h"
+#include "recipes/schema/describe.h"
 #include "recipes/schema/recipe.h"
 
 namespace lathe {
@@ -36,7 +37,6 @@ struct UNetSection {
 bool draws_classes(const Recipe& recipe);
 // The spec without tensors and classes (class_plan.h); `side` is the largest of the pictures.
 PictureModel plan_unet(const Recipe& recipe, std::int64_t side, std::vector<RecipeProblem>& problems);
-// Reference text of the keys, for `lathe recipes reference`.
-std::string unet_reference();
+std::vector<Field> unet_keys();  // that a recipe's `model:` may hold for it
 
 }  // namespace lathe
