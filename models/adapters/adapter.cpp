@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "data/random/philox.h"
+#include "models/layers/frozen_product.h"
 #include "models/ops/ops.h"
 #include "recipes/schema/error.h"
 
@@ -89,8 +90,10 @@ Adapter::Adapter(const AdapterSpec& spec, const at::Tensor& weight, std::uint64_
   if (spec.kind == AdapterKind::Dora) magnitude = weight.to(at::kFloat).norm(2, 1).to(type);
 }
 
+bool Adapter::drops() const { return pass && pass->training && spec_.dropout > 0; }
+
 at::Tensor Adapter::dropped(const at::Tensor& x) const {
-  if (!pass || !pass->training || spec_.dropout <= 0) return x;
+  if (!drops()) return x;
   // Sites of adapters stand behind those of the blocks' own dropout.
   return counter_dropout(x, spec_.dropout, {pass->seed, pass->step, (std::uint32_t{1} << 24) + site_},
                          pass->stretches);
@@ -98,16 +101,31 @@ at::Tensor Adapter::dropped(const at::Tensor& x) const {
 
 at::Tensor Adapter::apply(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight,
                           const at::Tensor& bias) const {
-  at::Tensor sum = LowRankSum::apply(dropped(x), y, a, b, spec_.scaling());
+  return finished(
+      LowRankSum::apply(dropped(x), y, a, b, spec_.scaling()), [&] { return weight; }, bias);
+}
+
+at::Tensor Adapter::apply(const at::Tensor& x, const FrozenMatrix& matrix, const at::Tensor& bias) const {
+  const bool at_once = can_adapt(x, matrix) && a.scalar_type() == x.scalar_type() && !drops();
+  const at::Tensor sum =
+      at_once ? adapted_product(x, matrix, a, b, spec_.scaling())
+              : LowRankSum::apply(dropped(x), frozen_product(x, {matrix}), a, b, spec_.scaling());
+  return finished(
+      sum, [&] { return made_dense(matrix, x.scalar_type()); }, bias);
+}
+
+at::Tensor Adapter::finished(const at::Tensor& sum, const std::function<at::Tensor()>& weight,
+                             const at::Tensor& bias) const {
+  at::Tensor result = sum;
   if (magnitude.defined()) {
     at::Tensor norms;
     {
       const at::NoGradGuard no_grad;  // the norm is a constant of the step (section 4.3 of the paper)
-      norms = merged_norms(weight, a, b, spec_.scaling());
+      norms = merged_norms(weight(), a, b, spec_.scaling());
     }
-    sum = sum * (magnitude / norms.to(magnitude.scalar_type()));
+    result = result * (magnitude / norms.to(magnitude.scalar_type()));
   }
-  return bias.defined() ? sum + bias : sum;
+  return bias.defined() ? result + bias : result;
 }
 
 at::Tensor Adapter::apply_convolution(const at::Tensor& x, const at::Tensor& y, std::int64_t stride,

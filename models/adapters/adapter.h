@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "data/pipeline/batch.h"
 
 namespace lathe {
+
+struct FrozenMatrix;  // models/layers/frozen_product.h
 
 enum class AdapterKind { Lora, Dora };
 
@@ -44,6 +47,8 @@ class Adapter {
   // x (N, in), y (N, out) = x W^T without bias -> the adapted product, bias added.
   at::Tensor apply(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight,
                    const at::Tensor& bias) const;
+  // The same from the frozen weight itself: one product where it can be.
+  at::Tensor apply(const at::Tensor& x, const FrozenMatrix& matrix, const at::Tensor& bias) const;
   // x (B, in, H, W), y (B, out, h, w) = the convolution of x -> y with the factors' one added; a's own
   // kernel.
   at::Tensor apply_convolution(const at::Tensor& x, const at::Tensor& y, std::int64_t stride,
@@ -57,7 +62,11 @@ class Adapter {
   std::shared_ptr<const AdapterPass> pass;
 
  private:
+  bool drops() const;
   at::Tensor dropped(const at::Tensor& x) const;
+  // Of the sum: DoRA's magnitudes, where `weight` is asked for, and the bias.
+  at::Tensor finished(const at::Tensor& sum, const std::function<at::Tensor()>& weight,
+                      const at::Tensor& bias) const;
   AdapterSpec spec_;
   std::uint32_t site_;
 };

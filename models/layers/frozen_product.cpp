@@ -73,6 +73,33 @@ struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
   }
 };
 
+// Backward through both factors at once: the gradient of x is one product as well.
+struct AdaptedProduct : torch::autograd::Function<AdaptedProduct> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const Held& matrices,
+                            const at::Tensor& a, const at::Tensor& b, double scaling) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    const at::Tensor low = product(x, a.t(), {scaling, {}});  // (N, r)
+    ctx->save_for_backward({x, a, b, low});
+    ctx->saved_data["matrices"] = c10::IValue::make_capsule(matrices);
+    ctx->saved_data["scaling"] = scaling;
+    return product(x, dense(*matrices, x.scalar_type()).t(), {1, {}, low, b.t()});
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &a = saved[1], &b = saved[2], &low = saved[3], &gradient = gradients[0];
+    const auto matrices =
+        c10::static_intrusive_pointer_cast<Matrices>(ctx->saved_data["matrices"].toCapsule());
+    const at::Tensor narrow = product(gradient, b, {ctx->saved_data["scaling"].toDouble(), {}});  // (N, r)
+    variable_list result(5);
+    if (ctx->needs_input_grad(0))
+      result[0] = product(gradient, dense(*matrices, gradient.scalar_type()), {1, {}, narrow, a});
+    // Inputs that are no tensors count for nothing in needs_input_grad.
+    if (ctx->needs_input_grad(1)) result[2] = transposed_product(narrow, x);
+    if (ctx->needs_input_grad(2)) result[3] = transposed_product(gradient, low);
+    return result;
+  }
+};
+
 }  // namespace
 
 at::Tensor BlockMatrix::dense(std::int64_t begin, std::int64_t count) const {
@@ -104,6 +131,17 @@ at::Tensor frozen_product(const at::Tensor& x, const std::vector<FrozenMatrix>& 
   for (const FrozenMatrix& matrix : matrices) require(matrix.defined(), "a frozen Linear has no weight yet");
   held->parts = matrices;
   return FrozenProduct::apply(x, held);
+}
+
+bool can_adapt(const at::Tensor& x, const FrozenMatrix& matrix) {
+  return matrix.quantised || (!matrix.blocks && matrix.values.scalar_type() == x.scalar_type());
+}
+
+at::Tensor adapted_product(const at::Tensor& x, const FrozenMatrix& matrix, const at::Tensor& a,
+                           const at::Tensor& b, double scaling) {
+  const Held held = c10::make_intrusive<Matrices>();
+  held->parts = {matrix};
+  return AdaptedProduct::apply(x, held, a, b, scaling);
 }
 
 at::Tensor widened_product(const at::Tensor& x, const FrozenMatrix& matrix) {

@@ -2,7 +2,7 @@
 // Products with frozen matrices: in 4 bits, or as the base's file holds them, in quantised blocks too. Where
 // that is not the type of the input they are made dense in forward and again in backward, so that between the
 // two only what is stored exists; the input needs no gradient of theirs and is not kept either. For sources
-// of this folder and the decoder's head only.
+// of this folder, adapters and the decoder's head only.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -39,6 +39,12 @@ at::Tensor held_values(const at::Tensor& values, at::ScalarType type);
 
 // x (N, in) times the matrices (out_i, in), below one another -> (N, sum of out), in x's type.
 at::Tensor frozen_product(const at::Tensor& x, const std::vector<FrozenMatrix>& matrices);
+
+// x W^T + scaling (x A^T) B^T, rounded once where blocks are multiplied: W (out, in) frozen, in x's type or
+// quantised; A (r, in) and B (out, r) in x's type and trained (LoRA, arXiv 2106.09685). -> (N, out).
+bool can_adapt(const at::Tensor& x, const FrozenMatrix& matrix);  // W is such a matrix
+at::Tensor adapted_product(const at::Tensor& x, const FrozenMatrix& matrix, const at::Tensor& a,
+                           const at::Tensor& b, double scaling);
 
 // x (N, in) times a matrix (out, in) of another float type or in blocks -> (N, out) in x's type, without a
 // gradient. The values are widened a piece at a time.

@@ -130,9 +130,8 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, const LinearSt
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
   if (frozen()) {
+    if (adapter_) return adapter_->apply(x, matrix_, bias);
     const at::Tensor y = frozen_product(x, {matrix_});
-    if (adapter_)
-      return adapter_->apply(x, y, adapter_->magnitude.defined() ? dense_weight() : at::Tensor(), bias);
     return bias.defined() ? y + bias : y;
   }
   if (adapter_) return adapter_->apply(x, Product::apply(x, weight, std::nullopt), weight, bias);
@@ -206,7 +205,11 @@ GroupTensors LinearGroup::tensors() const {
 }
 
 std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x) const {
-  if (parts_.size() == 1) return {parts_[0]->forward(x)};
+  if (parts_.size() == 1 || (parts_[0]->frozen() && !parts_[0]->quantised())) {
+    std::vector<at::Tensor> apart;  // as frozen matrices lie in their file
+    for (const auto& part : parts_) apart.push_back(part->forward(x));
+    return apart;
+  }
   if (plain()) {
     const GroupTensors t = tensors();
     return SplitProduct::apply(x, t.weight, t.bias, at::TensorList(t.parameters));
@@ -230,11 +233,6 @@ std::vector<at::Tensor> LinearGroup::products(const at::Tensor& x) const {
     const GroupTensors t = tensors();
     return SplitProduct::apply(x, t.weight, std::nullopt,
                                at::TensorList(t.parameters).slice(0, parts_.size()));
-  }
-  if (!parts_[0]->quantised()) {  // they lie apart in their file
-    std::vector<at::Tensor> result;
-    for (const auto& part : parts_) result.push_back(frozen_product(x, {part->matrix()}));
-    return result;
   }
   std::vector<FrozenMatrix> matrices;
   std::vector<std::int64_t> widths;

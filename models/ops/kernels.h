@@ -179,15 +179,21 @@ struct TransposedPart {
   std::int64_t block, blocks, panel, panels;  // of 32 columns of a and of b
 };
 
-// out (rows, columns) = scale * a (rows, depth) b (depth, columns) + addend, bf16 with fp32 sums, rounded
-// once. b's rows run along columns, or along its depth when b_turned (a weight as it is stored).
+// a (rows, depth) and b (depth, columns), bf16. b's rows run along columns, or along its depth when b_turned
+// (a weight as it is stored).
+struct Factors {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  std::int64_t depth = 0, a_row = 0, b_row = 0;
+  bool b_turned = false;
+};
+// out (rows, columns) = scale * (the main factors' product + that of `more`) + addend, bf16 with fp32 sums,
+// rounded once.
 struct Product {
-  const void* a;
-  const void* b;
+  Factors main, more;  // more: none when its depth is 0, else a narrow one
   const void* addend;  // (rows, columns), addend_row apart (0: one row for all), or null
   void* out;
-  std::int64_t rows, depth, columns, a_row, b_row, addend_row, out_row;
-  bool b_turned;
+  std::int64_t rows, columns, addend_row, out_row;
   float scale;
 };
 struct ProductPart {
@@ -243,7 +249,7 @@ struct OpKernels {
   void (*transposed_product)(const TransposedProduct&, const TransposedPart&, void* memory);
   std::int64_t (*transposed_product_memory)(std::int64_t blocks, std::int64_t panels);
   void (*product)(const Product&, const ProductPart&, void* memory);  // likewise
-  std::int64_t (*product_memory)(std::int64_t depth, std::int64_t rows, std::int64_t columns);
+  std::int64_t (*product_memory)(const Product&, const ProductPart&);
 };
 
 enum class InstructionSet { Baseline, Avx2, Avx512 };

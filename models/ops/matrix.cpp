@@ -55,27 +55,39 @@ void product_in_pieces(at::Tensor& out, const at::Tensor& a, const at::Tensor& b
   out.narrow(0, begin, left).copy_(part.narrow(0, 0, left));
 }
 
+kernels::Factors factors(const at::Tensor& a, const at::Tensor& b, bool b_turned) {
+  return {.a = a.const_data_ptr(),
+          .b = b.const_data_ptr(),
+          .depth = a.size(1),
+          .a_row = a.stride(0),
+          .b_row = b_turned ? b.stride(1) : b.stride(0),
+          .b_turned = b_turned};
+}
+bool lies_turned(const at::Tensor& b) { return b.stride(0) == 1 && b.stride(1) >= b.size(0); }
+
 void tiled_product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const ProductTerm& term) {
   const kernels::OpKernels& table = kernels::op_kernels(true);
-  const bool turned = b.stride(0) == 1 && b.stride(1) >= b.size(0);
-  const at::Tensor left = rows_dense(a), right = turned ? b : rows_dense(b);
+  const auto dense = [](const at::Tensor& x) { return lies_turned(x) ? x : rows_dense(x); };
+  const at::Tensor left = rows_dense(a), right = dense(b);
   const at::Tensor addend =
       term.addend.defined() && term.addend.dim() == 2 ? rows_dense(term.addend) : term.addend;
-  const kernels::Product args{.a = left.const_data_ptr(),
-                              .b = right.const_data_ptr(),
-                              .addend = addend.defined() ? addend.const_data_ptr() : nullptr,
-                              .out = out.data_ptr(),
-                              .rows = a.size(0),
-                              .depth = a.size(1),
-                              .columns = b.size(1),
-                              .a_row = left.stride(0),
-                              .b_row = turned ? right.stride(1) : right.stride(0),
-                              .addend_row = addend.defined() && addend.dim() == 2 ? addend.stride(0) : 0,
-                              .out_row = out.stride(0),
-                              .b_turned = turned,
-                              .scale = static_cast<float>(term.scale)};
+  kernels::Product args{.main = factors(left, right, lies_turned(b)),
+                        .more = {},
+                        .addend = addend.defined() ? addend.const_data_ptr() : nullptr,
+                        .out = out.data_ptr(),
+                        .rows = a.size(0),
+                        .columns = b.size(1),
+                        .addend_row = addend.defined() && addend.dim() == 2 ? addend.stride(0) : 0,
+                        .out_row = out.stride(0),
+                        .scale = static_cast<float>(term.scale)};
+  at::Tensor more_left, more_right;
+  if (term.more_a.defined()) {
+    more_left = rows_dense(term.more_a);
+    more_right = dense(term.more_b);
+    args.more = factors(more_left, more_right, lies_turned(term.more_b));
+  }
   const std::int64_t panels = (args.columns + 31) / 32,
-                     depth = std::min<std::int64_t>((args.depth + 31) / 32 * 32, 4096);
+                     depth = std::min<std::int64_t>((a.size(1) + 31) / 32 * 32, 4096);
   const std::int64_t most = (args.rows + kGroupRows - 1) / kGroupRows, threads = at::get_num_threads();
   const std::int64_t fitting = std::max<std::int64_t>(1, kStripBytes / (depth * 64));
   const std::int64_t strip = std::min(fitting, std::max<std::int64_t>(1, panels * most / threads)),
@@ -90,7 +102,7 @@ void tiled_product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b, co
                                     .rows = std::min(group, args.rows - row),
                                     .column = panel * 32,
                                     .columns = std::min(strip, panels - panel) * 32};
-    table.product(args, part, thread_memory(table.product_memory(args.depth, part.rows, part.columns)));
+    table.product(args, part, thread_memory(table.product_memory(args, part)));
   });
 }
 
@@ -100,12 +112,22 @@ at::Tensor& product_into(at::Tensor& out, const at::Tensor& a, const at::Tensor&
   require(a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0),
           "product: matrices (N, I) and (I, O) are wanted, found ", a.sizes(), " and ", b.sizes());
   require_shape(out, {a.size(0), b.size(1)}, "product", "out");
+  const bool more = term.more_a.defined();
+  if (more) {
+    require(term.more_a.dim() == 2 && term.more_b.dim() == 2 && term.more_a.size(0) == a.size(0) &&
+                term.more_b.size(1) == b.size(1) && term.more_a.size(1) == term.more_b.size(0) &&
+                term.more_a.scalar_type() == a.scalar_type(),
+            "product: more factors of the same rows, columns and type are wanted, found ",
+            term.more_a.sizes(), " and ", term.more_b.sizes());
+    require(term.scale == 1 && !term.addend.defined(), "product: more factors go without scale and addend");
+  }
   if (tiled(a, b) && out.stride(1) == 1) {
     tiled_product(out, a, b, term);
     return out;
   }
-  of_many_shapes(a) ? product_in_pieces(out, a, b, term) : library_product(out, a, b, term);
-  return out;
+  of_many_shapes(a) ? product_in_pieces(out, a, b, {term.scale, term.addend})
+                    : library_product(out, a, b, {term.scale, term.addend});
+  return more ? product_into(out, term.more_a, term.more_b, {1, out}) : out;
 }
 
 at::Tensor rows_dense(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }

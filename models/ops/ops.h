@@ -85,7 +85,8 @@ constexpr std::int64_t kTailRows = 64;
 constexpr std::int64_t kFewRows = 16;
 struct ProductTerm {
   double scale = 1;
-  at::Tensor addend;
+  at::Tensor addend{};
+  at::Tensor more_a{}, more_b{};  // instead of those: a b + more_a (N, R) more_b (R, O), R small
 };
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, const ProductTerm& term = {});
 at::Tensor& product_into(at::Tensor& out, const at::Tensor& a, const at::Tensor& b,

@@ -232,6 +232,14 @@ TEST_CASE("products equal a b + addend, any sizes, strides and orders", "[ops]")
         CHECK(error(product(a, b), wanted) < tolerance);
         CHECK(error(product(a, b, {0.5, addend}), wanted * 0.5 + addend.to(at::kDouble)) < tolerance);
         CHECK(error(product(a, b, {1, bias}), wanted + bias.to(at::kDouble)) < tolerance);
+        for (const std::int64_t more : {1, 16, 35}) {
+          const at::Tensor left = at::randn({rows, more}).to(type), low = at::randn({more, columns}).to(type),
+                           high = at::randn({columns, more}).to(type).t();
+          for (const at::Tensor& other : {low, high}) {
+            const at::Tensor sum = wanted + at::mm(left.to(at::kDouble), other.to(at::kDouble));
+            CHECK(error(product(a, b, {1, {}, left, other}), sum) < tolerance);
+          }
+        }
         const at::Tensor around = at::full({rows, columns + 4}, 7, a.options());
         at::Tensor out = around.narrow(1, 2, columns);
         product_into(out, a, b, {2, {}});
