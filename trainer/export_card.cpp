@@ -17,11 +17,12 @@ std::string card_heading(const Session& session, const TextTask& task, const Mod
   card += cat("---\n# ", recipe.name, "\n\n",
               alone ? "A low-rank adapter (" + recipe.adapter.kind + ") of a " : "A ", task.plan.family->name,
               " of ", parameter_count(task.plan.spec), " parameters, trained with lathe; ",
-              source.description, ".\n\n");
-  card += cat("- base: ", recipe.model.path.empty() ? "none, trained from scratch" : recipe.model.path,
-              " (its licence holds for this model)\n- data: ", task.data.train.ledger.documents_kept,
-              " documents, ", task.data.train.ledger.tokens_kept, " tokens, sha256 ", task.data.data_sha256,
-              "\n- steps: ", session.state.step, ", tokens seen: ", session.state.tokens, "\n");
+              shipped_description(source), ".\n\n");
+  card += cat(
+      "- base: ", recipe.model.path.empty() ? "none, trained from scratch" : shipped_base(recipe.model.path),
+      " (its licence holds for this model)\n- data: ", task.data.train.ledger.documents_kept, " documents, ",
+      task.data.train.ledger.tokens_kept, " tokens, sha256 ", task.data.data_sha256,
+      "\n- steps: ", session.state.step, ", tokens seen: ", session.state.tokens, "\n");
   if (!recipe.model.quantization.kind.empty())
     card +=
         "- trained on the base in 4 bits (NF4), which is where the validation loss and the report were "

@@ -225,12 +225,6 @@ LoraLabel label_of(const ModelSource& source) {
 
 }  // namespace
 
-std::string shipped_description(const ModelSource& source) {
-  const std::string& path = source.run.empty() ? source.folder : source.run;
-  if (!source.description.starts_with(path)) return source.description;  // the Hub's name
-  return base_name(std::filesystem::absolute(path).string()) + source.description.substr(path.size());
-}
-
 double PictureVerification::tolerance() const { return 1e-3 * std::max(1.0, largest_value); }
 
 Json PictureVerification::to_json() const {

@@ -31,9 +31,6 @@ struct PictureExportRequest {
   bool single_file = false;          // Stable Diffusion under its original names, not diffusers' folder
 };
 
-// "x, checkpoint step 300 (last)": what a card says of a source, without this machine's folders.
-std::string shipped_description(const ModelSource& source);
-
 // Texts that a reference asks for when nobody names any: captions, some of the classes, or nothing.
 std::vector<std::string> reference_prompts(const PictureModel& model);
 // Writes the pipeline to options.directory with its card and reference, then reads it back and verifies it.

@@ -9,6 +9,7 @@
 #include "checkpoints/bundle/grow.h"
 #include "checkpoints/diffusion/adapter_folder.h"
 #include "checkpoints/diffusion/textual_inversion.h"
+#include "checkpoints/exporters/picture_lora.h"
 #include "checkpoints/store/store.h"
 #include "models/adapters/attach.h"
 
@@ -235,6 +236,17 @@ Bundle merged_model(const AdaptedModel& model, const ModelSource& source) {
   Bundle merged = merge_adapter(model.base, model.adapter);
   merged.origin = source.folder;
   return merged;
+}
+
+std::string shipped_description(const ModelSource& source) {
+  const std::string& path = source.run.empty() ? source.folder : source.run;
+  if (!source.description.starts_with(path)) return source.description;  // the Hub's name
+  return base_name(fs::absolute(path).string()) + source.description.substr(path.size());
+}
+
+std::string shipped_base(const std::string& base) {
+  const std::string found = portable_base(base);
+  return fs::path(found).is_absolute() ? base_name(found) : found;
 }
 
 }  // namespace lathe

@@ -37,4 +37,9 @@ Bundle merged_model(const AdaptedModel& model, const ModelSource& source);
 // when the base is an adapter itself.
 std::string portable_base(const std::string& base);
 
+// What cards say, without this machine's folders: "x, checkpoint step 300 (last)"; a folder's own name or the
+// Hub's id.
+std::string shipped_description(const ModelSource& source);
+std::string shipped_base(const std::string& base);
+
 }  // namespace lathe

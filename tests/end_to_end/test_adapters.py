@@ -97,6 +97,7 @@ class Adapters(Case):
         self.lathe("export", folder, "--format", "peft", "--output", "again")
         self.assertEqual((self.folder / "again" / "adapter_model.safetensors").read_bytes(),
                          (folder / "adapter_model.safetensors").read_bytes())
+        self.assertNotIn(str(self.folder), (folder.parent / "huggingface" / "README.md").read_text(encoding="utf-8"))
         # Adapter and merged model say the same.
         merged = self.folder / "run" / "export" / "huggingface"
         answers = [json.loads(self.lathe("generate", model, "--prompt", "the cat 3\n", "--max-tokens", "12", "--raw", "--json",

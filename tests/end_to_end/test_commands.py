@@ -130,15 +130,16 @@ class Commands(Case):
         self.assertLess(best, 0.3)
 
     def test_first_step_within_two_seconds_when_shards_are_ready(self):
-        self.lathe("prepare", self.recipe("run"))
         times = []
-        for n in range(3):
-            start = time.time()
-            process = subprocess.Popen([str(LATHE), "train", str(self.recipe(f"run{n}")), "--quiet", "--stop-after", "1"],
-                                       cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            process.wait()
-            times.append(time.time() - start)
-        self.assertLess(min(times), 2.0)
+        for name, settings in (("tiny", ("--set", f"data.cache={self.folder / 'cache'}")), (self.recipe("run"), ())):
+            self.lathe("prepare", name, *settings)
+            for n in range(3):
+                start = time.time()
+                subprocess.run([LATHE, "train", name, "--quiet", "--stop-after", "1", "--set", f"directory={self.folder / f'run{n}'}",
+                                "--fresh", *settings], cwd=self.folder, capture_output=True, check=True)
+                times.append(time.time() - start)
+            self.assertLess(min(times), 2.0, name)
+            times.clear()
 
     def seconds(self, *arguments):
         start = time.time()

@@ -41,6 +41,7 @@ class MainJob(Case):
                      "tokenizer_config.json", "README.md", "reference.json", "verification.json"):
             self.assertTrue((export / name).exists(), name)
         self.assertNotIn("lm_head.weight", tensors(export / "model.safetensors"))
+        self.assertNotIn(str(self.folder), (export / "README.md").read_text(encoding="utf-8"))   # where it was made is nobody's business
         verified = json.loads(self.lathe("verify", export, "--json", "--quiet")[0])
         self.assertTrue(verified["passed"])
         text = json.loads(self.lathe("generate", self.folder / "run", "--prompt", "the cat", "--max-tokens", "8",

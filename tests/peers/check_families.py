@@ -206,6 +206,13 @@ def make(name, number, root):
         lengths = [[LENGTH - 2]] * 3
     if '"longrope"' in (folder / "config.json").read_text():
         lengths = draw.pick([[LENGTH - 2]] * 3, [[10, 7, 10, 9], [10, 10], [3, 8, 10]])
+    write_golden(folder, model, tokens, lengths)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def write_golden(folder, model, tokens, lengths):
+    """The model's logits, loss and gradients of all weights beside the folder's weights, for compare()."""
     with torch.enable_grad():
         logits, loss, numbers = run(model, tokens, lengths)
         loss.backward()
@@ -213,8 +220,6 @@ def make(name, number, root):
     golden = {f"gradient.{key}": value.grad for key, value in model.named_parameters() if key in stored}
     golden.update(input_ids=tokens, documents=numbers, logits=logits, loss=loss.detach())
     save_file(golden, folder / "golden.safetensors")
-    byte_tokenizer().save_pretrained(folder)
-    return folder
 
 
 def byte_tokenizer():

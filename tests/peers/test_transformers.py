@@ -1,6 +1,7 @@
 """What lathe writes, read and run by the reference libraries: transformers, tokenizers, safetensors, h5py, tensorboard."""
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,13 @@ class Transformers(Case):
             made = model.generate(ids, max_new_tokens=len(prompt["greedy"]), do_sample=False, eos_token_id=None,
                                   pad_token_id=0)[0, ids.shape[1]:]
             self.assertEqual(made.tolist(), prompt["greedy"])
+        # Every logit of every token, the loss and all gradients.
+        drawn = self.folder / "drawn" / folder.parents[1].name
+        shutil.copytree(folder, drawn / "export")
+        tokens = torch.randint(0, model.config.vocab_size, (2, 40), generator=torch.Generator().manual_seed(5))
+        check_families.write_golden(drawn / "export", model, tokens, [[38], [11, 20]])
+        code, lines, text = check_families.compare(drawn, Path(LATHE).parent / "tests" / "test_parity")
+        self.assertEqual((code, len(lines)), (0, 1), text[-3000:])
 
     def test_ids_are_equal_on_hard_texts_for_every_trained_kind(self):
         for kind, pattern in (("byte_bpe", "gpt2"), ("byte_bpe", "llama3"), ("bpe", "gpt2"), ("unigram", "gpt2")):

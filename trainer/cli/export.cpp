@@ -111,7 +111,7 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   request.dtype = arguments.dtype;
   request.quantize = arguments.quantize;
   request.prompts = {"The", "def main():\n", "1 + 1 =", "Il \xc3\xa9tait une fois"};
-  request.heading = cat("# Export of ", source.description, "\n\n");
+  request.heading = cat("# Export of ", shipped_description(source), "\n\n");
   const Verification verification = export_model(source, request, options);
   context.say(cat("exported ", source.description, " to ", arguments.output));
   context.result["directory"] = arguments.output;
