@@ -2,8 +2,12 @@
 
 usage: run_tests.py fast|peers|long [part of a name ...]
 fast: build/release/test_* and tests/end_to_end; peers: tests/peers; long: tests/long.
+Modules of tests/end_to_end run two at a time: most train on one thread. Those with the line 'ALONE = True' measure time and run by
+themselves.
 """
+import concurrent.futures
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -56,8 +60,8 @@ def run_binary(path, count):
         print(f"  failed: {name}\n    " + why.strip()[-1500:].replace("\n", "\n    "), flush=True)
 
 
-def run_module(path, count):
-    start = time.time()
+def run_module(path):
+    """(passed, [(failed test, why)], [why skipped]) of a module's cases."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
@@ -71,14 +75,41 @@ def run_module(path, count):
         total = result.testsRun
     except Exception as error:  # a module that does not import is one failed case
         bad, skipped, total = [(path.name, repr(error))], [], 1
-    count.add(total - len(bad) - len(skipped), len(bad), skipped)
+    return total - len(bad) - len(skipped), [(str(name), str(why)) for name, why in bad], skipped
+
+
+def tell_module(path, count, start, outcome):
+    passed, bad, skipped = outcome
+    count.add(passed, len(bad), skipped)
+    total = passed + len(bad) + len(skipped)
     print(f"{'ok  ' if not bad else 'FAIL'} {path.parent.name}/{path.stem}: {total} cases, {time.time() - start:.1f} s", flush=True)
     for name, why in bad:
-        print(f"  failed: {name}\n    " + str(why).strip()[-3000:].replace("\n", "\n    "), flush=True)
+        print(f"  failed: {name}\n    " + why.strip()[-3000:].replace("\n", "\n    "), flush=True)
+
+
+def run_modules_in_pairs(paths, count):
+    """Each in a process of its own, which prints its outcome as its last line."""
+    def run(path):
+        start = time.time()
+        result = subprocess.run([sys.executable, __file__, "module", path], capture_output=True, text=True, errors="replace",
+                                env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})   # threads that wait leave the cores to the other
+        try:
+            outcome = json.loads(result.stdout.splitlines()[-1])
+        except (IndexError, ValueError):
+            outcome = (0, [(path.name, f"exit code {result.returncode}\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")], [])
+        return path, start, outcome
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(run, path) for path in paths]):
+            path, start, outcome = done.result()
+            tell_module(path, count, start, outcome)
 
 
 def main():
     suite, parts = sys.argv[1], sys.argv[2:]
+    if suite == "module":
+        print(json.dumps(run_module(Path(parts[0]))))
+        return
     count = Count()
     wanted = lambda path: not parts or any(part in str(path) for part in parts)
     if suite == "fast":
@@ -91,9 +122,13 @@ def main():
             if os.access(path, os.X_OK) and path.suffix == "" and wanted(path):
                 run_binary(path, count)
     folder = {"fast": "end_to_end", "peers": "peers", "long": "long"}[suite]
-    for path in sorted((ROOT / "tests" / folder).glob("test_*.py")):
-        if wanted(path):
-            run_module(path, count)
+    modules = [path for path in sorted((ROOT / "tests" / folder).glob("test_*.py")) if wanted(path)]
+    pairs = [path for path in modules if suite == "fast" and "\nALONE = True" not in path.read_text(encoding="utf-8")]
+    for path in modules:
+        if path not in pairs:
+            start = time.time()
+            tell_module(path, count, start, run_module(path))
+    run_modules_in_pairs(pairs, count)
     for why in Count.reasons:
         print("skipped:", why)
     print(f"{count.passed} passed, {count.failed} failed, {count.skipped} skipped", flush=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from program import LATHE, Case
 
+ALONE = True   # measures time (scripts/run_tests.py)
+
 
 class Commands(Case):
     def test_check_prints_every_error_with_its_place(self):

@@ -10,6 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from program import LATHE, ROOT, Case, corpus_text, damage
 
+ALONE = True   # measures time (scripts/run_tests.py)
+
 
 class Runs(Case):
     def test_a_damaged_checkpoint_is_not_passed_over_in_silence(self):

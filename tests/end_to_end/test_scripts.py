@@ -6,6 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from program import LATHE, ROOT, Case
 
+ALONE = True   # measures time (scripts/run_tests.py)
+
 
 class Scripts(Case):
     def test_every_script_is_good_bash(self):

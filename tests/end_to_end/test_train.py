@@ -17,6 +17,8 @@ from program import LATHE, Case, damage, relative_difference, tensors
 MUON = "optimizer={name: muon, learning_rate: 3e-3, muon_learning_rate: 0.02, weight_decay: 0.01}"
 WSD = "schedule={name: wsd, warmup_steps: 4, decay_ratio: 0.4}"
 
+ALONE = True   # measures time (scripts/run_tests.py)
+
 
 class MainJob(Case):
     def test_trains_reports_and_exports(self):
