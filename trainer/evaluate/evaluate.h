@@ -28,7 +28,7 @@ EvaluationMetrics evaluate_set(Decoder& decoder, const SetEvaluation& evaluation
 // alone: what a paired test compares before and after.
 std::vector<double> row_losses(Decoder& decoder, const SetEvaluation& evaluation, std::uint64_t most);
 
-// Rows whose logits take 32 MB at once; at least one.
+// Rows whose logits are made at once: 32 MB of them, 16 to 1,024.
 std::int64_t logit_rows(const DecoderSpec& spec);
 
 struct TextEvaluation {

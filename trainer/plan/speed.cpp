@@ -144,12 +144,16 @@ double estimate_tokens_per_second(const DecoderSpec& spec, const PlanSettings& s
   // A quarter of a plain product's rate is what whole steps of 5 to 58 M parameters reached; an update reads
   // and writes about 30 bytes a trained parameter.
   constexpr double kTrainingShare = 0.25, kUpdateBytes = 30, kBytesPerSecond = 10e9;
+  // Rows for products of a millisecond or so: this is timed before every run.
+  constexpr double kProductWork = 2e8;
+  const double row_work = 2.0 * static_cast<double>(spec.hidden_size * spec.intermediate_size);
+  const auto enough = std::clamp<std::int64_t>(static_cast<std::int64_t>(kProductWork / row_work), 256, 4096);
   const std::int64_t rows =
-      std::clamp<std::int64_t>(settings.micro_batch_size * settings.sequence_length, 64, 4096);
+      std::clamp<std::int64_t>(settings.micro_batch_size * settings.sequence_length, 64, enough);
   const at::ScalarType type = settings.bf16 ? at::kBFloat16 : at::kFloat;
   const at::Tensor input = at::ones({rows, spec.hidden_size}, type);
   const at::Tensor weight = at::ones({spec.hidden_size, spec.intermediate_size}, type);
-  const double work = 2.0 * static_cast<double>(rows) * static_cast<double>(weight.numel());
+  const double work = static_cast<double>(rows) * row_work;
   const auto product = [&] { return seconds_of([&] { at::mm(input, weight); }); };
   product();  // makes oneDNN's primitive
   double least = least_seconds(product);
