@@ -31,11 +31,12 @@ double polynomial(const double (&coefficients)[N], double x) {  // highest power
 
 // log(x) of a normal positive x: exponent * ln 2 + 2 artanh((m - 1) / (m + 1)), relative error below 1e-15 on
 // (0, 0.5).
-double fixed_log(double x) {
+[[gnu::always_inline]] inline double fixed_log(double x) {
   constexpr std::uint64_t kSqrtHalf = 0x3FE6A09E667F3BCDull;  // bits of sqrt(0.5)
   const auto bits = std::bit_cast<std::uint64_t>(x);
-  const auto offset = static_cast<std::int64_t>(bits - kSqrtHalf) >> 52;
-  const double m = std::bit_cast<double>(bits - (static_cast<std::uint64_t>(offset) << 52));
+  const auto offset = static_cast<std::int32_t>(static_cast<std::int64_t>(bits - kSqrtHalf) >> 52);
+  const double m =
+      std::bit_cast<double>(bits - (static_cast<std::uint64_t>(static_cast<std::int64_t>(offset)) << 52));
   const double s = (m - 1) / (m + 1), s2 = s * s;
   static constexpr double kSeries[] = {2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13, 2.0 / 11,
                                        2.0 / 9,  2.0 / 7,  2.0 / 5,  2.0 / 3,  2.0};
@@ -65,22 +66,31 @@ double centre(double q) {
 }
 
 // The smallest tail is 2^-33, where r is 4.8: AS 241's far branch (r > 5) is never reached.
-double tail(double q) {
+[[gnu::always_inline]] inline double tail(double q) {
   const double r = std::sqrt(-fixed_log(0.5 - std::fabs(q))) - 1.6;
   const double z = polynomial(kTailTop, r) / polynomial(kTailBottom, r);
-  return q < 0 ? -z : z;
+  return std::copysign(z, q);
 }
 
 constexpr double kCentre = 0.425;
 
-// The centre's formula for all, in vectors, and the tails (15 %) again one by one: the bits are
-// normal_from_bits'.
+constexpr std::size_t kTogether = 1024;
+
+// At most kTogether of them. The centre's formula for all and, for the tails (15 %), theirs again, both in
+// vectors: the bits are normal_from_bits'.
 LATHE_CLONES void normals_from_bits(const std::uint32_t* bits, float* out, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<float>(centre(centred(bits[i])));
+  std::array<std::uint32_t, kTogether> place;
+  std::array<double, kTogether> far;
+  std::size_t tails = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const double q = centred(bits[i]);
-    if (std::fabs(q) > kCentre) out[i] = static_cast<float>(tail(q));
+    place[tails] = static_cast<std::uint32_t>(i);
+    far[tails] = q;
+    tails += std::fabs(q) > kCentre ? 1 : 0;
   }
+  for (std::size_t i = 0; i < tails; ++i) far[i] = tail(far[i]);
+  for (std::size_t i = 0; i < tails; ++i) out[place[i]] = static_cast<float>(far[i]);
 }
 
 }  // namespace
@@ -101,7 +111,7 @@ void RandomStream::fill_bits(std::uint64_t first, std::span<std::uint32_t> out) 
 }
 
 void RandomStream::fill_normal(std::uint64_t first, std::span<float> out) const {
-  std::array<std::uint32_t, 1024> words;
+  std::array<std::uint32_t, kTogether> words;
   for (std::size_t begin = 0; begin < out.size(); begin += words.size()) {
     const std::size_t count = std::min(words.size(), out.size() - begin);
     fill_bits(first + begin, std::span(words).first(count));

@@ -7,11 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 #include <vector>
 
-#include "data/io/threads.h"
 #include "data/random/philox.h"
 #include "models/decoder/decoder.h"
+#include "models/ops/parallel.h"
 
 namespace lathe {
 namespace {
@@ -22,24 +23,36 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-void fill_normal(at::Tensor parameter, const RandomStream& stream, double deviation) {
-  // In fp32 the values are made where they stay; other types are rounded from a piece at a time.
-  const at::Tensor flat = parameter.view({-1});
-  const bool direct = flat.scalar_type() == at::kFloat;
-  const std::int64_t count = flat.size(0);
-  const auto pieces = static_cast<std::size_t>((count + kPiece - 1) / kPiece);
-  const auto scale = static_cast<float>(deviation);
-  parallel_for(pieces, 0, [&](std::size_t piece) {
-    const at::NoGradGuard no_grad;
-    const std::int64_t begin = static_cast<std::int64_t>(piece) * kPiece,
-                       length = std::min(kPiece, count - begin);
-    std::vector<float> rounded(direct ? 0 : static_cast<std::size_t>(length));
-    const std::span<float> values =
-        direct ? std::span(flat.data_ptr<float>() + begin, static_cast<std::size_t>(length))
-               : std::span(rounded);
-    stream.fill_normal(static_cast<std::uint64_t>(begin), values);
-    for (float& value : values) value *= scale;
-    if (!direct) flat.narrow(0, begin, length).copy_(at::from_blob(rounded.data(), {length}, at::kFloat));
+// A matrix whose values are to be drawn, and its stream.
+struct Drawn {
+  at::Tensor flat;
+  RandomStream stream;
+  float deviation;
+};
+
+// Values `begin` to `begin` + kPiece. In fp32 they are made where they stay; other types are rounded from.
+void fill_piece(const Drawn& drawn, std::int64_t begin) {
+  const at::NoGradGuard no_grad;
+  const bool direct = drawn.flat.scalar_type() == at::kFloat;
+  const std::int64_t length = std::min(kPiece, drawn.flat.size(0) - begin);
+  std::vector<float> rounded(direct ? 0 : static_cast<std::size_t>(length));
+  const std::span<float> values =
+      direct ? std::span(drawn.flat.data_ptr<float>() + begin, static_cast<std::size_t>(length))
+             : std::span(rounded);
+  drawn.stream.fill_normal(static_cast<std::uint64_t>(begin), values);
+  for (float& value : values) value *= drawn.deviation;
+  if (!direct) drawn.flat.narrow(0, begin, length).copy_(at::from_blob(rounded.data(), {length}, at::kFloat));
+}
+
+// The pieces of all matrices at once: most matrices of a small model are too small to share.
+void fill_normal(const std::vector<Drawn>& matrices) {
+  std::vector<std::pair<std::size_t, std::int64_t>> pieces;
+  for (std::size_t i = 0; i < matrices.size(); ++i)
+    for (std::int64_t begin = 0; begin < matrices[i].flat.size(0); begin += kPiece)
+      pieces.emplace_back(i, begin);
+  parallel_tasks(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
+    const auto [matrix, begin] = pieces[static_cast<std::size_t>(i)];
+    fill_piece(matrices[matrix], begin);
   });
 }
 
@@ -50,6 +63,7 @@ void Decoder::initialise(std::uint64_t seed) {
   auto parameters = named_parameters();
   const double residual_scale =
       1 / std::sqrt(2.0 * static_cast<double>(std::max<std::int64_t>(spec().num_layers, 1)));
+  std::vector<Drawn> drawn;
   std::uint32_t site = 0;
   for (const ParameterInfo& info : decoder_parameters(spec())) {
     at::Tensor& parameter = parameters[info.name];
@@ -62,8 +76,10 @@ void Decoder::initialise(std::uint64_t seed) {
     const bool residual = ends_with(info.name, "o_proj.weight") || ends_with(info.name, "down_proj.weight");
     const double deviation =
         spec().initializer_range * (spec().scaled_residual_init && residual ? residual_scale : 1);
-    fill_normal(parameter, RandomStream({seed, Purpose::Initialise, place, 0, 0}), deviation);
+    drawn.push_back({parameter.view({-1}), RandomStream({seed, Purpose::Initialise, place, 0, 0}),
+                     static_cast<float>(deviation)});
   }
+  fill_normal(drawn);
 }
 
 }  // namespace lathe

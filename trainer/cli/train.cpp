@@ -61,6 +61,7 @@ std::string time_expected(const Session& session) {
 }
 
 void say_before_start(const Context& context, const Session& session) {
+  if (context.quiet) return;  // products are timed for it
   const Recipe& recipe = session.recipe();
   std::vector<std::string> lines = session.task->opening_lines(session);
   lines.back() += cat(", ", session.precision, ", ", session.threads, " threads, ", instruction_set());

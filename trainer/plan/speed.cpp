@@ -125,7 +125,7 @@ double measure_tokens_per_second(const DecoderSpec& spec, const PlanSettings& se
 
 double least_seconds(const std::function<double()>& timed) {
   constexpr int kRepeats = 20;
-  constexpr double kLeast = 0.05, kLongest = 0.5, kAgreement = 1.1;
+  constexpr double kLeast = 0.02, kLongest = 0.5, kAgreement = 1.1;
   std::array<double, 3> best;  // ascending
   best.fill(std::numeric_limits<double>::infinity());
   double spent = 0;
