@@ -18,14 +18,16 @@ std::int64_t AllocatorBooks::Totals::sum() const {
   return std::accumulate(mapped.begin(), mapped.end(), outside);
 }
 
-AllocatorBooks::Held AllocatorBooks::take(std::int64_t bytes, Use use) {
+AllocatorBooks::Held AllocatorBooks::take(std::int64_t bytes, Use use, std::optional<std::int64_t> written) {
   const bool large = bytes >= kLarge;
-  std::int64_t size = bytes;
+  std::int64_t size = bytes, touched = written.value_or(bytes);
   if (large) {
     size = static_cast<std::int64_t>(allocation_class(static_cast<std::size_t>(bytes)));
+    touched = written.value_or(size);
     if (const auto found = free_.take(static_cast<std::size_t>(size))) {
       size = static_cast<std::int64_t>(found->first);
-      now_.mapped[static_cast<std::size_t>(found->second)] -= size;
+      count(found->second.last, -found->second.written);
+      touched = std::max(touched, found->second.written);
     } else {
       largest_in_use_ = std::max(largest_in_use_, in_use_ + size);
       keep_at_most(free_limit() - size);
@@ -33,18 +35,15 @@ AllocatorBooks::Held AllocatorBooks::take(std::int64_t bytes, Use use) {
     in_use_ += size;
     largest_in_use_ = std::max(largest_in_use_, in_use_);
   }
-  now_.mapped[static_cast<std::size_t>(use)] += size;
+  count(use, touched);
   note();
-  return {this, [this, size, use, large](void*) { give(size, use, large); }};
+  return {this, [=, this](void*) { give(size, large, {use, touched}); }};
 }
 
-void AllocatorBooks::give(std::int64_t size, Use use, bool large) {
-  if (!large) {
-    now_.mapped[static_cast<std::size_t>(use)] -= size;
-    return;
-  }
+void AllocatorBooks::give(std::int64_t size, bool large, Kept kept) {
+  if (!large) return count(kept.last, -kept.written);
   in_use_ -= size;
-  free_.put(static_cast<std::size_t>(size), use);
+  free_.put(static_cast<std::size_t>(size), kept);
   keep_at_most(free_limit());
 }
 
@@ -53,9 +52,8 @@ std::int64_t AllocatorBooks::free_limit() const {
 }
 
 void AllocatorBooks::keep_at_most(std::int64_t bytes) {
-  free_.shrink(static_cast<std::size_t>(bytes), [this](std::size_t size, Use last) {
-    now_.mapped[static_cast<std::size_t>(last)] -= static_cast<std::int64_t>(size);
-  });
+  free_.shrink(static_cast<std::size_t>(bytes),
+               [this](std::size_t, const Kept& kept) { count(kept.last, -kept.written); });
 }
 
 void AllocatorBooks::set_outside(std::int64_t bytes) {

@@ -10,8 +10,6 @@ namespace lathe {
 namespace {
 
 // models/objectives/linear_cross_entropy.cpp: logits of a chunk of tokens.
-constexpr std::int64_t kAnswerRoom =
-    256;  // models/generation/generate.cpp: of an answer in a cache before it grows
 constexpr std::int64_t kChunkBytes = std::int64_t{32} << 20, kMinimumChunk = 256;
 
 }  // namespace
@@ -230,30 +228,6 @@ void LayerMemory::pass(std::int64_t tokens, std::vector<GradientBlock>& gradient
   const Held order = books_.take(tokens * 16, Use::Activations);
   const Held rows = books_.take(table * element_, Use::Gradients);
   gradients.push_back({head_gradient && spec_.tie_embeddings ? head_gradient : rows, {table}});
-}
-
-void LayerMemory::answer(const AskedLengths& asked) {
-  tokens_ = asked.prompt;
-  const std::int64_t room = asked.prompt + std::min(asked.answer, kAnswerRoom);
-  const auto cached = [&](std::int64_t places) {
-    return books_.take(places * key_ * element_, Use::Answers);
-  };
-  std::vector<Held> cache;  // keys and values
-  for (std::int64_t part = 0; part < 2 * spec_.num_layers; ++part) cache.push_back(cached(room));
-  {
-    Stream stream{activation(spec_.hidden_size), {}};
-    for (std::int64_t layer = 0; layer < spec_.num_layers; ++layer) {
-      forward_block(stream);
-      // models/ops/cached_attention.cpp: with a cap scores, the same capped and masked
-      if (spec_.attention_softcap > 0) const Held scores = wide(3 * spec_.num_heads * tokens_);
-    }
-  }
-  { const Held logits = books_.take(spec_.vocab_size * (4 + element_), Use::Answers); }
-  if (asked.answer <= kAnswerRoom) return;
-  for (Held& part : cache) {
-    Held larger = cached(2 * room);
-    part = std::move(larger);
-  }
 }
 
 }  // namespace lathe

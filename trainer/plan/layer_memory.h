@@ -39,6 +39,7 @@ class LayerMemory {
   Saved forward_block(Stream& stream);
   void forward_attention(Saved& saved);
   void forward_mlp(Saved& saved);
+  void cached_block(Stream& stream);
   void backward_block(Saved saved, Held& gradient, std::vector<GradientBlock>& gradients);
   void backward_attention(Saved& saved, Held& normed, std::vector<GradientBlock>& gradients);
   void weight_gradient(std::int64_t out, std::int64_t in, std::vector<std::int64_t> parts,
