@@ -1,6 +1,7 @@
 #include "models/decoder/block.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/relu.h>
@@ -62,8 +63,8 @@ Attention::Attention(const DecoderSpec& spec, std::int64_t layer, const LinearSt
 at::Tensor Attention::forward(const at::Tensor& x, const Pass& pass) const {
   const QueryKeyValue t = project(x, pass);
   const at::Tensor mixed =
-      pass.cache ? attend_cached(t.q, t.k, t.v, pass)
-                 : document_attention(t.q, t.k, t.v, pass.stretches, pass.rows, pass.length, rule_);
+      !pass.caches.empty() ? attend_cached(t.q, t.k, t.v, pass)
+                           : document_attention(t.q, t.k, t.v, pass.stretches, pass.rows, pass.length, rule_);
   return output_->forward(mixed.flatten(1));
 }
 
@@ -89,18 +90,25 @@ QueryKeyValue Attention::project(const at::Tensor& x, const Pass& pass) const {
 
 at::Tensor Attention::attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                     const Pass& pass) const {
-  const auto by_head = [&](const at::Tensor& x) {  // (B * T, H, D) -> (B, H, T, D)
-    return x.unflatten(0, {pass.rows, pass.length}).transpose(1, 2);
-  };
-  const std::int64_t used = pass.cache->length(), total = used + pass.length;
-  const auto append = [&](at::Tensor& buffer, const at::Tensor& x) {
-    reserve(buffer, used, pass.length);
-    buffer.narrow(2, used, pass.length).copy_(by_head(x));
-    return buffer.narrow(2, 0, total);
-  };
-  const at::Tensor keys = append(pass.cache->keys[layer_], k), values = append(pass.cache->values[layer_], v);
-  const at::Tensor mixed = cached_attention(by_head(q), keys, values, rule_);
-  return mixed.transpose(1, 2).reshape({pass.rows * pass.length, heads_, head_size_});
+  const auto count = static_cast<std::int64_t>(pass.caches.size()), rows = pass.rows / count;
+  std::vector<at::Tensor> mixed;
+  for (std::int64_t i = 0; i < count; ++i) {
+    KvCache& cache = *pass.caches[static_cast<std::size_t>(i)];
+    const std::int64_t used = cache.length(), tokens = rows * pass.length;
+    const auto by_head = [&](const at::Tensor& x) {  // (B * T, H, D) -> (B, H, T, D) of this cache's rows
+      return x.narrow(0, i * tokens, tokens).unflatten(0, {rows, pass.length}).transpose(1, 2);
+    };
+    const auto append = [&](at::Tensor& buffer, const at::Tensor& x) {
+      reserve(buffer, used, pass.length);
+      buffer.narrow(2, used, pass.length).copy_(by_head(x));
+      return buffer.narrow(2, 0, used + pass.length);
+    };
+    const at::Tensor keys = append(cache.keys[layer_], k), values = append(cache.values[layer_], v);
+    mixed.push_back(cached_attention(by_head(q), keys, values, rule_)
+                        .transpose(1, 2)
+                        .reshape({tokens, heads_, head_size_}));
+  }
+  return count == 1 ? mixed.front() : at::cat(mixed);
 }
 
 Mlp::Mlp(const DecoderSpec& spec, const LinearStorage& storage)

@@ -26,7 +26,7 @@ struct Pass {
   std::vector<Stretch> stretches;
   std::int64_t rows = 0, length = 0;
   RunOptions options;
-  KvCache* cache = nullptr;  // generation: stretches are unused
+  std::vector<KvCache*> caches;  // generation: one for all rows or one a row; stretches are unused
 };
 
 struct Stream {

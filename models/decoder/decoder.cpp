@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
@@ -165,18 +166,31 @@ at::Tensor Decoder::forward(const DecoderInput& input, const RunOptions& options
 }
 
 at::Tensor Decoder::forward_cached(const at::Tensor& tokens, KvCache& cache) {
+  return forward_cached(tokens, std::vector<KvCache*>{&cache});
+}
+
+at::Tensor Decoder::forward_cached(const at::Tensor& tokens, const std::vector<KvCache*>& caches) {
   const at::NoGradGuard no_grad;
   State& s = *state_;
   if (s.adapters) s.adapters->training = false;
   Pass pass;
   pass.rows = tokens.size(0);
   pass.length = tokens.size(1);
-  pass.positions = at::arange(cache.length(), cache.length() + pass.length, at::kLong).repeat({pass.rows});
-  pass.cache = &cache;
-  s.place(pass, cache.length() + pass.length);
+  pass.caches = caches;
+  const auto count = static_cast<std::int64_t>(caches.size());
+  require(count > 0 && pass.rows % count == 0, "forward_cached: ", count, " caches for ", pass.rows, " rows");
+  std::vector<at::Tensor> positions;
+  std::int64_t longest = 0;
+  for (const KvCache* cache : caches) {
+    const std::int64_t end = cache->length() + pass.length;
+    positions.push_back(at::arange(cache->length(), end, at::kLong).repeat({pass.rows / count}));
+    longest = std::max(longest, end);
+  }
+  pass.positions = at::cat(positions);
+  s.place(pass, longest);
   Stream stream = {s.embed(tokens.reshape({-1}), pass.positions), {}};
   for (const auto& block : s.blocks) stream = block->forward(stream, pass);
-  cache.length_ += pass.length;
+  for (KvCache* cache : caches) cache->length_ += pass.length;
   const auto last = [&](const at::Tensor& y) {
     return y.unflatten(0, {pass.rows, pass.length}).select(1, -1);
   };

@@ -66,6 +66,8 @@ class Decoder : public Module {
   at::Tensor logits(const at::Tensor& hidden) const;
   // Generation: tokens (rows, T) after what the cache holds -> logits (rows, V) of the last position, fp32.
   at::Tensor forward_cached(const at::Tensor& tokens, KvCache& cache);
+  // The same with a cache for every row, of any lengths.
+  at::Tensor forward_cached(const at::Tensor& tokens, const std::vector<KvCache*>& caches);
 
  private:
   struct State;

@@ -30,4 +30,13 @@ Generated generate_tokens(Decoder& decoder, const std::vector<TokenId>& prompt,
                           const GenerationOptions& options,
                           const std::function<bool(TokenId)>& on_token = {});
 
+// Answers to several prompts, several at a time: a step of the model reads its weights once for all of them.
+// Prompt number i draws as sample options.sample + i. Where several rows round a product differently than
+// one, a near tie may fall the other way than in generate_tokens.
+std::vector<Generated> generate_together(Decoder& decoder, const std::vector<std::vector<TokenId>>& prompts,
+                                         const GenerationOptions& options);
+
+// How many sequences of at most `places` tokens are generated at a time: what their caches take is bounded.
+std::int64_t sequences_together(const DecoderSpec& spec, std::int64_t places, at::ScalarType dtype);
+
 }  // namespace lathe

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <optional>
 
+#include "models/ops/one_token_attention.h"
 #include "models/ops/ops.h"
 #include "recipes/schema/error.h"
 
@@ -48,6 +49,7 @@ at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& keys, const a
   }
   const std::int64_t window = rule.window < total ? rule.window : 0;
   if (rule.softcap > 0) return capped_attention(q, keys, values, seen_keys(fresh, total, window), rule);
+  if (fresh == 1 && q.scalar_type() == at::kBFloat16) return one_token_attention(q, keys, values, rule);
   const bool causal = fresh == total && fresh > 1 && window == 0;
   return at::scaled_dot_product_attention(q, keys, values,
                                           causal ? std::nullopt : seen_keys(fresh, total, window), 0.0,

@@ -48,38 +48,51 @@ AskedPrompt asked_prompt(const Example& example, std::vector<Example> shown, con
   }
 }
 
+namespace {
+
+// The likeliest choices, written as answers.
+void score(Answer& answer, Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format,
+           const Example& example, const Example& question) {
+  const ScoredChoices scored = score_choices(decoder, tokenizer, format, question);
+  const auto written = [&](std::size_t choice) {
+    return with_answer(through_last_answer(example), example.choices.at(choice));
+  };
+  const std::vector<TokenAnswer> chosen =
+      render_answers({written(scored.best()), written(scored.best_per_byte())}, tokenizer, format);
+  answer.choice = chosen[0].text;
+  answer.choice_per_byte = chosen[1].text;
+  answer.log_probabilities = scored.log_probabilities;
+}
+
+}  // namespace
+
 std::vector<Answer> answer_examples(Decoder& decoder, const Tokenizer& tokenizer, const ChatFormat& format,
                                     const std::vector<Example>& examples, const AnswerOptions& options) {
   GenerationOptions generation;
   generation.max_tokens = options.max_tokens;
   generation.stop_ids = stop_tokens(tokenizer, format);
   const std::int64_t room = decoder.spec().max_positions - options.max_tokens;
-  std::vector<Answer> answers;
+  std::vector<AskedPrompt> asked;
+  std::vector<std::size_t> askable;  // the others have nothing to ask with, or no room for an answer
+  std::vector<std::vector<TokenId>> prompts;
   for (const Example& example : examples) {
-    const auto [prompt, question, fitted] = asked_prompt(example, options.shown, tokenizer, format, room);
-    if (prompt.ids.empty() || static_cast<std::int64_t>(prompt.ids.size()) >= decoder.spec().max_positions) {
-      answers.emplace_back();  // nothing to ask with, or no room for an answer
-      continue;
-    }
-    Answer answer;
-    if (options.generate) {
-      const Generated generated = generate_tokens(decoder, prompt.ids, generation);
-      answer = {replace_invalid_utf8(tokenizer.decode(generated.tokens)),
-                static_cast<std::int64_t>(generated.tokens.size()), generated.stopped};
-    }
-    if (!example.choices.empty()) {
-      const ScoredChoices scored = score_choices(decoder, tokenizer, format, question);
-      const auto written = [&](std::size_t choice) {
-        return with_answer(through_last_answer(example), example.choices.at(choice));
-      };
-      const std::vector<TokenAnswer> chosen =
-          render_answers({written(scored.best()), written(scored.best_per_byte())}, tokenizer, format);
-      answer.choice = chosen[0].text;
-      answer.choice_per_byte = chosen[1].text;
-      answer.log_probabilities = scored.log_probabilities;
-    }
-    answer.shown = fitted;
-    answers.push_back(std::move(answer));
+    asked.push_back(asked_prompt(example, options.shown, tokenizer, format, room));
+    const std::vector<TokenId>& ids = asked.back().prompt.ids;
+    if (ids.empty() || static_cast<std::int64_t>(ids.size()) >= decoder.spec().max_positions) continue;
+    askable.push_back(asked.size() - 1);
+    prompts.push_back(ids);
+  }
+  std::vector<Answer> answers(examples.size());
+  if (options.generate) {
+    const std::vector<Generated> generated = generate_together(decoder, prompts, generation);
+    for (std::size_t i = 0; i < askable.size(); ++i)
+      answers[askable[i]] = {replace_invalid_utf8(tokenizer.decode(generated[i].tokens)),
+                             static_cast<std::int64_t>(generated[i].tokens.size()), generated[i].stopped};
+  }
+  for (const std::size_t i : askable) {
+    answers[i].shown = asked[i].shown;
+    if (!examples[i].choices.empty())
+      score(answers[i], decoder, tokenizer, format, examples[i], asked[i].example);
   }
   return answers;
 }
@@ -100,8 +113,8 @@ std::string lack_of_choices(const std::vector<std::string>& metrics, const std::
   if (lacks == examples.end()) return "";
   for (const std::string& name : metrics) {
     if (find_metric(name).predicts != Predicts::Text)
-      return cat("'", name, "' wants questions with choices (columns choices and answer), and ", lacks->origin,
-                 " has none");
+      return cat("'", name, "' wants questions with choices (columns choices and answer), and ",
+                 lacks->origin, " has none");
   }
   return "";
 }

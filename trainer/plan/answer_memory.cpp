@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/generation/generate.h"
 #include "trainer/plan/layer_memory.h"
 
 namespace lathe {
@@ -36,12 +37,15 @@ void LayerMemory::cached_block(Stream& stream) {
 
 void LayerMemory::answer(const AskedLengths& asked) {
   tokens_ = asked.prompt;
+  const std::int64_t most = asked.prompt + asked.answer;
   const std::int64_t room = asked.prompt + std::min(asked.answer, kAnswerRoom);
-  const std::int64_t place = key_ * element_;
-  std::vector<Held> cache;  // keys and values
-  for (std::int64_t part = 0; part < 2 * spec_.num_layers; ++part)
-    cache.push_back(books_.take(room * place, Use::Answers));
-  {
+  const std::int64_t place = key_ * element_, parts = 2 * spec_.num_layers;  // keys and values
+  const std::int64_t together =
+      std::min(asked.prompts, sequences_together(spec_, most, settings_.bf16 ? at::kBFloat16 : at::kFloat));
+  std::vector<Held> caches;
+  for (std::int64_t sequence = 0; sequence < together; ++sequence) {
+    for (std::int64_t part = 0; part < parts; ++part)
+      caches.push_back(books_.take(room * place, Use::Answers));
     Stream stream{activation(spec_.hidden_size), {}};
     for (std::int64_t layer = 0; layer < spec_.num_layers; ++layer) {
       cached_block(stream);
@@ -49,12 +53,11 @@ void LayerMemory::answer(const AskedLengths& asked) {
       if (spec_.attention_softcap > 0) const Held scores = wide(3 * spec_.num_heads * tokens_);
     }
   }
-  { const Held logits = books_.take(spec_.vocab_size * (4 + element_), Use::Answers); }
-  const std::int64_t most = asked.prompt + asked.answer;
+  { const Held logits = books_.take(together * spec_.vocab_size * (4 + element_), Use::Answers); }
   for (std::int64_t places = room; places < most; places *= 2)
-    for (Held& part : cache) {
+    for (Held& cache : caches) {
       Held larger = books_.take(2 * places * place, Use::Answers, std::min(2 * places, most) * place);
-      part = std::move(larger);
+      cache = std::move(larger);
     }
 }
 

@@ -14,8 +14,9 @@
 namespace lathe {
 
 struct AskedLengths {
-  std::int64_t prompt = 0, answer = 0;
-};  // tokens
+  std::int64_t prompt = 0, answer = 0;  // tokens
+  std::int64_t prompts = 0;
+};
 
 // Of texts and of pictures.
 struct RunSettings {

@@ -131,6 +131,7 @@ AskedLengths lengths_of(const PreparedData& data, const DecoderSpec& spec,
   AskedLengths lengths;
   if (examples.empty()) return lengths;
   lengths.answer = answer_tokens(data, spec, examples);
+  lengths.prompts = static_cast<std::int64_t>(examples.size());
   const std::int64_t room = spec.max_positions - lengths.answer;
   for (const Example& example : examples) {
     const auto asked = asked_prompt(example, shown, *data.tokenizer, data.tuning->format, room);
@@ -146,7 +147,8 @@ AskedLengths asked_lengths(const PreparedData& data, const DecoderSpec& spec, co
   if (!data.tuning) return {};
   const AskedLengths held = lengths_of(data, spec, asked_examples(data), shown_examples(data)),
                      learned = lengths_of(data, spec, recall_questions(data, recipe), {});
-  return {std::max(held.prompt, learned.prompt), std::max(held.answer, learned.answer)};
+  return {std::max(held.prompt, learned.prompt), std::max(held.answer, learned.answer),
+          std::max(held.prompts, learned.prompts)};
 }
 
 DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data) {

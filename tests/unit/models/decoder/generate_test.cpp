@@ -122,3 +122,49 @@ TEST_CASE("draws have the probabilities of the filtered softmax") {
   options.temperature = 0;
   CHECK(sample_token(logits, options, 0.99) == 1);
 }
+
+TEST_CASE("prompts answered together get the answers that each gets alone") {
+  DecoderSpec dynamic = tiny::llama_spec();
+  dynamic.rotary.scaling = RotaryScaling::Dynamic;
+  dynamic.rotary.factor = 2;
+  for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec(), tiny::gemma_spec(), dynamic}) {
+    const auto decoder = tiny::random_decoder(spec);
+    GenerationOptions options;
+    options.max_tokens = 9;
+    std::vector<std::vector<TokenId>> prompts;
+    for (TokenId i = 0; i < 37; ++i) {  // of 1 to 12 tokens, more than run together
+      prompts.emplace_back();
+      for (TokenId k = 0; k <= (i * 5) % 12; ++k) prompts.back().push_back((7 * i + 3 * k) % 61);
+    }
+    const std::vector<TokenId> first = generate_tokens(*decoder, prompts[0], options).tokens;
+    options.stop_ids = {first[4]};  // some stop, some do not
+    for (const double temperature : {0.0, 1.0}) {
+      options.temperature = temperature;
+      const std::vector<Generated> together = generate_together(*decoder, prompts, options);
+      REQUIRE(together.size() == prompts.size());
+      std::size_t stopped = 0;
+      for (std::size_t i = 0; i < prompts.size(); ++i) {
+        GenerationOptions one = options;
+        one.sample = options.sample + i;
+        const Generated alone = generate_tokens(*decoder, prompts[i], one);
+        CHECK(together[i].tokens == alone.tokens);
+        CHECK(together[i].stopped == alone.stopped);
+        stopped += alone.stopped ? 1 : 0;
+      }
+      CHECK(stopped > 0);
+      CHECK(stopped < prompts.size());
+    }
+  }
+}
+
+TEST_CASE("sequences run together as far as their caches fit") {
+  DecoderSpec spec = tiny::llama_spec();
+  CHECK(sequences_together(spec, 64, at::kFloat) == 16);
+  spec.num_layers = 32;
+  spec.num_kv_heads = 8;
+  spec.head_size = 128;  // 128 kB a token in bf16
+  CHECK(sequences_together(spec, 64, at::kBFloat16) == 8);
+  CHECK(sequences_together(spec, 4096, at::kBFloat16) == 1);
+  spec.rotary.scaling = RotaryScaling::LongRope;
+  CHECK(sequences_together(spec, 64, at::kBFloat16) == 1);
+}
