@@ -43,8 +43,8 @@ ModelSource from_hub_cache(const std::string& id) {
   const fs::path root = fs::path(hub_cache()) / name;
   const fs::path reference = root / "refs" / "main";
   const std::string advice = cat("download it with:  hf download ", id);
-  require(fs::exists(reference), "model '", id, "' is neither a folder nor in the local Hub cache ",
-          hub_cache(), "; ", advice);
+  if (!fs::exists(reference))
+    fail_usage("model '", id, "' is neither a folder nor in the local Hub cache ", hub_cache(), "; ", advice);
   std::string revision = read_file(reference.string(), 4096);
   while (!revision.empty() && std::isspace(static_cast<unsigned char>(revision.back()))) revision.pop_back();
   const bool plain = std::regex_match(revision, std::regex("[0-9A-Za-z._-]+")) && revision != "..";
@@ -106,7 +106,7 @@ ModelSource from_run(const std::string& run, const std::string& which) {
             cat(run, ", checkpoint step ", last.step, " (last; the best, step ", wanted, ", is not kept)")};
   std::string have;
   for (const CheckpointEntry& entry : whole) have += cat(have.empty() ? "" : ", ", entry.step);
-  fail("run '", run, "' has no checkpoint of step ", wanted, "; it has: ", have);
+  fail_usage("run '", run, "' has no checkpoint of step ", wanted, "; it has: ", have);
 }
 
 void refuse_pictures(const ModelSource& source) {
@@ -138,9 +138,10 @@ ModelSource resolve_model(const std::string& model) {
                                : model;
     const bool may_be_id = std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+"));
     if (may_be_id && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
-    fail("model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder",
-         whole.is_absolute() ? " (a relative path in a recipe counts from the recipe's own folder)" : "",
-         may_be_id ? cat(". If the Hub's '", id, "' is meant, download it with:  hf download ", id) : "");
+    fail_usage(
+        "model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder",
+        whole.is_absolute() ? " (a relative path in a recipe counts from the recipe's own folder)" : "",
+        may_be_id ? cat(". If the Hub's '", id, "' is meant, download it with:  hf download ", id) : "");
   }
   fail("'", path,
        "' is no model: neither run.json (a run), config.json (a Hugging Face folder), model_index.json (a "

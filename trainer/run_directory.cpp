@@ -27,6 +27,19 @@ constexpr const char* kNotSet = "not set";  // compare_recipes()
 
 bool has_checkpoint(const std::string& path) { return !CheckpointStore(path).list().empty(); }
 
+// A small file of a run, which is written again when it is not there.
+Json read_kept(const std::string& path) {
+  try {
+    Json json = read_json(path);
+    require(json.is_object(), path, ": wanted an object, found ", json.type_name());
+    return json;
+  } catch (const Error& e) {
+    throw Error(cat(e.what(), "\nThe run itself is in its checkpoints: remove ", path,
+                    ", and the same command goes on from the newest"),
+                e.code());
+  }
+}
+
 void move_aside(const std::string& path) {
   int number = 1;
   while (fs::exists(cat(path, ".", number))) ++number;
@@ -155,8 +168,9 @@ RunDirectory open_run(const LoadedRecipe& loaded, bool fresh) {
   } else if (is_run) {
     if (!changed.empty()) refuse_changed(changed, run.path);
     run.existed = true;
+    if (fs::exists(run.path + "/run.json")) read_kept(run.path + "/run.json");
     if (fs::exists(run.path + "/result.json")) {
-      const Json result = read_json(run.path + "/result.json");
+      const Json result = read_kept(run.path + "/result.json");
       run.finished = result.value("finished", false);
     }
   }

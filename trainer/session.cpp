@@ -13,7 +13,8 @@ namespace lathe {
 
 namespace {
 
-constexpr std::int64_t kEndless = std::int64_t{1} << 40;
+constexpr std::int64_t kEndless = std::int64_t{1} << 40;  // steps
+constexpr std::uint64_t kEndlessRows = std::uint64_t{1} << 62;
 
 void measure_length(Session& session) {
   const RunLength length =
@@ -74,11 +75,25 @@ void refuse_changed_data(const Session& session) {
              session.run.path, ".1");
 }
 
+// A run that kept something is never begun anew over what it left.
+void refuse_lost(const Session& session, const CheckpointStore& store) {
+  const std::string& run = session.run.path;
+  const std::string fresh =
+      cat("start over with --fresh, which keeps this run as ", run, ".1, or put a whole copy back");
+  const std::size_t damaged = store.list().size();
+  if (damaged > 0)
+    fail("'", run, "' has ", damaged, damaged == 1 ? " checkpoint, and it is" : " checkpoints, and all are",
+         " damaged, so there is no step to go on from; ", fresh);
+  if (session.run.finished)
+    fail("'", run, "' is finished, but its checkpoints are gone, so there is no step to go on from; ", fresh);
+}
+
 void resume(Session& session, const Say& say) {
   CheckpointStore store(session.run.path);
   const auto newest = store.newest([&](const std::string& text) { say("warning: " + text); });
   const Json now = exactness_key(session);
   if (!newest) {
+    refuse_lost(session, store);
     session.state.resolved = now;
     return;
   }
@@ -155,16 +170,18 @@ RowSchedule Session::row_schedule() const {
 RunLength run_length(const TrainSection& train, std::uint64_t rows_per_epoch,
                      std::uint64_t tokens_per_epoch) {
   const double batch = static_cast<double>(train.global_batch_size);
-  RunLength length{kEndless, static_cast<std::uint64_t>(kEndless)};
+  RunLength length{kEndless, kEndlessRows};
   const auto limit_rows = [&](double rows) {
-    length.rows = std::min(length.rows, static_cast<std::uint64_t>(std::ceil(rows)));
+    if (rows < static_cast<double>(kEndlessRows))
+      length.rows = std::min(length.rows, static_cast<std::uint64_t>(std::ceil(rows)));
   };
   if (train.epochs) limit_rows(*train.epochs * static_cast<double>(rows_per_epoch));
   if (train.max_tokens)
     limit_rows(static_cast<double>(*train.max_tokens) * static_cast<double>(rows_per_epoch) /
                static_cast<double>(std::max<std::uint64_t>(1, tokens_per_epoch)));
   if (train.max_steps) limit_rows(static_cast<double>(*train.max_steps) * batch);
-  length.steps = static_cast<std::int64_t>(std::ceil(static_cast<double>(length.rows) / batch));
+  const double steps = std::ceil(static_cast<double>(length.rows) / batch);
+  length.steps = static_cast<std::int64_t>(std::min(steps, static_cast<double>(kEndless)));
   return length;
 }
 

@@ -23,6 +23,7 @@ double seconds_since(Clock::time_point start) {
 // Sums over the rows of one optimizer step, over all ranks.
 struct StepSums {
   double loss = 0, targets = 0, units = 0, stop = 0, time_up = 0, waited = 0;
+  bool abandoned = false;  // a signal came between two of its micro-batches
 };
 
 class TrainingLoop {
@@ -44,6 +45,12 @@ class TrainingLoop {
     while (s_.state.step < s_.last_step) {
       const Clock::time_point start = Clock::now();
       const StepSums sums = forward_backward();
+      if (sums.abandoned) {
+        clear_gradients(s_.parameters);
+        if (s_.state.step == 0) stop_before_first_step("computing step 1");
+        outcome_.reason = StopReason::Interrupted;
+        break;
+      }
       update(sums, start);
       if (const auto reason = stop_reason(sums)) {
         outcome_.reason = *reason;
@@ -64,6 +71,10 @@ class TrainingLoop {
         s_.recipe().train.global_batch_size / s_.ranks->info().world_size > s_.micro_batch_size;
     StepSums sums;
     for (std::int64_t row = 0; row < mine.count; row += s_.micro_batch_size) {
+      if (row > 0 && s_.ranks->sum(stop_requested() ? 1.0 : 0.0) > 0) {
+        sums.abandoned = true;
+        return sums;
+      }
       const std::int64_t take = std::min(s_.micro_batch_size, mine.count - row);
       const MicroBatchLoss part = forward(mine.first + static_cast<std::uint64_t>(row), take);
       if (row + take >= mine.count) reducer_.prepare();

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 
 #include "data/io/file_system.h"
@@ -28,9 +29,17 @@ bool has_file(const TokenizerParts& parts, const std::string& name) {
   return false;
 }
 
+// The beginning of a file of lines, which no SentencePiece model is.
+bool is_readable_text(const std::string& content) {
+  const std::string_view start = std::string_view(content).substr(0, 256);
+  return !start.empty() && std::all_of(start.begin(), start.end(), [](char c) {
+    return static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\r' || c == '\t';
+  });
+}
+
 std::string find_tokenizer(const std::string& path) {
-  require(fs::exists(path), path,
-          ": no such file or folder; wanted a tokenizer.json, a SentencePiece .model or a folder");
+  if (!fs::exists(path))
+    fail_usage(path, ": no such file or folder; wanted a tokenizer.json, a SentencePiece .model or a folder");
   if (!fs::is_directory(path)) return path;
   for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
     const fs::path file = fs::path(path) / name;
@@ -115,6 +124,10 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   std::string content = read_file(file, kMaxBytes);
   const bool json = content.find_first_not_of(" \t\r\n") != content.npos &&
                     content[content.find_first_not_of(" \t\r\n")] == '{';
+  if (!json && is_readable_text(content))
+    fail(file,
+         ": a text, neither tokenizer.json nor a SentencePiece .model; merges or ranks alone (vocab.bpe, "
+         ".tiktoken) do not name a pre-tokenizer: take the tokenizer.json of the same model");
   if (!json) return tokenizer_from_sentencepiece(std::move(content), read_companions(folder), file);
   Companions companions = read_companions(folder);
   if (fs::exists(fs::path(folder) / "tokenizer.model")) {  // goes along to engines that want it

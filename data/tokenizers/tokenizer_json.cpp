@@ -105,7 +105,20 @@ double twice_rounded(double score) {
   return std::copysign(static_cast<double>(digits) / std::pow(10.0, -exponent), score);
 }
 
-std::unique_ptr<TokenModel> read_unigram(const Json& model, const std::string& where) {
+// Ids whose texts may be found in a text: a special token that somebody writes is text.
+std::vector<TokenId> matched_ids(const Json& added, std::size_t count) {
+  std::vector<bool> special(count, false);
+  for (const Json& entry : added)
+    if (entry.is_object() && entry.value("special", false) && entry.contains("id") &&
+        entry["id"].is_number_unsigned() && entry["id"].get<std::uint64_t>() < count)
+      special[entry["id"].get<std::size_t>()] = true;
+  std::vector<TokenId> ids;
+  for (std::size_t id = 0; id < count; ++id)
+    if (!special[id]) ids.push_back(static_cast<TokenId>(id));
+  return ids;
+}
+
+std::unique_ptr<TokenModel> read_unigram(const Json& model, const Json& added, const std::string& where) {
   require(model.contains("vocab") && model["vocab"].is_array() && !model["vocab"].empty(), where,
           ": model: wanted an array 'vocab' of [text, score]");
   constexpr double kUnknownPenalty = 10;
@@ -119,6 +132,7 @@ std::unique_ptr<TokenModel> read_unigram(const Json& model, const std::string& w
   }
   UnigramOptions options;
   options.byte_fallback = json_get_or<bool>(model, "byte_fallback", false, where);
+  options.matched = matched_ids(added, scores.size());
   options.unk_score = *std::min_element(scores.begin(), scores.end()) - kUnknownPenalty;
   if (model.contains("unk_id") && !model["unk_id"].is_null()) {
     options.unk = as_id(model["unk_id"], "unk_id", where);
@@ -229,7 +243,7 @@ TokenizerParts read_tokenizer_json(const Json& json, const std::string& where) {
     parts.model = read_bpe(model, parts.pre_tokenizer.bytes, where);
   } else if (type == "Unigram") {
     require(!parts.pre_tokenizer.bytes, where, ": a Unigram model after ByteLevel is not supported");
-    parts.model = read_unigram(model, where);
+    parts.model = read_unigram(model, section(json, "added_tokens"), where);
   } else {
     fail(where, ": model '", type, "' is not supported; supported are BPE and Unigram");
   }

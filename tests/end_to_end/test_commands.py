@@ -112,13 +112,30 @@ class Commands(Case):
                              input=" ".join(map(str, ids)).encode())
         self.assertEqual(back, text)
 
-    def test_wrong_arguments_exit_2_and_missing_files_1(self):
+    def test_wrong_arguments_and_missing_models_exit_2(self):
         self.lathe("train", code=2)
         self.lathe("nonsense", code=2)
-        _, log = self.lathe("generate", self.folder / "nowhere", "--prompt", "x", code=1)
+        _, log = self.lathe("generate", self.folder / "nowhere", "--prompt", "x", code=2)
         self.assertIn("nowhere", log)
-        _, log = self.lathe("generate", "some-org/some-model", "--prompt", "x", code=1)
+        _, log = self.lathe("generate", "some-org/some-model", "--prompt", "x", code=2)
         self.assertIn("hf download some-org/some-model", log)
+
+    def test_numbers_and_texts_that_are_none_are_refused(self):
+        self.train("run", "train.max_steps=5")
+        for wrong, why in ((("--temperature", "nan"), "not a number"), (("--top-p", "nan"), "not a number"), (("--stop", ""), "--stop is empty"),
+                           (("--system", b"caf\xe9"), "--system: byte 3 is not valid UTF-8")):
+            result = subprocess.run([LATHE, "generate", self.folder / "run", "--prompt", "the", *wrong], capture_output=True, text=True)
+            self.assertEqual(result.returncode, 2, wrong)
+            self.assertIn(why, result.stderr)
+        result = subprocess.run([LATHE, "generate", self.folder / "run", "--prompt", b"caf\xff"], capture_output=True, text=True)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--prompt: byte 3 is not valid UTF-8", result.stderr)
+        for command in (["inspect", "nosuch"], ["verify", "nosuch"], ["generate", "nosuch", "--prompt", "a"], ["evaluate", "nosuch", "--data", __file__]):
+            _, log = self.lathe(*command, code=2)
+            self.assertIn("does not exist", log)
+        (self.folder / "ranks.tiktoken").write_text("IQ== 0\nIg== 1\n")
+        _, log = self.lathe("tokenize", "--tokenizer", self.folder / "ranks.tiktoken", input=b"a", code=1)
+        self.assertIn("take the tokenizer.json", log)
 
     def test_the_help_of_a_command_lists_what_every_command_takes(self):
         for command in (("train",), ("export",), ("recipes",), ("recipes", "list")):

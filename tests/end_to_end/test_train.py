@@ -148,6 +148,33 @@ class MainJob(Case):
             self.assertTrue(self.json("inspect", self.checkpoint("run", done))["whole"])
             shutil.rmtree(self.folder / "run")
 
+    def test_a_signal_does_not_wait_for_a_long_step(self):
+        """Hundreds of thousands of micro-batches a step: what was accumulated is given up."""
+        process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--set", "train.global_batch_size=1048576", "--set",
+                                    "train.micro_batch_size=4"], cwd=self.folder, stderr=subprocess.PIPE, text=True)
+        self.assertTrue(any("batch:" in line for line in process.stderr))
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=20), 130)
+        process.stderr.close()
+
+    def test_steps_given_up_half_way_are_done_again_alike(self):
+        sets = ("train.global_batch_size=1024", "train.micro_batch_size=4", "train.max_steps=6", "evaluate.every=100")
+        for name, extra in (("one", ()), ("two", ("--processes", "2"))):
+            with self.subTest(name):
+                self.train("straight-" + name, *sets, extra=extra)
+                process = subprocess.Popen([str(LATHE), "train", str(self.recipe("stopped-" + name)), *extra,
+                                            *(item for value in sets for item in ("--set", value))], cwd=self.folder, stderr=subprocess.DEVNULL)
+                metrics = self.folder / ("stopped-" + name) / "metrics.jsonl"
+                while not (metrics.exists() and b'"learning_rate"' in metrics.read_bytes()):
+                    self.assertIsNone(process.poll())
+                    time.sleep(0.002)
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.wait(timeout=60), 130)
+                self.assertLess(len(self.metrics("stopped-" + name)), 6)
+                self.train("stopped-" + name, *sets, extra=extra)
+                assert_same_run(self, "straight-" + name, "stopped-" + name, 6)
+
     def test_a_second_interrupt_exits_at_once_and_the_last_checkpoint_is_whole(self):
         # The longest work between two looks at the signal is an evaluation: the second signal does not wait for its end.
         for attempt in range(3):
@@ -242,6 +269,22 @@ class MainJob(Case):
         _, log = self.lathe("train", self.recipe("run"))
         self.assertIn("step-00000010", log)
         self.assertIn("resumed from step 5", log)
+
+    def test_a_run_is_never_begun_anew_over_damaged_checkpoints(self):
+        self.train("run", extra=("--stop-after", "5"))
+        before = (self.folder / "run" / "metrics.jsonl").read_bytes()
+        damage(self.checkpoint("run", 5) / "model.safetensors")
+        self.assertFalse(json.loads(self.lathe("inspect", self.folder / "run", "--json", code=1)[0])["whole"])
+        _, log = self.lathe("train", self.recipe("run"), code=1)
+        self.assertIn("--fresh", log)
+        self.assertEqual(before, (self.folder / "run" / "metrics.jsonl").read_bytes())
+        self.train("run", extra=("--fresh",))
+        shutil.rmtree(self.folder / "run" / "checkpoints")
+        _, log = self.lathe("train", self.recipe("run"), code=1)
+        self.assertIn("its checkpoints are gone", log)
+        (self.folder / "run" / "result.json").write_text("")
+        _, log = self.lathe("train", self.recipe("run"), code=1)
+        self.assertIn(f"remove {self.folder / 'run' / 'result.json'}", log)
 
     def test_finished_runs_say_so_and_changed_recipes_are_refused(self):
         self.train("run")

@@ -39,6 +39,8 @@ std::vector<TokenId> ids_that_fit(const Responder& responder, Json messages, std
 }
 
 ExitCode chat(Context& context, const Arguments& arguments) {
+  check_response_options(arguments.response);
+  whole_text("--system", arguments.system);
   const Responder responder = load_responder(arguments.model);
   const bool person = isatty(0) != 0;
   const bool plainly = asks_plainly(responder);
@@ -64,6 +66,7 @@ ExitCode chat(Context& context, const Arguments& arguments) {
       continue;
     }
     if (line.empty()) continue;
+    whole_text("the line", line);
     messages.push_back({{"role", "user"}, {"content", line}});
     const std::vector<TokenId> ids =
         plainly ? prompt_ids(responder, line) : ids_that_fit(responder, messages, room, context);

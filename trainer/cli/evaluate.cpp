@@ -106,6 +106,7 @@ ExitCode evaluate(Context& context, const Arguments& arguments) {
   require(bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
   if (!arguments.metrics.empty()) return evaluate_examples(context, arguments, source, bundle, *decoder);
   const std::string text = read_file(arguments.data);
+  if (text.starts_with("\x1f\x8b")) fail_usage(arguments.data, ": a gzip file; gunzip it first");
   if (const auto bad = first_invalid_utf8(text))
     fail(arguments.data, ": byte ", *bad,
          " is not valid UTF-8; convert the file, e.g. iconv -f CP1252 -t UTF-8");

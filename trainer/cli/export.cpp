@@ -143,6 +143,9 @@ ExitCode verify_files(Context& context, const std::string& directory, const char
 }
 
 ExitCode verify_command(Context& context, const std::string& directory) {
+  if (!std::filesystem::is_directory(directory))
+    fail_usage("'", directory, std::filesystem::exists(directory) ? "' is a file" : "' does not exist",
+               "; wanted the folder of an export");
   set_compute_threads(resolve_threads(0));
   if (is_textual_inversion(directory)) return verify_files(context, directory, "a new word");
   if (is_picture_adapter(directory) || std::filesystem::exists(directory + "/" + kSpelledLora))

@@ -20,9 +20,10 @@ struct Arguments {
 };
 
 std::vector<std::string> prompts_of(const Arguments& arguments) {
-  if (arguments.prompts_file.empty()) return {*arguments.prompt};
+  if (arguments.prompts_file.empty()) return {whole_text("--prompt", *arguments.prompt)};
   std::vector<std::string> prompts = filled_lines(arguments.prompts_file);
   require(!prompts.empty(), arguments.prompts_file, ": no prompt in it; one a line is wanted");
+  for (const std::string& prompt : prompts) whole_text(arguments.prompts_file, prompt);
   return prompts;
 }
 
@@ -60,6 +61,10 @@ ExitCode generate(Context& context, const Arguments& arguments) {
     fail_usage("--prompt is empty; give it the text to go on from");
   if (arguments.prompt.has_value() == !arguments.prompts_file.empty())
     fail_usage("give one of --prompt TEXT and --prompts FILE");
+  check_response_options(arguments.response);
+  const std::vector<std::string> prompts = prompts_of(arguments);
+  whole_text("--system", arguments.system);
+  whole_text("--suffix", arguments.suffix);
   const Responder responder = load_responder(arguments.model);
   const bool templated = is_templated(responder, arguments);
   context.log(responder.description + (templated ? ", its own chat template (--raw switches it off)" : ""));
@@ -67,7 +72,7 @@ ExitCode generate(Context& context, const Arguments& arguments) {
     context.log(responder.form->describe() + " (--raw: as it is)");
   Json results = Json::array();
   std::uint64_t sample = 0;
-  for (const std::string& prompt : prompts_of(arguments)) {
+  for (const std::string& prompt : prompts) {
     const std::vector<TokenId> ids = ids_of(responder, prompt, arguments);
     for (std::int64_t n = 0; n < arguments.count; ++n) {
       const Response response = respond(responder, ids, arguments.response, sample++);

@@ -131,12 +131,16 @@ void inspect_checkpoint(Context& context, const std::string& path) {
 
 void inspect_run(Context& context, const std::string& path) {
   context.result["checkpoints"] = Json::array();
+  if (fs::exists(path + "/run.json")) read_json(path + "/run.json");
+  bool whole = true;
   for (const CheckpointEntry& entry : CheckpointStore(path).list()) {
     const std::string wrong = CheckpointStore::check(entry.path);
     context.result["checkpoints"].push_back(
         Json{{"step", entry.step}, {"path", entry.path}, {"whole", wrong.empty()}, {"problem", wrong}});
+    whole = whole && wrong.empty();
     context.say(cat("  step ", entry.step, wrong.empty() ? ": whole" : ": DAMAGED: " + wrong));
   }
+  context.result["whole"] = whole;
   if (fs::exists(path + "/result.json")) context.result["result"] = read_json(path + "/result.json");
   context.say(cat(
       "run ", path, ": ", context.result["checkpoints"].size(), " checkpoints",
@@ -239,7 +243,7 @@ void inspect_part(Context& context, const std::string& path, const Json& config)
 }
 
 ExitCode inspect(Context& context, const std::string& path) {
-  require(fs::exists(path), "'", path, "' does not exist");
+  if (!fs::exists(path)) fail_usage("'", path, "' does not exist");
   context.result["path"] = path;
   if (fs::is_directory(path)) {
     if (fs::exists(path + "/run.json"))
@@ -280,8 +284,8 @@ ExitCode inspect(Context& context, const std::string& path) {
   } else {
     fail("'", path, "': wanted .safetensors, .gguf, .h5, or a folder of a run, checkpoint or model");
   }
-  context.result["whole"] = true;
-  return ExitCode::Done;
+  if (!context.result.contains("whole")) context.result["whole"] = true;
+  return context.result["whole"].get<bool>() ? ExitCode::Done : ExitCode::Failed;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -16,13 +17,24 @@ Option& Option::required() {
 // CLI11's own PositiveNumber writes its bound of 309 digits into the error.
 Option& Option::at_least_one() { return between(1, 1'000'000'000'000'000); }
 
+namespace {
+
+// CLI11's ranges let NaN through.
+std::string is_a_number(const std::string& text) {
+  double value = 0;
+  return CLI::detail::lexical_cast(text, value) && std::isnan(value) ? "Value " + text + " is not a number"
+                                                                     : "";
+}
+
+}  // namespace
+
 Option& Option::not_negative() {
-  option_->check(CLI::Range(0.0, 1e9));
+  option_->check(CLI::Range(0.0, 1e9))->check(is_a_number, "");
   return *this;
 }
 
 Option& Option::share() {
-  option_->check(CLI::Range(0.0, 1.0));
+  option_->check(CLI::Range(0.0, 1.0))->check(is_a_number, "");
   return *this;
 }
 

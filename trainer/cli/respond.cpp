@@ -70,6 +70,20 @@ void add_response_options(const Command& command, ResponseOptions& options) {
   command.option("--seed", options.seed, "of sampling");
 }
 
+std::string whole_text(const std::string& where, const std::string& text) {
+  if (const auto bad = first_invalid_utf8(text))
+    fail_usage(where, ": byte ", *bad, " is not valid UTF-8; the terminal or the file it comes from is in ",
+               "another encoding (iconv -f CP1252 -t UTF-8 converts one)");
+  return text;
+}
+
+void check_response_options(const ResponseOptions& options) {
+  for (const std::string& stop : options.stop) {
+    if (stop.empty()) fail_usage("--stop is empty; give it the text to stop before, or leave it out");
+    whole_text("--stop", stop);
+  }
+}
+
 std::vector<TokenId> question_ids(const Responder& responder, const Json& messages) {
   Example example;
   example.kind = ExampleKind::Chat;

@@ -31,6 +31,9 @@ struct ResponseOptions {
   std::vector<std::string> stop;  // texts that end an answer
 };
 void add_response_options(const Command& command, ResponseOptions& options);
+void check_response_options(const ResponseOptions& options);
+// The text, where it is UTF-8; `where` is the option or file that gave it.
+std::string whole_text(const std::string& where, const std::string& text);
 
 struct Response {
   std::string text;

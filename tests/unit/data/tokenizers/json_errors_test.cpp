@@ -93,5 +93,17 @@ TEST_CASE("a path that holds no tokenizer says what was wanted") {
                        "tokenizer.json"));
 }
 
+TEST_CASE("a special token of a unigram vocabulary that a text writes out stays text") {
+  Json vocab = Json::array({{"<unk>", 0.0}, {"</s>", 0.0}});
+  for (const char* piece : {"<", "/", "s", ">", "a", "\u2581"}) vocab.push_back({piece, -5.0});
+  const Json json = {{"added_tokens", {{{"id", 1}, {"content", "</s>"}, {"special", true}}}},
+                     {"model", {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", vocab}}}};
+  const auto tokenizer = tokenizer_from_json(json.dump(), {}, "unigram.json");
+  CHECK(tokenizer->encode("a</s>a", {}).ids == std::vector<TokenId>{6, 2, 3, 4, 5, 6});
+  EncodeOptions asked;
+  asked.parse_special = true;
+  CHECK(tokenizer->encode("a</s>a", asked).ids == std::vector<TokenId>{6, 1, 6});
+}
+
 }  // namespace
 }  // namespace lathe
