@@ -91,19 +91,9 @@ Finding find_leaks(const Folded& all) {
           "a validation example, or its question, is in the training set too; the held-out score would "
           "measure memory: move or delete it",
       .origins = {}};
-  std::unordered_map<std::string_view, std::size_t> asked, whole;
-  for (std::size_t i = 0; i < all.train; ++i) {
-    whole.try_emplace(all.whole[i], i);
-    if (!all.asked[i].empty()) asked.try_emplace(all.asked[i], i);
-  }
-  for (std::size_t i = all.train; i < all.examples.size(); ++i) {
-    auto twin = whole.find(all.whole[i]);
-    if (twin == whole.end()) {
-      twin = asked.find(all.asked[i]);
-      if (twin == asked.end()) continue;
-    }
-    note(finding, both(*all.examples[twin->second], *all.examples[i]));
-  }
+  const auto twins = twins_in_training(all);
+  for (std::size_t i = 0; i < twins.size(); ++i)
+    if (twins[i]) note(finding, both(*all.examples[*twins[i]], *all.examples[all.train + i]));
   return finding;
 }
 
@@ -113,6 +103,23 @@ void note(Finding& finding, const std::string& origin) {
   constexpr std::size_t kShown = 3;
   if (finding.origins.size() < kShown) finding.origins.push_back(origin);
   ++finding.count;
+}
+
+std::vector<std::optional<std::size_t>> twins_in_training(const Folded& all) {
+  std::unordered_map<std::string_view, std::size_t> asked, whole;
+  for (std::size_t i = 0; i < all.train; ++i) {
+    whole.try_emplace(all.whole[i], i);
+    if (!all.asked[i].empty()) asked.try_emplace(all.asked[i], i);
+  }
+  std::vector<std::optional<std::size_t>> twins;
+  for (std::size_t i = all.train; i < all.examples.size(); ++i) {
+    twins.emplace_back();
+    if (const auto twin = whole.find(all.whole[i]); twin != whole.end())
+      twins.back() = twin->second;
+    else if (const auto same = asked.find(all.asked[i]); same != asked.end())
+      twins.back() = same->second;
+  }
+  return twins;
 }
 
 std::vector<Finding> compare_examples(const Folded& all) {

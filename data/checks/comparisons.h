@@ -1,5 +1,6 @@
 #pragma once
 // Checks that compare examples with each other; used by data_report alone.
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,5 +19,7 @@ struct Folded {
 void note(Finding& finding, const std::string& origin);
 // exact_duplicate, near_duplicate, conflict, leak and near_leak; with count 0 where there are none.
 std::vector<Finding> compare_examples(const Folded& all);
+// Of every validation example the training example that it, or its question, is too.
+std::vector<std::optional<std::size_t>> twins_in_training(const Folded& all);
 
 }  // namespace lathe

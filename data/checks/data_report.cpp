@@ -157,6 +157,12 @@ bool DataReport::has(Severity severity) const {
                      [&](const Finding& f) { return f.severity == severity; });
 }
 
+std::vector<bool> leaked_examples(const std::vector<Example>& train, const std::vector<Example>& validation) {
+  std::vector<bool> leaked;
+  for (const auto& twin : twins_in_training(fold({train, validation}))) leaked.push_back(twin.has_value());
+  return leaked;
+}
+
 DataReport data_report(const DataReportInput& input) {
   DataReport report;
   report.train = input.train.size();

@@ -52,6 +52,9 @@ struct DataReportInput {
 };
 DataReport data_report(const DataReportInput& input);
 
+// Of which validation examples the whole, or the question, is in the training set too: the finding "leak".
+std::vector<bool> leaked_examples(const std::vector<Example>& train, const std::vector<Example>& validation);
+
 // A warning that was found elsewhere, before the notes; nothing where `origins` is empty.
 void add_finding(DataReport& report, const std::string& kind, const std::string& says,
                  const std::vector<std::string>& origins);

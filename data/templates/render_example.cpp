@@ -1,6 +1,8 @@
 #include "data/templates/render_example.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "data/templates/render_answers.h"
 #include "recipes/schema/error.h"
@@ -245,13 +247,48 @@ Encoding encode_rendered(const RenderedChat& chat, const Tokenizer& tokenizer) {
   return encode_part(chat, tokenizer, {0, chat.text.size()});
 }
 
+namespace {
+
+// A template that ignores tools or calls of tools would teach an empty answer to a question half told.
+void require_shown(const Conversation& whole) {
+  const auto text_without = [&](const char* key) -> std::optional<std::string> {
+    Conversation other = whole;
+    if (key == std::string("tools"))
+      other.input.tools = nullptr;
+    else
+      for (Json& message : other.input.messages) message.erase(key);
+    try {
+      return other.chat_template.render(other.input).text;
+    } catch (const Error&) {
+      return std::nullopt;  // it minds, so it writes them
+    }
+  };
+  const Json& messages = whole.input.messages;
+  const bool calls = std::any_of(messages.begin(), messages.end(), [](const Json& message) {
+    return message.contains("tool_calls") && message["tool_calls"].is_array() &&
+           !message["tool_calls"].empty();
+  });
+  const bool tools = whole.input.tools.is_array() && !whole.input.tools.empty();
+  if (!calls && !tools) return;
+  const std::string text = whole.chat_template.render(whole.input).text;
+  for (const auto& [there, key] : {std::pair(calls, "tool_calls"), std::pair(tools, "tools")})
+    if (there && text_without(key) == text)
+      fail("the base's chat template does not write '", key,
+           "', so the model would never see them; take a base "
+           "whose template does, or write them into the messages' content");
+}
+
+}  // namespace
+
 TokenExample render_example(const Example& example, const Tokenizer& tokenizer, const ChatFormat& format,
                             LossOn loss_on) {
   return at_origin(example, [&] {
     if (!uses_chat(example, format)) return render_plain(example, tokenizer, loss_on);
     require(example.kind == ExampleKind::Chat || !example.completion.empty(),
             "the completion is empty; nothing would be trained on");
-    return render_chat(conversation_of(example, tokenizer, format), tokenizer, loss_on);
+    const Conversation conversation = conversation_of(example, tokenizer, format);
+    require_shown(conversation);
+    return render_chat(conversation, tokenizer, loss_on);
   });
 }
 

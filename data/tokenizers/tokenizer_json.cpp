@@ -224,6 +224,16 @@ class PostProcessor {
   const std::string& where_;
 };
 
+void check_post_processor(const TokenizerParts& parts, const std::string& where) {
+  for (const auto* ids : {&parts.before, &parts.after})
+    for (const TokenId id : *ids) {
+      const bool added = std::any_of(parts.added.begin(), parts.added.end(),
+                                     [&](const AddedToken& token) { return token.id == id; });
+      require(added || parts.model->vocabulary().has(id), where, ": post_processor: id ", id,
+              " is neither in the vocabulary nor an added token");
+    }
+}
+
 }  // namespace
 
 void append_key(Json& object, std::string key, Json value) {
@@ -249,6 +259,7 @@ TokenizerParts read_tokenizer_json(const Json& json, const std::string& where) {
   }
   parts.added = read_added(json, parts.model->vocabulary(), where);
   PostProcessor(parts, where).add(section(json, "post_processor"));
+  check_post_processor(parts, where);
   const auto suffix = json_get_or<std::string>(model, "end_of_word_suffix", "", where);
   parts.decoder = make_decoder(section(json, "decoder"), suffix, where);
   return parts;

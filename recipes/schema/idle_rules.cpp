@@ -42,8 +42,7 @@ class IdleRules : public Rules {
                     "in tuning, which reads each file whole (data.columns names columns)");
     }
     for (const char* key : {"tokenizer.train", "tokenizer.path", "tokenizer.vocab_size"})
-      no_effect(r_.task == "diffusion" && !r_.model.path.empty(), key,
-                "beside 'model.path', which brings its own tokenizer");
+      no_effect(!r_.model.path.empty(), key, "beside 'model.path', which brings its own tokenizer");
     for (const char* key :
          {"train.z_loss", "data.fill_in_middle.rate", "data.sequence_length", "data.packing"})
       no_effect(r_.task == "diffusion", key, "with 'task: diffusion'");

@@ -19,6 +19,10 @@ class TuningRules : public Rules {
       } else if (!a.kind.empty() && r_.model.path.empty()) {
         wrong(place("adapter"), "'adapter' wants 'model.path': it adapts a base that stays as it is");
       }
+      if (!a.kind.empty() && a.alpha == 0)
+        wrong(place({"adapter.alpha", "adapter"}),
+              "'adapter.alpha' is 0: the product of the factors would count nothing; usual is once or twice "
+              "the rank");
       if (!a.kind.empty() && a.targets.empty())
         wrong(place({"adapter.targets", "adapter"}),
               "'adapter.targets' is empty; leave it out for all-linear");
@@ -43,6 +47,13 @@ class TuningRules : public Rules {
             "'train.seeds' wants 'data.validation': seeds are compared by what they answer to held-out "
             "prompts");
     if (sound({"model", "adapter"})) quantization();
+    if (r_.task != "diffusion" && sound({"task", "model", "tokenizer"}) && !r_.model.path.empty() &&
+        !r_.tokenizer.path.empty())
+      wrong(place("tokenizer.path"),
+            "'tokenizer.path' has no place beside 'model.path', which brings its own tokenizer");
+    if (r_.task == "sft" && sound({"data.overlength"}) && r_.data.overlength == "split")
+      wrong(place("data.overlength"),
+            "'split' is for pretraining: an example has one beginning and one end; drop, truncate or error");
     if (r_.task != "sft" || !sound({"task", "model"})) return;
     if (r_.model.path.empty() && !given("model.path"))
       wrong(place({"model", "task"}), "'task: sft' wants 'model.path': the base that is tuned");

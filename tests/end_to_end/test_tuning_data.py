@@ -100,7 +100,7 @@ class Data(Tuning):
         moved.mkdir()
         text = self.tuning("run", self.pairs(8)).read_text(encoding="utf-8").replace(json.dumps(str(self.base), ensure_ascii=False), "../bases/mine")
         (moved / "run.yaml").write_text(text, encoding="utf-8")
-        log = self.lathe("train", moved / "run.yaml", code=1)[1]
+        log = self.lathe("train", moved / "run.yaml", code=2)[1]
         self.assertIn(f"model '{self.folder / 'bases' / 'mine'}' does not exist", log)
         self.assertIn("a relative path in a recipe counts from the recipe's own folder", log)
         self.assertIn("hf download bases/mine", log)

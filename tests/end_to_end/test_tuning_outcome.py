@@ -140,3 +140,37 @@ class Outcome(Tuning):
         self.assertIn(secret, (self.folder / "open" / "report.json").read_text(encoding="utf-8"))
         self.assertFalse((self.folder / "closed" / "answers.json").exists())
         self.assertEqual(self.report("open")["metrics"], self.report("closed")["metrics"])
+
+    def test_what_is_held_out_and_learned_too_is_not_asked(self):
+        """Two of four held-out examples stand in the training set: they would measure memory."""
+        train = self.pairs(8)
+        lines = train.read_text().splitlines(True)
+        mixed = self.folder / "mixed.jsonl"
+        mixed.write_text("".join(lines[:2]) + "".join(json.dumps({"prompt": f"the {word} is 99\n", "completion": f"99 {word}"}) + "\n"
+                                                      for word in WORDS[20:22]))
+        for name, held, asked in (("mixed", mixed, 2), ("all", train, 0)):
+            self.lathe("train", self.tuning(name, train, json.dumps(str(held))), "--quiet")
+            report = self.report(name)
+            self.assertEqual(report["leaked"], 2 if name == "mixed" else 8)
+            self.assertTrue(any("leak" in line for line in report["look"]), report["look"])
+            if asked:
+                self.assertEqual(report["examples"], asked)
+            else:
+                self.assertTrue(report["verdict"].startswith("not shown: 8 of 8"), report["verdict"])
+
+    def test_samples_are_asked_as_the_run_learned_and_kept_private(self):
+        data = self.pairs(12)
+        prompts = self.folder / "prompts.txt"
+        prompts.write_text("cat is 0\n")
+        extra = f"evaluate: {{prompts: {json.dumps(str(prompts))}, every: 2}}\n"
+        recipe = self.tuning("open", data, extra=extra)
+        recipe.write_text(recipe.read_text().replace("sequence_length: 128", 'template: {prompt: "the {prompt}", completion: "{completion}"}, '
+                                                                              "sequence_length: 128"))
+        self.lathe("train", recipe, "--quiet")
+        samples = [json.loads(line)["samples"][0] for line in (self.folder / "open" / "metrics.jsonl").read_text().splitlines()
+                   if "samples" in line]
+        self.assertTrue(samples)
+        self.assertEqual({sample["prompt"] for sample in samples}, {"the cat is 0"})
+        self.lathe("train", self.tuning("closed", data, extra=extra + "report: {examples: none}\n"), "--quiet")
+        self.assertNotIn('"samples"', (self.folder / "closed" / "metrics.jsonl").read_text())
+        self.assertEqual(self.holding(self.folder / "closed", "cat is 0"), [])

@@ -1,4 +1,5 @@
 // lathe check RECIPE: validate, print the resolved recipe with the source of each value.
+#include <filesystem>
 #include <optional>
 
 #include "trainer/base_notes.h"
@@ -19,12 +20,14 @@ std::string gguf_lack(const Family& family, const DecoderSpec& spec) {
 
 // A recipe's base, from its configuration alone; nothing when it is not on this machine (train says so).
 std::optional<Bundle> base_of(const std::string& model) {
+  std::optional<ModelSource> source;
   try {
-    const ModelSource source = resolve_model(model);
-    return is_adapter_folder(source.folder) ? load_adapted(source).base : read_bundle(source.folder);
+    source = resolve_model(model);
   } catch (const Error&) {
+    if (std::filesystem::exists(model)) throw;
     return std::nullopt;
   }
+  return is_adapter_folder(source->folder) ? load_adapted(*source).base : read_bundle(source->folder);
 }
 
 // What the engines that read an export would find.
@@ -65,6 +68,9 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     lack = gguf_lack(*base->family, base->spec);
     if (const std::string note = base_dropout_note(*base->family, base->config); !note.empty())
       context.say("# base: " + note);
+  } else {
+    context.say(
+        cat("# base: '", loaded.recipe.model.path, "' is not on this machine, so it was not looked at"));
   }
   for (const ExportSection& target : loaded.recipe.exports)
     context.say(cat("# export ", target.format, ": ", told(target, lack)));

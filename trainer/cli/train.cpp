@@ -153,6 +153,14 @@ std::string worse_since(const Session& session, const TrainOutcome& outcome) {
              ": more data, fewer steps or more weight decay would serve");
 }
 
+// Step 0 is never the best step, but it may have been better.
+std::string lower_before(const Session& session, const TrainOutcome& outcome) {
+  const EvaluationMetrics& first = outcome.first_evaluation;
+  if (first.set.empty() || first.step != 0 || first.loss >= session.state.best_loss)
+    return ", the lowest of those evaluated";
+  return cat(", the lowest since training began; before it, it was ", first.loss);
+}
+
 void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome,
                 const EvaluationMetrics& kept, const Json& result) {
   const std::string& path = session.run.path;
@@ -165,7 +173,7 @@ void say_at_end(const Context& context, const Session& session, const TrainOutco
                     " (checkpoint.keep_best is off)"));
   else if (!outcome.last_evaluation.set.empty())
     context.say(cat(session.task->one_line(kept), " at step ", session.state.best_step,
-                    ", the lowest of those evaluated", worse_since(session, outcome)));
+                    lower_before(session, outcome), worse_since(session, outcome)));
   // The loader reads ahead: a step that still waits is held up by the disk.
   if (outcome.data_seconds > 1 && outcome.data_seconds > 0.05 * outcome.seconds)
     context.say(

@@ -251,6 +251,11 @@ void look_at_losses(const Json& report, std::vector<std::string>& out) {
 
 std::vector<std::string> tuning_looks(const Json& report) {
   std::vector<std::string> out;
+  if (const Json errors = report.value("data_errors", Json::array()); !errors.empty())
+    for (const Json& line : errors) out.push_back(line.get<std::string>());
+  if (const std::size_t leaked = report.value("leaked", std::size_t{0}); leaked > 0)
+    out.push_back(std::to_string(leaked) +
+                  " held-out examples that are in the training set too were not asked");
   if (report.contains("behaviour")) look_at_answers(report, out);
   look_at_losses(report, out);
   if (report.contains("memorised") && count_of(report.at("memorised"), "longest_words") >= 20)

@@ -4,7 +4,10 @@
 
 #include "data/io/line_reader.h"
 #include "data/io/utf8.h"
+#include "data/shards/prepare_examples.h"
+#include "data/templates/render_answers.h"
 #include "models/generation/generate.h"
+#include "trainer/text/asked_form.h"
 
 namespace lathe {
 
@@ -12,14 +15,33 @@ namespace {
 
 constexpr std::uint64_t kPromptTokens = 48;
 
+// Of tuning as the run's examples ask.
+std::vector<TokenId> ids_of(const std::string& line, const Session& session, const TextTask& task) {
+  if (!task.tuning()) return task.data.tokenizer->ids(line);
+  AskedForm form;
+  form.options = example_options(session.recipe().data);
+  Example example;
+  example.kind = usual_kind(task.data.tuning->train);
+  example.origin = session.recipe().evaluate.prompts;
+  const std::string question = form.prompt(line);
+  if (example.kind == ExampleKind::Chat)
+    example.messages = Json::array({{{"role", "user"}, {"content", question}}});
+  else if (example.kind == ExampleKind::Text)
+    return task.data.tokenizer->ids(line);
+  else
+    example.prompt = question;
+  return render_prompt(example, *task.data.tokenizer, task.data.tuning->format).ids;
+}
+
 // Ids of the prompts; a line of evaluate.prompts each.
 std::vector<std::vector<TokenId>> prompts_of(const Session& session, const TextTask& task) {
   std::vector<std::vector<TokenId>> prompts;
+  if (!session.recipe().report.shows()) return prompts;  // an answer may be a training text
   if (const std::string& path = session.recipe().evaluate.prompts; !path.empty()) {
-    for (const std::string& line : filled_lines(path)) prompts.push_back(task.data.tokenizer->ids(line));
+    for (const std::string& line : filled_lines(path)) prompts.push_back(ids_of(line, session, task));
     return prompts;
   }
-  if (task.data.validation.empty() || !session.recipe().report.shows()) return prompts;
+  if (task.data.validation.empty()) return prompts;
   const TokenShard shard(task.data.validation.front().shards.front());
   for (std::uint64_t document = 0; document < shard.documents() && prompts.empty(); ++document) {
     if (shard.document_length(document) < 2 * kPromptTokens) continue;
@@ -41,7 +63,10 @@ std::vector<Sample> make_samples(Session& session, const TextTask& task) {
     options.temperature = 0.7;
     options.top_p = 0.9;
   }
-  if (tokenizer.special().eos) options.stop_ids.push_back(*tokenizer.special().eos);
+  if (task.tuning())
+    options.stop_ids = stop_tokens(tokenizer, task.data.tuning->format);
+  else if (tokenizer.special().eos)
+    options.stop_ids.push_back(*tokenizer.special().eos);
   std::vector<Sample> samples;
   for (const auto& prompt : prompts_of(session, task)) {
     const Generated generated = generate_tokens(*task.model, prompt, options);

@@ -38,9 +38,32 @@ std::vector<Example> questions_in(const std::vector<Example>& examples) {
   return questions;
 }
 
+// Without those that are training examples too: what they would measure is memory.
 std::vector<Example> held_questions(const PreparedData& data) {
   if (!data.tuning || data.tuning->validation.empty()) return {};
-  return questions_in(data.tuning->validation.front());
+  const std::vector<Example>& held = data.tuning->validation.front();
+  const std::vector<bool> leaked = leaked_examples(data.tuning->train, held);
+  std::vector<Example> kept;
+  for (std::size_t i = 0; i < held.size(); ++i)
+    if (!leaked[i]) kept.push_back(held[i]);
+  return questions_in(kept);
+}
+
+std::size_t leaked_count(const PreparedData& data) {
+  if (!data.tuning || data.tuning->validation.empty()) return 0;
+  const std::vector<bool> leaked = leaked_examples(data.tuning->train, data.tuning->validation.front());
+  return static_cast<std::size_t>(std::count(leaked.begin(), leaked.end(), true));
+}
+
+// Errors of the data report, which is said before training and read by nobody afterwards.
+std::vector<std::string> data_errors(const Session& session, const TextTask& task) {
+  std::vector<std::string> lines;
+  if (!task.tuning()) return lines;
+  for (const Finding& finding : tuning_data_report(session.recipe(), task.data).findings)
+    if (finding.severity == Severity::Error)
+      lines.push_back(cat("the data report has an error, ", finding.kind, " (", finding.count,
+                          finding.count == 1 ? " example): " : " examples): ", finding.says));
+  return lines;
 }
 
 // The first of them, as many as are asked.
@@ -263,6 +286,9 @@ void add_answers(Json& report, const std::vector<PartResult>& parts, const Recip
 std::string verdict_by_loss(const Session& session, const TextTask& task, const Json& base,
                             const std::string& path) {
   if (task.data.validation.empty()) return "not shown: nothing was held out";
+  if (const std::size_t leaked = leaked_count(task.data); leaked > 0)
+    return cat("not shown: ", leaked, " of ", task.data.tuning->validation.front().size(),
+               " held-out examples, or their questions, are in the training set too");
   if (base.contains(kForgotten))
     return "not shown: the base's answers were not kept (report.examples: none); --fresh asks it again";
   std::vector<double> before = json_get_or<std::vector<double>>(base, "held_losses", {}, path),
@@ -323,6 +349,8 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   if (base.contains("probe_loss"))
     report["general_text"] =
         loss_change(json_get<double>(base, "probe_loss", path), probe_loss(session, task));
+  report["leaked"] = leaked_count(task.data);
+  report["data_errors"] = data_errors(session, task);
   report["look"] = tuning_looks(report);
   for (const char* meter : {"memorised", "recalled"})
     if (!recipe.report.shows() && report.contains(meter)) report[meter].erase("text");

@@ -183,14 +183,15 @@ TEST_CASE("inputs are relative to their file, ~ is the home folder") {
   ::setenv("HOME", "/home/tester", 1);
   const Recipe r = good(
                        "model: {path: ../bases/m}\ndata: {train: ~/corpus, validation: ./v.txt}\n"
-                       "tokenizer: {path: ~}\ntrain: {max_steps: 10}\n",
-                       {"tokenizer.path=\"~\""}, "sub/dir/x.yaml")
+                       "train: {max_steps: 10}\n",
+                       {}, "sub/dir/x.yaml")
                        .recipe;
   const fs::path here = fs::current_path();
   REQUIRE(r.model.path == (here / "sub/bases/m").string());
   REQUIRE(r.data.train[0].path == "/home/tester/corpus");
   REQUIRE(r.data.validation.sets.at(0).path == (here / "sub/dir/v.txt").string());
-  REQUIRE(r.tokenizer.path == "/home/tester");
+  const Recipe named = good(kGood, {"tokenizer.path=\"~\""}, "sub/dir/x.yaml").recipe;
+  REQUIRE(named.tokenizer.path == "/home/tester");
 }
 
 TEST_CASE("other spellings are read with a note") {
@@ -281,12 +282,13 @@ TEST_CASE("a clock may stop a constant schedule") {
 }
 
 TEST_CASE("what is above chooses between ways that exclude each other") {
-  const Recipe tuned = good(kGood, {"model.path=/m", "tokenizer.path=/t"}).recipe;
+  const Recipe tuned = good(kGood, {"model.path=/m"}).recipe;
   REQUIRE(tuned.model.path == "/m");
   REQUIRE(tuned.model.family.empty());
   REQUIRE(tuned.model.size.empty());
-  REQUIRE(tuned.tokenizer.path == "/t");
-  REQUIRE(tuned.tokenizer.train.empty());
+  const Recipe named = good(kGood, {"tokenizer.path=/t"}).recipe;
+  REQUIRE(named.tokenizer.path == "/t");
+  REQUIRE(named.tokenizer.train.empty());
   const Recipe scratch =
       good("model: {path: m}\ntokenizer: {path: t}\ndata: {train: a}\ntrain: {max_steps: 3}\n",
            {"model={family: gpt2}", "tokenizer.train=bpe"})

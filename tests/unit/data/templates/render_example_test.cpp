@@ -55,6 +55,22 @@ TEST_CASE("assistant turns are trained up to and including their stop token, hea
   CHECK(trained("indexed.jinja", kTwoTurns) == "a1<end_of_turn>~a2<end_of_turn>");
 }
 
+TEST_CASE("a template that writes neither tools nor calls of them is no template for such examples") {
+  ChatFormat plain = format_of("turns_tools.jinja");
+  const ChatTemplate ignores = ChatTemplate::parse(
+      "{% for message in messages %}<{{ message.role }}>{{ message.content }}{{ eos_token }}{% endfor %}",
+      "t");
+  plain.chat_template = ignores;
+  const auto refused = [&](const Example& example) {
+    return error_of([&] { render_example(example, *marked_tokenizer(), plain, LossOn::Assistant); });
+  };
+  CHECK(contains(refused(chat_of(kCall)),
+                 "chat.jsonl:3: the base's chat template does not write 'tool_calls'"));
+  const Json tool = {{"type", "function"}, {"function", {{"name", "f"}}}};
+  CHECK(contains(refused(chat_of(kTwoTurns, Json::array({tool}))), "does not write 'tools'"));
+  CHECK(refused(chat_of(kTwoTurns)).empty());
+}
+
 TEST_CASE("tool calls are trained whole, their results are not") {
   CHECK(trained("turns_tools.jinja", kCall) ==
         "<call>{\"name\": \"f\", \"arguments\": {\"x\": 1}}</call><|im_end|>~done<|im_end|>");

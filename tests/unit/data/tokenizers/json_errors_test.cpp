@@ -93,6 +93,14 @@ TEST_CASE("a path that holds no tokenizer says what was wanted") {
                        "tokenizer.json"));
 }
 
+TEST_CASE("a post-processor's ids are tokens of the file") {
+  CHECK(test::contains(
+      problem_after([](Json& j) {
+        j["post_processor"] = {{"type", "RobertaProcessing"}, {"sep", {"</s>", 99505}}, {"cls", {"<s>", 0}}};
+      }),
+      "id 99505 is neither in the vocabulary nor an added token"));
+}
+
 TEST_CASE("a special token of a unigram vocabulary that a text writes out stays text") {
   Json vocab = Json::array({{"<unk>", 0.0}, {"</s>", 0.0}});
   for (const char* piece : {"<", "/", "s", ">", "a", "\u2581"}) vocab.push_back({piece, -5.0});

@@ -143,7 +143,7 @@ TEST_CASE("a target that is no linear layer is a usage error with the names ther
                     "q_proj, up_proj, v_proj (or all-linear)");
   const auto other = tiny::random_decoder(tiny::llama_spec());
   CHECK_THROWS_WITH(attach_adapters(*other, spec_of(AdapterKind::Lora, {"lm_head"}), 3),
-                    Catch::Contains("'lm_head'"));
+                    lathe::testing::contains_text("'lm_head'"));
 }
 
 TEST_CASE("dropout on the adapters' input: a function of seed and step, the same when blocks are run again") {
@@ -175,7 +175,8 @@ TEST_CASE("a merged bundle gives the logits of base and adapter") {
       const auto decoder = tiny::random_decoder(spec);
       const Bundle base = bundle_of(*decoder);
       attach_adapters(*decoder, spec_of(kind, {"all-linear"}), 3);
-      CHECK_THROWS_WITH(merge_adapter(base, adapter_of(*decoder, kind)), Catch::Contains("changes nothing"));
+      CHECK_THROWS_WITH(merge_adapter(base, adapter_of(*decoder, kind)),
+                        lathe::testing::contains_text("changes nothing"));
       randomise_adapters(*decoder);
       const Bundle merged = merge_adapter(base, adapter_of(*decoder, kind));
       const at::Tensor wanted = logits_of(*decoder, batch);
@@ -199,7 +200,7 @@ TEST_CASE("a merge that rounding undoes is refused, and one changed element is e
   const Bundle close = merge_adapter(base, adapter_of(*decoder, AdapterKind::Lora));
   CHECK_NOTHROW(require_visible_change(base, close, DType::F32));
   CHECK_THROWS_WITH(require_visible_change(base, close, DType::BF16),
-                    Catch::Contains("equal the base's once rounded to BF16"));
+                    lathe::testing::contains_text("equal the base's once rounded to BF16"));
   b[7].fill_(1);
   CHECK_NOTHROW(require_visible_change(base, merge_adapter(base, adapter_of(*decoder, AdapterKind::Lora)),
                                        DType::BF16));
@@ -215,7 +216,7 @@ TEST_CASE("an adapter that lacks a factor, or names a module that the base has n
        {std::pair{"lora_A", "lacks a factor"}, {"magnitude", "lacks its magnitudes"}}) {
     PeftAdapter cut = whole;
     std::erase_if(cut.tensors, [&](const BundleTensor& t) { return t.name.find(part) != std::string::npos; });
-    CHECK_THROWS_WITH(merge_adapter(base, cut), Catch::Contains(text));
+    CHECK_THROWS_WITH(merge_adapter(base, cut), lathe::testing::contains_text(text));
   }
   PeftAdapter elsewhere = whole;
   for (BundleTensor& t : elsewhere.tensors) {
