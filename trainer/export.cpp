@@ -178,7 +178,7 @@ Json export_run(Session& session, TextTask& task, const Say& say) {
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
     const ExportRequest request{target.format, target.dtype, reference_prompts(session.recipe(), task),
-                                card_heading(session, task, source, target), target.quantize};
+                                card_heading(source, target.format), target.quantize};
     release_free_blocks();
     const Verification verification = export_model(source, request, options);
     Json entry = Json{{"format", target.format},

@@ -1,28 +1,93 @@
 #include "trainer/export_card.h"
 
+#include <filesystem>
+#include <regex>
+#include <sstream>
+
 #include "checkpoints/exporters/exporter.h"
 #include "checkpoints/exporters/gguf_model.h"
 #include "checkpoints/exporters/gguf_tokenizer.h"
+#include "trainer/state.h"
+#include "data/io/file_system.h"
+#include "recipes/schema/load.h"
 #include "trainer/report/course.h"
+#include "trainer/report/format.h"
 
 namespace lathe {
 
-std::string card_heading(const Session& session, const TextTask& task, const ModelSource& source,
-                         const ExportSection& target) {
-  const Recipe& recipe = session.recipe();
-  const bool alone = target.format == "peft";
+namespace {
+
+// "license: apache-2.0" between the first two lines of dashes of a card; "" where it says nothing.
+std::string licence_of(const std::string& folder) {
+  const std::string path = folder + "/README.md";
+  if (!std::filesystem::is_regular_file(path)) return "";
+  std::istringstream lines(read_file(path, std::size_t{1} << 20));
+  std::string line;
+  if (!std::getline(lines, line) || line != "---") return "";
+  const std::regex wanted("license: *[\"']?([\\w.-]+)[\"']? *");
+  for (std::smatch found; std::getline(lines, line) && line != "---";)
+    if (std::regex_match(line, found, wanted)) return found[1];
+  return "";
+}
+
+std::string licence_of_base(const std::string& base) {
+  try {
+    return licence_of(resolve_model(base).folder);
+  } catch (const Error&) {
+    return "";  // it was moved since
+  }
+}
+
+std::string told_base(const std::string& base, const std::string& licence) {
+  if (base.empty()) return "none, trained from scratch";
+  return cat(shipped_base(base), licence.empty() ? " (its licence holds for this model)"
+                                                 : " (its licence, " + licence + ", holds for this model)");
+}
+
+// What held-out prompts said of this very step.
+std::string told_results(const std::string& run, std::int64_t step) {
+  std::string lines;
+  if (const auto loss = held_loss_at(read_run_log(run + "/metrics.jsonl"), step))
+    lines += cat("- validation loss: ", *loss, "\n");
+  const std::string path = run + "/report.json";
+  if (!std::filesystem::exists(path)) return lines;
+  const Json report = read_json(path);
+  if (report.value("step", std::int64_t{-1}) != step) return lines;
+  const Json metrics = report.value("metrics", Json::object());
+  for (const auto& [name, systems] : metrics.items()) {
+    const auto score = [&](const char* system) {
+      return format_fixed(systems.at(system).at("score").get<double>(), 3);
+    };
+    lines += cat("- ", name, " on ", report.value("examples", 0), " held-out prompts: base ", score("base"),
+                 ", base shown examples ", score("few_shot"), ", tuned ", score("tuned"), "\n");
+  }
+  if (report.contains("verdict")) lines += cat("- ", report["verdict"].get<std::string>(), "\n");
+  return lines;
+}
+
+}  // namespace
+
+std::string card_heading(const ModelSource& source, const std::string& format) {
+  const std::string recipe_file = source.folder + "/recipe.yaml", run_file = source.run + "/run.json";
+  if (source.run.empty() || !std::filesystem::exists(recipe_file) || !std::filesystem::exists(run_file))
+    return cat("# Export of ", shipped_description(source), "\n\n## Use\n\n");
+  const Recipe recipe = load_recipe_text(read_file(recipe_file), recipe_file).recipe;
+  const Json run = read_json(run_file);
+  const TrainState state = read_train_state(source.folder);
+  const bool alone = format == "peft";
+  const std::string licence = recipe.model.path.empty() ? "" : licence_of_base(recipe.model.path);
   std::string card =
       cat("---\nlibrary_name: ", alone ? "peft" : "transformers", "\npipeline_tag: text-generation\n");
+  if (!licence.empty()) card += cat("license: ", licence, "\n");
   if (alone) card += cat("base_model: ", Json(portable_base(recipe.model.path)).dump(), "\n");
   card += cat("---\n# ", recipe.name, "\n\n",
-              alone ? "A low-rank adapter (" + recipe.adapter.kind + ") of a " : "A ", task.plan.family->name,
-              " of ", parameter_count(task.plan.spec), " parameters, trained with lathe; ",
-              shipped_description(source), ".\n\n");
-  card += cat(
-      "- base: ", recipe.model.path.empty() ? "none, trained from scratch" : shipped_base(recipe.model.path),
-      " (its licence holds for this model)\n- data: ", task.data.train.ledger.documents_kept, " documents, ",
-      task.data.train.ledger.tokens_kept, " tokens, sha256 ", task.data.data_sha256,
-      "\n- steps: ", session.state.step, ", tokens seen: ", session.state.tokens, "\n");
+              alone ? "A low-rank adapter (" + recipe.adapter.kind + ") of a " : "A ",
+              run.value("family", "model"), " of ", run.value("parameters", std::int64_t{0}),
+              " parameters, trained with lathe; ", shipped_description(source), ".\n\n");
+  card += cat("- base: ", told_base(recipe.model.path, licence),
+              "\n- data: ", run.value("documents", std::int64_t{0}), " documents, ",
+              run.value("training_tokens", std::int64_t{0}), " tokens, sha256 ", run.value("data_sha256", ""),
+              "\n- steps: ", state.step, ", tokens seen: ", state.tokens, "\n");
   if (!recipe.model.quantization.kind.empty())
     card +=
         "- trained on the base in 4 bits (NF4), which is where the validation loss and the report were "
@@ -32,8 +97,7 @@ std::string card_heading(const Session& session, const TextTask& task, const Mod
         "(quantization_error). For the very model that was trained, load the base in NF4 under the adapter\n";
   if (const std::string& written = recipe.data.template_.prompt; !written.empty())
     card += cat("- questions were written as ", Json(written).dump(), " and are to be asked so\n");
-  const RunLog log = read_run_log(session.run.path + "/metrics.jsonl");
-  if (const auto loss = held_loss_at(log, source.step)) card += cat("- validation loss: ", *loss, "\n");
+  card += told_results(source.run, source.step);
   if (recipe.task == "sft")
     return card +
            "\n## Limits\n\nTuned on the examples above only: outside of them it is its base, and it may "

@@ -9,9 +9,9 @@
 
 namespace lathe {
 
-// Everything up to the commands.
-std::string card_heading(const Session& session, const TextTask& task, const ModelSource& source,
-                         const ExportSection& target);
+// Everything up to the commands: of a run what it keeps of itself (recipe, run.json, metrics, report), of
+// another model its name alone.
+std::string card_heading(const ModelSource& source, const std::string& format);
 // Exact commands for transformers, vLLM, llama.cpp, Ollama and lathe; peft_commands() are an adapter's.
 std::string model_commands(const Bundle& model);
 std::string gguf_commands(const Bundle& model, const std::string& quantize);

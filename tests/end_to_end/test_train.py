@@ -151,7 +151,8 @@ class MainJob(Case):
     def test_a_signal_does_not_wait_for_a_long_step(self):
         """Hundreds of thousands of micro-batches a step: what was accumulated is given up."""
         process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--set", "train.global_batch_size=1048576", "--set",
-                                    "train.micro_batch_size=4"], cwd=self.folder, stderr=subprocess.PIPE, text=True)
+                                    "train.micro_batch_size=4"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True)
         self.assertTrue(any("batch:" in line for line in process.stderr))
         time.sleep(1)
         process.send_signal(signal.SIGTERM)
@@ -164,7 +165,8 @@ class MainJob(Case):
             with self.subTest(name):
                 self.train("straight-" + name, *sets, extra=extra)
                 process = subprocess.Popen([str(LATHE), "train", str(self.recipe("stopped-" + name)), *extra,
-                                            *(item for value in sets for item in ("--set", value))], cwd=self.folder, stderr=subprocess.DEVNULL)
+                                            *(item for value in sets for item in ("--set", value))], cwd=self.folder,
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 metrics = self.folder / ("stopped-" + name) / "metrics.jsonl"
                 while not (metrics.exists() and b'"learning_rate"' in metrics.read_bytes()):
                     self.assertIsNone(process.poll())

@@ -1,6 +1,7 @@
 """What a tuning tells when it ends: Bedrock's files, the verdict, what was asked, what is kept out."""
 import csv
 import json
+import shutil
 import math
 import sys
 from pathlib import Path
@@ -174,3 +175,18 @@ class Outcome(Tuning):
         self.lathe("train", self.tuning("closed", data, extra=extra + "report: {examples: none}\n"), "--quiet")
         self.assertNotIn('"samples"', (self.folder / "closed" / "metrics.jsonl").read_text())
         self.assertEqual(self.holding(self.folder / "closed", "cat is 0"), [])
+
+    def test_a_card_tells_base_licence_data_and_results_whoever_wrote_it(self):
+        base = self.folder / "base of theirs"
+        shutil.copytree(self.base, base)
+        (base / "README.md").write_text("---\nlanguage: fr\nlicense: apache-2.0\n---\n# theirs\n")
+        recipe = self.tuning("run", self.pairs(24), base=base, extra="export: [{format: huggingface}]\n")
+        self.lathe("train", recipe, "--quiet")
+        self.lathe("export", self.folder / "run", "--format", "gguf", "--output", self.folder / "later")
+        self.lathe("export", self.folder / "run", "--format", "peft", "--output", self.folder / "alone")
+        report, run = self.report("run"), json.loads((self.folder / "run" / "run.json").read_text())
+        for folder in (self.folder / "run" / "export" / "huggingface", self.folder / "later", self.folder / "alone"):
+            card = (folder / "README.md").read_text(encoding="utf-8")
+            for text in ("license: apache-2.0\n", "- base: base of theirs (its licence, apache-2.0, holds for this model)", run["data_sha256"],
+                         f"{run['documents']} documents", report["verdict"], "- exact_match on ", "## Limits"):
+                self.assertIn(text, card, folder)

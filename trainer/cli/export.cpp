@@ -6,6 +6,7 @@
 #include "checkpoints/store/manifest.h"
 #include "trainer/cli/command.h"
 #include "trainer/export.h"
+#include "trainer/export_card.h"
 #include "trainer/export_pictures.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/picture_source.h"
@@ -111,7 +112,7 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   request.dtype = arguments.dtype;
   request.quantize = arguments.quantize;
   request.prompts = {"The", "def main():\n", "1 + 1 =", "Il \xc3\xa9tait une fois"};
-  request.heading = cat("# Export of ", shipped_description(source), "\n\n");
+  request.heading = card_heading(source, request.format);
   const Verification verification = export_model(source, request, options);
   context.say(cat("exported ", source.description, " to ", arguments.output));
   context.result["directory"] = arguments.output;

@@ -210,7 +210,10 @@ std::vector<std::string> TextTask::opening_lines(const Session& session) const {
 Json TextTask::identity(const Session& session) const {
   Json identity{{"data_sha256", data.data_sha256},
                 {"tokenizer_sha256", data.tokenizer->fingerprint()},
-                {"base", session.recipe().model.path}};
+                {"base", session.recipe().model.path},
+                {"family", plan.family->name},
+                {"documents", data.train.ledger.documents_kept},
+                {"training_tokens", data.train.ledger.tokens_kept}};
   if (const std::string& base = session.recipe().model.path; !base.empty())
     identity["base_sha256"] = model_fingerprint(resolve_model(base).folder);
   if (tuning()) identity["examples"] = kind_name(usual_kind(data.tuning->train));
