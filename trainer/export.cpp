@@ -14,6 +14,7 @@
 #include "trainer/read_model.h"
 #include "trainer/text/samples.h"
 #include "trainer/export_card.h"
+#include "trainer/text/asked_form.h"
 
 namespace lathe {
 
@@ -95,6 +96,8 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   const Bundle model = adapted ? merge_adapter(adapted->base, adapted->adapter) : load_model(source);
   require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
+  if (const auto form = gguf ? asked_form(source) : std::nullopt)
+    options.ollama_template = form->ollama_template();
   options.card = request.heading + use_of(model, adapted, request.format, options.quantize);
   const std::optional<bool> nf4 = adapted ? trained_in_nf4(source) : std::nullopt;
   // One decoder at a time: their weights may be most of the machine's memory.

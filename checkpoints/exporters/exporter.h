@@ -16,6 +16,8 @@ struct ExportOptions {
   std::string quantize = "bf16";  // gguf: f32, f16, bf16, q8_0, q4_k_m
   std::uint64_t max_shard_bytes = 5'000'000'000;
   std::string card;  // README.md, the model card
+  // gguf: what Ollama puts around a question to a model without a chat template, {{ .Prompt }} in its place.
+  std::string ollama_template = "{{ .Prompt }}";
   Json reference;    // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
   bool overwrite = false;
   FileSystem* file_system = nullptr;  // null: the real one

@@ -24,14 +24,15 @@ std::string quoted(const std::string& text) {
 
 // https://github.com/ollama/ollama/blob/main/docs/modelfile.md. Ollama finds known chat templates in the file
 // itself; a model without one continues the prompt as it is.
-std::string modelfile(const Bundle& bundle, const std::string& file, const GgufMetadata& metadata) {
+std::string modelfile(const Bundle& bundle, const std::string& file, const GgufMetadata& metadata,
+                      const std::string& around) {
   std::string text = cat("# ollama create NAME -f Modelfile && ollama run NAME\nFROM ./", file, "\n");
   const GgufValue* context = find_gguf(metadata, bundle.family->gguf.architecture + ".context_length");
   text += cat("PARAMETER num_ctx ", std::min<std::int64_t>(context->value.get<std::int64_t>(), 8192), "\n");
   for (const TokenId stop : stop_ids_of(bundle))
     if (const std::string name = bundle.tokenizer->token_text(stop); !name.empty())
       text += cat("PARAMETER stop ", quoted(name), "\n");
-  if (chat_template_of(*bundle.tokenizer).empty()) text += "TEMPLATE \"\"\"{{ .Prompt }}\"\"\"\n";
+  if (chat_template_of(*bundle.tokenizer).empty()) text += cat("TEMPLATE \"\"\"", around, "\"\"\"\n");
   return text;
 }
 
@@ -57,7 +58,7 @@ void export_gguf(const Bundle& bundle, const ExportOptions& options) {
   const std::string name = cat("model-", gguf_mix_name(mix), ".gguf");
   write_gguf(folder.path() + "/" + name, metadata, tensors, fs);
   folder.add_written(name);
-  folder.add_text("Modelfile", modelfile(bundle, name, metadata));
+  folder.add_text("Modelfile", modelfile(bundle, name, metadata, options.ollama_template));
   if (!options.card.empty()) folder.add_text("README.md", options.card);
   if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump(1) + "\n");
   read_back(folder.path() + "/" + name, tensors);

@@ -68,6 +68,20 @@ void measure_lengths(const DataReportInput& input, const Folded& all, DataReport
   for (Finding* each : {&finding, &joined, &stuck}) out.push_back(std::move(*each));
 }
 
+// A chat whose turns before the answers say nothing.
+bool asks_nothing(const Example& example) {
+  return example.kind == ExampleKind::Chat &&
+         std::none_of(example.messages.begin(), example.messages.end(), [](const Json& message) {
+           const std::string role = message.value("role", std::string());
+           const auto content = message.find("content");
+           if (role == "assistant" || role == "system" || content == message.end()) return false;
+           return content->is_string()
+                      ? content->get_ref<const std::string&>().find_first_not_of(" \t\r\n") !=
+                            std::string::npos
+                      : !content->empty();
+         });
+}
+
 void find_empty(const Folded& all, std::vector<Finding>& out) {
   Finding empty{.kind = "empty",
                 .severity = Severity::Error,
@@ -84,7 +98,8 @@ void find_empty(const Folded& all, std::vector<Finding>& out) {
       .origins = {}};
   for (std::size_t i = 0; i < all.examples.size(); ++i) {
     const Example& example = *all.examples[i];
-    if (all.answer[i].empty() || (example.kind != ExampleKind::Text && all.asked[i].empty())) {
+    if (all.answer[i].empty() || asks_nothing(example) ||
+        (example.kind != ExampleKind::Text && all.asked[i].empty())) {
       note(empty, example.origin);
     }
     if (example.kind == ExampleKind::PromptCompletion && example.prompt.ends_with(' '))

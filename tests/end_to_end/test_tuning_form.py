@@ -39,6 +39,8 @@ class Form(Tuning):
             said = [self.json("generate", self.folder / "run", "--prompt", prompt, "--max-tokens", "32", *more)["completions"][0]["text"]
                     for prompt in prompts]
             self.assertEqual(said, answers, (prompts, more))
+        self.lathe("export", self.folder / "run", "--format", "gguf", "--output", self.folder / "gguf")
+        self.assertIn('TEMPLATE """Q {{ .Prompt }}\nA"""', (self.folder / "gguf" / "Modelfile").read_text(encoding="utf-8"))
         _, log = self.lathe("evaluate", self.folder / "run", "--data", self.pairs(4), "--metrics", "exact_match", code=2)
         self.assertIn("data.template", log)
         self.assertIn("the same columns", log)

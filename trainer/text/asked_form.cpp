@@ -41,6 +41,15 @@ std::string AskedForm::prompt(const std::string& question) const {
   return framed ? question : frame->front + question + frame->back;
 }
 
+std::string AskedForm::ollama_template() const {
+  const std::string slot = "{{ .Prompt }}";
+  const std::optional<Frame> frame = frame_of(options.prompt_template);
+  if (!frame) return slot;
+  for (const std::string& part : {frame->front, frame->back})  // what would end the text or be Go's
+    if (part.find("\"\"\"") != part.npos || part.find("{{") != part.npos) return slot;
+  return frame->front + slot + frame->back;
+}
+
 std::string AskedForm::describe() const {
   if (options.prompt_template.empty()) return "";
   const std::string written = Json(options.prompt_template).dump();

@@ -18,6 +18,8 @@ struct AskedForm {
   // already. As it is where there is no template, or one of several slots, which only whole prompts can
   // follow.
   std::string prompt(const std::string& question) const;
+  // What Ollama's TEMPLATE says of that; "{{ .Prompt }}" where there is nothing around a question.
+  std::string ollama_template() const;
   // One sentence on how questions are written; "" where that is as they come.
   std::string describe() const;
 };

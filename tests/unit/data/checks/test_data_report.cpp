@@ -132,6 +132,18 @@ TEST_CASE("report: answers that the tokenizer would join to what stands before t
   CHECK(!find(data_report({train, kNone, [](const Example&) { return 3; }, 10}), "joined_answer"));
 }
 
+TEST_CASE("report: a chat whose question is blank is empty") {
+  std::vector<Example> chats(2);
+  for (std::size_t i = 0; i < chats.size(); ++i) {
+    chats[i].kind = ExampleKind::Chat;
+    chats[i].origin = "c:" + std::to_string(i + 1);
+    chats[i].messages = {{{"role", "system"}, {"content", "be brief"}},
+                         {{"role", "user"}, {"content", i == 0 ? " \n" : "why?"}},
+                         {{"role", "assistant"}, {"content", "because"}}};
+  }
+  CHECK(find(data_report({chats, kNone}), "empty")->origins == Origins{"c:1"});
+}
+
 TEST_CASE("report: empty texts, marks, damage, control characters, spaces") {
   const auto train = pairs(
       {{"a", " \n"}, {"", "b"}, {"c", "User: d"}, {"e", "caf\xC3\x83\xC2\xA9"}, {"f", "g\x01"}, {"h ", "i"}});
