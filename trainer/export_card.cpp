@@ -12,6 +12,7 @@
 #include "recipes/schema/load.h"
 #include "trainer/report/course.h"
 #include "trainer/report/format.h"
+#include "trainer/text/asked_form.h"
 
 namespace lathe {
 
@@ -38,9 +39,20 @@ std::string licence_of_base(const std::string& base) {
   }
 }
 
+// By one of the two ways to name a base; by its folder where it was moved since, which loading it tells
+// better.
+std::string named_base(const std::string& base, std::string (*name)(const std::string&)) {
+  try {
+    return name(base);
+  } catch (const Error&) {
+    return std::filesystem::path(base).filename().string();
+  }
+}
+
 std::string told_base(const std::string& base, const std::string& licence) {
   if (base.empty()) return "none, trained from scratch";
-  return cat(shipped_base(base), licence.empty() ? " (its licence holds for this model)"
+  return cat(named_base(base, shipped_base), licence.empty()
+                                                 ? " (its licence holds for this model)"
                                                  : " (its licence, " + licence + ", holds for this model)");
 }
 
@@ -79,7 +91,7 @@ std::string card_heading(const ModelSource& source, const std::string& format) {
   std::string card =
       cat("---\nlibrary_name: ", alone ? "peft" : "transformers", "\npipeline_tag: text-generation\n");
   if (!licence.empty()) card += cat("license: ", licence, "\n");
-  if (alone) card += cat("base_model: ", Json(portable_base(recipe.model.path)).dump(), "\n");
+  if (alone) card += cat("base_model: ", Json(named_base(recipe.model.path, portable_base)).dump(), "\n");
   card += cat("---\n# ", recipe.name, "\n\n",
               alone ? "A low-rank adapter (" + recipe.adapter.kind + ") of a " : "A ",
               run.value("family", "model"), " of ", run.value("parameters", std::int64_t{0}),
@@ -95,8 +107,9 @@ std::string card_heading(const ModelSource& source, const std::string& format) {
         "and merged with the original weights, as its engines do; verification.json says by how much a logit "
         "changes by that "
         "(quantization_error). For the very model that was trained, load the base in NF4 under the adapter\n";
-  if (const std::string& written = recipe.data.template_.prompt; !written.empty())
-    card += cat("- questions were written as ", Json(written).dump(), " and are to be asked so\n");
+  if (const auto form = asked_form(source); form && !form->prompt_template.empty())
+    card +=
+        cat("- questions were written as ", Json(form->prompt_template).dump(), " and are to be asked so\n");
   card += told_results(source.run, source.step);
   if (recipe.task == "sft")
     return card +

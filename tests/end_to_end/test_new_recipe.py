@@ -29,7 +29,7 @@ class HubCache(Tuning):
         self.assertEqual(adapter["base_model_name_or_path"], "org/tiny")
         self.assertEqual({path.name: path.read_bytes() for path in (root / "blobs").iterdir()}, before)
         recipe = self.tuning("absent", self.pairs(8), base="org/absent")
-        _, log = self.lathe("train", recipe, "--quiet", env={"HF_HOME": str(self.folder / "hf")}, code=1)
+        _, log = self.lathe("train", recipe, "--quiet", env={"HF_HOME": str(self.folder / "hf")}, code=2)
         self.assertIn("hf download org/absent", log)
 
 
@@ -153,7 +153,7 @@ class NewRecipe(Tuning):
         self.new(data)
         self.assertIn("mine.yaml", self.new(data, code=2))
         (self.folder / "mine.yaml").unlink()
-        self.assertIn("nowhere", self.new(data, model=self.folder / "nowhere", code=1))
+        self.assertIn("nowhere", self.new(data, model=self.folder / "nowhere", code=2))
         (self.folder / "odd.jsonl").write_text('{"left": "a", "right": "b"}\n', encoding="utf-8")
         self.assertIn("odd.jsonl", self.new(self.folder / "odd.jsonl", code=2))
         self.assertFalse((self.folder / "mine.yaml").exists())

@@ -45,6 +45,18 @@ class Form(Tuning):
         self.assertIn("data.template", log)
         self.assertIn("the same columns", log)
 
+    def test_the_template_beside_the_data_is_asked_as_well(self):
+        """SageMaker JumpStart's template.json."""
+        (self.folder / "js").mkdir()
+        data = self.write("js/own.jsonl", [{"frage": f"the {WORDS[i]} is {i}", "antwort": f"{i} {WORDS[i]}"} for i in range(4)])
+        (self.folder / "js" / "template.json").write_text(json.dumps({"prompt": "Q {frage}\nA", "completion": "{antwort}"}))
+        share = self.by_heart("run", data)
+        answers = self.chat("run", *(f"the {WORDS[i]} is {i}" for i in range(4)))
+        self.assertEqual(sum(answer == f"{i} {WORDS[i]}" for i, answer in enumerate(answers)) / 4, share)
+        self.lathe("export", self.folder / "run", "--format", "gguf", "--output", self.folder / "gguf")
+        self.assertIn('TEMPLATE """Q {{ .Prompt }}\nA"""', (self.folder / "gguf" / "Modelfile").read_text(encoding="utf-8"))
+        self.assertIn('questions were written as "Q {frage}', (self.folder / "gguf" / "README.md").read_text(encoding="utf-8"))
+
     def test_without_a_template_a_line_of_chat_is_the_prompt_itself(self):
         data = self.write("bare.jsonl", [{"prompt": f"the {WORDS[i]} is {i}", "completion": f" {i} {WORDS[i]}"} for i in range(4)])
         share = self.by_heart("run", data)

@@ -34,7 +34,7 @@ std::optional<Frame> frame_of(const std::string& prompt_template) {
 }  // namespace
 
 std::string AskedForm::prompt(const std::string& question) const {
-  const std::optional<Frame> frame = frame_of(options.prompt_template);
+  const std::optional<Frame> frame = frame_of(prompt_template);
   if (!frame || (frame->front.empty() && frame->back.empty())) return question;
   const bool framed = question.size() >= frame->front.size() + frame->back.size() &&
                       question.starts_with(frame->front) && question.ends_with(frame->back);
@@ -43,7 +43,7 @@ std::string AskedForm::prompt(const std::string& question) const {
 
 std::string AskedForm::ollama_template() const {
   const std::string slot = "{{ .Prompt }}";
-  const std::optional<Frame> frame = frame_of(options.prompt_template);
+  const std::optional<Frame> frame = frame_of(prompt_template);
   if (!frame) return slot;
   for (const std::string& part : {frame->front, frame->back})  // what would end the text or be Go's
     if (part.find("\"\"\"") != part.npos || part.find("{{") != part.npos) return slot;
@@ -51,11 +51,21 @@ std::string AskedForm::ollama_template() const {
 }
 
 std::string AskedForm::describe() const {
-  if (options.prompt_template.empty()) return "";
-  const std::string written = Json(options.prompt_template).dump();
-  return frame_of(options.prompt_template)
+  if (prompt_template.empty()) return "";
+  const std::string written = Json(prompt_template).dump();
+  return frame_of(prompt_template)
              ? cat("each question is written as the run's template has it: ", written)
              : cat("the run's prompts were made of several columns, ", written, ": write them out whole");
+}
+
+std::string prompt_template_of(const Recipe& recipe, const TuningData& data) {
+  if (!recipe.data.template_.prompt.empty()) return recipe.data.template_.prompt;
+  for (const ExampleFile& file : data.files) {
+    const auto beside = std::filesystem::path(file.path).parent_path() / "template.json";
+    if (file.shape.format == "template" && std::filesystem::exists(beside))
+      return json_get_or<std::string>(read_json(beside.string()), "prompt", "", beside.string());
+  }
+  return "";
 }
 
 std::optional<AskedForm> asked_form(const ModelSource& source) {
@@ -66,10 +76,14 @@ std::optional<AskedForm> asked_form(const ModelSource& source) {
   AskedForm form;
   form.options = example_options(learned.data);
   form.options.encoding.clear();  // another file may be in another
+  form.prompt_template = form.options.prompt_template;
   if (!form.options.text_template.empty()) form.kind = ExampleKind::Text;
   const std::string run = source.run + "/run.json";
   if (source.run.empty() || !std::filesystem::exists(run)) return form;
-  const std::string kind = json_get_or<std::string>(read_json(run), "examples", "", run);
+  const Json kept = read_json(run);
+  const std::string kind = json_get_or<std::string>(kept, "examples", "", run);
+  if (form.prompt_template.empty())
+    form.prompt_template = json_get_or<std::string>(kept, "prompt_template", "", run);
   for (const ExampleKind known : kKinds)
     if (kind == kind_name(known)) form.kind = known;
   return form;

@@ -5,7 +5,9 @@
 #include <optional>
 #include <string>
 
+#include "data/shards/prepare.h"
 #include "data/sources/examples.h"
+#include "recipes/schema/recipe.h"
 #include "trainer/model_source.h"
 
 namespace lathe {
@@ -13,6 +15,7 @@ namespace lathe {
 struct AskedForm {
   ExampleKind kind = ExampleKind::PromptCompletion;  // of most examples
   ExampleOptions options;                            // the recipe's columns, template and format
+  std::string prompt_template;                       // the recipe's, or of the template.json beside the data
 
   // A question as the recipe's template writes it: filled into its one slot, unless it is in that form
   // already. As it is where there is no template, or one of several slots, which only whole prompts can
@@ -23,6 +26,9 @@ struct AskedForm {
   // One sentence on how questions are written; "" where that is as they come.
   std::string describe() const;
 };
+
+// What the prompts of a run are made by: data.template, or the template.json beside its data; "" for neither.
+std::string prompt_template_of(const Recipe& recipe, const TuningData& data);
 
 // Of a run of tuning; nothing of other models.
 std::optional<AskedForm> asked_form(const ModelSource& source);

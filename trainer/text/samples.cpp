@@ -4,7 +4,6 @@
 
 #include "data/io/line_reader.h"
 #include "data/io/utf8.h"
-#include "data/shards/prepare_examples.h"
 #include "data/templates/render_answers.h"
 #include "models/generation/generate.h"
 #include "trainer/text/asked_form.h"
@@ -19,7 +18,7 @@ constexpr std::uint64_t kPromptTokens = 48;
 std::vector<TokenId> ids_of(const std::string& line, const Session& session, const TextTask& task) {
   if (!task.tuning()) return task.data.tokenizer->ids(line);
   AskedForm form;
-  form.options = example_options(session.recipe().data);
+  form.prompt_template = prompt_template_of(session.recipe(), *task.data.tuning);
   Example example;
   example.kind = usual_kind(task.data.tuning->train);
   example.origin = session.recipe().evaluate.prompts;

@@ -216,7 +216,10 @@ Json TextTask::identity(const Session& session) const {
                 {"training_tokens", data.train.ledger.tokens_kept}};
   if (const std::string& base = session.recipe().model.path; !base.empty())
     identity["base_sha256"] = model_fingerprint(resolve_model(base).folder);
-  if (tuning()) identity["examples"] = kind_name(usual_kind(data.tuning->train));
+  if (!tuning()) return identity;
+  identity["examples"] = kind_name(usual_kind(data.tuning->train));
+  if (const std::string made_by = prompt_template_of(session.recipe(), *data.tuning); !made_by.empty())
+    identity["prompt_template"] = made_by;
   return identity;
 }
 
