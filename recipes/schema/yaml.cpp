@@ -17,6 +17,12 @@ namespace lathe {
 
 namespace {
 
+// yaml-cpp 0.8 adds an anchor's name to this sentence, 0.7 does not; the place tells it.
+std::string told(const std::string& message) {
+  static const std::string anchor = "the referenced anchor is not defined";
+  return message.starts_with(anchor) ? anchor : message;
+}
+
 // Ends the parse: the tree would be meaningless or too large.
 struct Stop {
   Place place;
@@ -228,7 +234,7 @@ std::optional<Yaml> parse_yaml(const std::string& raw, const std::string& file,
     return std::nullopt;
   } catch (const YAML::Exception& error) {
     problems.push_back(
-        {at(text.place(error.mark.line, error.mark.column)), cat("this is not YAML: ", error.msg)});
+        {at(text.place(error.mark.line, error.mark.column)), cat("this is not YAML: ", told(error.msg))});
     return std::nullopt;
   }
   if (!builder.root) builder.root = Yaml{};
