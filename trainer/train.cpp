@@ -39,8 +39,7 @@ class TrainingLoop {
 
   TrainOutcome run() {
     if (s_.state.step == 0) evaluate();
-    if (s_.state.step == 0 && s_.ranks->sum(stop_requested() ? 1.0 : 0.0) > 0)
-      stop_before_first_step("evaluating step 0");
+    if (s_.state.step == 0 && any_rank_stops()) stop_before_first_step("evaluating step 0");
     outcome_.first_evaluation = outcome_.last_evaluation;
     while (s_.state.step < s_.last_step) {
       const Clock::time_point start = Clock::now();
@@ -62,6 +61,9 @@ class TrainingLoop {
   }
 
  private:
+  // Every rank asks at the same place.
+  bool any_rank_stops() { return s_.ranks->sum(stop_requested() ? 1.0 : 0.0) > 0; }
+
   // Micro-batches of this rank's rows. Gradients are of the summed loss; update() divides by the global
   // count.
   StepSums forward_backward() {
@@ -71,7 +73,7 @@ class TrainingLoop {
         s_.recipe().train.global_batch_size / s_.ranks->info().world_size > s_.micro_batch_size;
     StepSums sums;
     for (std::int64_t row = 0; row < mine.count; row += s_.micro_batch_size) {
-      if (row > 0 && s_.ranks->sum(stop_requested() ? 1.0 : 0.0) > 0) {
+      if (row > 0 && any_rank_stops()) {
         sums.abandoned = true;
         return sums;
       }

@@ -4,19 +4,13 @@
 #include <bit>
 #include <cmath>
 
+#include "data/random/vector_clones.h"
+
 // A fused multiply-add would round differently from machine to machine.
 #if defined(__clang__)
 #pragma clang fp contract(off)
 #elif defined(__GNUC__)
 #pragma GCC optimize("O3", "fp-contract=off")
-#endif
-
-// Compiled for wider vectors too and chosen when the program starts: the same bits, since nothing is
-// contracted.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define LATHE_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define LATHE_CLONES
 #endif
 
 namespace lathe {
@@ -77,7 +71,7 @@ constexpr double kCentre = 0.425;
 constexpr std::size_t kTogether = 1024;
 
 // At most kTogether of them. The centre's formula for all and, for the tails (15 %), theirs again, both in
-// vectors: the bits are normal_from_bits'.
+// vectors: the bits are normal_from_bits', since nothing is contracted.
 LATHE_CLONES void normals_from_bits(const std::uint32_t* bits, float* out, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<float>(centre(centred(bits[i])));
   std::array<std::uint32_t, kTogether> place;

@@ -15,8 +15,6 @@ namespace lathe {
 
 namespace {
 
-constexpr std::int64_t kAnswerRoom = 256;  // of an answer in a cache before it grows
-
 void check_prompt(const std::vector<TokenId>& prompt, const DecoderSpec& spec) {
   const auto length = static_cast<std::int64_t>(prompt.size());
   require(length > 0,

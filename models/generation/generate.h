@@ -10,6 +10,8 @@
 
 namespace lathe {
 
+inline constexpr std::int64_t kAnswerRoom = 256;  // tokens of an answer in a cache before it grows
+
 struct GenerationOptions {
   std::int64_t max_tokens = 128;
   double temperature = 0;  // 0: greedy

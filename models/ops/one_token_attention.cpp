@@ -10,15 +10,12 @@
 #include <cstdint>
 #include <limits>
 
+#include "data/random/vector_clones.h"
 #include "models/ops/parallel.h"
 #include "recipes/schema/error.h"
 
-// Compiled for wider vectors too; which one runs is chosen when the program starts.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define LATHE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
-#else
-#define LATHE_CLONES
 #endif
 
 namespace lathe {

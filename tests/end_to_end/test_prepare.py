@@ -47,7 +47,9 @@ class Prepare(Case):
         self.assertEqual(len([name for name in expected if name.endswith(".h5")]), 2)
         shutil.rmtree(cache)
         draw, killed = random.Random(3), 0
-        for _ in range(12):
+        for attempt in range(60):   # a busy machine holds up the first run, by which the moments are drawn: then many come too late
+            if attempt >= 12 and killed >= 4:
+                break
             process = self.start(recipe)
             time.sleep(draw.uniform(0.2, 0.95) * longest)
             process.send_signal(signal.SIGKILL)
@@ -57,7 +59,7 @@ class Prepare(Case):
                 shutil.rmtree(cache)
             else:
                 killed += 1
-        self.assertGreaterEqual(killed, 2)   # a busy machine holds up the first run, by which the moments are drawn
+        self.assertGreaterEqual(killed, 4)
         self.measured(recipe)
         self.assertEqual(contents(cache), expected)
 

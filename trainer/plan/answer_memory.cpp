@@ -8,13 +8,6 @@
 
 namespace lathe {
 
-namespace {
-
-// models/generation/generate.cpp: of an answer in a cache before it grows.
-constexpr std::int64_t kAnswerRoom = 256;
-
-}  // namespace
-
 // A block without gradients: what a part computes goes with it, and ATen's attention reads the cache in
 // place.
 void LayerMemory::cached_block(Stream& stream) {

@@ -14,21 +14,24 @@ namespace {
 
 constexpr std::uint64_t kPromptTokens = 48;
 
-// Of tuning as the run's examples ask.
-std::vector<TokenId> ids_of(const std::string& line, const Session& session, const TextTask& task) {
-  if (!task.tuning()) return task.data.tokenizer->ids(line);
+// How the examples of a run of tuning ask; text that is only gone on from has no form.
+AskedForm form_of(const Session& session, const TextTask& task) {
   AskedForm form;
-  form.prompt_template = prompt_template_of(session.recipe(), *task.data.tuning);
+  form.kind = task.tuning() ? usual_kind(task.data.tuning->train) : ExampleKind::Text;
+  if (task.tuning()) form.prompt_template = prompt_template_of(session.recipe(), *task.data.tuning);
+  return form;
+}
+
+std::vector<TokenId> ids_of(const std::string& line, const AskedForm& form, const TextTask& task,
+                            const std::string& origin) {
+  if (form.kind == ExampleKind::Text) return task.data.tokenizer->ids(line);
   Example example;
-  example.kind = usual_kind(task.data.tuning->train);
-  example.origin = session.recipe().evaluate.prompts;
-  const std::string question = form.prompt(line);
-  if (example.kind == ExampleKind::Chat)
-    example.messages = Json::array({{{"role", "user"}, {"content", question}}});
-  else if (example.kind == ExampleKind::Text)
-    return task.data.tokenizer->ids(line);
+  example.kind = form.kind;
+  example.origin = origin;
+  if (form.kind == ExampleKind::Chat)
+    example.messages = Json::array({{{"role", "user"}, {"content", form.prompt(line)}}});
   else
-    example.prompt = question;
+    example.prompt = form.prompt(line);
   return render_prompt(example, *task.data.tokenizer, task.data.tuning->format).ids;
 }
 
@@ -37,7 +40,8 @@ std::vector<std::vector<TokenId>> prompts_of(const Session& session, const TextT
   std::vector<std::vector<TokenId>> prompts;
   if (!session.recipe().report.shows()) return prompts;  // an answer may be a training text
   if (const std::string& path = session.recipe().evaluate.prompts; !path.empty()) {
-    for (const std::string& line : filled_lines(path)) prompts.push_back(ids_of(line, session, task));
+    const AskedForm form = form_of(session, task);
+    for (const std::string& line : filled_lines(path)) prompts.push_back(ids_of(line, form, task, path));
     return prompts;
   }
   if (task.data.validation.empty()) return prompts;

@@ -284,9 +284,9 @@ void add_answers(Json& report, const std::vector<PartResult>& parts, const Recip
 
 // Where no answers are compared, the losses of held-out rows are, by the same paired test; lower is better.
 std::string verdict_by_loss(const Session& session, const TextTask& task, const Json& base,
-                            const std::string& path) {
+                            const std::string& path, std::size_t leaked) {
   if (task.data.validation.empty()) return "not shown: nothing was held out";
-  if (const std::size_t leaked = leaked_count(task.data); leaked > 0)
+  if (leaked > 0)
     return cat("not shown: ", leaked, " of ", task.data.tuning->validation.front().size(),
                " held-out examples, or their questions, are in the training set too");
   if (base.contains(kForgotten))
@@ -318,6 +318,7 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
 
   const std::vector<std::string> learned =
       task.tuning() ? references_of(task.data, task.data.tuning->train) : std::vector<std::string>();
+  const std::size_t leaked = leaked_count(task.data);
   std::vector<PartResult> parts;
   if (const std::vector<Example> examples = asked_examples(task.data);
       !examples.empty() && base.contains("answers")) {
@@ -333,7 +334,7 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
         (!report.contains("shown") || part.report["shown"]["least"] < report["shown"]["least"]))
       report["shown"] = part.report["shown"];
   if (parts.empty())
-    report["verdict"] = verdict_by_loss(session, task, base, path);
+    report["verdict"] = verdict_by_loss(session, task, base, path, leaked);
   else
     add_answers(report, parts, recipe);
 
@@ -349,7 +350,7 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   if (base.contains("probe_loss"))
     report["general_text"] =
         loss_change(json_get<double>(base, "probe_loss", path), probe_loss(session, task));
-  report["leaked"] = leaked_count(task.data);
+  report["leaked"] = leaked;
   report["data_errors"] = data_errors(session, task);
   report["look"] = tuning_looks(report);
   for (const char* meter : {"memorised", "recalled"})

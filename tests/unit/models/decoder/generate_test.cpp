@@ -21,13 +21,18 @@ at::Tensor all_logits(Decoder& decoder, const Batch& batch) {  // (B, T, V)
   return decoder.logits(hidden).unflatten(0, {batch.rows, batch.length});
 }
 
-}  // namespace
-
-TEST_CASE("cached logits equal the full forward's, however the tokens are split") {
+// Families, and angles that follow from the length.
+std::vector<DecoderSpec> generating_specs() {
   DecoderSpec dynamic = tiny::llama_spec();
   dynamic.rotary.scaling = RotaryScaling::Dynamic;
   dynamic.rotary.factor = 2;
-  for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec(), tiny::gemma_spec(), dynamic}) {
+  return {tiny::llama_spec(), tiny::gpt2_spec(), tiny::gemma_spec(), dynamic};
+}
+
+}  // namespace
+
+TEST_CASE("cached logits equal the full forward's, however the tokens are split") {
+  for (const DecoderSpec& spec : generating_specs()) {
     const auto decoder = tiny::random_decoder(spec);
     const at::NoGradGuard no_grad;
     const Batch batch = tiny::make_batch({{20}, {20}}, 20, spec.vocab_size);
@@ -124,10 +129,7 @@ TEST_CASE("draws have the probabilities of the filtered softmax") {
 }
 
 TEST_CASE("prompts answered together get the answers that each gets alone") {
-  DecoderSpec dynamic = tiny::llama_spec();
-  dynamic.rotary.scaling = RotaryScaling::Dynamic;
-  dynamic.rotary.factor = 2;
-  for (const DecoderSpec& spec : {tiny::llama_spec(), tiny::gpt2_spec(), tiny::gemma_spec(), dynamic}) {
+  for (const DecoderSpec& spec : generating_specs()) {
     const auto decoder = tiny::random_decoder(spec);
     GenerationOptions options;
     options.max_tokens = 9;
