@@ -155,14 +155,14 @@ const char* kSavePicture =
     "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n"
     "print(\"picture.png\", tuple(values.shape))\n```\n\n";
 
-std::string own_commands(const std::string& prompt, double guidance) {
-  return cat("lathe itself:\n\n```\nlathe sample . --prompt ", Json(prompt).dump(), " --guidance ", guidance,
-             " --output pictures\nlathe verify .\n```\n");
+std::string own_commands(const PictureExample& example) {
+  return cat("lathe itself:\n\n```\n", sample_command(example), "lathe verify .\n```\n");
 }
 
 // The steps of diffusers' DDPMPipeline, which cannot be told a class, and of its DiTPipeline, which wants a
 // VAE and takes row 1000 for no class.
-std::string class_commands(const PictureModel& model, const std::string& prompt, double guidance) {
+std::string class_commands(const PictureModel& model, const PictureExample& example) {
+  const std::string& prompt = example.prompt;
   const auto found = std::find(model.classes.begin(), model.classes.end(), prompt);
   const bool classes = found != model.classes.end();
   const bool guided = classes && model.class_rows() > static_cast<std::int64_t>(model.classes.size());
@@ -183,20 +183,21 @@ std::string class_commands(const PictureModel& model, const std::string& prompt,
           ", so its steps are written out):\n\n", "```python\nimport torch\nfrom diffusers import ", network,
           ", ", scheduler, "\nfrom PIL import Image\n\nnetwork = ", network,
           ".from_pretrained(\".\", subfolder=\"", part, "\")\n", "scheduler = ", scheduler,
-          ".from_pretrained(\".\", subfolder=\"scheduler\")\n", "scheduler.set_timesteps(20)\n",
-          "x = torch.randn(1, ", model.channels(), ", ", side, ", ", side,
+          ".from_pretrained(\".\", subfolder=\"scheduler\")\n", "scheduler.set_timesteps(", example.steps,
+          ")\n", "x = torch.randn(1, ", model.channels(), ", ", side, ", ", side,
           ")\nwith torch.no_grad():\n    for t in scheduler.timesteps:\n");
   if (classes)
     text += cat("        said", of_class(static_cast<std::size_t>(found - model.classes.begin())),
-                "  # class ", Json(prompt).dump(), ": ", named, "\n");
+                "  # class ", python_text(prompt), ": ", named, "\n");
   else
     text += cat("        said", call(""), "\n");
   if (guided)
     text += cat("        free", of_class(model.classes.size()), "  # no class\n        said = free + ",
-                guidance, " * (said - free)\n");
+                example.guidance, " * (said - free)\n");
   text += cat("        x = scheduler.step(said, t, x).prev_sample  # -1 .. 1 in the end\n", kSavePicture,
-              "lathe itself:\n\n```\nlathe sample .", classes ? cat(" --class ", Json(prompt).dump()) : "",
-              guided ? cat(" --guidance ", guidance) : "", " --output pictures\nlathe verify .\n```\n");
+              "lathe itself:\n\n```\nlathe sample .", classes ? cat(" --class ", shell_word(prompt)) : "",
+              " --steps ", example.steps, guided ? cat(" --guidance ", example.guidance) : "",
+              " --output pictures\nlathe verify .\n```\n");
   return text;
 }
 
@@ -205,7 +206,7 @@ DType dtype_of_name(const std::string& name) {
 }
 
 double rounding_tolerance(DType dtype) {
-  return dtype == DType::BF16 ? 0x1p-7 : dtype == DType::F16 ? 0x1p-10 : 1e-6;
+  return dtype == DType::BF16 ? 0x1p-8 : dtype == DType::F16 ? 0x1p-11 : 1e-6;
 }
 
 // From the run's own recipe, where there is one.
@@ -238,10 +239,10 @@ Json PictureVerification::to_json() const {
   return json;
 }
 
-std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance) {
-  if (!model.by_text()) return class_commands(model, prompt, guidance);
-  const std::string text = Json(prompt).dump();
-  const std::string own = own_commands(prompt, guidance);
+std::string picture_commands(const PictureModel& model, const PictureExample& example) {
+  if (!model.by_text()) return class_commands(model, example);
+  const std::string text = python_text(example.prompt), arguments = pipeline_arguments(example),
+                    own = own_commands(example);
   if (model.fills_in())
     return cat(
         "diffusers (`mask.png`: what is white is drawn anew):\n\n```python\nimport torch\nfrom PIL import "
@@ -251,16 +252,13 @@ std::string picture_commands(const PictureModel& model, const std::string& promp
         text,
         ", image=Image.open(\"image.png\"), "
         "mask_image=Image.open(\"mask.png\"), height=",
-        model.sample_size(), ", width=", model.sample_size(),
-        ",\n               num_inference_steps=20, guidance_scale=", guidance,
-        ").images[0]\npicture.save(\"picture.png\")\n```\n\nlathe itself:\n\n```\nlathe sample . --prompt ",
-        text, " --image image.png --mask mask.png --guidance ", guidance,
-        " --output pictures\nlathe verify .\n```\n");
+        model.sample_size(), ", width=", model.sample_size(), ",\n               ", arguments,
+        ").images[0]\npicture.save(\"picture.png\")\n```\n\nlathe itself:\n\n```\n",
+        sample_command(example, " --image image.png --mask mask.png"), "lathe verify .\n```\n");
   if (model.vae)
     return cat("diffusers:\n\n```python\nimport torch\nfrom diffusers import StableDiffusionPipeline\n\n",
                "pipe = StableDiffusionPipeline.from_pretrained(\".\", torch_dtype=torch.float32)\n",
-               "picture = pipe(", text, ", num_inference_steps=20, guidance_scale=", guidance,
-               ").images[0]\n",
+               "picture = pipe(", text, ", ", arguments, ").images[0]\n",
                "picture.save(\"picture.png\")\nprint(\"picture.png\", picture.size)\n```\n\n", own);
   return cat(
       "diffusers (there is no VAE: its latents are the pictures, and no T5: `max_sequence_length=0`):\n\n",
@@ -268,18 +266,18 @@ std::string picture_commands(const PictureModel& model, const std::string& promp
       "pipe = StableDiffusion3Pipeline.from_pretrained(\".\", vae=None, text_encoder_3=None, "
       "tokenizer_3=None,\n",
       "                                                torch_dtype=torch.float32)\n", "latents = pipe(", text,
-      ", num_inference_steps=20, guidance_scale=", guidance, ", max_sequence_length=0,\n",
+      ", ", arguments, ", max_sequence_length=0,\n",
       "               output_type=\"latent\").images  # -1 .. 1\n",
       "values = ((latents[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)\n",
       "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n",
       "print(\"picture.png\", tuple(values.shape))\n```\n\n", own);
 }
 
-std::string single_file_commands(const std::string& prompt, double guidance) {
+std::string single_file_commands(const PictureExample& example) {
   return cat("`", kSingleFile,
              "` goes where ComfyUI, stable-diffusion.cpp and others keep their Stable Diffusion files; ",
              "they have its sizes and CLIP's tokenizer built in. `tokenizer/` is for lathe.\n\n",
-             own_commands(prompt, guidance));
+             own_commands(example));
 }
 
 std::vector<std::string> reference_prompts(const PictureModel& model) {
@@ -296,9 +294,8 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
           "an export of pictures wants 1 to ", kMostPrompts, " prompts for its reference");
   options.dtype = dtype_of_name(request.dtype);
   const PictureModel model = load_picture_model(source);
-  options.card = request.heading + (request.single_file
-                                        ? single_file_commands(request.prompts.front(), request.guidance)
-                                        : picture_commands(model, request.prompts.front(), request.guidance));
+  options.card = request.heading + (request.single_file ? single_file_commands(request.example())
+                                                        : picture_commands(model, request.example()));
   std::optional<double> rounding;
   {
     PictureModel exact = model;
@@ -310,7 +307,7 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
       rounding = largest_change(build_picture_model(model, at::kFloat), exported, request.prompts);
   }
   if (request.single_file)
-    export_single_file(model, options);
+    export_single_file(model, label_of(source).title, options);
   else
     export_diffusers(model, options);
   PictureVerification verification = verify_pictures(options.directory);
@@ -332,12 +329,12 @@ Json export_adapter_of_pictures(const ModelSource& source, const std::string& fo
                "(format: diffusers) and train on the result");
   model.adapter.base = std::filesystem::absolute(base.folder).lexically_normal().string();
   options.dtype = dtype_of_name(request.dtype);
-  options.card = request.heading + picture_lora_commands(model.adapter, model.base, spelling,
-                                                         request.prompts.front(), request.guidance);
+  options.card =
+      request.heading + picture_lora_commands(model.adapter, model.base, spelling, request.example());
   const double error = export_picture_lora(model.adapter, model.base, spelling, label_of(source), options);
   const double tolerance = rounding_tolerance(options.dtype);
   require(error <= tolerance, "export '", options.directory, "' was written but its weights change by ",
-          error, " of the largest otherwise than they were trained to; wanted at most ", tolerance);
+          error, " (relative norm) otherwise than they were trained to; wanted at most ", tolerance);
   return Json{{"passed", true}, {"max_error", error}, {"tolerance", tolerance}};
 }
 
@@ -350,9 +347,8 @@ Json export_word_of_pictures(const ModelSource& source, const PictureExportReque
   const ModelSource base = resolve_model(learned.base);
   learned.base = std::filesystem::absolute(base.folder).lexically_normal().string();
   options.dtype = dtype_of_name(request.dtype);
-  options.card =
-      request.heading + textual_inversion_commands(learned, load_picture_model(base).vae.has_value(),
-                                                   request.prompts.front(), request.guidance);
+  options.card = request.heading + textual_inversion_commands(
+                                       learned, load_picture_model(base).vae.has_value(), request.example());
   const double error = export_textual_inversion(learned, options),
                tolerance = rounding_tolerance(options.dtype);
   require(error <= tolerance, "export '", options.directory, "' was written but its vectors are off by ",

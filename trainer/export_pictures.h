@@ -8,6 +8,7 @@
 
 #include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/exporters/exporter.h"
+#include "checkpoints/exporters/picture_example.h"
 #include "trainer/model_source.h"
 
 namespace lathe {
@@ -28,7 +29,9 @@ struct PictureExportRequest {
   std::vector<std::string> prompts;  // texts or classes of the reference; the first is the card's example
   std::string heading;               // the card up to its part on use
   double guidance = 3;               // of the card's example, and of half of the reference
+  std::int64_t steps = 20;           // of the card's example
   bool single_file = false;          // Stable Diffusion under its original names, not diffusers' folder
+  PictureExample example() const { return {prompts.front(), guidance, steps}; }
 };
 
 // Texts that a reference asks for when nobody names any: captions, some of the classes, or nothing.
@@ -45,7 +48,7 @@ Json export_word_of_pictures(const ModelSource& source, const PictureExportReque
                              ExportOptions options);
 PictureVerification verify_pictures(const std::string& directory);
 // The card's part on use: exact commands for diffusers and lathe.
-std::string picture_commands(const PictureModel& model, const std::string& prompt, double guidance);
-std::string single_file_commands(const std::string& prompt, double guidance);
+std::string picture_commands(const PictureModel& model, const PictureExample& example);
+std::string single_file_commands(const PictureExample& example);
 
 }  // namespace lathe

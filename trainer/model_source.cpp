@@ -161,10 +161,6 @@ PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress, 
   return prepare_data(found, progress, check);
 }
 
-namespace {
-
-// An adapter of a run on a base that is not what it was trained on any more: whatever it were merged into, it
-// was not what was measured.
 void refuse_changed_base(const ModelSource& source, const ModelSource& base) {
   const std::string path = source.run + "/run.json";
   if (source.run.empty() || !fs::exists(path)) return;
@@ -175,8 +171,6 @@ void refuse_changed_base(const ModelSource& source, const ModelSource& base) {
           "alone; "
           "bring the old one back, or train on the new one");
 }
-
-}  // namespace
 
 AdaptedModel load_adapted(const ModelSource& source) {
   refuse_pictures(source);

@@ -25,6 +25,10 @@ PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress =
 // in fp32.
 Bundle load_model(const ModelSource& source);
 
+// Error for an adapter of a run on a base that is not what it was trained on any more: whatever it were
+// merged into, it was not what was measured.
+void refuse_changed_base(const ModelSource& source, const ModelSource& base);
+
 // The base and the adapter of such a folder, apart.
 struct AdaptedModel {
   Bundle base;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "checkpoints/exporters/export_folder.h"
 #include "trainer/allocator.h"
 #include "trainer/machine.h"
 
@@ -215,6 +216,9 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options, co
     session.run.path = loaded.recipe.directory;
     session.run.existed = true;
   }
+  if (session.leader() && !session.run.finished)  // an export would find them taken when all is trained
+    for (const ExportSection& target : session.recipe().exports)
+      if (!target.directory.empty()) require_replaceable(target.directory, /*overwrite=*/true);
   resolve_automatic(session);
   session.task = make_task(session.recipe());
   session.task->prepare(session, say);

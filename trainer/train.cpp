@@ -183,6 +183,13 @@ class TrainingLoop {
     bool first = true;
     for (EvaluationMetrics& metrics : evaluated()) {
       metrics.step = s_.state.step;
+      if (metrics.set.empty()) {  // nothing is held out: what it draws is all there is to see
+        evaluated_at_ = s_.state.step;
+        if (metrics_ && !metrics.grid.empty())
+          metrics_->event("samples", Json{{"step", metrics.step}, {"grid", metrics.grid}});
+        progress_.note(cat("step ", s_.state.step, ": samples in ", metrics.grid));
+        continue;
+      }
       if (metrics_) metrics_->evaluation(metrics);
       if (s_.state.step > 0 || first)
         progress_.note(cat("step ", s_.state.step, ": ", s_.task->one_line(metrics)));
@@ -246,6 +253,10 @@ class TrainingLoop {
     const bool stopped_short =
         outcome_.reason == StopReason::Interrupted || outcome_.reason == StopReason::StopAfter;
     release_free_blocks();  // the copy that is saved needs room, the next step none
+    require(
+        s_.state.step == 0 || s_.state.skipped_steps < s_.state.step, "each of the ", s_.state.step,
+        " steps was skipped, for its loss or gradient was no finite number: nothing was learned; look for "
+        "values that are not finite in the base (lathe inspect), or lower optimizer.learning_rate");
     if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
     save();
     if (const PhaseTimes::Scope saving(outcome_.phases, Phase::Checkpoint); s_.writer) s_.writer->wait();

@@ -35,16 +35,23 @@ void add_file(const fs::path& path, Sha256& hash) {
     add_bytes(file, (size - kBlock) / kBlocks * block, kBlock, path, hash);
 }
 
+void add_files_of(const fs::path& folder, std::vector<fs::path>& files) {
+  for (std::error_code none; const auto& entry : fs::directory_iterator(folder, none)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = name.ends_with(".safetensors") || name.ends_with(".gguf");
+    if (weights || name == "config.json" || name == "adapter_config.json") files.push_back(entry.path());
+  }
+}
+
 }  // namespace
 
 std::string model_fingerprint(const std::string& model) {
   std::vector<fs::path> files;
   if (fs::is_regular_file(model)) files.emplace_back(model);
-  for (std::error_code none; const auto& entry : fs::directory_iterator(model, none)) {
-    const std::string name = entry.path().filename().string();
-    const bool weights = name.ends_with(".safetensors") || name.ends_with(".gguf");
-    if (weights || name == "config.json" || name == "adapter_config.json") files.push_back(entry.path());
-  }
+  add_files_of(model, files);
+  if (fs::exists(fs::path(model) / "model_index.json"))  // a pipeline, a folder for each network
+    for (std::error_code none; const auto& entry : fs::directory_iterator(model, none))
+      if (entry.is_directory()) add_files_of(entry.path(), files);
   std::sort(files.begin(), files.end());
   Sha256 hash;
   for (const fs::path& file : files) add_file(file, hash);

@@ -325,7 +325,7 @@ double spelling_error(const std::string& path, const PeftAdapter& adapter, const
   };
   const bool kohya = spelling == LoraSpelling::Kohya, native = spelling != LoraSpelling::Diffusers;
   std::set<std::string> used;
-  double error = 0, largest = 0;
+  double error = 0, size = 0;  // squared norms
   for (const auto& [module, entry] : factors_of(adapter)) {
     const bool encoder = module.starts_with(kTextEncoderPart);
     NativePlace place;
@@ -351,15 +351,15 @@ double spelling_error(const std::string& path, const PeftAdapter& adapter, const
       used.insert({a, b});
       const std::vector<double> found = change_of(written, scale, place.part * out, out);
       for (std::size_t i = 0; i < wanted.size(); ++i) {
-        error = std::max(error, std::abs(found[i] - wanted[i]));
-        largest = std::max(largest, std::abs(wanted[i]));
+        error += (found[i] - wanted[i]) * (found[i] - wanted[i]);
+        size += wanted[i] * wanted[i];
       }
     }
   }
   for (const auto& [name, tensor] : file)
     require(used.count(name) || name.find(".lora_magnitude_vector") != std::string::npos, path, ": '", name,
             "' is nothing of the adapter");
-  return error / std::max(largest, 1e-30);
+  return std::sqrt(error / std::max(size, 1e-60));
 }
 
 }  // namespace lathe

@@ -52,8 +52,8 @@ LoraFile spell_lora(const PeftAdapter& adapter, const PictureModel& base, LoraSp
 std::vector<std::string> spelled_modules(const std::string& module, const PictureModel& base,
                                          LoraSpelling spelling);
 
-// From a written file alone: the largest difference of a weight's change (scale * B A) between what the file
-// says, alpha absent meaning scale 1, and what the adapter says, relative to the largest change. Error when a
+// From a written file alone: how far the weights' changes (scale * B A) that the file says, alpha absent
+// meaning scale 1, are from those of the adapter: Frobenius norm over all of them, relative. Error when a
 // tensor of the adapter is not in the file, or the file has more.
 double spelling_error(const std::string& path, const PeftAdapter& adapter, const PictureModel& base,
                       LoraSpelling spelling);

@@ -165,6 +165,10 @@ std::string single_file_name(const std::string& part, const std::string& name, c
 std::vector<BundleTensor> single_file_tensors(const PictureModel& model) {
   if (!model.vae)
     fail_usage("format single_file: wants Stable Diffusion, a UNet that reads texts with its VAE");
+  if (model.prediction != Prediction::Epsilon && model.prediction != Prediction::Velocity)
+    fail_usage(
+        "format single_file: programs take one for a network of epsilon or velocity, and this one predicts ",
+        model.prediction == Prediction::Sample ? "the sample" : "a flow", "; write format diffusers");
   PictureModel written = model;
   std::vector<BundleTensor> all;
   for (const PictureModel::Part& part : written.parts()) {

@@ -69,12 +69,11 @@ void export_diffusers(PictureModel model, const ExportOptions& options) {
   finish(folder, options);
 }
 
-void export_single_file(PictureModel model, const ExportOptions& options) {
+void export_single_file(PictureModel model, const std::string& title, const ExportOptions& options) {
   convert(model, options.dtype);
   const std::vector<BundleTensor> tensors = single_file_tensors(model);
   FileSystem& fs = file_system(options);
   ExportFolder folder(options.directory, options.overwrite, fs);
-  const std::string title = files::path(options.directory).filename().string();
   write_safetensors(folder.path() + "/" + kSingleFile, tensors, single_file_metadata(model, title), fs);
   folder.add_written(kSingleFile);
   for (const CheckpointFile& file : pipeline_files(model))

@@ -13,6 +13,6 @@ void export_diffusers(PictureModel model, const ExportOptions& options);
 
 // stable-diffusion.safetensors of options.dtype and the tokenizer's folder beside it, in which engines that
 // have CLIP's built in do not look; README.md, reference.json, MANIFEST.json. Error as single_file_tensors.
-void export_single_file(PictureModel model, const ExportOptions& options);
+void export_single_file(PictureModel model, const std::string& title, const ExportOptions& options);
 
 }  // namespace lathe

@@ -26,6 +26,8 @@ std::string parent_of(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
+}  // namespace
+
 // Our own export holds what its manifest lists and nothing that somebody added.
 void require_replaceable(const std::string& target, bool overwrite) {
   if (!files::exists(files::symlink_status(target))) return;
@@ -50,8 +52,6 @@ void require_replaceable(const std::string& target, bool overwrite) {
     require(known.contains(files::path(entry.path()).lexically_relative(target).string()),
             entry.path().string(), ": is not part of the export and would be lost; move it away");
 }
-
-}  // namespace
 
 ExportFolder::ExportFolder(std::string target, bool overwrite, FileSystem& fs)
     : target_(without_trailing_slash(std::move(target))), fs_(fs), temporary_(target_) {

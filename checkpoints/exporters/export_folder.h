@@ -10,6 +10,9 @@
 
 namespace lathe {
 
+// Error when `target` exists and is not an export of ours, unchanged, or overwrite is not set.
+void require_replaceable(const std::string& target, bool overwrite);
+
 class ExportFolder {
  public:
   // Error when `target` exists and may not be replaced: it is an export of ours, unchanged, and overwrite is

@@ -12,7 +12,9 @@ double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base,
                            const LoraLabel& label, const ExportOptions& options) {
   FileSystem& fs = options.file_system ? *options.file_system : real_file_system();
   LoraFile file = spell_lora(adapter, base, spelling, label);
-  for (BundleTensor& tensor : file.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
+  for (BundleTensor& tensor : file.tensors)
+    if (!tensor.name.ends_with(".alpha"))  // rounded, all its layers would be scaled otherwise
+      tensor = convert_tensor(std::move(tensor), options.dtype);
   ExportFolder folder(options.directory, options.overwrite, fs);
   const bool peft = spelling == LoraSpelling::Diffusers;
   const std::string name = peft ? kPictureLora : kSpelledLora;
@@ -40,10 +42,9 @@ std::string base_name(const std::string& path) {
 }
 
 std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
-                                  const std::string& prompt, double guidance) {
-  const std::string text = Json(prompt).dump();
-  const std::string own = cat("lathe itself:\n\n```\nlathe sample . --prompt ", text, " --guidance ",
-                              guidance, " --output pictures\n```\n");
+                                  const PictureExample& example) {
+  const std::string text = python_text(example.prompt), arguments = pipeline_arguments(example),
+                    own = cat("lathe itself:\n\n```\n", sample_command(example), "```\n");
   const auto has = [&](const char* words) {
     return std::ranges::any_of(adapter.tensors, [&](const BundleTensor& tensor) {
       return tensor.name.starts_with(kTextEncoderPart) && tensor.name.find(words) != std::string::npos;
@@ -60,18 +61,15 @@ std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel
     return cat(
         "diffusers, on the base:\n\n```python\nimport torch\nfrom diffusers import "
         "StableDiffusionPipeline\n\n",
-        "pipe = StableDiffusionPipeline.from_pretrained(", Json(adapter.base).dump(),
-        ", torch_dtype=torch.float32)\n", "pipe.load_lora_weights(\".\")\npipe(", text,
-        ", num_inference_steps=20, guidance_scale=", guidance, ").images[0].save(\"picture.png\")\n```\n\n",
-        own);
+        "pipe = ", base_pipeline(adapter.base), "\npipe.load_lora_weights(\".\")\npipe(", text, ", ",
+        arguments, ").images[0].save(\"picture.png\")\n```\n\n", own);
   return cat(
       "diffusers, on the base (there is no VAE: its latents are the pictures):\n\n```python\nimport torch\n",
       "from diffusers import StableDiffusion3Pipeline\n\npipe = StableDiffusion3Pipeline.from_pretrained(",
-      Json(adapter.base).dump(),
+      python_text(adapter.base),
       ", vae=None, text_encoder_3=None,\n                                                tokenizer_3=None, "
       "torch_dtype=torch.float32)\n",
-      "pipe.load_lora_weights(\".\")\nlatents = pipe(", text,
-      ", num_inference_steps=20, guidance_scale=", guidance,
+      "pipe.load_lora_weights(\".\")\nlatents = pipe(", text, ", ", arguments,
       ", max_sequence_length=0,\n               output_type=\"latent\").images  # -1 .. 1\n```\n\n", own);
 }
 

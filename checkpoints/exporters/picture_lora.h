@@ -1,5 +1,6 @@
 #pragma once
 // The adapter of a text-to-picture model alone, as a folder for the programs that load one on its base.
+#include "checkpoints/exporters/picture_example.h"
 #include "checkpoints/diffusion/lora_spelling.h"
 #include "checkpoints/exporters/exporter.h"
 
@@ -15,7 +16,7 @@ double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base,
                            const LoraLabel& label, const ExportOptions& options);
 // The card's part on use: exact commands for the programs of the spelling.
 std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
-                                  const std::string& prompt, double guidance);
+                                  const PictureExample& example);
 
 // diffusers tells a kohya file of Stable Diffusion with adapters of the text encoder by their out_proj alone.
 inline constexpr const char* kDiffusersWantsOutProj =

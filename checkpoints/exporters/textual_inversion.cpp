@@ -67,10 +67,9 @@ double export_textual_inversion(const TextualInversion& learned, const ExportOpt
 }
 
 std::string textual_inversion_commands(const TextualInversion& learned, bool loadable,
-                                       const std::string& prompt, double guidance) {
-  const std::string text = Json(prompt).dump(), name = embedding_file(learned.token);
-  const std::string own = cat("lathe itself:\n\n```\nlathe sample . --prompt ", text, " --guidance ",
-                              guidance, " --output pictures\n```\n");
+                                       const PictureExample& example) {
+  const std::string text = python_text(example.prompt), name = embedding_file(learned.token);
+  const std::string own = cat("lathe itself:\n\n```\n", sample_command(example), "```\n");
   if (!loadable)
     return cat(
         "diffusers has no load_textual_inversion for StableDiffusion3Pipeline: export the whole pipeline "
@@ -79,9 +78,8 @@ std::string textual_inversion_commands(const TextualInversion& learned, bool loa
         own);
   return cat(
       "diffusers, on the base:\n\n```python\nimport torch\nfrom diffusers import StableDiffusionPipeline\n\n",
-      "pipe = StableDiffusionPipeline.from_pretrained(", Json(learned.base).dump(),
-      ", torch_dtype=torch.float32)\npipe.load_textual_inversion(\".\", weight_name=\"", kLearnedEmbeds,
-      "\")\npipe(", text, ", num_inference_steps=20, guidance_scale=", guidance,
+      "pipe = ", base_pipeline(learned.base), "\npipe.load_textual_inversion(\".\", weight_name=\"",
+      kLearnedEmbeds, "\")\npipe(", text, ", ", pipeline_arguments(example),
       ").images[0].save(\"picture.png\")\n```\n\n`", name,
       "` goes where AUTOMATIC1111's web UI, ComfyUI and kohya's scripts keep their embeddings; there its "
       "name is the "

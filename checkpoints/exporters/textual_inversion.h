@@ -1,5 +1,6 @@
 #pragma once
 // A new word of a text-to-picture model alone, as a folder for the programs that load one on its base.
+#include "checkpoints/exporters/picture_example.h"
 #include "checkpoints/diffusion/textual_inversion.h"
 #include "checkpoints/exporters/exporter.h"
 
@@ -14,6 +15,6 @@ double export_textual_inversion(const TextualInversion& learned, const ExportOpt
 std::string embedding_file(const std::string& token);
 // The card's part on use. `loadable`: the base's pipeline has load_textual_inversion.
 std::string textual_inversion_commands(const TextualInversion& learned, bool loadable,
-                                       const std::string& prompt, double guidance);
+                                       const PictureExample& example);
 
 }  // namespace lathe

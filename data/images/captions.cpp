@@ -91,7 +91,7 @@ void apply_trigger(const std::string& trigger, const std::vector<SourceSection>&
     replace_all(caption, "{trigger}", word);
     auto& [had, all] = counts[word];
     ++all;
-    if (has_word(caption, word))
+    if (has_word(lower(caption), lower(word)))  // CLIP's tokenizer knows no capitals
       ++had;
     else
       caption = caption.empty() ? word : word + ", " + caption;

@@ -253,8 +253,8 @@ class FolderReader {
                                "files are the captions"));
     if (by_names) note_repeats();
     if (!silent.empty())
-      out_.notes.push_back(cat(silent.size(), " picture(s) of ", shown_,
-                               " have no caption and are learned as without one: ", some(silent)));
+      out_.notes.push_back(
+          cat(silent.size(), " picture(s) of ", shown_, " have no caption of their own: ", some(silent)));
     if (decomposed > 0)
       out_.notes.push_back(cat(decomposed, " caption(s) of ", shown_,
                                " had accents as separate characters; they are kept composed (NFC)"));

@@ -159,8 +159,11 @@ std::optional<std::string_view> LineReader::next() {
 std::vector<std::string> filled_lines(const std::string& path) {
   std::vector<std::string> filled;
   LineReader lines(path);
-  while (const auto line = lines.next())
-    if (!line->empty()) filled.emplace_back(*line);
+  while (auto line = lines.next()) {
+    if (lines.line_number() == 1 && line->starts_with("\xef\xbb\xbf")) line->remove_prefix(3);
+    if (line->ends_with('\r')) line->remove_suffix(1);
+    if (line->find_first_not_of(" \t") != line->npos) filled.emplace_back(*line);
+  }
   return filled;
 }
 

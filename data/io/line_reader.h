@@ -40,7 +40,7 @@ class LineReader {
   std::string buffer_;
 };
 
-// All lines of a file but the empty ones: prompts, one a line.
+// All lines of a file but the blank ones: prompts, one a line. Without a byte order mark and returns at ends.
 std::vector<std::string> filled_lines(const std::string& path);
 
 }  // namespace lathe

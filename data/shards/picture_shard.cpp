@@ -19,6 +19,15 @@ struct Texts {
   }
 };
 
+// HDF5's own words for damage name no remedy.
+PictureLayout own_layout(const std::string& path) {
+  try {
+    return read_picture_layout(path);
+  } catch (const Error& e) {
+    fail(e.what(), "; the file is damaged; lathe prepare RECIPE makes it again");
+  }
+}
+
 }  // namespace
 
 struct PictureShard::State {
@@ -126,8 +135,7 @@ std::span<const std::uint16_t> PictureShard::State::part(Bytes array, std::uint6
 }
 
 PictureShard::PictureShard(const std::string& path, ShardTrust trust) {
-  const PictureLayout layout =
-      trust == ShardTrust::Own ? read_picture_layout(path) : probe_picture_shard(path);
+  const PictureLayout layout = trust == ShardTrust::Own ? own_layout(path) : probe_picture_shard(path);
   const auto state = std::make_shared<State>();
   state->file = MappedFile(path);
   state->find_pixels(layout);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <span>
 
+#include "models/diffusion/drawn_at_once.h"
 #include "models/diffusion/fill_in.h"
 #include "models/diffusion/noise.h"
 #include "models/diffusion/text_to_picture.h"
@@ -17,7 +18,6 @@ namespace lathe {
 
 namespace {
 
-constexpr std::size_t kBatch = 64;
 // Sites of Purpose::Sampling.
 constexpr std::uint32_t kStart = 0, kAdded = 1;
 
@@ -70,7 +70,7 @@ class GuidedNetwork {
 at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>& prompts,
                       std::span<const std::uint64_t> numbers, const DrawOptions& options) {
   const std::vector<std::int64_t> shape = model.latent_shape(options.height, options.width);
-  Sampler sampler(model.schedule, model.prediction, {.kind = options.sampler, .steps = options.steps});
+  Sampler sampler(model.schedule, model.prediction, usual_sampling(options.sampler, options.steps));
   const auto noise = [&](std::uint32_t site, std::uint64_t visit) {
     std::vector<at::Tensor> rows;
     for (const std::uint64_t number : numbers)
@@ -100,11 +100,14 @@ at::Tensor draw_pictures(const TextToPicture& model, const std::vector<std::stri
           numbers.size(), " numbers of pictures: as many of one as of the other are wanted");
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> drawn;
-  for (std::size_t first = 0; first < prompts.size(); first += kBatch) {
-    const std::size_t count = std::min(kBatch, prompts.size() - first);
+  const auto shape = model.latent_shape(options.height, options.width);
+  const auto batch = static_cast<std::size_t>(drawn_at_once(shape[1], shape[2]));
+  for (std::size_t first = 0; first < prompts.size(); first += batch) {
+    const std::size_t count = std::min(batch, prompts.size() - first);
     const auto begin = prompts.begin() + static_cast<std::ptrdiff_t>(first);
     drawn.push_back(draw_batch(model, {begin, begin + static_cast<std::ptrdiff_t>(count)},
                                std::span(numbers).subspan(first, count), options));
+    if (options.drawn) options.drawn(first + count);
   }
   return at::cat(drawn);
 }

@@ -181,7 +181,12 @@ ObjectiveCheck check_objective(const DenoisingOptions& options, Prediction answe
     wanted.data_ptr<double>()[i] = std::min(levels[i].snr(), options.min_snr_gamma);
   const at::Tensor off =
       mixture.perfect_output(noisy, levels, Prediction::Sample) - pictures.flatten().to(at::kDouble);
-  const at::Tensor found = asked.weights.to(at::kDouble) * error * error, right = wanted * off * off;
+  at::Tensor found = asked.weights.to(at::kDouble) * error * error, right = wanted * off * off;
+  for (std::size_t i = 0; i < levels.size(); ++i)  // of noise alone the weight is 1
+    if (const auto row = static_cast<std::int64_t>(i); levels[i].alpha == 0) {
+      found[row] = asked.weights[row].to(at::kDouble);
+      right[row] = 1;
+    }
   result.weight_error = ((found - right).abs().max() / right.max()).item<double>();
   return result;
 }

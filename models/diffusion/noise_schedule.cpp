@@ -124,7 +124,9 @@ double min_snr_weight(Prediction prediction, NoiseLevel level, double gamma) {
   // |target error|^2 = |x_0 error|^2 / k^2 with k = d x_0 / d target; the weight on the target's error is
   // min(SNR, gamma) k^2.
   if (level.sigma == 0) return prediction == Prediction::Sample ? gamma : 0;
-  if (level.alpha == 0 && prediction == Prediction::Epsilon) return 1;  // min(SNR, gamma) / SNR
+  // Noise alone, where every sampler starts: by the formula epsilon's limit is 1 and the others would never
+  // be trained there, so that with a zero-terminal SNR all count 1, as in diffusers' training scripts.
+  if (level.alpha == 0) return 1;
   const double per_target = unmix(prediction, level).sample_from_output;
   return std::min(level.snr(), gamma) * per_target * per_target;
 }

@@ -53,7 +53,7 @@ struct Unmixing {
 Unmixing unmix(Prediction prediction, NoiseLevel level);
 
 // Weight of the squared error of a prediction. gamma 0: 1. Else min-SNR-gamma (Hang et al., arXiv
-// 2303.09556): the error of x_0 counts min(SNR, gamma), whatever is predicted.
+// 2303.09556): the error of x_0 counts min(SNR, gamma), whatever is predicted; 1 where there is noise alone.
 double min_snr_weight(Prediction prediction, NoiseLevel level, double gamma);
 
 }  // namespace lathe

@@ -34,6 +34,15 @@ struct SamplerOptions {
   double eta = 0;                                       // DDIM
 };
 
+// As pictures are drawn and exports tell diffusers to: DDPM and DDIM step from each of their times to the
+// next one only when times trail (arXiv 2305.08891, section 3.3).
+inline SamplerOptions usual_sampling(SamplerKind kind, std::int64_t steps) {
+  const bool trails = kind == SamplerKind::Ddpm || kind == SamplerKind::Ddim;
+  return {.kind = kind,
+          .steps = steps,
+          .spacing = trails ? TimestepSpacing::Trailing : TimestepSpacing::Linspace};
+}
+
 class Sampler {
  public:
   // Usage errors: no steps or more than the schedule has, a flow sampler on another schedule and the other

@@ -10,6 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -103,12 +104,14 @@ struct DrawOptions {
   double guidance_from = 0, guidance_until = 1;
   std::uint64_t seed = 0;
   SamplerKind sampler = SamplerKind::FlowEuler;
+  std::function<void(std::size_t)> drawn = {};  // told how many are, after each batch; what it throws ends it
   at::Tensor beside = {};  // (1, 1 + L, h, w): the picture to fill in (fill_in.h); undefined: all is hidden
 };
 
 // (B, c, H, W) fp32, about -1 .. 1: picture k by prompts[k] from noise that is a function of (seed,
-// numbers[k]), whatever is drawn beside it. In batches of at most 64. Usage errors: a sampler that does not
-// go with the schedule, sides that are no multiple of the patch size or larger than the table of positions.
+// numbers[k]), whatever is drawn beside it; drawn_at_once() (drawn_at_once.h) at a time. Usage errors: a
+// sampler that does not go with the schedule, sides that are no multiple of the patch size or larger than the
+// table of positions.
 at::Tensor draw_pictures(const TextToPicture& model, const std::vector<std::string>& prompts,
                          const std::vector<std::uint64_t>& numbers, const DrawOptions& options);
 // The noise it starts from, (c, H, W) fp32: standard normal.

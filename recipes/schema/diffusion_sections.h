@@ -57,7 +57,7 @@ struct TextEncoderSection {
 struct SamplingSection {
   std::string sampler;  // empty: flow_euler for flow, else ddim
   std::int64_t steps = 20, count = 16;
-  double guidance = 3;
+  double guidance = 3, guidance_from = 0, guidance_until = 1;
   static void fields(auto& f, auto& c) {
     f("sampler", c.sampler, "flow_euler for flow matching; ddpm, ddim, euler, heun, dpm++_2m for the others",
       choice({"", "ddpm", "ddim", "euler", "heun", "dpm++_2m", "flow_euler"}));
@@ -65,6 +65,9 @@ struct SamplingSection {
     f("count", c.count, "pictures of a grid", range(1, 1024));
     f("guidance", c.guidance, "how far to go beyond the prediction without text; 1 for not at all",
       range(0.0, 100.0));
+    f("guidance_from", c.guidance_from,
+      "guidance only in a stretch of the way (arXiv 2404.07724): from here, 0 is noise", range(0.0, 1.0));
+    f("guidance_until", c.guidance_until, "to here, 1 is the picture", range(0.0, 1.0));
   }
 };
 

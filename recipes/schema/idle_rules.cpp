@@ -44,8 +44,11 @@ class IdleRules : public Rules {
     for (const char* key : {"tokenizer.train", "tokenizer.path", "tokenizer.vocab_size"})
       no_effect(!r_.model.path.empty(), key, "beside 'model.path', which brings its own tokenizer");
     for (const char* key :
-         {"train.z_loss", "data.fill_in_middle.rate", "data.sequence_length", "data.packing"})
+         {"train.z_loss", "data.fill_in_middle.rate", "data.sequence_length", "data.packing", "data.loss_on",
+          "data.format", "data.columns", "data.template", "data.overlength", "evaluate.metrics",
+          "evaluate.probe", "evaluate.sample_tokens"})
       no_effect(r_.task == "diffusion", key, "with 'task: diffusion'");
+    if (r_.task == "diffusion") pictures();
     if (r_.task == "diffusion" && r_.train.max_tokens && given("train.max_tokens"))
       note("train.max_tokens", "counts pictures with 'task: diffusion'");
     const TokenizerSection plain;
@@ -57,6 +60,18 @@ class IdleRules : public Rules {
   }
 
  private:
+  void pictures() {
+    for (std::size_t i = 0; i < r_.data.train.size(); ++i) {
+      no_effect(true, cat("data.train[", i, "].weight"),
+                "with 'task: diffusion' (repeats shows a source oftener)");
+      no_effect(r_.data.train[i].generate.empty(), cat("data.train[", i, "].count"), "without 'generate'");
+    }
+    for (const char* key : {"diffusion.logit_mean", "diffusion.logit_std"})
+      no_effect(r_.diffusion.timesteps == "uniform", key, "with 'timesteps: uniform'");
+    for (const char* key : {"prior.prompts", "prior.pictures", "prior.per_picture"})
+      no_effect(r_.prior.weight <= 0, key, "without a 'prior.weight' above 0");
+  }
+
   // A default that is written out, as a run's own recipe.yaml does, asks for nothing.
   void no_effect(bool idle, const std::string& key, const std::string& why) {
     if (idle && given(key) && changed_.contains(key)) note(key, cat("has no effect ", why));

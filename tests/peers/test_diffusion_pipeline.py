@@ -19,7 +19,7 @@ from program import ROOT, Case
 CAPTIONS = ["a red circle on the left", "a blue square at the bottom", "two green crosses in the centre", "été, œuvre"]
 FLOW = FlowMatchEulerDiscreteScheduler(shift=1.5)
 DDIM = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type="v_prediction",
-                     clip_sample=False, timestep_spacing="linspace")
+                     clip_sample=False, timestep_spacing="trailing")
 ABSENT = dict(vae=None, text_encoder_3=None, tokenizer_3=None)   # diffusers wants to hear it
 # Network and text encoder: what the condition is cut or padded to, sizes, norms.
 KINDS = {

@@ -17,7 +17,7 @@ from program import LATHE, Case
 SCHEDULERS = {
     "epsilon": DDPMScheduler(beta_schedule="linear"),
     "velocity": DDIMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False,
-                              timestep_spacing="linspace"),
+                              timestep_spacing="trailing"),
     "flow": FlowMatchEulerDiscreteScheduler(shift=1.5),
 }
 

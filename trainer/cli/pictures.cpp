@@ -30,7 +30,7 @@ PictureModel model_of(const Recipe& recipe) {
 }
 
 void say_notes(const Context& context, const PreparedPictures& data) {
-  for (const std::string& note : data.notes) context.say("note: " + note);
+  for (const std::string& note : data.notes) context.say("note: " + printable(note));
 }
 
 // What a network of classes is to those who read this: its class in diffusers, its config, and the parameters
@@ -60,7 +60,7 @@ void say_by_class(Context& context, const Recipe& recipe, const PictureModel& mo
                   "/config.json:\n# ", network.config.dump()));
 }
 
-void say_stable_diffusion(Context& context, const Recipe& recipe, const PictureModel& model) {
+void say_stable_diffusion(Context& context, const PictureModel& model) {
   const auto [network, text] = count_parameters(model);
   context.result["config"] = unet_2d_config(*model.unet);
   context.result["vae_config"] = autoencoder_config(*model.vae);
@@ -68,11 +68,16 @@ void say_stable_diffusion(Context& context, const Recipe& recipe, const PictureM
   context.result["parameters"] = network + text;
   context.say(cat("# model: Stable Diffusion, ", network, " parameters in the UNet and ", text,
                   " in the text encoder; unet/config.json:\n# ", unet_2d_config(*model.unet).dump()));
+}
+
+// What else than the base an exported pipeline draws with.
+void say_scheduler(Context& context, const Recipe& recipe, const PictureModel& model) {
   if (recipe.model.path.empty()) return;
-  const std::string own = scheduler_class(model.noise()),
-                    base = written_scheduler(resolve_model(recipe.model.path).folder, model.noise());
-  if (base != own)
-    context.say(cat("# scheduler: the base is drawn with by ", base, ", an exported pipeline by ", own,
+  const std::string left = scheduler_left(resolve_model(recipe.model.path).folder, model.noise());
+  if (!left.empty())
+    context.say(cat("# scheduler: the base is drawn with by ", left, "; an exported pipeline by ",
+                    scheduler_class(model.noise()),
+                    model.noise().schedule.kind == NoiseKind::Flow ? "" : " with trailing times",
                     ": the same noise, other steps"));
 }
 
@@ -98,11 +103,12 @@ std::string commented(const std::string& lines) {
 void check_pictures(Context& context, const Recipe& recipe) {
   const PictureModel model = model_of(recipe);
   if (model.vae)
-    say_stable_diffusion(context, recipe, model);
+    say_stable_diffusion(context, model);
   else if (model.by_text())
     say_joint_transformer(context, model);
   else
     say_by_class(context, recipe, model);
+  say_scheduler(context, recipe, model);
   const bool word = !recipe.textual_inversion.token.empty();
   const PlannedExtra extra{recipe.adapter.kind, adapted_modules(recipe, model),
                            word ? recipe.textual_inversion.vectors : 0};
@@ -165,6 +171,10 @@ void prepare_encodings_of_base(Context& context, const Recipe& recipe, const Pre
                                const PrepareProgress& progress) {
   if (recipe.model.path.empty()) return;
   const PictureModel model = model_of(recipe);
+  if (const std::string note = cut_captions(model, data.captions); !note.empty()) {
+    context.say("note: " + note);
+    context.result["notes"].push_back(note);
+  }
   set_compute_threads(resolve_threads(static_cast<long>(recipe.train.threads)));
   const PictureEncodings made =
       prepare_picture_encodings(recipe, model, data, resolve_precision(recipe.train.precision), progress);

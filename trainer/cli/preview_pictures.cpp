@@ -6,6 +6,8 @@
 #include "data/images/contact_sheet.h"
 #include "data/images/picture_loader.h"
 #include "data/images/prepare_pictures.h"
+#include "recipes/schema/scalars.h"
+#include "trainer/pictures/picture_source.h"
 
 namespace lathe {
 
@@ -51,8 +53,14 @@ ExitCode preview_pictures(Context& context, const Recipe& recipe, const PictureP
     width = std::max(width, size.width);
     height = std::max(height, size.height);
   }
-  for (const std::string& note : data.notes) context.say("note: " + note);
-  context.result["notes"] = data.notes;
+  std::vector<std::string> notes = data.notes;
+  if (!recipe.model.path.empty())
+    if (const std::string cut =
+            cut_captions(load_picture_model(resolve_model(recipe.model.path)), data.captions);
+        !cut.empty())
+      notes.push_back(cut);
+  for (const std::string& note : notes) context.say("note: " + printable(note));
+  context.result["notes"] = notes;
   context.result["ledger"] = data.ledger;
   context.result["pictures"] = Json::array();
   std::vector<Picture> pictures;
@@ -61,8 +69,8 @@ ExitCode preview_pictures(Context& context, const Recipe& recipe, const PictureP
   for (std::uint64_t n = 0; n < count; ++n) {
     const PictureBatch batch = loader.read(n, 1);
     const PreviewRow row = loader.preview(n);
-    context.say(
-        cat(row.name, " (", batch.width, " x ", batch.height, variant_text(row), "): ", batch.captions[0]));
+    context.say(printable(
+        cat(row.name, " (", batch.width, " x ", batch.height, variant_text(row), "): ", batch.captions[0])));
     context.result["pictures"].push_back({{"name", row.name},
                                           {"width", batch.width},
                                           {"height", batch.height},
@@ -76,7 +84,7 @@ ExitCode preview_pictures(Context& context, const Recipe& recipe, const PictureP
                         encode_png(contact_sheet(pictures, sheet_columns(static_cast<std::int64_t>(count)))));
   context.say(cat("the first ", count, " of ", loader.rows_per_epoch(), " rows of an epoch: ", sheet));
   context.result["sheet"] = sheet;
-  if (options.strict && !data.notes.empty()) fail("the data report has notes (--strict)");
+  if (options.strict && !notes.empty()) fail("the data report has notes (--strict)");
   return ExitCode::Done;
 }
 

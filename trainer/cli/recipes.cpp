@@ -12,7 +12,7 @@
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/unet_plan.h"
 #include "trainer/cli/recipes_new.h"
-#include "trainer/report/shell_word.h"
+#include "data/io/shell_word.h"
 
 namespace lathe {
 

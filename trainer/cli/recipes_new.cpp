@@ -14,7 +14,7 @@
 #include "trainer/evaluate/tuning_look.h"
 #include "trainer/pictures/picture_look.h"
 #include "trainer/pictures/picture_source.h"
-#include "trainer/report/shell_word.h"
+#include "data/io/shell_word.h"
 #include "trainer/report/metrics.h"
 #include "trainer/tuning_rate.h"
 

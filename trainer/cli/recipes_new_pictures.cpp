@@ -13,7 +13,7 @@
 #include "trainer/pictures/picture_look.h"
 #include "trainer/pictures/picture_source.h"
 #include "trainer/report/metrics.h"
-#include "trainer/report/shell_word.h"
+#include "data/io/shell_word.h"
 
 namespace lathe {
 namespace {
@@ -81,7 +81,7 @@ class PictureRecipe {
                   "every value with its source, what each export holds and who reads it");
     text_.command("lathe train " + file, "trains, draws samples, exports, compares");
     text_.command(cat("lathe sample runs/", name_, " --count 4 --output drawn",
-                      by_class() ? "" : " --prompt " + Json(example_caption()).dump()),
+                      by_class() ? "" : " --prompt " + shell_word(example_caption())),
                   "draws with the result");
     text_.command("lathe recipes reference", "every key that may stand here");
     text_.remark("");

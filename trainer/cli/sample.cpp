@@ -16,6 +16,7 @@
 #include "data/images/fit.h"
 #include "data/io/line_reader.h"
 #include "data/io/utf8.h"
+#include "models/diffusion/drawn_at_once.h"
 #include "models/diffusion/fill_in.h"
 #include "models/diffusion/names.h"
 #include "models/diffusion/text_to_picture.h"
@@ -30,16 +31,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kBatch = 64;
 constexpr std::int64_t kSheetPictures = 256, kSheetPoints = std::int64_t{1} << 25;
 
 struct Arguments {
-  std::string model, prompt, prompts_file, class_name, image, mask, output;
+  std::string model, prompts_file, class_name, image, mask, output;
+  std::optional<std::string> prompt;
   std::int64_t count = 1;
   DrawOptions draw;  // seed and size
   std::optional<std::string> sampler;
   std::optional<std::int64_t> steps;
-  std::optional<double> guidance;
+  std::optional<double> guidance, guidance_from, guidance_until;
 };
 
 // A class by its name, or by its row.
@@ -54,23 +55,32 @@ std::string class_of(const std::string& asked, const TextToPicture& model) {
   return number && row < names.size() ? names[row] : asked;
 }
 
+// What is not drawn of prompts that are too long.
+std::string cut_prompts(const TextToPicture& model, const std::vector<std::string>& prompts) {
+  if (!model.by_text()) return "";
+  PictureModel reader;
+  reader.tokenizer = model.tokenizer;
+  reader.text_encoder = model.text_encoder->spec();
+  return cut_captions(reader, prompts);
+}
+
 std::vector<std::string> prompts_of(const Arguments& arguments, const TextToPicture& model) {
   std::vector<std::string> prompts;
   if (!arguments.class_name.empty()) {
     prompts.push_back(class_of(arguments.class_name, model));
-  } else if (!arguments.prompt.empty()) {
-    prompts.push_back(arguments.prompt);
+  } else if (arguments.prompt) {
+    prompts.push_back(*arguments.prompt);
   } else if (arguments.prompts_file.empty()) {  // every class, or nothing that is asked for
     prompts = model.classes;
     if (prompts.empty()) prompts.emplace_back();
   } else {
     prompts = filled_lines(arguments.prompts_file);
-    require(!prompts.empty(), arguments.prompts_file, ": no prompt in it; one a line is wanted");
+    if (prompts.empty()) fail_usage(arguments.prompts_file, ": no prompt in it; one a line is wanted");
   }
   for (const std::string& prompt : prompts)
     if (const auto bad = first_invalid_utf8(prompt))
-      fail_usage("the prompt '", replace_invalid_utf8(prompt), "' is not UTF-8 from its byte ", *bad + 1,
-                 " on");
+      fail_usage(arguments.prompts_file.empty() ? "" : arguments.prompts_file + ": ", "the prompt '",
+                 replace_invalid_utf8(prompt), "' is not UTF-8 from its byte ", *bad + 1, " on");
   std::vector<std::string> all;
   for (const std::string& prompt : prompts)
     all.insert(all.end(), static_cast<std::size_t>(arguments.count), prompt);
@@ -92,6 +102,11 @@ DrawOptions draw_options(const Arguments& arguments, const std::string& folder, 
   DrawOptions options = arguments.draw;
   options.steps = arguments.steps.value_or(usual.steps);
   options.guidance = arguments.guidance.value_or(model.guidable() ? usual.guidance : 1);
+  options.guidance_from = arguments.guidance_from.value_or(usual.guidance_from);
+  options.guidance_until = arguments.guidance_until.value_or(usual.guidance_until);
+  if (options.guidance_from >= options.guidance_until)
+    fail_usage("--guidance-from ", options.guidance_from, " is not below --guidance-until ",
+               options.guidance_until, ": guidance would never be used; --guidance 1 says so");
   const std::string name = arguments.sampler.value_or(usual.sampler);
   if (!name.empty())
     options.sampler = from_name<SamplerKind>(name, "--sampler");
@@ -179,8 +194,10 @@ double draw_all(const Context& context, const TextToPicture& model, const std::v
                 const DrawOptions& options, Gallery& gallery) {
   const auto start = std::chrono::steady_clock::now();
   double seconds = 0;
-  for (std::size_t first = 0; first < prompts.size(); first += kBatch) {
-    const std::size_t last = std::min(first + kBatch, prompts.size());
+  const auto shape = model.latent_shape(options.height, options.width);
+  const auto batch = static_cast<std::size_t>(drawn_at_once(shape[1], shape[2]));
+  for (std::size_t first = 0; first < prompts.size(); first += batch) {
+    const std::size_t last = std::min(first + batch, prompts.size());
     std::vector<std::uint64_t> numbers;
     for (std::size_t i = first; i < last; ++i) numbers.push_back(i);
     const std::vector<std::string> texts(prompts.begin() + static_cast<std::ptrdiff_t>(first),
@@ -198,7 +215,7 @@ double draw_all(const Context& context, const TextToPicture& model, const std::v
 
 ExitCode sample(Context& context, const Arguments& arguments) {
   const int asked =
-      !arguments.prompt.empty() + !arguments.prompts_file.empty() + !arguments.class_name.empty();
+      arguments.prompt.has_value() + !arguments.prompts_file.empty() + !arguments.class_name.empty();
   if (asked > 1) fail_usage("give one of --prompt TEXT, --prompts FILE and --class NAME");
   require_new(arguments.output);
   set_compute_threads(resolve_threads(0));
@@ -207,7 +224,10 @@ ExitCode sample(Context& context, const Arguments& arguments) {
           kModelIndex, " nor ", kPictureLora);
   const TextToPicture model = build_picture_model(load_picture_model(source), at::kFloat);
   if (asked == 0 && model.by_text()) fail_usage("give one of --prompt TEXT and --prompts FILE");
+  if (!model.by_text() && model.class_rows() == 0 && asked > 0)
+    fail_usage("this model was trained without texts and classes and draws what it likes; use --count alone");
   const std::vector<std::string> prompts = prompts_of(arguments, model);
+  if (const std::string cut = cut_prompts(model, prompts); !cut.empty()) context.log("note: " + cut);
   DrawOptions options = draw_options(arguments, source.folder, model);
   options.beside = picture_to_fill(context, arguments, model);
   context.log(source.description);
@@ -246,6 +266,13 @@ void add_sample(const Command& program) {
   command
       .option("--guidance", arguments->guidance,
               "how much more than without the text, 1: not at all; default: the run's, else 3")
+      .not_negative();
+  command
+      .option(
+          "--guidance-from", arguments->guidance_from,
+          "guidance only from here on, of the way from noise (0) to picture (1); default: the run's, else 0")
+      .not_negative();
+  command.option("--guidance-until", arguments->guidance_until, "and to here; default: the run's, else 1")
       .not_negative();
   command.option("--seed", draw.seed, "of the noise");
   command.option("--sampler", arguments->sampler,

@@ -71,6 +71,7 @@ class BaseCheck {
   void run() {
     take_noise();
     if (base_.by_text()) take_text_encoder();
+    without_nothing();
     for (const auto& [key, text] : noise_contradictions(r_.diffusion)) wrong(key, text);
     if (loaded_.problems.empty()) sampler();
     sizes();
@@ -127,14 +128,30 @@ class BaseCheck {
     fixed("diffusion.text_encoder.max_length", text.max_length, base_.text_encoder.max_positions);
   }
 
+  // A network by class that has no row for "none" is never asked for nothing.
+  void without_nothing() {
+    if (base_.by_text() || base_.class_rows() == 0 ||
+        base_.class_rows() > static_cast<std::int64_t>(base_.classes.size()))
+      return;
+    constexpr const char* kWhy = ", and the base has no row for pictures of no class; leave it out";
+    DiffusionSection& d = r_.diffusion;
+    if (named("diffusion.condition_dropout") && d.condition_dropout > 0)
+      wrong("diffusion.condition_dropout",
+            cat("'diffusion.condition_dropout' is ", d.condition_dropout, kWhy));
+    if (named("diffusion.sampling.guidance") && d.sampling.guidance != 1)
+      wrong("diffusion.sampling.guidance",
+            cat("'diffusion.sampling.guidance' is ", d.sampling.guidance, kWhy));
+    put("diffusion.condition_dropout", d.condition_dropout, 0.0);
+    put("diffusion.sampling.guidance", d.sampling.guidance, 1.0);
+  }
+
   // What would be told only when the first samples are drawn.
   void sampler() {
     const SamplingSection& sampling = r_.diffusion.sampling;
-    SamplerOptions options;
-    options.kind = usual_sampler(base_.schedule.kind == NoiseKind::Flow);
+    SamplerKind kind = usual_sampler(base_.schedule.kind == NoiseKind::Flow);
     if (!sampling.sampler.empty())
-      options.kind = from_name<SamplerKind>(sampling.sampler, "diffusion.sampling.sampler");
-    options.steps = sampling.steps;
+      kind = from_name<SamplerKind>(sampling.sampler, "diffusion.sampling.sampler");
+    const SamplerOptions options = usual_sampling(kind, sampling.steps);
     told("diffusion.sampling.steps", [&] { sampler_times(base_.schedule, options); });
   }
 

@@ -49,12 +49,16 @@ Json PictureTask::export_run(Session& session, const Say& say) {
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
-    std::vector<std::string> prompts = sample_prompts(session.recipe(), data, plan.classes);
+    const Recipe& recipe = session.recipe();
+    const bool told = recipe.report.shows() || !recipe.evaluate.prompts.empty() || !plan.by_text();
+    std::vector<std::string> prompts = told ? sample_prompts(recipe, data, plan.classes)
+                                            : reference_prompts(plan);  // captions are the data's
     if (prompts.size() > 4) prompts.resize(4);
     const PictureExportRequest request{.dtype = target.dtype,
                                        .prompts = prompts,
                                        .heading = card_heading(session, *this, source),
-                                       .guidance = session.recipe().diffusion.sampling.guidance,
+                                       .guidance = recipe.diffusion.sampling.guidance,
+                                       .steps = recipe.diffusion.sampling.steps,
                                        .single_file = target.format == kSingleFileFormat};
     Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", target.dtype}};
     entry.update(is_adapter_format(target.format)

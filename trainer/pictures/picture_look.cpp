@@ -131,7 +131,10 @@ FolderLook look_at_pictures(const std::string& folder) {
   look.source = source_of(look.list);
   look.shared_words = shared_words(look.list.pictures);
   const std::vector<std::uint32_t> alike = alike_pictures(look.facts);
-  look.alike = std::set<std::uint32_t>(alike.begin(), alike.end()).size();
+  std::set<std::uint32_t> different;
+  for (std::size_t i = 0; i < alike.size(); ++i)
+    if (look.facts[i].damage.empty()) different.insert(alike[i]);
+  look.alike = different.size();
   return look;
 }
 

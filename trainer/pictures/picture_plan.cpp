@@ -132,6 +132,8 @@ DrawOptions draw_options(const Recipe& recipe, const PictureModel& model, const 
   options.width = data.width;
   options.steps = sampling.steps;
   options.guidance = sampling.guidance;
+  options.guidance_from = sampling.guidance_from;
+  options.guidance_until = sampling.guidance_until;
   options.seed = static_cast<std::uint64_t>(recipe.train.seed);
   options.sampler = usual_sampler(model.schedule.kind == NoiseKind::Flow);
   if (!sampling.sampler.empty())

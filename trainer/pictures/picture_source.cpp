@@ -1,7 +1,9 @@
 #include "trainer/pictures/picture_source.h"
 
+#include <algorithm>
 #include <filesystem>
 
+#include "data/tokenizers/clip.h"
 #include "models/adapters/pictures.h"
 
 namespace lathe {
@@ -10,7 +12,9 @@ namespace {
 
 PictureModel load_base(const std::string& base, const ModelSource& source, const char* what) {
   try {
-    return load_picture_model(resolve_model(base));
+    const ModelSource found = resolve_model(base);
+    refuse_changed_base(source, found);
+    return load_picture_model(found);
   } catch (const Error& e) {
     fail(source.folder, ": the ", what, "'s base cannot be loaded: ", e.what());
   }
@@ -29,6 +33,34 @@ std::string written_scheduler(const std::string& folder, const NoiseProcess& pro
   const std::string file = folder + "/scheduler/scheduler_config.json";
   if (!std::filesystem::exists(file)) return scheduler_class(process);
   return json_get_or<std::string>(read_json(file), "_class_name", scheduler_class(process), file);
+}
+
+std::string scheduler_left(const std::string& folder, const NoiseProcess& process) {
+  const std::string file = folder + "/scheduler/scheduler_config.json";
+  if (!std::filesystem::exists(file)) return "";
+  const std::string own = scheduler_class(process), written = written_scheduler(folder, process);
+  const Json base = read_json(file);
+  std::string left = written == own ? "" : written;
+  if (process.schedule.kind == NoiseKind::Flow) return left;
+  static const std::pair<const char*, Json> kOurs[] = {
+      {"timestep_spacing", "trailing"}, {"steps_offset", 0},     {"set_alpha_to_one", true},
+      {"clip_sample", false},           {"thresholding", false}, {"variance_type", "fixed_small"}};
+  for (const auto& [key, ours] : kOurs)
+    if (base.contains(key) && base[key] != ours)
+      left += cat(left.empty() ? "" : ", ", key, " ",
+                  base[key].is_string() ? base[key].get<std::string>() : base[key].dump());
+  return left;
+}
+
+std::string cut_captions(const PictureModel& model, const std::vector<std::string>& captions) {
+  if (!model.tokenizer) return "";
+  const auto length = static_cast<std::size_t>(model.text_encoder.max_positions);
+  const auto cut = std::ranges::count_if(captions, [&](const std::string& caption) {
+    return prompt_ids(*model.tokenizer, caption, length).wanted > length;
+  });
+  return cut == 0 ? ""
+                  : cat(cut, " of ", captions.size(), " captions are longer than the ", length,
+                        " tokens that the text encoder reads; the rest of each is not seen");
 }
 
 bool draws_pictures(const ModelSource& source) {

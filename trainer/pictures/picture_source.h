@@ -13,6 +13,13 @@ namespace lathe {
 std::int64_t side_step(const PictureModel& model);
 // The class of the scheduler that a pipeline's folder names; that of the process where it names none.
 std::string written_scheduler(const std::string& folder, const NoiseProcess& process);
+// What of a base's way of drawing an exported pipeline does not keep: "PNDMScheduler, steps_offset 1"; empty
+// for nothing.
+std::string scheduler_left(const std::string& folder, const NoiseProcess& process);
+
+// "2 of 40 captions are longer than the 77 tokens that the text encoder reads; ...": empty where all are read
+// to their ends, and for models by class.
+std::string cut_captions(const PictureModel& model, const std::vector<std::string>& captions);
 
 bool draws_pictures(const ModelSource& source);
 

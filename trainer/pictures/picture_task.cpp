@@ -9,8 +9,10 @@
 #include <cstdio>
 #include <set>
 
-#include "data/tokenizers/clip.h"
+#include "data/io/shell_word.h"
+#include "checkpoints/bundle/fingerprint.h"
 #include "models/adapters/attach.h"
+#include "recipes/schema/scalars.h"
 #include "models/adapters/pictures.h"
 #include "models/decoder/weights.h"
 #include "trainer/freeze.h"
@@ -23,6 +25,7 @@
 #include "trainer/pictures/sample_grid.h"
 #include "trainer/report/format.h"
 #include "trainer/session.h"
+#include "trainer/signals.h"
 
 namespace lathe {
 
@@ -86,16 +89,6 @@ std::string layers_text(PictureModel plan, const std::vector<std::string>& modul
              text > 0 ? cat(", ", text, " of them in the text encoder") : std::string());
 }
 
-// Captions that the text encoder does not read to their end.
-std::size_t captions_cut(const PictureModel& model, const std::vector<std::string>& captions) {
-  if (!model.tokenizer) return 0;  // classes
-  const auto length = static_cast<std::size_t>(model.text_encoder.max_positions);
-  return static_cast<std::size_t>(
-      std::count_if(captions.begin(), captions.end(), [&](const std::string& caption) {
-        return prompt_ids(*model.tokenizer, caption, length).wanted > length;
-      }));
-}
-
 }  // namespace
 
 void PictureTask::prepare(Session& session, const Say& say) {
@@ -110,11 +103,11 @@ void PictureTask::prepare(Session& session, const Say& say) {
     fit_classes(plan, recipe, data.captions);
   else if (recipe.model.path.empty())
     fit_tokenizer(plan, tokenizer_for(recipe, data.captions));
-  if (const std::size_t cut = captions_cut(plan, data.captions); cut > 0)
-    data.notes.push_back(cat(cut, " of ", data.captions.size(), " captions are longer than the ",
-                             plan.text_encoder.max_positions,
-                             " tokens that the text encoder reads; the rest of each is not seen",
-                             recipe.model.path.empty() ? " (diffusion.text_encoder.max_length)" : ""));
+  if (recipe.prior.weight > 0)
+    say(cat("prior: the base draws ", recipe.prior.pictures, " pictures of the prompts in ",
+            recipe.prior.prompts, " at every start"));
+  if (const std::string note = cut_captions(plan, data.captions); !note.empty())
+    data.notes.push_back(note + (recipe.model.path.empty() ? " (diffusion.text_encoder.max_length)" : ""));
   options_ = denoising_options(recipe, plan);
   loader_ = std::make_unique<PictureLoader>(
       data.train, static_cast<std::uint64_t>(recipe.train.seed), /*shuffle=*/true,
@@ -212,8 +205,9 @@ void PictureTask::make_prior(const Session& session) {
   const Recipe& recipe = session.recipe();
   if (recipe.prior.weight <= 0) return;
   const auto type = session.precision == "bf16" ? at::kBFloat16 : at::kFloat;
-  prior_ = std::make_unique<FrozenPrior>(build_picture_model(plan, type), recipe.prior,
-                                         draw_options(recipe, plan, data));
+  DrawOptions draw = draw_options(recipe, plan, data);
+  draw.drawn = [](std::size_t) { stop_if_requested("drawing pictures of old prompts"); };
+  prior_ = std::make_unique<FrozenPrior>(build_picture_model(plan, type), recipe.prior, draw);
 }
 
 at::Tensor PictureTask::predict(const NoisyPictures& asked, const std::vector<std::string>& captions,
@@ -257,19 +251,33 @@ ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOp
   return denoising_loss(predict(asked, batch.captions, beside), asked, latents_.mask(batch));
 }
 
-MicroBatchLoss PictureTask::loss(const Session&, std::uint64_t first, std::int64_t count) {
+MicroBatchLoss PictureTask::loss(const Session& session, std::uint64_t first, std::int64_t count) {
   const auto start = std::chrono::steady_clock::now();
   const PictureBatch batch = loader_->read(first, count);
   const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   MicroBatchLoss loss{denoise(batch, options_, 0), count, waited};
   if (!prior_) return loss;
   // As a mean over the old pictures beside the mean over the new: the trainer divides by the count of the
-  // new.
+  // new of the whole step, which masks leave unlike in its parts.
   const PriorBatch old = prior_->rows(first, count, options_);
-  const ObjectiveValue kept = denoising_loss(predict(old.asked, old.captions), old.asked);
-  const double share = static_cast<double>(loss.value.count) / static_cast<double>(kept.count);
+  const ObjectiveValue kept = denoising_loss(predict(old.asked, old.captions, old.beside), old.asked);
+  const double share =
+      mean_count(session, first, count, batch, loss.value.count) / static_cast<double>(kept.count);
   loss.value.sum = loss.value.sum + kept.sum * (prior_->weight() * share);
   return loss;
+}
+
+// The count of the step's loss that falls to `count` of its rows in the mean.
+double PictureTask::mean_count(const Session& session, std::uint64_t first, std::int64_t count,
+                               const PictureBatch& batch, std::int64_t counted) {
+  if (batch.masks.empty()) return static_cast<double>(counted);
+  const auto rows = static_cast<std::uint64_t>(session.recipe().train.global_batch_size);
+  if (const std::uint64_t step = first / rows; step != masked_step_) {
+    const PictureBatch whole = loader_->read(step * rows, static_cast<std::int64_t>(rows));
+    masked_values_ = latents_.mask(whole).sum().item<double>() * static_cast<double>(model.channels());
+    masked_step_ = step;
+  }
+  return masked_values_ * static_cast<double>(count) / static_cast<double>(rows);
 }
 
 // Fixed noise and times for each picture, a share of them in each band of noise; the same at every step.
@@ -285,12 +293,16 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
     if (const auto most = session.recipe().evaluate.max_rows; most > 0)
       rows = std::min(rows, static_cast<std::uint64_t>(most));
     std::vector<double> sums(2 * kBands);
+    // Bands are of the noise that pictures get, which a flow's shift moves: its inverse has 1 / shift.
+    const auto share_of_noise = [&](double sigma) {
+      return plan.schedule.kind == NoiseKind::Flow ? shift_sigma(sigma, 1 / plan.schedule.shift) : sigma;
+    };
     const auto judge = [&](const PictureBatch& batch) {
       for (int band = 0; band < kBands; ++band) {
         DenoisingOptions options = options_;
         options.timesteps = TimestepKind::Uniform;
-        options.from = static_cast<double>(band) / kBands;
-        options.until = static_cast<double>(band + 1) / kBands;
+        options.from = share_of_noise(static_cast<double>(band) / kBands);
+        options.until = share_of_noise(static_cast<double>(band + 1) / kBands);
         options.condition_dropout = 0;
         options.min_snr_gamma = 0;
         const ObjectiveValue value = denoise(batch, options, 1 + results.size());
@@ -323,7 +335,10 @@ std::vector<EvaluationMetrics> PictureTask::evaluate(Session& session) {
     metrics.seconds = seconds_since(start);
     results.push_back(metrics);
   }
-  if (session.leader() && !results.empty() && session.state.step > 0) draw_grid(session, results.front());
+  if (session.state.step == 0) return results;
+  if (results.empty()) results.emplace_back();    // samples alone
+  session.ranks->leader_alone("drawing samples",  // however long it takes
+                              [&] { draw_grid(session, results.front()); });
   return results;
 }
 
@@ -398,7 +413,7 @@ std::map<std::string, BundleTensor> PictureTask::read_weights(const std::string&
 }
 
 void PictureTask::say_data(const Session&, bool strict, const Say& say) const {
-  for (const std::string& note : data.notes) say("note: " + note);
+  for (const std::string& note : data.notes) say("note: " + printable(note));
   if (!unplanned_.empty()) say("note: memory is not told beforehand: " + unplanned_);
   if (strict && !data.notes.empty())
     fail("the pictures were not all in order (--strict); nothing was trained");
@@ -446,10 +461,13 @@ std::string PictureTask::one_line(const EvaluationMetrics& metrics) const {
 Json PictureTask::evaluated(const EvaluationMetrics& metrics) const { return metrics.details; }
 
 Json PictureTask::identity(const Session& session) const {
-  return Json{{"data_sha256", data.data_sha256},
-              {plan.by_text() ? "tokenizer_sha256" : "classes",
-               plan.by_text() ? Json(plan.tokenizer->fingerprint()) : Json(plan.classes)},
-              {"base", session.recipe().model.path}};
+  Json identity{{"data_sha256", data.data_sha256},
+                {plan.by_text() ? "tokenizer_sha256" : "classes",
+                 plan.by_text() ? Json(plan.tokenizer->fingerprint()) : Json(plan.classes)},
+                {"base", session.recipe().model.path}};
+  if (const std::string& base = session.recipe().model.path; !base.empty())
+    identity["base_sha256"] = model_fingerprint(resolve_model(base).folder);
+  return identity;
 }
 
 std::int64_t PictureTask::parameters() const {
@@ -467,11 +485,12 @@ Json PictureTask::report(Session& session, const std::vector<PartResult>&, const
 }
 
 std::string PictureTask::next_commands(const Session& session) const {
+  const std::string run = shell_word(session.run.path);
   if (!plan.by_text())
-    return cat("lathe sample ", session.run.path, plan.classes.empty() ? " --count 16" : " --count 8",
+    return cat("lathe sample ", run, plan.classes.empty() ? " --count 16" : " --count 8",
                " --output pictures");
-  return cat("lathe sample ", session.run.path, " --prompt ",
-             Json(data.captions.empty() ? "a picture" : data.captions.front()).dump(),
+  const bool told = session.recipe().report.shows() && !data.captions.empty();
+  return cat("lathe sample ", run, " --prompt ", shell_word(told ? data.captions.front() : "a picture"),
              " --count 4 --output pictures");
 }
 

@@ -77,6 +77,8 @@ class PictureTask final : public Task {
   PictureCondition condition(const std::vector<std::string>& captions,
                              const std::vector<std::uint8_t>& dropped);
   void make_prior(const Session& session);
+  double mean_count(const Session& session, std::uint64_t first, std::int64_t count,
+                    const PictureBatch& batch, std::int64_t counted);
   at::Tensor token_ids(const std::vector<std::string>& captions, const std::vector<std::uint8_t>& dropped);
 
   std::unique_ptr<PictureLoader> loader_;
@@ -87,7 +89,9 @@ class PictureTask final : public Task {
   std::string unplanned_;                        // why it could not be, for the user
   std::optional<TextSource> texts_;              // where the text encoder is frozen
   std::unique_ptr<FrozenPrior> prior_;           // where the recipe asks for it
-  std::map<std::int64_t, at::Tensor> grids_;     // of the best step and the last, as drawn
+  std::uint64_t masked_step_ = ~std::uint64_t{0};
+  double masked_values_ = 0;                  // under the masks of the rows of that step
+  std::map<std::int64_t, at::Tensor> grids_;  // of the best step and the last, as drawn
   std::unordered_map<std::string, std::vector<std::int64_t>> rows_;  // token ids of the captions seen so far
 };
 

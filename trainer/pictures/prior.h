@@ -18,11 +18,13 @@ namespace lathe {
 struct PriorBatch {
   NoisyPictures asked;
   std::vector<std::string> captions;  // empty where the text is left out
+  at::Tensor beside;                  // PictureCondition's
 };
 
 class FrozenPrior {
  public:
-  // Draws the pictures, prompt after prompt, as `draw` says. Usage Error for a file without prompts.
+  // Draws the pictures, prompt after prompt, as `draw` says, and reads the prompts, once. Usage Error for a
+  // file without prompts.
   FrozenPrior(TextToPicture base, const PriorSection& section, const DrawOptions& draw);
   // per_picture pictures for each of the rows [first, first + count): the same picture comes again after all
   // others, with other noise.
@@ -34,7 +36,10 @@ class FrozenPrior {
   TextToPicture base_;
   PriorSection section_;
   std::vector<std::string> prompts_;
-  at::Tensor pictures_;  // (P, c, H, W) fp32
+  at::Tensor pictures_;              // (P, c, H, W) fp32
+  PictureCondition known_;           // of the distinct prompts, in order, and of nothing behind them
+  std::vector<std::int64_t> which_;  // P: a prompt's row there
+  std::int64_t nothing_ = 0;         // its row
 };
 
 }  // namespace lathe

@@ -14,11 +14,16 @@ namespace lathe {
 
 namespace {
 
-constexpr std::int64_t kCopies = 64;  // trainer/pictures/picture_report.cpp
 // oneDNN's code for the shapes of bf16 products and convolutions.
 constexpr std::int64_t kGeneratedCode = 24 << 20;
 
 }  // namespace
+
+std::int64_t report_samples(const Recipe& recipe) {
+  const bool world = std::ranges::any_of(
+      recipe.data.train, [](const SourceSection& source) { return !source.generate.empty(); });
+  return recipe.model.path.empty() && world ? 0 : 64;
+}
 
 std::string not_planned(const Recipe& recipe, const PictureModel& model) {
   if (model.fills_in()) return "networks that fill in are";
@@ -38,10 +43,8 @@ PicturePlanSettings picture_plan_settings(const Recipe& recipe, const PictureMod
   const PictureSize size = nominal_size(recipe.data);  // buckets keep the area
   settings.height = size.height;
   settings.width = size.width;
-  const ValidationSection& held = recipe.data.validation;
-  const bool judged = held.share > 0 || !held.sets.empty() || !recipe.exports.empty();
-  settings.grid = judged ? recipe.diffusion.sampling.count : 0;
-  settings.copies = recipe.model.path.empty() ? 0 : kCopies;
+  settings.grid = recipe.diffusion.sampling.count;
+  settings.copies = report_samples(recipe);
   settings.guided = recipe.diffusion.sampling.guidance != 1 && (model.by_text() || model.class_rows() > 0);
   for (const ExportSection& target : recipe.exports)
     settings.exported = std::max(settings.exported, target.dtype == "fp32" || target.dtype == "auto" ? 1 : 2);

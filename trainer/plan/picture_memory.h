@@ -12,7 +12,7 @@ namespace lathe {
 struct PicturePlanSettings : RunSettings {
   std::int64_t height = 0, width = 0;  // of what is noised
   std::int64_t grid = 0;               // pictures of a grid of samples; 0: none is drawn
-  std::int64_t copies = 0;             // pictures that the report of a tuned base draws
+  std::int64_t copies = 0;             // report_samples()
   bool guided = false;                 // each of them is drawn with the condition and without
   int exported = 0;                    // models in fp32 beside the trained one while exports are compared
   std::vector<std::string> frozen;     // parts of names whose parameters are not trained
@@ -20,6 +20,10 @@ struct PicturePlanSettings : RunSettings {
 };
 PicturePlanSettings picture_plan_settings(const Recipe& recipe, const PictureModel& model,
                                           const RunSettings& run);
+
+// Samples that are drawn at the end to look for copies of training pictures: none of a run from scratch on a
+// drawn world, whose pictures are alike.
+std::int64_t report_samples(const Recipe& recipe);
 
 // What of such a run is not planned, so that nothing is; empty where it is.
 std::string not_planned(const Recipe& recipe, const PictureModel& model);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "models/diffusion/drawn_at_once.h"
 #include "recipes/schema/error.h"
 #include "trainer/plan/network_memory.h"
 
@@ -13,7 +14,6 @@ namespace {
 using Held = AllocatorBooks::Held;
 
 constexpr std::int64_t kDecoded = 4;  // models/diffusion/text_to_picture.cpp: latents at once
-constexpr std::int64_t kDrawn = 64;   // models/diffusion/draw_pictures.cpp: pictures at once
 
 class PictureRehearsal {
  public:
@@ -107,7 +107,8 @@ class PictureRehearsal {
 
   // trainer/pictures/sample_grid.cpp
   void draw(PlannedPrecision precision) {
-    const std::int64_t drawn = std::min(kDrawn, std::max(settings_.grid, settings_.copies));
+    const std::int64_t drawn = std::min(drawn_at_once(settings_.height, settings_.width),
+                                        std::max(settings_.grid, settings_.copies));
     if (drawn == 0) return;
     const std::int64_t count = settings_.guided ? 2 * drawn : drawn;
     const std::vector<Held> noise = asked(count);

@@ -27,7 +27,7 @@ struct Sample {
 
 struct EvaluationMetrics {
   std::int64_t step = 0;
-  std::string set;  // "validation", or the name of one of several; empty: nothing was evaluated
+  std::string set;  // "validation", or the name of one of several; empty: nothing was, samples were drawn
   double loss = 0, perplexity = 0, bits_per_byte = 0;
   std::int64_t tokens = 0;
   double seconds = 0;  // spent evaluating

@@ -55,6 +55,24 @@ std::string evaluation_table(const RunLog& log) {
   return out + "</tbody></table></div>\n";
 }
 
+// "name pictures, kept 12; name other, kept 3"
+static std::string list_text(const Json& list) {
+  std::string text;
+  for (const Json& item : list) {
+    text += text.empty() ? "" : "; ";
+    if (!item.is_object()) {
+      text += json_scalar(item);
+      continue;
+    }
+    std::string words;
+    for (const auto& [key, value] : item.items())
+      words += (words.empty() ? "" : ", ") + key + " " +
+               (value.is_array() ? list_text(value) : json_scalar(value));
+    text += words;
+  }
+  return text;
+}
+
 std::string ledger_table(const std::string& name, const Json& ledger) {
   std::string out, inner;
   std::map<std::string, double> largest;
@@ -70,6 +88,7 @@ std::string ledger_table(const std::string& name, const Json& ledger) {
     std::replace(label.begin(), label.end(), '_', ' ');
     out += "<tr><th scope=\"row\">" + escape_html(label) + "</th><td>" +
            escape_html(value.is_number_integer() ? format_thousands(value.get<long long>())
+                       : value.is_array()        ? list_text(value)
                                                  : json_scalar(value)) +
            "</td>";
     const double most = value.is_number() ? largest[unit_of(key)] : 0;
@@ -118,6 +137,13 @@ std::string compared_text(const Json& samples) {
 
 std::string samples_over_time(const RunLog& log, const fs::path& run) {
   std::string out;
+  for (const Json& event : log.events)  // of a run that holds nothing out
+    if (event["event"] == "samples" && event.contains("grid"))
+      out += cat(
+          "<details", &event == &log.events.back() ? " open" : "", "><summary>step ",
+          json_scalar(event.value("step", Json())), "</summary><div>\n",
+          inline_picture(run, event["grid"].is_string() ? event["grid"].get<std::string>() : "", "samples"),
+          "</div></details>\n");
   const EvaluationMetrics* last = nullptr;
   for (const auto& e : log.evaluations) last = e.samples.empty() && e.grid.empty() ? last : &e;
   for (const auto& e : log.evaluations) {
@@ -172,6 +198,7 @@ std::string sample_files(const fs::path& folder) {
 std::string events_table(const RunLog& log) {
   std::string out;
   for (const auto& event : log.events) {
+    if (event["event"] == "samples") continue;  // shown as pictures
     std::string details;
     for (const auto& [key, value] : event.items()) {
       if (key != "event" && key != "step")

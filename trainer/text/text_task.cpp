@@ -17,7 +17,7 @@
 #include "trainer/parallel/ranks.h"
 #include "trainer/plan/speed.h"
 #include "trainer/report/format.h"
-#include "trainer/report/shell_word.h"
+#include "data/io/shell_word.h"
 #include "trainer/session.h"
 #include "trainer/text/asked_form.h"
 #include "trainer/text/samples.h"

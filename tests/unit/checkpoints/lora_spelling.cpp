@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "checkpoints/exporters/picture_lora.h"
 #include "tests/unit/checkpoints/support.h"
 #include "tests/unit/checkpoints/tiny_pipeline.h"
 
@@ -187,6 +188,31 @@ TEST_CASE("a folder is read as it was written; what is not of the base is refuse
   refused(renamed(0, kBlock + "0.attn.to_k.weight"), "is no factor of an adapter");
   refused(renamed(2, "text_encoder_2.text_model.encoder.layers.0.mlp.fc1.lora_A.weight"),
           "text encoders that differ");
+}
+
+TEST_CASE(
+    "rounded to bf16 or fp16 the changes stay within half a unit in the last place; alphas are not rounded") {
+  const TemporaryFolder folder;
+  const PictureModel base = tiny::picture_model();
+  PeftAdapter adapter = adapter_on({kBlock + "0.attn.to_q", kBlock + "1.norm1_context.linear",
+                                    "text_encoder.text_model.encoder.layers.0.mlp.fc1"});
+  adapter.rank_stabilised = true;  // an alpha that no short float has
+  for (const auto& [dtype, most] :
+       {std::pair(DType::BF16, 0x1p-8), {DType::F16, 0x1p-11}, {DType::F32, 1e-6}})
+    for (const char* format : {"peft", "kohya", "comfyui"}) {
+      INFO(format << " " << dtype_name(dtype));
+      ExportOptions options;
+      options.directory = folder / cat(format, dtype_name(dtype));
+      options.dtype = dtype;
+      const LoraSpelling spelling = lora_spelling(format);
+      const double error = export_picture_lora(adapter, base, spelling, {"t", "", ""}, options);
+      CHECK(error <= most);
+      if (dtype != DType::F32) CHECK(error > most / 16);
+      const bool peft = spelling == LoraSpelling::Diffusers;
+      for (const BundleTensor& tensor :
+           read_safetensors(options.directory + "/" + (peft ? kPictureLora : kSpelledLora)).tensors)
+        CHECK(tensor.dtype == (tensor.name.ends_with(".alpha") ? DType::F32 : dtype));
+    }
 }
 
 }  // namespace

@@ -308,6 +308,8 @@ TEST_CASE("what a single file cannot say is not written") {
   model = tiny::stable_diffusion(true);
   model.unet->cross->heads = {2, 1};
   CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("attention_head_dim"));
+  model.prediction = Prediction::Sample;
+  CHECK_THAT(error_of([&] { single_file_tensors(model); }), testing::contains_text("predicts the sample"));
   CHECK_THAT(error_of([&] { single_file_tensors(tiny::picture_model()); }),
              testing::contains_text("Stable Diffusion"));
 }
@@ -347,7 +349,7 @@ TEST_CASE("the card says which kohya files diffusers does not read") {
   const std::string layer = "text_encoder.text_model.encoder.layers.0.self_attn.";
   const auto card = [&](const std::string& module) {
     adapter.tensors = {floats(layer + module + ".lora_A.weight", {1, 1}, {1})};
-    return picture_lora_commands(adapter, base, LoraSpelling::Kohya, "a dog", 3);
+    return picture_lora_commands(adapter, base, LoraSpelling::Kohya, {"a dog", 3});
   };
   CHECK_THAT(card("q_proj"), testing::contains_text("diffusers does not read it"));
   CHECK_THAT(card("out_proj"), !testing::contains_text("diffusers does not read it"));

@@ -3,7 +3,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -102,7 +101,8 @@ const std::string kPictures =
     "uniform,\n"
     "  logit_mean: 0.5, logit_std: 2, min_snr_gamma: 5, offset_noise: 0.05, condition_dropout: 0.2,\n"
     "  text_encoder: {hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 4, max_length: 20},\n"
-    "  sampling: {sampler: ddim, steps: 7, count: 4, guidance: 2.5}}\n";
+    "  sampling: {sampler: ddim, steps: 7, count: 4, guidance: 2.5, guidance_from: 0.1, guidance_until: "
+    "0.9}}\n";
 
 const std::string kSubject =
     "task: diffusion\nmodel: {path: base}\nadapter: {kind: lora, text_encoder: true}\ndata: {train: "
@@ -121,16 +121,6 @@ LoadedRecipe good(const std::string& text, const std::vector<std::string>& overr
   INFO(all);
   REQUIRE(loaded.problems.empty());
   return loaded;
-}
-
-std::string shell(const std::string& command, int& status) {
-  std::string out;
-  FILE* pipe = ::popen(command.c_str(), "r");
-  char buffer[256];
-  while (std::fgets(buffer, sizeof buffer, pipe)) out += buffer;
-  const int raw = ::pclose(pipe);
-  status = WIFEXITED(raw) ? WEXITSTATUS(raw) : -1;
-  return out;
 }
 
 }  // namespace

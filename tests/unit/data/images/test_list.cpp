@@ -37,7 +37,7 @@ TEST_CASE("captions come from metadata.jsonl, below it from folders of their own
                                                "set/below/d.png: a frog, blue"});
   CHECK(list.without_caption == 1);
   CHECK(noted(list, "metadata.jsonl names 1 picture(s) that are not there: gone.png"));
-  CHECK(noted(list, "1 picture(s) of set have no caption and are learned as without one: set/b.PNG"));
+  CHECK(noted(list, "1 picture(s) of set have no caption of their own: set/b.PNG"));
   CHECK(noted(list, "1 caption(s) of set had accents as separate characters"));
   CHECK(list.files.size() == 6);  // four pictures and two tables
 }

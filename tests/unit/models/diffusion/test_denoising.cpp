@@ -1,9 +1,12 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/logit.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+
+#include <cmath>
 
 #include "models/diffusion/gaussian_mixture.h"
 #include "models/diffusion/names.h"
@@ -42,6 +45,42 @@ TEST_CASE("noise, time and dropping are functions of the picture and its visit, 
   double dropped = 0;
   for (const auto flag : many.dropped) dropped += flag;
   CHECK(dropped / 4000 == Approx(0.5).margin(0.03));
+}
+
+TEST_CASE("times are drawn as the recipe says: mean and spread of the logit, shift, or all alike") {
+  DenoisingOptions options;
+  options.schedule = NoiseSchedule({.kind = NoiseKind::Flow});
+  const at::Tensor none = at::zeros({8000, 1, 1, 1});
+  const auto sigmas = [&] {
+    return add_noise(none, numbers(0, 8000), visits(0, 8000), options).times.to(at::kDouble) / 1000;
+  };
+  const auto logits = [&] { return at::logit(sigmas()); };
+  CHECK(sigmas().mean().item<double>() == Approx(0.5).margin(0.01));
+  CHECK(sigmas().std().item<double>() == Approx(std::sqrt(1 / 12.0)).margin(0.01));  // uniform
+  options.timesteps = TimestepKind::LogitNormal;
+  CHECK(logits().mean().item<double>() == Approx(0).margin(0.04));
+  CHECK(logits().std().item<double>() == Approx(1).margin(0.03));
+  options.logit_mean = 0.5;
+  options.logit_std = 2;
+  CHECK(logits().mean().item<double>() == Approx(0.5).margin(0.08));
+  CHECK(logits().std().item<double>() == Approx(2).margin(0.06));
+  options.schedule = NoiseSchedule({.kind = NoiseKind::Flow, .shift = 3});  // odds of noise times the shift
+  CHECK(logits().mean().item<double>() == Approx(0.5 + std::log(3)).margin(0.08));
+}
+
+TEST_CASE("offset noise is the same over a channel, in its share, and another in every channel") {
+  DenoisingOptions options;
+  options.schedule = NoiseSchedule({.kind = NoiseKind::Flow});
+  options.prediction = Prediction::Flow;  // of a black picture: the noise itself
+  const at::Tensor none = at::zeros({2000, 2, 4, 4});
+  const auto noise = [&] { return add_noise(none, numbers(0, 2000), visits(0, 2000), options).target; };
+  const at::Tensor plain = noise();
+  options.offset_noise = 0.3;
+  const at::Tensor more = (noise() - plain) / 0.3;
+  const at::Tensor of_channel = more.mean({2, 3});
+  CHECK((more - of_channel.unsqueeze(-1).unsqueeze(-1)).abs().max().item<double>() < 1e-5);
+  CHECK(of_channel.std().item<double>() == Approx(1).margin(0.04));
+  CHECK((of_channel.select(1, 0) * of_channel.select(1, 1)).mean().item<double>() == Approx(0).margin(0.08));
 }
 
 TEST_CASE("a perfect network's error is noise: of mean zero wherever one looks, for every objective") {

@@ -73,6 +73,8 @@ TEST_CASE("min-SNR weights are the published ones") {
     CHECK(min_snr_weight(Prediction::Sample, level, gamma) == Approx(least));
   }
   CHECK(min_snr_weight(Prediction::Epsilon, level, 0) == 1);
+  for (const Prediction prediction : {Prediction::Epsilon, Prediction::Velocity, Prediction::Sample})
+    CHECK(min_snr_weight(prediction, {0, 1}, 5) == 1);  // noise alone, where samplers start, is trained too
 }
 
 TEST_CASE("what cannot be is refused by name") {

@@ -9,6 +9,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "models/decoder/weights.h"
+#include "models/diffusion/drawn_at_once.h"
 #include "models/diffusion/text_to_picture.h"
 #include "tests/catch.h"
 #include "tests/unit/checkpoints/tiny_pipeline.h"
@@ -98,13 +99,13 @@ TEST_CASE("a picture depends on its seed, number and prompt, not on its neighbou
 TEST_CASE("one step of flow by hand: noise minus what the network says, guided") {
   const TextToPicture model = tiny_model();
   const at::Tensor noise = starting_noise(3, 5, {3, 8, 8}).unsqueeze(0);
-  const auto says = [&](const std::string& prompt) {
+  const auto says = [&](const std::string& prompt, const at::Tensor& x, float time) {
     const at::NoGradGuard no_grad;
     const at::Tensor ids = token_rows(*model.tokenizer, model.text_encoder->spec(), {prompt});
     const TextCondition text = text_condition(model.text_encoder->forward(ids), model.transformer->spec());
-    return model.transformer->forward(noise, at::tensor({1000.0F}), text);
+    return model.transformer->forward(x, at::tensor({time}), text);
   };
-  const at::Tensor with = says("a red circle"), without = says("");
+  const at::Tensor with = says("a red circle", noise, 1000), without = says("", noise, 1000);
   DrawOptions options{.steps = 1, .seed = 3};
   CHECK(close(draw_pictures(model, {"a red circle"}, {5}, options), noise - with));
   options.guidance = 3;
@@ -112,6 +113,33 @@ TEST_CASE("one step of flow by hand: noise minus what the network says, guided")
               1e-4));
   options.guidance_from = 0.5;  // the only step begins at 0
   CHECK(close(draw_pictures(model, {"a red circle"}, {5}, options), noise - with));
+  // Of two steps the second alone is guided, then the first.
+  options.steps = 2;
+  const double time = Sampler(model.schedule, model.prediction, {.steps = 2}).times()[1], sigma = time / 1000;
+  const auto end = [&](const at::Tensor& first, bool guided) {
+    const at::Tensor x = noise - (1 - sigma) * first;
+    const auto later = static_cast<float>(time);
+    const at::Tensor said = says("a red circle", x, later), empty = says("", x, later);
+    return x - sigma * (guided ? empty + 3 * (said - empty) : said);
+  };
+  CHECK(close(draw_pictures(model, {"a red circle"}, {5}, options), end(with, true), 1e-4));
+  options.guidance_from = 0;
+  options.guidance_until = 0.5;
+  CHECK(close(draw_pictures(model, {"a red circle"}, {5}, options),
+              end(without + 3 * (with - without), false), 1e-4));
+}
+
+TEST_CASE("fewer large pictures are drawn at a time, and each batch is told") {
+  CHECK(drawn_at_once(16, 16) == 64);
+  CHECK(drawn_at_once(8, 8) == 64);
+  CHECK(drawn_at_once(64, 64) == 4);
+  CHECK(drawn_at_once(512, 512) == 1);
+  std::vector<std::size_t> told;
+  DrawOptions options{.steps = 1};
+  options.drawn = [&](std::size_t count) { told.push_back(count); };
+  std::vector<std::uint64_t> numbers(70);
+  draw_pictures(tiny_model(), std::vector<std::string>(70, "a"), numbers, options);
+  CHECK(told == std::vector<std::size_t>{64, 70});
 }
 
 TEST_CASE("other sizes, schedules and samplers") {

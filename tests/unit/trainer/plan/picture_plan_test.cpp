@@ -135,10 +135,16 @@ TEST_CASE("what takes memory takes it in the plan of pictures", "[plan]") {
   CHECK(with([](PicturePlanSettings& s) { s.bf16 = s.tiled_attention = false; }).peak_bytes > whole);
   CHECK(with([](PicturePlanSettings& s) { s.averages = true; }).peak_bytes > whole);
   CHECK(with([](PicturePlanSettings& s) { s.grid = 8; }).peak_bytes <= whole + 32 * kMega);
-  CHECK(with([](PicturePlanSettings& s) { s.grid = 64; }).peak_bytes > whole);
-  const std::int64_t drawn = with([](PicturePlanSettings& s) { s.grid = 64; }).peak_bytes;
-  CHECK(with([](PicturePlanSettings& s) { s.grid = 1000; }).peak_bytes == drawn);  // 64 at once
-  CHECK(with([](PicturePlanSettings& s) { s.grid = 64, s.guided = true; }).peak_bytes > drawn);
+  const auto small = [&](std::int64_t grid, bool guided) {  // of sides of which 64 are drawn at once
+    PicturePlanSettings settings = of_side(16);
+    settings.micro_batch_size = settings.global_batch_size = 2;
+    settings.grid = grid;
+    settings.guided = guided;
+    return make_picture_plan(model, settings).peak_bytes;
+  };
+  CHECK(small(64, false) > small(0, false));
+  CHECK(small(1000, false) == small(64, false));
+  CHECK(small(64, true) > small(64, false));
   CHECK(part(with([](PicturePlanSettings& s) { s.averages = true; }), "optimizer") ==
         Approx(1.5 * static_cast<double>(part(make_picture_plan(model, of_side(64)), "optimizer")))
             .epsilon(0.01));

@@ -1,4 +1,4 @@
-#include "trainer/report/shell_word.h"
+#include "data/io/shell_word.h"
 
 #include <algorithm>
 #include <string_view>

@@ -1,0 +1,39 @@
+#pragma once
+// What a card of a model that draws shows: one prompt, drawn as the run draws its samples. It goes into a
+// shell's command lines and into Python, so each quotes it in its own way.
+#include <cstdint>
+#include <string>
+
+#include "data/io/json.h"
+#include "data/io/shell_word.h"
+#include "recipes/schema/error.h"
+
+namespace lathe {
+
+struct PictureExample {
+  std::string prompt;
+  double guidance = 3;
+  std::int64_t steps = 20;
+};
+
+inline std::string python_text(const std::string& text) { return Json(text).dump(); }
+
+// "num_inference_steps=20, guidance_scale=3"
+inline std::string pipeline_arguments(const PictureExample& example) {
+  return cat("num_inference_steps=", example.steps, ", guidance_scale=", example.guidance);
+}
+
+// A pipeline of diffusers on the base, a folder or a single file, up to its closing bracket.
+inline std::string base_pipeline(const std::string& base) {
+  return cat("StableDiffusionPipeline.",
+             base.ends_with(".safetensors") ? "from_single_file(" : "from_pretrained(", python_text(base),
+             ", torch_dtype=torch.float32)");
+}
+
+// "lathe sample . --prompt 'a dog' --steps 20 --guidance 3 --output pictures"; `more` stands before --output.
+inline std::string sample_command(const PictureExample& example, const std::string& more = "") {
+  return cat("lathe sample . --prompt ", shell_word(example.prompt), more, " --steps ", example.steps,
+             " --guidance ", example.guidance, " --output pictures\n");
+}
+
+}  // namespace lathe
