@@ -46,8 +46,9 @@ def joint_transformer(folder, generator, **changes):
                   pos_embed_max_size=6, qk_norm=None) | changes
     model = SD3Transformer2DModel(**config)
     randomise(model, generator)
-    inputs = {"pictures": torch.randn(2, 3, 8, 6, generator=generator), "times": torch.tensor([0.5, 731.25]),
-              "tokens": torch.randn(2, 3, 6, generator=generator), "pooled": torch.randn(2, 5, generator=generator)}
+    inputs = {"pictures": torch.randn(2, config["in_channels"], 8, 6, generator=generator), "times": torch.tensor([0.5, 731.25]),
+              "tokens": torch.randn(2, 3, config["joint_attention_dim"], generator=generator),
+              "pooled": torch.randn(2, config["pooled_projection_dim"], generator=generator)}
     output = model(inputs["pictures"], encoder_hidden_states=inputs["tokens"], pooled_projections=inputs["pooled"],
                    timestep=inputs["times"]).sample
     saved = {k: v for k, v in model.config.items() if not k.startswith("_")} | {"_class_name": "SD3Transformer2DModel"}

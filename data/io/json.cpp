@@ -132,8 +132,11 @@ class Builder : public nlohmann::json_sax<Json> {
   std::vector<Level> levels_;
 };
 
-std::string shortened(const std::string& text) {
+// Of a text of one line without the parser's own "at line 1, column 9", which is no line of the file.
+std::string shortened(std::string text, bool one_line) {
   constexpr std::size_t kMost = 300;
+  const std::size_t begin = text.find(" at line 1, column "), end = text.find(':');
+  if (one_line && begin != text.npos && end != text.npos && end > begin) text.erase(begin, end - begin);
   return replace_invalid_utf8(text.size() <= kMost ? text : text.substr(0, kMost) + "...");
 }
 
@@ -147,7 +150,8 @@ Json parse_json(std::string_view text, const std::string& where, const JsonLimit
   Builder builder(limits.max_depth);
   const TrackedIterator first(text.data(), &reached), last(text.data() + text.size(), &reached);
   if (!Json::sax_parse(first, last, &builder)) {
-    fail(where, ": byte ", reached - text.data(), ": ", shortened(builder.problem));
+    fail(where, ": byte ", reached - text.data(), ": ",
+         shortened(builder.problem, text.find('\n') == text.npos));
   }
   if (const std::size_t nul = text.find('\0');
       nul != text.npos) {  // which the parser takes for the end of the text

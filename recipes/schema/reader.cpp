@@ -269,6 +269,8 @@ void SectionReader::finish() {
     const std::string guess = nearest(item.key, known_);
     std::string hint = did_you_mean(item.key, known_);
     if (hint.empty()) hint = elsewhere(item.key);
+    if (item.key == "merge" && path_.starts_with("export["))
+      hint = " (huggingface, gguf, diffusers and single_file hold an adapter merged, peft holds it alone)";
     const std::string where = path_.empty() ? "" : cat(" in '", path_, "'");
     context_.problem(item.key_place, dotted(guess.empty() ? item.key : guess),
                      cat("unknown key '", item.key, "'", where, hint));

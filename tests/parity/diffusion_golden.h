@@ -1,6 +1,6 @@
 #pragma once
 // One folder of tests/parity/diffusion (scripts/make_diffusion_goldens.py), or one drawn by
-// tests/peers/check_unets.py: a tiny network of diffusers or transformers and what it computes.
+// tests/peers/check_unets.py and its kin: a tiny network of diffusers or transformers and what it computes.
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 #include <algorithm>

@@ -19,20 +19,43 @@ at::Tensor run(const DiffusionGolden& golden, JointTransformer& model) {
                        {golden.tensor("tokens"), golden.tensor("pooled")});
 }
 
+void check_joint_golden(const DiffusionGolden& golden, double tolerance) {
+  const JointTransformerSpec spec = read_joint_transformer(golden.config, golden.folder);
+  JointTransformer model(spec, at::kFloat);
+  golden.load(model, joint_transformer_parameters(spec));
+  golden.check_gradients(model, {{"sample", run(golden, model)}}, tolerance);
+  // The config that we write describes the same network.
+  const Json again = joint_transformer_config(spec);
+  CHECK(joint_transformer_config(read_joint_transformer(again, "again")) == again);
+}
+
+void check_clip_golden(const DiffusionGolden& golden, double tolerance) {
+  const ClipTextSpec spec = read_clip_text(golden.config, golden.folder);
+  ClipText model(spec, at::kFloat);
+  golden.load(model, clip_text_parameters(spec));
+  const ClipTextOutput output = model.forward(golden.tensor("ids"));
+  golden.check_gradients(
+      model, {{"last", output.last}, {"penultimate", output.penultimate}, {"pooled", output.pooled}},
+      tolerance);
+  const Json again = clip_text_config(spec);
+  CHECK(clip_text_config(read_clip_text(again, "again")) == again);
+}
+
 }  // namespace
 
 TEST_CASE("the joint transformer equals diffusers' SD3Transformer2DModel, outputs and gradients") {
   for (const char* name : {"sd3", "sd3_qk_norm"}) {
     INFO(name);
-    const DiffusionGolden golden(name);
-    const JointTransformerSpec spec = read_joint_transformer(golden.config, golden.folder);
-    JointTransformer model(spec, at::kFloat);
-    golden.load(model, joint_transformer_parameters(spec));
-    golden.check_gradients(model, {{"sample", run(golden, model)}});
-    // The config that we write describes the same network.
-    const Json again = joint_transformer_config(spec);
-    CHECK(joint_transformer_config(read_joint_transformer(again, "again")) == again);
+    check_joint_golden(DiffusionGolden(name), golden::kTolerance);
   }
+}
+
+TEST_CASE("drawn joint transformers are diffusers'", "[.][drawn_joints]") {
+  for_each_drawn("LATHE_DRAWN_JOINTS",
+                 [](const DiffusionGolden& golden) { check_joint_golden(golden, 1e-4); });
+}
+TEST_CASE("drawn text encoders are transformers'", "[.][drawn_clips]") {
+  for_each_drawn("LATHE_DRAWN_CLIPS", [](const DiffusionGolden& golden) { check_clip_golden(golden, 1e-4); });
 }
 
 TEST_CASE("fields of the joint transformer that change no shape are seen") {
@@ -51,20 +74,20 @@ TEST_CASE("fields of the joint transformer that change no shape are seen") {
   changed = spec;
   changed.pos_embed_max_size = 11;
   CHECK(moved(changed) > 100 * golden::kTolerance);
+  const DiffusionGolden bare("sd3");  // as wide, in other heads (with norms of them the shapes would change)
+  changed = read_joint_transformer(bare.config, bare.folder);
+  changed.num_heads *= 2;
+  changed.head_size /= 2;
+  JointTransformer model(changed, at::kFloat);
+  bare.load(model, joint_transformer_parameters(changed));
+  const at::NoGradGuard no_grad;
+  CHECK(golden::error_of(run(bare, model), bare.tensor("output.sample")) > 100 * golden::kTolerance);
 }
 
 TEST_CASE("CLIP's text encoder equals transformers', outputs and gradients") {
   for (const char* name : {"clip", "clip_gelu_old_end"}) {
     INFO(name);
-    const DiffusionGolden golden(name);
-    const ClipTextSpec spec = read_clip_text(golden.config, golden.folder);
-    ClipText model(spec, at::kFloat);
-    golden.load(model, clip_text_parameters(spec));
-    const ClipTextOutput output = model.forward(golden.tensor("ids"));
-    golden.check_gradients(
-        model, {{"last", output.last}, {"penultimate", output.penultimate}, {"pooled", output.pooled}});
-    const Json again = clip_text_config(spec);
-    CHECK(clip_text_config(read_clip_text(again, "again")) == again);
+    check_clip_golden(DiffusionGolden(name), golden::kTolerance);
   }
 }
 

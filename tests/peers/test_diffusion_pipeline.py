@@ -1,4 +1,4 @@
-"""Text-to-picture models and diffusers' StableDiffusion3Pipeline: tiny random pipelines that diffusers saved are read and exported,
+"""Text-to-picture models and diffusers' StableDiffusion3Pipeline: MM-DiTs and text encoders drawn at random; tiny random pipelines that diffusers saved are read and exported,
 and diffusers draws the same latents from the export, on the same noise, as Lathe did; its card's commands run as they stand."""
 import json
 import re
@@ -14,7 +14,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedTokenizerFast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "end_to_end"))
-from program import ROOT, Case
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import check_mm_dits
+import check_unets
+from program import LATHE, ROOT, Case
 
 CAPTIONS = ["a red circle on the left", "a blue square at the bottom", "two green crosses in the centre", "été, œuvre"]
 FLOW = FlowMatchEulerDiscreteScheduler(shift=1.5)
@@ -119,6 +122,13 @@ class DiffusionPipeline(Case):
         if not folder.exists():
             shutil.copytree(ROOT / "tests" / "unit" / "data" / "tokenizers" / "fixtures" / "clip_folder", folder)
         return CLIPTokenizer.from_pretrained(folder, model_max_length=length)
+
+    def test_drawn_networks_give_the_same_outputs_and_gradients(self):
+        for kind in check_mm_dits.KINDS:
+            folders = check_mm_dits.draw_all(self.folder / kind, kind)
+            code, lines, text = check_unets.compare(self.folder / kind, Path(LATHE).parent / "tests" / "test_parity", kind)
+            self.assertEqual(code, 0, text[-6000:])
+            self.assertEqual(len(lines), len(folders))
 
     def test_latents_are_diffusers_latents_for_every_kind(self):
         for name in KINDS:

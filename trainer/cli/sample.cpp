@@ -225,7 +225,7 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   const TextToPicture model = build_picture_model(load_picture_model(source), at::kFloat);
   if (asked == 0 && model.by_text()) fail_usage("give one of --prompt TEXT and --prompts FILE");
   if (!model.by_text() && model.class_rows() == 0 && asked > 0)
-    fail_usage("this model was trained without texts and classes and draws what it likes; use --count alone");
+    fail_usage("this model knows no classes and reads no texts: it draws what it likes; use --count alone");
   const std::vector<std::string> prompts = prompts_of(arguments, model);
   if (const std::string cut = cut_prompts(model, prompts); !cut.empty()) context.log("note: " + cut);
   DrawOptions options = draw_options(arguments, source.folder, model);
