@@ -104,25 +104,50 @@ std::size_t in_text(const std::vector<std::string>& modules) {
       modules, [](const std::string& name) { return name.starts_with(kTextEncoderPart); }));
 }
 
-// Both programs know a version by its sizes alone, and read what a version 1 says as noise.
-std::string not_run(const PictureModel& model) {
-  if (!model.vae)
-    return model.by_text() ? "this network draws points, without a VAE; SD3's own sizes are built in"
-                           : "networks of classes are not among its models";
-  std::string why = differs_from_published(model);
-  if (!is_second(model) && model.prediction == Prediction::Velocity)
-    why += cat(why.empty() ? "" : "; ",
-               "of a version 1 it takes what the network says for the noise, and this one says the velocity");
-  return why;
+// Both programs know a version by its sizes alone, and have its noise levels built in.
+std::string not_run(const PictureModel& model, const char* engine) {
+  if (!model.vae) {
+    if (!model.by_text()) return "networks of classes are not among its models";
+    return cat(
+        "this network draws points, without a VAE; ",
+        engine == kSdCpp
+            ? "of SD3's layout it has SD3's own sizes alone, 24 blocks of 1536 channels on 16 latent ones"
+            : "SD3's own sizes are built in");
+  }
+  std::vector<std::string> all;
+  if (const std::string why = differs_from_published(model); !why.empty()) all.push_back(why);
+  const NoiseScheduleSpec& noise = model.schedule;
+  if (noise.kind != NoiseKind::ScaledLinear || noise.beta_start != 0.00085 || noise.beta_end != 0.012 ||
+      noise.train_timesteps != 1000 || noise.zero_terminal_snr)
+    all.emplace_back(
+        "its noise levels are those of scaled_linear, from 0.00085 to 0.012, and this model's are others");
+  if (model.prediction == Prediction::Sample)
+    all.emplace_back(
+        "it takes what the network says for the noise or the velocity, and this one says the picture");
+  else if (!is_second(model) && model.prediction == Prediction::Velocity && engine == kComfyUi)
+    all.emplace_back(
+        "of a version 1 it takes what the network says for the noise, and this one says the velocity");
+  std::string line;
+  for (const std::string& why : all) line += (line.empty() ? "" : "; ") + why;
+  return line;
+}
+
+// What has to be told to a program that runs it.
+std::string how_to_run(const PictureModel& model, const char* engine) {
+  const bool told =
+      engine == kSdCpp && model.vae && !is_second(model) && model.prediction == Prediction::Velocity;
+  return told ? "with --prediction v, as of a version 1 it takes what the network says for the noise" : "";
 }
 
 void add_built_in(TargetCoverage& target, const PictureModel& model, const char* engine, std::size_t read,
                   const std::string& why) {
-  const std::string base = not_run(model);
-  if (base.empty())
-    target.engines.push_back({engine, read, read < target.all ? why : ""});
-  else
+  const std::string base = not_run(model, engine);
+  if (!base.empty()) {
     target.engines.push_back({engine, 0, base});
+    return;
+  }
+  const std::string left = read < target.all ? why : "", how = how_to_run(model, engine);
+  target.engines.push_back({engine, read, cat(left, left.empty() || how.empty() ? "" : "; ", how)});
 }
 
 void whole_engines(TargetCoverage& target, const PictureModel& model) {
@@ -141,7 +166,9 @@ void whole_engines(TargetCoverage& target, const PictureModel& model) {
   add_built_in(target, model, kSdCpp, target.named, "");
 }
 
-// diffusers 0.42, ComfyUI (comfy/lora.py) and stable-diffusion.cpp (src/name_conversion.cpp) of 2026-08.
+// diffusers 0.42, ComfyUI (comfy/lora.py) of 2026-08 and stable-diffusion.cpp (src/name_conversion.cpp) as
+// its Python package 0.4.7 has it, whose own counts tests/long/test_stable_diffusion_cpp.py compares with
+// these.
 void lora_engines(TargetCoverage& target, const PictureModel& model, const PlannedExtra& extra,
                   LoraSpelling spelling) {
   const std::size_t text = in_text(extra.modules), all = target.named, network = all - std::min(all, text);
@@ -175,7 +202,7 @@ void word_engines(TargetCoverage& target, const PictureModel& model) {
                             loads ? ""
                                   : "no load_textual_inversion for SD3's layout; export diffusers, the whole "
                                     "pipeline with the word in it"});
-  add_built_in(target, model, kComfyUi, target.named, "");
+  for (const char* engine : {kComfyUi, kSdCpp}) add_built_in(target, model, engine, target.named, "");
 }
 
 }  // namespace

@@ -134,6 +134,9 @@ TEST_CASE("programs with Stable Diffusion's sizes built in read those") {
     CHECK(differs_from_published(model).empty());
     model.prediction = Prediction::Velocity;
     CHECK(engine(cover_target("single_file", model, {}), "ComfyUI").read == (second ? target.all : 0));
+    const EngineCoverage told = engine(cover_target("single_file", model, {}), "stable-diffusion.cpp");
+    CHECK(told.read == target.all);  // it can be told
+    CHECK((told.why.find("with --prediction v") != std::string::npos) == !second);
     model.vae->layers_per_block = 1;
     CHECK_THAT(differs_from_published(model), testing::contains_text("layers_per_block of the VAE is 1"));
   }
@@ -141,6 +144,27 @@ TEST_CASE("programs with Stable Diffusion's sizes built in read those") {
   CHECK(engine(small, "ComfyUI").read == 0);
   CHECK_THAT(small.text(), testing::contains_text("block_out_channels of the UNet is [32,64], built in is "
                                                   "[320,640,1280,1280]; and "));
+}
+
+TEST_CASE("programs with Stable Diffusion's noise levels built in do not run others") {
+  const auto why = [](const PictureModel& model, const char* name) {
+    const EngineCoverage told = engine(cover_target("single_file", model, {}), name);
+    CHECK((told.read == 0) == !told.why.empty());
+    return told.why;
+  };
+  for (const char* name : {"ComfyUI", "stable-diffusion.cpp"}) {
+    INFO(name);
+    PictureModel model = published(true);
+    CHECK(why(model, name).empty());
+    model.schedule.zero_terminal_snr = true;
+    CHECK_THAT(why(model, name), testing::contains_text("scaled_linear, from 0.00085 to 0.012"));
+    model.schedule = {.kind = NoiseKind::ScaledLinear, .beta_start = 1e-4, .beta_end = 0.012};
+    CHECK_THAT(why(model, name), testing::contains_text("scaled_linear, from 0.00085 to 0.012"));
+    model = published(false);
+    model.schedule.kind = NoiseKind::Cosine;
+    model.prediction = Prediction::Sample;
+    CHECK_THAT(why(model, name), testing::contains_text("others; it takes what the network says"));
+  }
 }
 
 TEST_CASE("what a program leaves of an adapter is told with the reason") {
@@ -159,7 +183,8 @@ TEST_CASE("what a program leaves of an adapter is told with the reason") {
   CHECK(engine(dora, "stable-diffusion.cpp").read == 0);
   const TargetCoverage word = cover_target("textual_inversion", model, {"", {}, 3});
   CHECK(word.all == 3);
-  CHECK(engine(word, "diffusers").read == 3);
+  for (const char* name : {"diffusers", "ComfyUI", "stable-diffusion.cpp"})
+    CHECK(engine(word, name).read == 3);
 }
 
 TEST_CASE("modules of SD3 without a name of its own, and its readers") {
@@ -174,7 +199,9 @@ TEST_CASE("modules of SD3 without a name of its own, and its readers") {
   CHECK(tables()["sd3"]["not_read"] == 2);  // of two: one in each spelling
   CHECK(engine(kohya, "diffusers").read == 0);
   CHECK(engine(cover_target("peft", model, extra), "diffusers").read == 3);
-  CHECK(engine(cover_target("diffusers", model, {}), "stable-diffusion.cpp").read == 0);
+  const EngineCoverage sizes = engine(cover_target("diffusers", model, {}), "stable-diffusion.cpp");
+  CHECK(sizes.read == 0);
+  CHECK_THAT(sizes.why, testing::contains_text("24 blocks of 1536 channels on 16 latent ones"));
   const TargetCoverage word = cover_target("textual_inversion", model, {"", {}, 1});
   CHECK(engine(word, "diffusers").read == 0);
 }
