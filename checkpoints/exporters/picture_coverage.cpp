@@ -104,6 +104,14 @@ std::size_t in_text(const std::vector<std::string>& modules) {
       modules, [](const std::string& name) { return name.starts_with(kTextEncoderPart); }));
 }
 
+// Of the text encoder, what version 2's single file has as one matrix.
+std::size_t fused_in_open_clip(const std::vector<std::string>& modules) {
+  return static_cast<std::size_t>(std::ranges::count_if(modules, [](const std::string& name) {
+    return name.starts_with(kTextEncoderPart) &&
+           (name.ends_with(".q_proj") || name.ends_with(".k_proj") || name.ends_with(".v_proj"));
+  }));
+}
+
 // Both programs know a version by its sizes alone, and have its noise levels built in.
 std::string not_run(const PictureModel& model, const char* engine) {
   if (!model.vae) {
@@ -192,8 +200,14 @@ void lora_engines(TargetCoverage& target, const PictureModel& model, const Plann
   }
   add_built_in(target, model, kComfyUi, peft ? all - std::min(all, attention) : all,
                "it wants the UNet's attention under names of its own; export comfyui or kohya");
-  add_built_in(target, model, kSdCpp, spelling == LoraSpelling::Kohya ? all : network,
-               "it does not find the text encoder under these names; export kohya");
+  if (spelling != LoraSpelling::Kohya)
+    add_built_in(target, model, kSdCpp, network,
+                 "it does not find the text encoder under these names; export kohya");
+  else
+    add_built_in(target, model, kSdCpp,
+                 all - std::min(all, is_second(model) ? fused_in_open_clip(extra.modules) : 0),
+                 "of a version 2 in one file it does not find the text encoder's queries, keys and values, "
+                 "which are one matrix there; of one in a diffusers folder it does");
 }
 
 void word_engines(TargetCoverage& target, const PictureModel& model) {

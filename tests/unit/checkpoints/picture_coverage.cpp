@@ -177,6 +177,12 @@ TEST_CASE("what a program leaves of an adapter is told with the reason") {
   CHECK_THAT(peft.text(), testing::contains_text("export comfyui or kohya"));
   CHECK(engine(peft, "stable-diffusion.cpp").read == modules.size() - 72);  // 12 layers of 6
   CHECK(engine(cover_target("kohya", model, {"lora", modules, 0}), "ComfyUI").read == modules.size());
+  const PictureModel second = published(true);
+  const std::vector<std::string> more = sites(second);
+  const EngineCoverage fused =
+      engine(cover_target("kohya", second, {"lora", more, 0}), "stable-diffusion.cpp");
+  CHECK(fused.read == more.size() - 69);  // 23 layers of 3
+  CHECK_THAT(fused.why, testing::contains_text("which are one matrix there"));
   const TargetCoverage dora = cover_target("peft", model, {"dora", modules, 0});
   CHECK(dora.unit == "DoRA modules");
   CHECK(engine(dora, "diffusers").read == modules.size());
