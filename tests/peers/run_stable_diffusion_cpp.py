@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import sys
+from pathlib import Path
 
 LEVELS = "debug", "info", "warn", "error"
 
@@ -31,6 +32,9 @@ def main():
         return kept
 
     library.sd_set_log_callback(note, ctypes.c_void_p(0))
+    # Version 0.4.7 of the package makes this list and then looks for it in the object.
+    StableDiffusion._embedding_items = [library.sd_embedding_t(name=Path(path).stem.encode(), path=path.encode())
+                                        for path in request["model"].get("embedding_paths", [])]
     model = StableDiffusion(**{"n_threads": 1, "verbose": False, **request["model"]})
     answer = {"loaded": bool(model._model.model), "log": taken(), "pictures": [], "logs": []}
     for draw in request["draws"] if answer["loaded"] else []:
