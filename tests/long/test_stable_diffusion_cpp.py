@@ -27,8 +27,9 @@ GIGABYTE = 1 << 30
 SEED, SIDE, STEPS = 7, 64, 2
 # Single letters: their ids need no merges, so stable-diffusion.cpp's own vocabulary gives the same.
 PROMPTS = ("a x", 1.0), ("b q w", 1.0), ("a x", 3.0)
-# Linear layers and convolutions, of every kind of block and of the text encoder.
-TARGETS = "to_q, to_v, to_out.0, ff.net.0.proj, proj_in, conv1, conv_shortcut, time_emb_proj, downsamplers.0.conv, fc1, q_proj, out_proj"
+# Every kind of linear layer and convolution of the UNet's blocks and of the text encoder.
+TARGETS = ("to_q, to_k, to_v, to_out.0, proj, net.2, proj_in, proj_out, conv, conv1, conv2, conv_shortcut, time_emb_proj, "
+           "q_proj, k_proj, v_proj, out_proj, fc1, fc2")
 RECIPE = """\
 name: {name}
 directory: {directory}
