@@ -21,10 +21,12 @@ namespace lathe {
 
 namespace {
 
-constexpr std::int64_t kSteps = 10, kMostValues = 16384, kMostPrompts = 64;
+constexpr std::int64_t kSteps = 10, kMostPrompts = 64;
 
-// A picture of the reference: as trained, or as large as kMostValues numbers allow.
+// A picture of the reference: as trained, or as large as so many numbers allow; latents are of a large
+// network, which would take minutes at its usual size.
 std::int64_t reference_side(const TextToPicture& model) {
+  const std::int64_t kMostValues = model.vae ? 2304 : 16384;
   std::int64_t side = model.sample_size();
   const std::int64_t step = model.side_step(), scale = model.points_a_place();
   while (side > step && model.channels() * (side / scale) * (side / scale) > kMostValues) side -= step;
@@ -89,6 +91,14 @@ Json make_reference(const TextToPicture& model, const PictureExportRequest& requ
     reference["prompts"].push_back(entry);
   }
   return reference;
+}
+
+// Whether every tensor is of that type already, so that nothing is rounded.
+bool holds(PictureModel model, DType dtype) {
+  for (const PictureModel::Part& part : model.parts())
+    for (const BundleTensor& tensor : *part.tensors)
+      if (tensor.dtype != dtype) return false;
+  return true;
 }
 
 double largest_change(const TextToPicture& before, const TextToPicture& after,
@@ -303,7 +313,7 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
       for (BundleTensor& tensor : *part.tensors) tensor = convert_tensor(std::move(tensor), options.dtype);
     const TextToPicture exported = build_picture_model(exact, at::kFloat);
     options.reference = make_reference(exported, request, options.dtype);
-    if (options.dtype != DType::F32)
+    if (options.dtype != DType::F32 && !holds(model, options.dtype))
       rounding = largest_change(build_picture_model(model, at::kFloat), exported, request.prompts);
   }
   if (request.single_file)
