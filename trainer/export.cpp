@@ -96,8 +96,8 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   const Bundle model = adapted ? merge_adapter(adapted->base, adapted->adapter) : load_model(source);
   require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
-  if (const auto form = gguf ? asked_form(source) : std::nullopt)
-    options.ollama_template = form->ollama_template();
+  const std::optional<AskedForm> form = asked_form(source);
+  if (form && gguf) options.ollama_template = form->ollama_template();
   options.card = request.heading + use_of(model, adapted, request.format, options.quantize);
   const std::optional<bool> nf4 = adapted ? trained_in_nf4(source) : std::nullopt;
   // One decoder at a time: their weights may be most of the machine's memory.
@@ -110,6 +110,7 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
     const std::string type =
         gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
     options.reference = make_reference(model, *decoder, type, prompts);
+    if (form) options.reference["asked"] = form->to_json();
     if (quantised || nf4)
       each_logits(*decoder, prompts.ids,
                   [&](std::size_t, const at::Tensor& logits) { exported.push_back(logits); });

@@ -14,6 +14,25 @@ namespace {
 
 constexpr ExampleKind kKinds[] = {ExampleKind::PromptCompletion, ExampleKind::Chat, ExampleKind::Text};
 
+ExampleKind kind_of_name(const std::string& name, ExampleKind otherwise) {
+  for (const ExampleKind known : kKinds)
+    if (name == kind_name(known)) return known;
+  return otherwise;
+}
+
+// What an export's reference.json says of the run that it was made of.
+std::optional<AskedForm> form_of_export(const std::string& folder) {
+  const std::string file = folder + "/reference.json";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  const Json reference = read_json(file);
+  const auto asked = reference.find("asked");
+  if (asked == reference.end() || !asked->is_object()) return std::nullopt;
+  AskedForm form;
+  form.kind = kind_of_name(json_get_or<std::string>(*asked, "kind", "", file), form.kind);
+  form.prompt_template = json_get_or<std::string>(*asked, "prompt_template", "", file);
+  return form;
+}
+
 // What the template writes around its one slot.
 struct Frame {
   std::string front, back;
@@ -58,6 +77,8 @@ std::string AskedForm::describe() const {
              : cat("the run's prompts were made of several columns, ", written, ": write them out whole");
 }
 
+Json AskedForm::to_json() const { return {{"kind", kind_name(kind)}, {"prompt_template", prompt_template}}; }
+
 std::string prompt_template_of(const Recipe& recipe, const TuningData& data) {
   if (!recipe.data.template_.prompt.empty()) return recipe.data.template_.prompt;
   for (const ExampleFile& file : data.files) {
@@ -70,7 +91,7 @@ std::string prompt_template_of(const Recipe& recipe, const TuningData& data) {
 
 std::optional<AskedForm> asked_form(const ModelSource& source) {
   const std::string recipe = source.folder + "/recipe.yaml";
-  if (!std::filesystem::exists(recipe)) return std::nullopt;
+  if (!std::filesystem::exists(recipe)) return form_of_export(source.folder);
   const Recipe learned = load_recipe_text(read_file(recipe), recipe).recipe;
   if (learned.task != "sft") return std::nullopt;
   AskedForm form;
@@ -84,8 +105,7 @@ std::optional<AskedForm> asked_form(const ModelSource& source) {
   const std::string kind = json_get_or<std::string>(kept, "examples", "", run);
   if (form.prompt_template.empty())
     form.prompt_template = json_get_or<std::string>(kept, "prompt_template", "", run);
-  for (const ExampleKind known : kKinds)
-    if (kind == kind_name(known)) form.kind = known;
+  form.kind = kind_of_name(kind, form.kind);
   return form;
 }
 

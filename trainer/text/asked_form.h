@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "data/io/json.h"
 #include "data/shards/prepare.h"
 #include "data/sources/examples.h"
 #include "recipes/schema/recipe.h"
@@ -23,6 +24,8 @@ struct AskedForm {
   std::string prompt(const std::string& question) const;
   // What Ollama's TEMPLATE says of that; "{{ .Prompt }}" where there is nothing around a question.
   std::string ollama_template() const;
+  // {kind, prompt_template}: what an export's reference.json keeps of it.
+  Json to_json() const;
   // One sentence on how questions are written; "" where that is as they come.
   std::string describe() const;
 };
@@ -30,7 +33,7 @@ struct AskedForm {
 // What the prompts of a run are made by: data.template, or the template.json beside its data; "" for neither.
 std::string prompt_template_of(const Recipe& recipe, const TuningData& data);
 
-// Of a run of tuning; nothing of other models.
+// Of a run of tuning, or of an export of one by its reference.json; nothing of other models.
 std::optional<AskedForm> asked_form(const ModelSource& source);
 
 // The examples of a file as the run's own were read. A file without the columns that its recipe names is read
