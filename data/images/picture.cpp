@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/images/decoders.h"
+#include "data/io/shell_word.h"
 #include "data/io/mapped_file.h"
 #include "recipes/schema/error.h"
 
@@ -55,7 +56,8 @@ Picture decode_picture(std::span<const std::byte> bytes, const std::string& wher
   if (is_png(bytes)) return decode_png(bytes, where, limits);
   if (is_jpeg(bytes)) return decode_jpeg(bytes, where, limits);
   if (is_webp(bytes)) return decode_webp(bytes, where, limits);
-  fail(where, ": neither PNG, JPEG nor WebP by its first bytes; convert it: magick ", where, " out.png");
+  fail(where, ": neither PNG, JPEG nor WebP by its first bytes; convert it: magick ", shell_word(where),
+       " out.png");
 }
 
 Picture read_picture(const std::string& path, const PictureLimits& limits) {

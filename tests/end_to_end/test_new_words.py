@@ -37,6 +37,10 @@ class NewWords(Case):
         self.lathe("sample", model, "--prompt", prompt, "--count", 2, "--steps", 4, "--guidance", "2.5", "--output", self.folder / name, "--quiet")
         return [path.read_bytes() for path in sorted((self.folder / name).glob("0*.png"))]
 
+    def test_a_word_that_the_base_has_is_no_new_word(self):
+        said = self.run_of("run", "textual_inversion.token=a", "data.trigger=a", code=2)[1][1]
+        self.assertIn("textual_inversion.token: 'a' is a token of the base already", said)
+
     def test_a_word_is_learned_drawn_and_exported(self):
         before = {path: path.read_bytes() for path in self.model.rglob("*") if path.is_file()}
         result, said = self.run_of("run")
@@ -80,7 +84,7 @@ class NewWords(Case):
         _, said = self.run_of("untriggered", "data.trigger=''", code=2)
         self.assertIn("none of the 32 captions has the word '<wug>'", said[1])
         _, said = self.run_of("known", "textual_inversion.token='<|end|>'", "data.trigger='<|end|>'", code=2)
-        self.assertIn("is in the tokenizer already", said[1])
+        self.assertIn("is a token of the base already", said[1])
         _, said = self.lathe("export", self.model, "--format", "textual_inversion", "--output", self.folder / "none", code=2)
         self.assertIn("has none (textual_inversion.token)", said)
 

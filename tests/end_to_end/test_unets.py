@@ -37,6 +37,18 @@ class UNets(class_runs.ClassRuns):
         tuned = self.run_of("second", *noise, f"model={{path: {json.dumps(str(self.folder / 'first'))}}}", "train.max_steps=6")
         self.assertAlmostEqual(tuned["first_validation_loss"], first["validation_loss"], delta=0.02)
 
+    def test_a_base_without_a_row_for_no_class_is_never_asked_for_none(self):
+        self.run_of("first", "export=[{format: diffusers}]")
+        base = self.folder / "first" / "export" / "diffusers"
+        names = json.loads((base / "classes.json").read_text())
+        (base / "classes.json").write_text(json.dumps(names + ["none of them"]))   # as one of others, whose rows are all classes
+        sets = (f"model={{path: {json.dumps(str(base))}}}", "schedule.warmup_steps=0", "train.max_steps=3")
+        tuned = self.run_of("second", *sets, "diffusion.sampling.guidance=1")
+        self.assertTrue(tuned["finished"])
+        said = self.run_of("third", *sets, "diffusion.condition_dropout=0.2", "diffusion.sampling.guidance=2", code=2)
+        for key in ("condition_dropout", "sampling.guidance"):
+            self.assertRegex(said, rf"{key}' is [\d.]+, and the base has no row for pictures of no class")
+
     def test_what_cannot_be_is_told_before(self):
         self.check_told_before(("data.resolution=[9]", "multiple of 2"), ("model.norm_num_groups=5", "norm_num_groups"),
                                ("model.down_block_types=[DownBlock2D]", "down_block_types"), ("tokenizer={train: clip_bpe}", "'tokenizer'"),

@@ -179,7 +179,13 @@ class BaseCheck {
         sites.push_back(parameter.site());
       told("adapter.targets", [&] { check_adapter_targets(sites, r_.adapter.targets); });
     }
-    if (!r_.model.freeze.empty()) told("model.freeze", [&] { check_freeze(names, r_.model.freeze); });
+    if (!r_.model.freeze.empty())
+      told("model.freeze", [&] {
+        check_freeze(names, r_.model.freeze);
+        if (trained_parameters(r_, base_) == 0)
+          fail_usage("'model.freeze' leaves nothing to train",
+                     base_.vae ? " (the text encoder and the VAE stay as they are)" : "");
+      });
   }
 
   // What is tuned has the base's networks, and the end of the schedule that the recipe asks for.

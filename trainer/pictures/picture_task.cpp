@@ -82,6 +82,11 @@ void PictureTask::prepare(Session& session, const Say& say) {
 void PictureTask::add_new_word(const Recipe& recipe) {
   const TextualInversionSection& section = recipe.textual_inversion;
   new_word = NewWord{{recipe.model.path, section.token, {}}, 0, section.vectors};
+  if (plan.tokenizer && (plan.tokenizer->token_id(section.token) ||
+                         plan.tokenizer->token_id(section.token + "</w>")))  // CLIP marks the ends of words
+    fail_usage(
+        "textual_inversion.token: '", section.token,
+        "' is a token of the base already, so it would not be a new word; choose another, such as <wug>");
   if (plan.tokenizer) new_word->first = static_cast<std::int64_t>(plan.tokenizer->vocab_size());
   plan = with_new_word(std::move(plan), section.token, section.vectors, section.initialise_from);
   const auto has = std::count_if(data.captions.begin(), data.captions.end(), [&](const std::string& caption) {

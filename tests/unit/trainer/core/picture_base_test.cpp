@@ -66,6 +66,16 @@ TEST_CASE("a key that contradicts the base is refused") {
         std::string::npos);
 }
 
+TEST_CASE("a recipe that freezes everything is told so before any work") {
+  const Base base;
+  const auto told = [&](const std::string& parts) {
+    return base.problems("model: {path: " + base.folder.path() + ", freeze: [" + parts + "]}\n")
+               .find("leaves nothing to train") != std::string::npos;
+  };
+  CHECK(told("unet"));
+  CHECK_FALSE(told("down_blocks"));
+}
+
 TEST_CASE("a whole model may be tuned to another end of its schedule, an adapter may not") {
   const Base base(true);
   const std::string ends = "diffusion: {zero_terminal_snr: true}\n";
