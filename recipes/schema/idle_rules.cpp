@@ -68,8 +68,7 @@ class IdleRules : public Rules {
     }
     for (const char* key : {"diffusion.logit_mean", "diffusion.logit_std"})
       no_effect(r_.diffusion.timesteps == "uniform", key, "with 'timesteps: uniform'");
-    for (const char* key : {"prior.prompts", "prior.pictures", "prior.per_picture"})
-      no_effect(r_.prior.weight <= 0, key, "without a 'prior.weight' above 0");
+    no_effect(r_.prior.weight <= 0, "prior.per_picture", "without a 'prior.weight' above 0");
   }
 
   // A default that is written out, as a run's own recipe.yaml does, asks for nothing.

@@ -111,8 +111,7 @@ class Dozen(Case):
                                                               self.folder / "out")[1])
 
     def test_keys_without_effect_on_pictures_are_noted(self):
-        sets = ("prior.prompts=asked.txt", "evaluate.metrics=[rouge_l]", "data.loss_on=all")
-        (self.folder / "asked.txt").write_text("a dog\n")
+        sets = ("prior.per_picture=2", "evaluate.metrics=[rouge_l]", "data.loss_on=all")
         said = "\n".join(self.lathe("check", self.recipe("run", RECIPE), *(item for value in sets for item in ("--set", value))))
-        for key in ("prior.prompts", "evaluate.metrics", "data.loss_on"):
+        for key in ("prior.per_picture", "evaluate.metrics", "data.loss_on"):
             self.assertRegex(said, rf"{re.escape(key)}'? has no effect|{re.escape(key)}.*has no effect")
