@@ -9,13 +9,14 @@ namespace lathe {
 
 namespace {
 
-const char* kSavePicture =
-    "values = ((x[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)\n"
-    "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n"
-    "print(\"picture.png\", tuple(values.shape))\n```\n\n";
+constexpr const char* kVerify = "lathe verify .\n";
 
-std::string own_commands(const PictureExample& example) {
-  return cat("lathe itself:\n\n```\n", sample_command(example), "lathe verify .\n```\n");
+// Of a picture (c, H, W) of -1 .. 1, the first of that name.
+std::string save_picture(const std::string& name) {
+  return cat("values = ((", name,
+             "[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)\n",
+             "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n",
+             "print(\"picture.png\", tuple(values.shape))\n```\n\n");
 }
 
 // The steps of diffusers' DDPMPipeline, which cannot be told a class, and of its DiTPipeline, which wants a
@@ -53,10 +54,10 @@ std::string class_commands(const PictureModel& model, const PictureExample& exam
   if (guided)
     text += cat("        free", of_class(model.classes.size()), "  # no class\n        said = free + ",
                 example.guidance, " * (said - free)\n");
-  text += cat("        x = scheduler.step(said, t, x).prev_sample  # -1 .. 1 in the end\n", kSavePicture,
+  text += cat("        x = scheduler.step(said, t, x).prev_sample  # -1 .. 1 in the end\n", save_picture("x"),
               "lathe itself:\n\n```\nlathe sample .", classes ? cat(" --class ", shell_word(prompt)) : "",
               " --steps ", example.steps, guided ? cat(" --guidance ", example.guidance) : "",
-              " --output pictures\nlathe verify .\n```\n");
+              " --output pictures\n", kVerify, "```\n");
   return text;
 }
 
@@ -65,7 +66,7 @@ std::string class_commands(const PictureModel& model, const PictureExample& exam
 std::string picture_commands(const PictureModel& model, const PictureExample& example) {
   if (!model.by_text()) return class_commands(model, example);
   const std::string text = python_text(example.prompt), arguments = pipeline_arguments(example),
-                    own = own_commands(example);
+                    own = own_commands(example, kVerify);
   if (model.fills_in())
     return cat(
         "diffusers (`mask.png`: what is white is drawn anew):\n\n```python\nimport torch\nfrom PIL import "
@@ -76,12 +77,11 @@ std::string picture_commands(const PictureModel& model, const PictureExample& ex
         ", image=Image.open(\"image.png\"), "
         "mask_image=Image.open(\"mask.png\"), height=",
         model.sample_size(), ", width=", model.sample_size(), ",\n               ", arguments,
-        ").images[0]\npicture.save(\"picture.png\")\n```\n\nlathe itself:\n\n```\n",
-        sample_command(example, " --image image.png --mask mask.png"), "lathe verify .\n```\n");
+        ").images[0]\npicture.save(\"picture.png\")\n```\n\n",
+        own_commands(example, kVerify, " --image image.png --mask mask.png"));
   if (model.vae)
     return cat("diffusers:\n\n```python\nimport torch\nfrom diffusers import StableDiffusionPipeline\n\n",
-               "pipe = StableDiffusionPipeline.from_pretrained(\".\", torch_dtype=torch.float32)\n",
-               "picture = pipe(", text, ", ", arguments, ").images[0]\n",
+               "pipe = ", base_pipeline("."), "\n", "picture = pipe(", text, ", ", arguments, ").images[0]\n",
                "picture.save(\"picture.png\")\nprint(\"picture.png\", picture.size)\n```\n\n", own);
   return cat(
       "diffusers (there is no VAE: its latents are the pictures, and no T5: `max_sequence_length=0`):\n\n",
@@ -90,17 +90,14 @@ std::string picture_commands(const PictureModel& model, const PictureExample& ex
       "tokenizer_3=None,\n",
       "                                                torch_dtype=torch.float32)\n", "latents = pipe(", text,
       ", ", arguments, ", max_sequence_length=0,\n",
-      "               output_type=\"latent\").images  # -1 .. 1\n",
-      "values = ((latents[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)\n",
-      "Image.fromarray(values.squeeze(-1).numpy()).save(\"picture.png\")\n",
-      "print(\"picture.png\", tuple(values.shape))\n```\n\n", own);
+      "               output_type=\"latent\").images  # -1 .. 1\n", save_picture("latents"), own);
 }
 
 std::string single_file_commands(const PictureExample& example) {
   return cat("`", kSingleFile,
              "` goes where ComfyUI, stable-diffusion.cpp and others keep their Stable Diffusion files; ",
              "they have its sizes and CLIP's tokenizer built in. `tokenizer/` is for lathe.\n\n",
-             own_commands(example));
+             own_commands(example, kVerify));
 }
 
 }  // namespace lathe

@@ -210,15 +210,17 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options, co
   session.loaded = loaded;
   session.options = options;
   session.ranks = std::make_unique<Ranks>(rank_from_environment());
-  session.ranks->leader_alone("opening the run", [&] { session.run = open_run(loaded, options.fresh); });
+  session.ranks->leader_alone("opening the run", [&] {
+    session.run = open_run(loaded, options.fresh);
+    if (session.run.finished) return;
+    for (const ExportSection& target : loaded.recipe.exports)  // else it is told when all is trained
+      if (!target.directory.empty()) require_replaceable(target.directory, /*overwrite=*/true);
+  });
   session.run.finished = session.ranks->max(session.run.finished ? 1 : 0) > 0;
   if (!session.leader()) {
     session.run.path = loaded.recipe.directory;
     session.run.existed = true;
   }
-  if (session.leader() && !session.run.finished)  // an export would find them taken when all is trained
-    for (const ExportSection& target : session.recipe().exports)
-      if (!target.directory.empty()) require_replaceable(target.directory, /*overwrite=*/true);
   resolve_automatic(session);
   session.task = make_task(session.recipe());
   session.task->prepare(session, say);

@@ -83,7 +83,7 @@ Json scheduler_config(const NoiseProcess& process) {
   json["rescale_betas_zero_snr"] = spec.zero_terminal_snr;
   json["clip_sample"] = false;
   json["set_alpha_to_one"] = true;
-  json["timestep_spacing"] = "trailing";  // usual_sampling() of models/diffusion/sampler.h
+  json["timestep_spacing"] = "trailing";  // usual_sampler_options() of models/diffusion/sampler.h
   return json;
 }
 

@@ -23,7 +23,7 @@ inline std::string pipeline_arguments(const PictureExample& example) {
   return cat("num_inference_steps=", example.steps, ", guidance_scale=", example.guidance);
 }
 
-// A pipeline of diffusers on the base, a folder or a single file, up to its closing bracket.
+// A pipeline of diffusers on the base, a folder or a single file.
 inline std::string base_pipeline(const std::string& base) {
   return cat("StableDiffusionPipeline.",
              base.ends_with(".safetensors") ? "from_single_file(" : "from_pretrained(", python_text(base),
@@ -34,6 +34,12 @@ inline std::string base_pipeline(const std::string& base) {
 inline std::string sample_command(const PictureExample& example, const std::string& more = "") {
   return cat("lathe sample . --prompt ", shell_word(example.prompt), more, " --steps ", example.steps,
              " --guidance ", example.guidance, " --output pictures\n");
+}
+
+// The same under its heading; `after` stands in lines of its own behind it.
+inline std::string own_commands(const PictureExample& example, const std::string& after = "",
+                                const std::string& more = "") {
+  return cat("lathe itself:\n\n```\n", sample_command(example, more), after, "```\n");
 }
 
 }  // namespace lathe

@@ -44,7 +44,7 @@ std::string base_name(const std::string& path) {
 std::string picture_lora_commands(const PeftAdapter& adapter, const PictureModel& base, LoraSpelling spelling,
                                   const PictureExample& example) {
   const std::string text = python_text(example.prompt), arguments = pipeline_arguments(example),
-                    own = cat("lathe itself:\n\n```\n", sample_command(example), "```\n");
+                    own = own_commands(example);
   const auto has = [&](const char* words) {
     return std::ranges::any_of(adapter.tensors, [&](const BundleTensor& tensor) {
       return tensor.name.starts_with(kTextEncoderPart) && tensor.name.find(words) != std::string::npos;

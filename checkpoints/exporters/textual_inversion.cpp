@@ -69,7 +69,7 @@ double export_textual_inversion(const TextualInversion& learned, const ExportOpt
 std::string textual_inversion_commands(const TextualInversion& learned, bool loadable,
                                        const PictureExample& example) {
   const std::string text = python_text(example.prompt), name = embedding_file(learned.token);
-  const std::string own = cat("lathe itself:\n\n```\n", sample_command(example), "```\n");
+  const std::string own = own_commands(example);
   if (!loadable)
     return cat(
         "diffusers has no load_textual_inversion for StableDiffusion3Pipeline: export the whole pipeline "

@@ -1,8 +1,8 @@
 #pragma once
 // A new word of a text-to-picture model alone, as a folder for the programs that load one on its base.
-#include "checkpoints/exporters/picture_example.h"
 #include "checkpoints/diffusion/textual_inversion.h"
 #include "checkpoints/exporters/exporter.h"
+#include "checkpoints/exporters/picture_example.h"
 
 namespace lathe {
 

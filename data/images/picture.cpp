@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "data/images/decoders.h"
-#include "data/io/shell_word.h"
 #include "data/io/mapped_file.h"
+#include "data/io/shell_word.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {

@@ -35,6 +35,8 @@ struct PictureBatch {
 inline std::uint64_t picture_id(std::uint64_t number, std::uint64_t crop, bool mirrored) {
   return number + ((2 * crop + (mirrored ? 1 : 0)) << 40);
 }
+// Which picture it is a variant of.
+inline std::uint64_t picture_number(std::uint64_t id) { return id & ((std::uint64_t{1} << 40) - 1); }
 
 // What row n shows, without its pixels.
 struct PreviewRow {

@@ -32,9 +32,8 @@ void EncodingShard::State::check_block(std::uint64_t block) const {
   if (checked[block].load(std::memory_order_acquire)) return;
   const std::uint64_t begin = block * kBlockBytes;
   const Bytes bytes = values.subspan(begin, std::min<std::uint64_t>(kBlockBytes, values.size() - begin));
-  require(
-      xxh3(bytes) == block_hashes[block], file.path(), ": bytes ", begin, " to ", begin + bytes.size(),
-      " of /values do not match their checksum; the file is damaged; lathe prepare RECIPE makes it again");
+  require(xxh3(bytes) == block_hashes[block], file.path(), ": bytes ", begin, " to ", begin + bytes.size(),
+          " of /values do not match their checksum", kMadeAgain);
   checked[block].store(true, std::memory_order_release);
 }
 
@@ -53,9 +52,8 @@ EncodingShard::EncodingShard(const std::string& path, ShardTrust trust) {
               count / layout.items == layout.width,
           path, ": /values: wanted ", layout.items, " items of ", layout.width, " values, found ", count);
   const Bytes hashes = array_bytes(file, layout.block_hashes, 8, "block_hashes");
-  require(
-      encoding_index_hash(layout, hashes) == layout.index_hash, path,
-      ": the index does not match its checksum; the file is damaged; lathe prepare RECIPE makes it again");
+  require(encoding_index_hash(layout, hashes) == layout.index_hash, path,
+          ": the index does not match its checksum", kMadeAgain);
   state->block_hashes = array_of<std::uint64_t>(hashes);
   const std::uint64_t blocks = blocks_of(state->values);
   require(state->block_hashes.size() == blocks, path, ": /block_hashes: wanted ", blocks, " hashes, found ",

@@ -13,6 +13,9 @@ namespace lathe {
 
 using Bytes = std::span<const std::byte>;
 
+// What stands behind every error of a file that is not as it was written.
+inline constexpr const char* kMadeAgain = "; the file is damaged; lathe prepare RECIPE makes it again";
+
 // Errors: another width, bytes outside of the file, a start that is not a multiple of the width.
 inline Bytes array_bytes(const MappedFile& file, const ArrayPlace& place, std::uint64_t width,
                          const char* name) {

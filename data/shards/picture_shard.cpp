@@ -24,7 +24,7 @@ PictureLayout own_layout(const std::string& path) {
   try {
     return read_picture_layout(path);
   } catch (const Error& e) {
-    fail(e.what(), "; the file is damaged; lathe prepare RECIPE makes it again");
+    fail(e.what(), kMadeAgain);
   }
 }
 
@@ -91,9 +91,8 @@ void PictureShard::State::find_index(const PictureLayout& layout) {
                                       array_bytes(file, layout.crops, 2, "crops"),
                                       array_bytes(file, layout.sources, 2, "sources"),
                                       array_bytes(file, layout.block_hashes, 8, "block_hashes")};
-  require(
-      picture_index_hash(layout, index) == layout.index_hash, path(),
-      ": the index does not match its checksum; the file is damaged; lathe prepare RECIPE makes it again");
+  require(picture_index_hash(layout, index) == layout.index_hash, path(),
+          ": the index does not match its checksum", kMadeAgain);
   captions = texts(index[0], index[1], "captions");
   names = texts(index[2], index[3], "names");
   numbers = array_of<std::uint64_t>(index[4]);
@@ -115,8 +114,7 @@ void PictureShard::State::check_block(std::uint64_t block) const {
   const std::uint64_t begin = (of_pixels ? block : block - blocks_of(pixels)) * kBlockBytes;
   const Bytes bytes = array.subspan(begin, std::min<std::uint64_t>(kBlockBytes, array.size() - begin));
   require(xxh3(bytes) == block_hashes[block], path(), ": bytes ", begin, " to ", begin + bytes.size(),
-          " of /", of_pixels ? "pixels" : "masks",
-          " do not match their checksum; the file is damaged; lathe prepare RECIPE makes it again");
+          " of /", of_pixels ? "pixels" : "masks", " do not match their checksum", kMadeAgain);
   checked[block].store(true, std::memory_order_release);
 }
 

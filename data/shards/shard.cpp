@@ -54,9 +54,8 @@ void TokenShard::State::find_arrays(const ShardLayout& layout) {
                               array_bytes(file, layout.row_offsets, 8, "row_offsets"),
                               array_bytes(file, layout.block_hashes, 8, "block_hashes")};
   if (layout.supervised.count > 0) index.push_back(array_bytes(file, layout.supervised, 1, "supervised"));
-  require(
-      index_hash(layout, index) == layout.index_hash, path(),
-      ": the index does not match its checksum; the file is damaged; lathe prepare RECIPE makes it again");
+  require(index_hash(layout, index) == layout.index_hash, path(), ": the index does not match its checksum",
+          kMadeAgain);
   doc_offsets = array_of<std::uint64_t>(index[0]);
   doc_sources = array_of<std::uint16_t>(index[1]);
   segments = array_of<Segment>(index[2]);
@@ -132,8 +131,7 @@ void TokenShard::State::check_block(std::uint64_t block) const {
   const std::uint64_t begin = block * kBlockBytes;
   const Bytes bytes = tokens.subspan(begin, std::min<std::uint64_t>(kBlockBytes, tokens.size() - begin));
   require(xxh3(bytes) == block_hashes[block], path(), ": block ", block, " of /tokens (bytes ", begin, " to ",
-          begin + bytes.size(),
-          ") does not match its checksum; the file is damaged; lathe prepare RECIPE makes it again");
+          begin + bytes.size(), ") does not match its checksum", kMadeAgain);
   const std::uint64_t id = token_width == 2 ? largest<std::uint16_t>(bytes) : largest<std::uint32_t>(bytes);
   require(id < info.vocab_size, path(), ": block ", block, " of /tokens holds id ", id,
           ", the vocabulary has ", info.vocab_size);

@@ -70,7 +70,7 @@ class GuidedNetwork {
 at::Tensor draw_batch(const TextToPicture& model, const std::vector<std::string>& prompts,
                       std::span<const std::uint64_t> numbers, const DrawOptions& options) {
   const std::vector<std::int64_t> shape = model.latent_shape(options.height, options.width);
-  Sampler sampler(model.schedule, model.prediction, usual_sampling(options.sampler, options.steps));
+  Sampler sampler(model.schedule, model.prediction, usual_sampler_options(options.sampler, options.steps));
   const auto noise = [&](std::uint32_t site, std::uint64_t visit) {
     std::vector<at::Tensor> rows;
     for (const std::uint64_t number : numbers)

@@ -36,7 +36,7 @@ struct SamplerOptions {
 
 // As pictures are drawn and exports tell diffusers to: DDPM and DDIM step from each of their times to the
 // next one only when times trail (arXiv 2305.08891, section 3.3).
-inline SamplerOptions usual_sampling(SamplerKind kind, std::int64_t steps) {
+inline SamplerOptions usual_sampler_options(SamplerKind kind, std::int64_t steps) {
   const bool trails = kind == SamplerKind::Ddpm || kind == SamplerKind::Ddim;
   return {.kind = kind,
           .steps = steps,

@@ -163,6 +163,12 @@ constexpr Alias kKeys[] = {
     {"checkpoint.save_total_limit", "checkpoint.keep_last"},
 };
 
+// Of an item of a list: "export[].merge".
+constexpr Alias kAbsent[] = {
+    {"export[].merge",
+     "huggingface, gguf, diffusers and single_file hold an adapter merged, peft holds it alone"},
+};
+
 std::string parent_of(const std::string& path) {
   const auto dot = path.rfind('.');
   return dot == std::string::npos ? "" : path.substr(0, dot);
@@ -285,6 +291,14 @@ const Yaml* value_at(const Yaml& document, const std::string& path) {
     if (dot == std::string::npos) return value;
     rest = rest.substr(dot + 1);
   }
+}
+
+std::string why_not_ours(const std::string& section, const std::string& key) {
+  const auto bracket = section.find('[');
+  const std::string path = cat(section.substr(0, bracket), bracket == std::string::npos ? "." : "[].", key);
+  for (const auto& [theirs, why] : kAbsent)
+    if (path == theirs) return cat(" (", why, ")");
+  return "";
 }
 
 void rename_aliases(Yaml& document, std::vector<RecipeProblem>& problems, std::vector<std::string>& notes) {

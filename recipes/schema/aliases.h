@@ -11,6 +11,10 @@ namespace lathe {
 // Moves every alias of one document to our key. A key given in both spellings is a problem.
 void rename_aliases(Yaml& document, std::vector<RecipeProblem>& problems, std::vector<std::string>& notes);
 
+// " (what happens without it)" for a well-known key of a section ("export[0]") that has no place here; else
+// empty.
+std::string why_not_ours(const std::string& section, const std::string& key);
+
 // `train.gradient_accumulation_steps` of the merged recipe: taken out, and turned into the batch size that is
 // missing. A problem when the two batch sizes contradict it.
 void apply_accumulation(Yaml& merged, std::vector<RecipeProblem>& problems, std::vector<std::string>& notes);

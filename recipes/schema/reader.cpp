@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "recipes/schema/aliases.h"
 #include "recipes/schema/inputs.h"
 
 namespace lathe {
@@ -267,10 +268,9 @@ void SectionReader::finish() {
   for (const Item& item : items_) {
     if (item.taken) continue;
     const std::string guess = nearest(item.key, known_);
-    std::string hint = did_you_mean(item.key, known_);
+    std::string hint = why_not_ours(path_, item.key);
+    if (hint.empty()) hint = did_you_mean(item.key, known_);
     if (hint.empty()) hint = elsewhere(item.key);
-    if (item.key == "merge" && path_.starts_with("export["))
-      hint = " (huggingface, gguf, diffusers and single_file hold an adapter merged, peft holds it alone)";
     const std::string where = path_.empty() ? "" : cat(" in '", path_, "'");
     context_.problem(item.key_place, dotted(guess.empty() ? item.key : guess),
                      cat("unknown key '", item.key, "'", where, hint));

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / part) for part in ("tests/end_to_end", "tests/peers", "scripts")]
 import check_gguf
+from built_from_source import python_of
 from program import Case
 
 TOKENIZERS = Path(os.environ.get("LATHE_SHARED_DATA", ROOT.parent / "shared" / "data")) / "tokenizers"
@@ -27,10 +28,7 @@ def hard_texts():
 class LlamaCppCase(Case):
     @classmethod
     def setUpClass(cls):
-        cls.python = os.environ.get("LATHE_LLAMA_CPP_PYTHON")   # one that has llama_cpp already
-        if not cls.python:
-            cls.python = subprocess.run([ROOT / "scripts" / "peers_env", "llama_cpp"], capture_output=True, text=True,
-                                        check=True).stdout.strip().splitlines()[-1]
+        cls.python = python_of("llama_cpp")
         cls.texts = hard_texts()
         print(f"  {len(cls.texts)} hard texts", flush=True)
 

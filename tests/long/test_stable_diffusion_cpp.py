@@ -4,7 +4,6 @@ of an MM-DiT in SD3's layout. Takes 16 GB of memory and 9 GB of disk."""
 import base64
 import gc
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
+from built_from_source import python_of
 from picture_model import byte_alphabet, write_pipeline
 from program import Case
 
@@ -97,10 +97,7 @@ def draws(lora=None, prompts=PROMPTS):
 class StableDiffusionCpp(Case):
     @classmethod
     def setUpClass(cls):
-        cls.python = os.environ.get("LATHE_STABLE_DIFFUSION_CPP_PYTHON")   # one that has stable_diffusion_cpp already
-        if not cls.python:
-            cls.python = subprocess.run([ROOT / "scripts" / "peers_env", "stable_diffusion_cpp"], capture_output=True, text=True,
-                                        check=True).stdout.strip().splitlines()[-1]
+        cls.python = python_of("stable_diffusion_cpp")
         cls.place = Path(tempfile.mkdtemp(prefix="lathe é "))
 
     @classmethod

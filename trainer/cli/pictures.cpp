@@ -171,7 +171,8 @@ void prepare_encodings_of_base(Context& context, const Recipe& recipe, const Pre
                                const PrepareProgress& progress) {
   if (recipe.model.path.empty()) return;
   const PictureModel model = model_of(recipe);
-  if (const std::string note = cut_captions(model, data.captions); !note.empty()) {
+  if (const std::string note = cut_captions(model.tokenizer, model.text_encoder, data.captions);
+      !note.empty()) {
     context.say("note: " + note);
     context.result["notes"].push_back(note);
   }

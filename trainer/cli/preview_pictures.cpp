@@ -54,11 +54,11 @@ ExitCode preview_pictures(Context& context, const Recipe& recipe, const PictureP
     height = std::max(height, size.height);
   }
   std::vector<std::string> notes = data.notes;
-  if (!recipe.model.path.empty())
-    if (const std::string cut =
-            cut_captions(load_picture_model(resolve_model(recipe.model.path)), data.captions);
-        !cut.empty())
+  if (!recipe.model.path.empty()) {
+    const PictureModel base = load_picture_model(resolve_model(recipe.model.path));
+    if (const std::string cut = cut_captions(base.tokenizer, base.text_encoder, data.captions); !cut.empty())
       notes.push_back(cut);
+  }
   for (const std::string& note : notes) context.say("note: " + printable(note));
   context.result["notes"] = notes;
   context.result["ledger"] = data.ledger;

@@ -5,14 +5,14 @@
 
 #include "checkpoints/bundle/family.h"
 #include "data/io/file_system.h"
+#include "data/io/shell_word.h"
 #include "recipes/schema/load.h"
 #include "recipes/schema/reference.h"
 #include "trainer/cli/command.h"
+#include "trainer/cli/recipes_new.h"
 #include "trainer/pictures/dit_plan.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/pictures/unet_plan.h"
-#include "trainer/cli/recipes_new.h"
-#include "data/io/shell_word.h"
 
 namespace lathe {
 

@@ -8,13 +8,13 @@
 #include <filesystem>
 
 #include "data/io/file_system.h"
+#include "data/io/shell_word.h"
 #include "recipes/schema/load.h"
 #include "trainer/cli/recipe_text.h"
 #include "trainer/cli/recipes_new_pictures.h"
 #include "trainer/evaluate/tuning_look.h"
 #include "trainer/pictures/picture_look.h"
 #include "trainer/pictures/picture_source.h"
-#include "data/io/shell_word.h"
 #include "trainer/report/metrics.h"
 #include "trainer/tuning_rate.h"
 

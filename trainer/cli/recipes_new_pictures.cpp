@@ -7,13 +7,13 @@
 #include <filesystem>
 
 #include "data/io/file_system.h"
+#include "data/io/shell_word.h"
 #include "recipes/schema/load.h"
 #include "trainer/cli/recipe_text.h"
 #include "trainer/pictures/picture_base.h"
 #include "trainer/pictures/picture_look.h"
 #include "trainer/pictures/picture_source.h"
 #include "trainer/report/metrics.h"
-#include "data/io/shell_word.h"
 
 namespace lathe {
 namespace {

@@ -55,15 +55,6 @@ std::string class_of(const std::string& asked, const TextToPicture& model) {
   return number && row < names.size() ? names[row] : asked;
 }
 
-// What is not drawn of prompts that are too long.
-std::string cut_prompts(const TextToPicture& model, const std::vector<std::string>& prompts) {
-  if (!model.by_text()) return "";
-  PictureModel reader;
-  reader.tokenizer = model.tokenizer;
-  reader.text_encoder = model.text_encoder->spec();
-  return cut_captions(reader, prompts);
-}
-
 std::vector<std::string> prompts_of(const Arguments& arguments, const TextToPicture& model) {
   std::vector<std::string> prompts;
   if (!arguments.class_name.empty()) {
@@ -227,7 +218,10 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   if (!model.by_text() && model.class_rows() == 0 && asked > 0)
     fail_usage("this model knows no classes and reads no texts: it draws what it likes; use --count alone");
   const std::vector<std::string> prompts = prompts_of(arguments, model);
-  if (const std::string cut = cut_prompts(model, prompts); !cut.empty()) context.log("note: " + cut);
+  if (model.by_text())
+    if (const std::string cut = cut_captions(model.tokenizer, model.text_encoder->spec(), prompts);
+        !cut.empty())
+      context.log("note: " + cut);
   DrawOptions options = draw_options(arguments, source.folder, model);
   options.beside = picture_to_fill(context, arguments, model);
   context.log(source.description);

@@ -151,7 +151,7 @@ class BaseCheck {
     SamplerKind kind = usual_sampler(base_.schedule.kind == NoiseKind::Flow);
     if (!sampling.sampler.empty())
       kind = from_name<SamplerKind>(sampling.sampler, "diffusion.sampling.sampler");
-    const SamplerOptions options = usual_sampling(kind, sampling.steps);
+    const SamplerOptions options = usual_sampler_options(kind, sampling.steps);
     told("diffusion.sampling.steps", [&] { sampler_times(base_.schedule, options); });
   }
 

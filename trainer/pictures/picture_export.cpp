@@ -1,8 +1,8 @@
 // Exports of a finished diffusion run, with the card that tells what it was trained on.
 #include "checkpoints/exporters/picture_lora.h"
 #include "trainer/export_pictures.h"
-#include "trainer/pictures/exported_grid.h"
 #include "trainer/model_source.h"
+#include "trainer/pictures/exported_grid.h"
 #include "trainer/pictures/picture_task.h"
 #include "trainer/pictures/sample_grid.h"
 #include "trainer/session.h"

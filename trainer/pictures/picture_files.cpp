@@ -1,6 +1,4 @@
 // What a run of pictures keeps: a pipeline's folder, an adapter's or a new word's.
-#include <algorithm>
-
 #include "checkpoints/diffusion/adapter_folder.h"
 #include "models/adapters/pictures.h"
 #include "trainer/pictures/picture_task.h"

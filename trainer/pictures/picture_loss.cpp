@@ -68,7 +68,7 @@ ObjectiveValue PictureTask::denoise(const PictureBatch& batch, const DenoisingOp
 MicroBatchLoss PictureTask::loss(const Session& session, std::uint64_t first, std::int64_t count) {
   const auto start = std::chrono::steady_clock::now();
   const PictureBatch batch = loader_->read(first, count);
-  const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double waited = seconds_since(start);
   MicroBatchLoss loss{denoise(batch, options_, 0), count, waited};
   if (!prior_) return loss;
   // As a mean over the old pictures beside the mean over the new: the trainer divides by the count of the
@@ -84,8 +84,8 @@ MicroBatchLoss PictureTask::loss(const Session& session, std::uint64_t first, st
 // The count of the step's loss that falls to `count` of its rows in the mean.
 double PictureTask::mean_count(const Session& session, std::uint64_t first, std::int64_t count,
                                const PictureBatch& batch, std::int64_t counted) {
-  if (batch.masks.empty()) return static_cast<double>(counted);
   const auto rows = static_cast<std::uint64_t>(session.recipe().train.global_batch_size);
+  if (batch.masks.empty() || static_cast<std::uint64_t>(count) == rows) return static_cast<double>(counted);
   if (const std::uint64_t step = first / rows; step != masked_step_) {
     const PictureBatch whole = loader_->read(step * rows, static_cast<std::int64_t>(rows));
     masked_values_ = latents_.mask(whole).sum().item<double>() * static_cast<double>(model.channels());

@@ -23,7 +23,6 @@ namespace lathe {
 namespace {
 
 constexpr std::size_t kMostPictures = 1024, kMostValues = std::size_t{1} << 26;
-constexpr std::uint64_t kNumber = (std::uint64_t{1} << 40) - 1;  // of picture_id(): without crop and mirror
 
 // The pictures of one set and one size, each variant (crop, mirrored) once whatever its repeats.
 struct StoredPictures {
@@ -61,7 +60,7 @@ StoredPictures stored_pictures(const PictureSet& set, std::int64_t height = 0, s
   for (std::size_t i = 0; i < count; ++i) {
     const PictureBatch one = loader.read((*chosen)[i * chosen->size() / count], 1);
     pictures.push_back(to_tensor(one));
-    stored.numbers.push_back(static_cast<std::int64_t>(one.ids.front() & kNumber));
+    stored.numbers.push_back(static_cast<std::int64_t>(picture_number(one.ids.front())));
     if (known.insert(stored.numbers.back()).second) stored.captions.push_back(one.captions.front());
     stored.height = one.height;
     stored.width = one.width;

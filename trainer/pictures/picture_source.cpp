@@ -42,21 +42,24 @@ std::string scheduler_left(const std::string& folder, const NoiseProcess& proces
   const Json base = read_json(file);
   std::string left = written == own ? "" : written;
   if (process.schedule.kind == NoiseKind::Flow) return left;
-  static const std::pair<const char*, Json> kOurs[] = {
-      {"timestep_spacing", "trailing"}, {"steps_offset", 0},     {"set_alpha_to_one", true},
-      {"clip_sample", false},           {"thresholding", false}, {"variance_type", "fixed_small"}};
-  for (const auto& [key, ours] : kOurs)
-    if (base.contains(key) && base[key] != ours)
+  Json ours{
+      {"steps_offset", 0}, {"thresholding", false}, {"variance_type", "fixed_small"}};  // diffusers' own
+  const Json exported = scheduler_config(process);
+  for (const char* key : {"timestep_spacing", "set_alpha_to_one", "clip_sample"})
+    ours[key] = exported.at(key);
+  for (const auto& [key, value] : ours.items())
+    if (base.contains(key) && base[key] != value)
       left += cat(left.empty() ? "" : ", ", key, " ",
                   base[key].is_string() ? base[key].get<std::string>() : base[key].dump());
   return left;
 }
 
-std::string cut_captions(const PictureModel& model, const std::vector<std::string>& captions) {
-  if (!model.tokenizer) return "";
-  const auto length = static_cast<std::size_t>(model.text_encoder.max_positions);
+std::string cut_captions(const std::shared_ptr<const Tokenizer>& tokenizer, const ClipTextSpec& encoder,
+                         const std::vector<std::string>& captions) {
+  if (!tokenizer) return "";
+  const auto length = static_cast<std::size_t>(encoder.max_positions);
   const auto cut = std::ranges::count_if(captions, [&](const std::string& caption) {
-    return prompt_ids(*model.tokenizer, caption, length).wanted > length;
+    return prompt_ids(*tokenizer, caption, length).wanted > length;
   });
   return cut == 0 ? ""
                   : cat(cut, " of ", captions.size(), " captions are longer than the ", length,

@@ -19,7 +19,8 @@ std::string scheduler_left(const std::string& folder, const NoiseProcess& proces
 
 // "2 of 40 captions are longer than the 77 tokens that the text encoder reads; ...": empty where all are read
 // to their ends, and for models by class.
-std::string cut_captions(const PictureModel& model, const std::vector<std::string>& captions);
+std::string cut_captions(const std::shared_ptr<const Tokenizer>& tokenizer, const ClipTextSpec& encoder,
+                         const std::vector<std::string>& captions);
 
 bool draws_pictures(const ModelSource& source);
 

@@ -68,7 +68,7 @@ void PictureTask::prepare(Session& session, const Say& say) {
   if (recipe.prior.weight > 0)
     say(cat("prior: the base draws ", recipe.prior.pictures, " pictures of the prompts in ",
             recipe.prior.prompts, " at every start"));
-  if (const std::string note = cut_captions(plan, data.captions); !note.empty())
+  if (const std::string note = cut_captions(plan.tokenizer, plan.text_encoder, data.captions); !note.empty())
     data.notes.push_back(note + (recipe.model.path.empty() ? " (diffusion.text_encoder.max_length)" : ""));
   options_ = denoising_options(recipe, plan);
   loader_ = std::make_unique<PictureLoader>(

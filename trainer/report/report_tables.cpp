@@ -55,8 +55,10 @@ std::string evaluation_table(const RunLog& log) {
   return out + "</tbody></table></div>\n";
 }
 
+namespace {
+
 // "name pictures, kept 12; name other, kept 3"
-static std::string list_text(const Json& list) {
+std::string list_text(const Json& list) {
   std::string text;
   for (const Json& item : list) {
     text += text.empty() ? "" : "; ";
@@ -72,6 +74,8 @@ static std::string list_text(const Json& list) {
   }
   return text;
 }
+
+}  // namespace
 
 std::string ledger_table(const std::string& name, const Json& ledger) {
   std::string out, inner;

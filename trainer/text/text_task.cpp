@@ -8,6 +8,7 @@
 
 #include "checkpoints/bundle/fingerprint.h"
 #include "checkpoints/formats/safetensors.h"
+#include "data/io/shell_word.h"
 #include "models/decoder/weights.h"
 #include "models/objectives/causal_lm.h"
 #include "trainer/base_notes.h"
@@ -17,7 +18,6 @@
 #include "trainer/parallel/ranks.h"
 #include "trainer/plan/speed.h"
 #include "trainer/report/format.h"
-#include "data/io/shell_word.h"
 #include "trainer/session.h"
 #include "trainer/text/asked_form.h"
 #include "trainer/text/samples.h"
