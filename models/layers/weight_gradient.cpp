@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "models/ops/kernels.h"
 #include "models/ops/ops.h"
 #include "models/ops/parallel.h"
 
@@ -79,11 +80,15 @@ at::Tensor spaced_rows(const at::Tensor& x, std::int64_t rows, std::int64_t colu
   return at::empty({rows, aligned ? columns + line : columns}, x.options()).narrow(1, 0, columns);
 }
 
+bool own_weight_gradient(std::int64_t rows) {
+  return rows % kRecurringRows != 0 || kernels::block_products() == kernels::BlockProducts::DotProducts;
+}
+
 at::Tensor weight_gradient(const at::Tensor& gradient, const at::Tensor& x) {
   if (!x.is_cpu() || x.scalar_type() != at::kBFloat16 || gradient.scalar_type() != at::kBFloat16) {
     return at::mm(gradient.t(), x);
   }
-  if (x.size(0) % kRecurringRows != 0) return transposed_product(gradient, x);
+  if (own_weight_gradient(x.size(0))) return transposed_product(gradient, x);
   if (gradient.size(1) <= x.size(1)) return at::mm(transposed(gradient), x);
   const at::Tensor flipped = at::mm(transposed(x), gradient);  // (in, out)
   at::Tensor result = at::empty({gradient.size(1), x.size(1)}, x.options());

@@ -11,12 +11,22 @@
 namespace lathe {
 namespace {
 
-// Blocks of a task share the panels they read from the second-level cache; their sums have to fit in it as
-// well.
-std::int64_t blocks_a_task(std::int64_t blocks, std::int64_t columns) {
-  const std::int64_t threads = at::get_num_threads(),
-                     fitting = std::max<std::int64_t>(1, (1 << 18) / (32 * columns));
-  return std::min(std::min<std::int64_t>(fitting, 16), (blocks + threads - 1) / threads);
+constexpr std::int64_t kPanels = 16, kBlocks = 16, kSums = 256;  // of a task; sums in blocks of 32 x 32
+
+std::int64_t shares(std::int64_t whole, std::int64_t most) { return (whole + most - 1) / most; }
+
+// Blocks and panels of a task: its panels of one depth and its sums fit into the second-level cache together.
+// All threads get as many tasks where the shape allows it.
+struct TaskSize {
+  std::int64_t blocks, panels;
+};
+TaskSize task_size(std::int64_t blocks, std::int64_t panels) {
+  const std::int64_t threads = at::get_num_threads();
+  std::int64_t pieces = shares(panels, kPanels);
+  std::int64_t groups = shares(blocks, std::min(kBlocks, kSums / shares(panels, pieces)));
+  while (groups * pieces % threads != 0 && groups < blocks) ++groups;
+  if (groups * pieces < threads) pieces = std::min(panels, threads / groups);  // few blocks: of a factor
+  return {shares(blocks, groups), shares(panels, pieces)};
 }
 
 bool tiled(const at::Tensor& a, const at::Tensor& b) {
@@ -65,18 +75,15 @@ void transposed_product_into(at::Tensor& sum, const at::Tensor& a, const at::Ten
       .add = add};
   parallel_ranges(row_blocks, 1,
                   [&](std::int64_t begin, std::int64_t end) { table.pack_panels(args, begin, end); });
-  const std::int64_t blocks = (a.size(1) + 31) / 32, step = blocks_a_task(blocks, b.size(1));
-  // Few blocks, as of an adapter's factor, do not feed all threads: then the panels are shared as well.
-  const std::int64_t tasks = (blocks + step - 1) / step,
-                     pieces = std::clamp<std::int64_t>(at::get_num_threads() / tasks, 1, panels),
-                     width = (panels + pieces - 1) / pieces;
-  parallel_tasks(tasks * pieces, [&](std::int64_t task) {
-    const std::int64_t block = task / pieces * step, panel = task % pieces * width;
-    if (panel >= panels) return;
+  const std::int64_t blocks = (a.size(1) + 31) / 32;
+  const TaskSize size = task_size(blocks, panels);
+  const std::int64_t pieces = shares(panels, size.panels);
+  parallel_tasks(shares(blocks, size.blocks) * pieces, [&](std::int64_t task) {
+    const std::int64_t block = task / pieces * size.blocks, panel = task % pieces * size.panels;
     const kernels::TransposedPart part{.block = block,
-                                       .blocks = std::min(step, blocks - block),
+                                       .blocks = std::min(size.blocks, blocks - block),
                                        .panel = panel,
-                                       .panels = std::min(width, panels - panel)};
+                                       .panels = std::min(size.panels, panels - panel)};
     table.transposed_product(args, part,
                              thread_memory(table.transposed_product_memory(part.blocks, part.panels)));
   });

@@ -144,6 +144,15 @@ class Commands(Case):
             self.assertRegex(text, r"\n  --quiet +no progress")
             self.assertEqual((text.count("--help"), text.count("--version")), (1, 0), text)
 
+    def test_an_output_that_cannot_be_written_is_an_error(self):
+        if not Path("/dev/full").exists():
+            self.skipTest("there is no /dev/full")
+        for arguments in (["--version"], ["recipes", "list", "--json"]):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([LATHE, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(result.returncode, 1, arguments)
+            self.assertIn("standard output could not be written", result.stderr)
+
     def test_starts_quickly(self):
         best = min(self.seconds("--help") for _ in range(10))
         self.assertLess(best, 0.3)

@@ -9,7 +9,7 @@ namespace lathe {
 struct WeightGradient {
   std::int64_t rows = 0, out = 0, in = 0;
   bool bf16 = true;
-  bool tiled = true;  // blocks are multiplied by kernels of our own
+  bool tiled = true;  // kernels of our own multiply blocks
 };
 AllocatorBooks::Held take_weight_gradient(AllocatorBooks& books, const WeightGradient& of);
 

@@ -192,8 +192,16 @@ TEST_CASE("the kernels chosen are those the processor has or ATEN_CPU_CAPABILITY
 TEST_CASE("transposed products equal a^T b, any sizes and strides", "[ops]") {
   at::manual_seed(13);
   for (const std::int64_t rows : {1, 2, 31, 33, 700}) {
-    for (const auto& [left, right] : std::vector<std::pair<int, int>>{
-             {1, 1}, {7, 65}, {48, 32}, {64, 16}, {33, 96}, {130, 50}, {16, 300}, {300, 9}}) {
+    for (const auto& [left, right] : std::vector<std::pair<int, int>>{{1, 1},
+                                                                      {7, 65},
+                                                                      {48, 32},
+                                                                      {64, 16},
+                                                                      {33, 96},
+                                                                      {130, 50},
+                                                                      {16, 300},
+                                                                      {300, 9},
+                                                                      {70, 1100},
+                                                                      {9, 520}}) {
       for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
         const at::Tensor a = at::randn({rows, left + 9}).to(type).narrow(1, 3, left),
                          b = at::randn({rows, right}).to(type);
