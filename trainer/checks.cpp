@@ -6,6 +6,7 @@
 #include "data/metrics/metric.h"
 #include "data/sources/foreign.h"
 #include "recipes/schema/scalars.h"
+#include "recipes/schema/yaml.h"
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_base.h"
 #include "trainer/pictures/picture_plan.h"
@@ -101,7 +102,7 @@ ModelPlan plan_model(const Recipe& recipe, const Tokenizer& tokenizer) {
   const auto ids = static_cast<std::int64_t>(tokenizer.vocab_size());
   ModelPlan plan = plan_model(recipe, ids, tokenizer.special(), problems);
   for (const RecipeProblem& problem : problems)
-    fail_usage(problem.place.file, ":", problem.place.line, ":", problem.place.column, ": ", problem.text);
+    fail_usage(place_text(problem.place), problem.place.file.empty() ? "" : ": ", problem.text);
   plan.added = static_cast<std::int64_t>(recipe.tokenizer.add_tokens.size() +
                                          recipe.tokenizer.add_special_tokens.size());
   if (recipe.model.path.empty() || !recipe.tokenizer.train.empty())
@@ -124,14 +125,19 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
   look_for_metrics(loaded);
   const bool known_family = recipe.model.path.empty() && !recipe.model.family.empty();
   if (known_family) {
+    const Place section = place_of(loaded.places, loaded.file, "model");
+    std::vector<RecipeProblem> problems;
     try {
       if (recipe.task == "diffusion")
-        plan_picture_model(recipe, loaded.problems);
+        plan_picture_model(recipe, problems);
       else
-        plan_model(recipe, recipe.tokenizer.vocab_size, {}, loaded.problems);
+        plan_model(recipe, recipe.tokenizer.vocab_size, {}, problems);
     } catch (const Error& e) {
-      RecipeProblem problem{{loaded.file, 0, 0}, e.what()};
-      loaded.problems.push_back(problem);
+      problems.push_back({section, e.what()});
+    }
+    for (RecipeProblem& problem : problems) {  // of what is missing
+      if (problem.place.file.empty() && problem.place.line == 0) problem.place = section;
+      loaded.problems.push_back(std::move(problem));
     }
   }
   check_picture_base(loaded);

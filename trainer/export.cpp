@@ -45,11 +45,11 @@ DType export_dtype(const ExportRequest& request) {
 
 // The card's part on use.
 std::string use_of(const Bundle& model, const std::optional<AdaptedModel>& adapted, const std::string& format,
-                   const std::string& quantize) {
-  if (format == "gguf") return gguf_commands(model, quantize);
-  if (format != "peft") return model_commands(model);
+                   const std::string& quantize, const CardPrompt& prompt) {
+  if (format == "gguf") return gguf_commands(model, prompt, quantize);
+  if (format != "peft") return model_commands(model, prompt);
   const bool fused = model.family->gguf.fused_qkv;
-  return peft_commands(adapted->adapter, !chat_template_of(*model.tokenizer).empty(), fused);
+  return peft_commands(adapted->adapter, prompt, fused);
 }
 
 // The adapter as its file will hold it, and its base as other programs find it.
@@ -98,7 +98,8 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
   const std::optional<AskedForm> form = asked_form(source);
   if (form && gguf) options.ollama_template = form->ollama_template();
-  options.card = request.heading + use_of(model, adapted, request.format, options.quantize);
+  options.card =
+      request.heading + use_of(model, adapted, request.format, options.quantize, card_prompt(model, form));
   const std::optional<bool> nf4 = adapted ? trained_in_nf4(source) : std::nullopt;
   // One decoder at a time: their weights may be most of the machine's memory.
   const Prompts prompts = prompts_of(model, request.prompts);

@@ -124,15 +124,13 @@ std::string card_heading(const ModelSource& source, const std::string& format) {
 
 namespace {
 
-bool chats(const Bundle& model) { return model.tokenizer && !chat_template_of(*model.tokenizer).empty(); }
-
 // A conversation in the file's own template, or a text to go on from.
-std::string llama_cli(const std::string& file, bool chat) {
-  return cat("llama-cli -m ", file, chat ? " --jinja" : " -no-cnv -p \"def \"", "\n");
+std::string llama_cli(const std::string& file, const CardPrompt& prompt) {
+  return cat("llama-cli -m ", file, llama_cli_prompt(prompt), "\n");
 }
 
-std::string lathe_commands(const std::string& model, bool chat) {
-  return cat("lathe ", chat ? "chat " + model : "generate " + model + " --prompt \"def \"",
+std::string lathe_commands(const std::string& model, const CardPrompt& prompt) {
+  return cat("lathe ", prompt.chat ? "chat " + model : "generate " + model + lathe_prompt(prompt),
              "\nlathe verify .\n");
 }
 
@@ -150,28 +148,32 @@ std::string gguf_objection(const Bundle& model) {
 
 }  // namespace
 
-std::string model_commands(const Bundle& model) {
-  const bool chat = chats(model);
+CardPrompt card_prompt(const Bundle& model, const std::optional<AskedForm>& form) {
+  if (model.tokenizer && !chat_template_of(*model.tokenizer).empty()) return {true, "Hello", "Hello"};
+  const std::string question = form ? "Hello" : "def ";
+  return {false, question, form ? form->prompt(question) : question};
+}
+
+std::string model_commands(const Bundle& model, const CardPrompt& prompt) {
   std::string text =
       cat("transformers:\n\n```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
           "tokenizer = AutoTokenizer.from_pretrained(\".\")\nmodel = "
           "AutoModelForCausalLM.from_pretrained(\".\")\n",
-          generate_lines(chat), "```\n\nvLLM, then lathe itself:\n\n```\nvllm serve .\n",
-          lathe_commands(".", chat), "```\n\n");
+          generate_lines(prompt), "```\n\nvLLM, then lathe itself:\n\n```\nvllm serve .\n",
+          lathe_commands(".", prompt), "```\n\n");
   if (const std::string objection = gguf_objection(model); !objection.empty())
     return text + "llama.cpp and Ollama do not run it: " + objection + ".\n";
   return text +
          cat("llama.cpp and Ollama, which read GGUF:\n\n```\nlathe export . --format gguf --output gguf\n",
-             llama_cli("gguf/model-BF16.gguf", chat), "llama-server -m gguf/model-BF16.gguf\n",
+             llama_cli("gguf/model-BF16.gguf", prompt), "llama-server -m gguf/model-BF16.gguf\n",
              "cd gguf && ollama create NAME -f Modelfile && ollama run NAME\n```\n");
 }
 
-std::string gguf_commands(const Bundle& model, const std::string& quantize) {
+std::string gguf_commands(const Bundle& model, const CardPrompt& prompt, const std::string& quantize) {
   const std::string file = cat("model-", gguf_mix_name(gguf_mix(quantize)), ".gguf");
-  const bool chat = chats(model);
   const std::string engines = cat(
-      "llama.cpp, Ollama, lathe itself:\n\n```\n", llama_cli(file, chat), "llama-server -m ", file,
-      "\nollama create NAME -f Modelfile && ollama run NAME\n", lathe_commands(file, chat),
+      "llama.cpp, Ollama, lathe itself:\n\n```\n", llama_cli(file, prompt), "llama-server -m ", file,
+      "\nollama create NAME -f Modelfile && ollama run NAME\n", lathe_commands(file, prompt),
       "```\n\nvLLM reads it beside a tokenizer's folder (its base, or an export in format huggingface):\n\n"
       "```\nvllm serve ./",
       file, " --tokenizer FOLDER\n```\n");
@@ -182,7 +184,7 @@ std::string gguf_commands(const Bundle& model, const std::string& quantize) {
              "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
              "tokenizer = AutoTokenizer.from_pretrained(\".\", gguf_file=\"",
              file, "\")\nmodel = AutoModelForCausalLM.from_pretrained(\".\", gguf_file=\"", file, "\")\n",
-             generate_lines(chat), "```\n");
+             generate_lines(prompt), "```\n");
 }
 
 }  // namespace lathe

@@ -18,7 +18,7 @@ struct ExportOptions {
   std::string card;  // README.md, the model card
   // gguf: what Ollama puts around a question to a model without a chat template, {{ .Prompt }} in its place.
   std::string ollama_template = "{{ .Prompt }}";
-  Json reference;    // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
+  Json reference;  // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
   bool overwrite = false;
   FileSystem* file_system = nullptr;  // null: the real one
 };
@@ -34,11 +34,20 @@ void export_huggingface(const Bundle& bundle, const ExportOptions& options);
 // family and tokenizer; its tensors are not read. Fused matrices (GPT-2's c_attn) get one adapter of several
 // times the rank, the same product.
 void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOptions& options);
-// The card's part on use: exact commands for peft, vLLM, llama.cpp and Ollama; chat: the base has a chat
-// template; fused: the family is one whose adapters only PEFT takes.
-std::string peft_commands(const PeftAdapter& adapter, bool chat, bool fused = false);
+// What a card's commands ask: a chat of one turn, or a text to go on from. `question` is what lathe is asked,
+// which writes it in the run's own form; `text` is that form, for engines that know nothing of it.
+struct CardPrompt {
+  bool chat = false;
+  std::string question, text;
+};
+// The card's part on use: exact commands for peft, vLLM, llama.cpp and Ollama; fused: the family is one whose
+// adapters only PEFT takes.
+std::string peft_commands(const PeftAdapter& adapter, const CardPrompt& prompt, bool fused = false);
 // Python lines that ask `model` by `tokenizer`, as cards have them.
-std::string generate_lines(bool chat);
+std::string generate_lines(const CardPrompt& prompt);
+// llama-cli's and lathe's arguments that ask it.
+std::string llama_cli_prompt(const CardPrompt& prompt);
+std::string lathe_prompt(const CardPrompt& prompt);
 
 // model-<TYPE>.gguf, Modelfile (Ollama), README.md, reference.json, MANIFEST.json. Error for a model or
 // tokenizer that llama.cpp would not run as it is meant.

@@ -5,6 +5,7 @@
 #include "checkpoints/exporters/exporter.h"
 #include "checkpoints/exporters/gguf_tokenizer.h"
 #include "checkpoints/formats/safetensors.h"
+#include "data/io/shell_word.h"
 
 namespace lathe {
 
@@ -66,25 +67,30 @@ std::string resize_command(const PeftAdapter& adapter) {
 
 }  // namespace
 
-std::string generate_lines(bool chat) {
+std::string llama_cli_prompt(const CardPrompt& prompt) {
+  return prompt.chat ? " --jinja" : " -no-cnv -p " + shell_word(prompt.text);
+}
+std::string lathe_prompt(const CardPrompt& prompt) { return " --prompt " + shell_word(prompt.question); }
+
+std::string generate_lines(const CardPrompt& prompt) {
   const std::string inputs =
-      chat ? "inputs = tokenizer.apply_chat_template([{\"role\": \"user\", \"content\": \"Hello\"}], "
-             "add_generation_prompt=True,\n"
-             "                                       return_dict=True, return_tensors=\"pt\")\n"
-           : "inputs = tokenizer(\"def \", return_tensors=\"pt\")\n";
+      prompt.chat ? "inputs = tokenizer.apply_chat_template([{\"role\": \"user\", \"content\": \"Hello\"}], "
+                    "add_generation_prompt=True,\n"
+                    "                                       return_dict=True, return_tensors=\"pt\")\n"
+                  : cat("inputs = tokenizer(", Json(prompt.text).dump(), ", return_tensors=\"pt\")\n");
   return inputs +
          "made = model.generate(**inputs, max_new_tokens=40)\n"
          "print(tokenizer.decode(made[0][inputs[\"input_ids\"].shape[1]:], skip_special_tokens=True))\n";
 }
 
-std::string peft_commands(const PeftAdapter& adapter, bool chat, bool fused) {
+std::string peft_commands(const PeftAdapter& adapter, const CardPrompt& prompt, bool fused) {
   const std::string& base = adapter.base;
   std::string text =
       cat("```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, "
           "AutoTokenizer\n\n",
           "tokenizer = AutoTokenizer.from_pretrained(\".\")\n",
           "base = AutoModelForCausalLM.from_pretrained(\"", base, "\")\n", resize_command(adapter),
-          "model = PeftModel.from_pretrained(base, \".\")\n", generate_lines(chat), "```\n\n");
+          "model = PeftModel.from_pretrained(base, \".\")\n", generate_lines(prompt), "```\n\n");
   if (fused) {
     text +=
         "vLLM and llama.cpp take no adapters of this family: export the merged model for them\n(`lathe "
@@ -100,11 +106,11 @@ std::string peft_commands(const PeftAdapter& adapter, bool chat, bool fused) {
     text += cat("```\nvllm serve ", base, " --enable-lora --max-lora-rank ", served_rank(adapter.rank),
                 " --lora-modules tuned=.\n", "python convert_lora_to_gguf.py --base ", base,
                 " --outfile adapter.gguf .    # of llama.cpp\n", "llama-cli -m base.gguf --lora adapter.gguf",
-                chat ? "" : " -no-cnv -p \"def \"", "\n",
+                prompt.chat ? "" : llama_cli_prompt(prompt), "\n",
                 "lathe export . --format gguf --output gguf && cd gguf && ollama create NAME -f Modelfile && "
                 "ollama run NAME\n");
   }
-  return text + "lathe generate . --prompt \"" + (chat ? "Hello" : "def ") + "\"\nlathe verify .\n```\n";
+  return text + "lathe generate ." + lathe_prompt(prompt) + "\nlathe verify .\n```\n";
 }
 
 }  // namespace lathe

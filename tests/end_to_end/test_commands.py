@@ -27,6 +27,13 @@ class Commands(Case):
         _, log = self.lathe("check", recipe, code=2)
         self.assertIn("did you mean 'hidden_size'?", log)
 
+    def test_a_model_without_a_size_is_told_with_its_place(self):
+        recipe = self.recipe("run")
+        recipe.write_text(re.sub(r"model: \{.*?\}", "model: {family: llama}", recipe.read_text(), flags=re.S))
+        for arguments, place in (([], r"run\.yaml:\d+:\d+"), (["--set", "model.family=gpt2"], "--set #1")):
+            _, log = self.lathe("check", recipe, *arguments, code=2)
+            self.assertRegex(log, rf"lathe: .*{place}: model: set 'size'")
+
     def test_check_prints_a_recipe_that_reads_back(self):
         output, _ = self.lathe("check", self.recipe("run"))
         again = self.folder / "again.yaml"

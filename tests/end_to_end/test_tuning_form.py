@@ -41,10 +41,10 @@ class Form(Tuning):
             self.assertEqual(said, answers, (prompts, more))
         for form in ("huggingface", "gguf"):   # an export is asked as its run
             self.lathe("export", self.folder / "run", "--format", form, "--output", self.folder / form)
-        for prompts, more in ((questions, []), (whole, ["--raw"])):
-            said = [self.json("generate", self.folder / "huggingface", "--prompt", prompt, "--max-tokens", "32", *more)["completions"][0]["text"]
+        for form, prompts, more in (("huggingface", questions, []), ("huggingface", whole, ["--raw"]), ("gguf", questions, [])):
+            said = [self.json("generate", self.folder / form, "--prompt", prompt, "--max-tokens", "32", *more)["completions"][0]["text"]
                     for prompt in prompts]
-            self.assertEqual(said, answers, (prompts, more))
+            self.assertEqual(said, answers, (form, prompts, more))
         self.assertIn('TEMPLATE """Q {{ .Prompt }}\nA"""', (self.folder / "gguf" / "Modelfile").read_text(encoding="utf-8"))
         _, log = self.lathe("evaluate", self.folder / "run", "--data", self.pairs(4), "--metrics", "exact_match", code=2)
         self.assertIn("data.template", log)

@@ -26,7 +26,7 @@ task: sft
 model: {{path: {base}}}
 tokenizer: {{add_tokens: {added}}}
 adapter: {{kind: {kind}, rank: 4, alpha: 8}}
-data: {{train: {data}, sequence_length: 64, cache: {cache}}}
+data: {{train: {data}, sequence_length: 64, cache: {cache}{more}}}
 optimizer: {{learning_rate: 1e-2}}
 train: {{max_steps: 4, global_batch_size: 4, precision: fp32, threads: 1, on_spike: ignore}}
 export: [{{format: peft}}, {{format: huggingface, dtype: fp32}}, {{format: gguf, quantize: f32}}]
@@ -48,12 +48,12 @@ class Cards(Case):
         result = subprocess.run([sys.executable, "-c", blocks[0]], cwd=folder, capture_output=True, text=True, timeout=300)
         self.assertEqual(result.returncode, 0, result.stderr[-3000:])
         printed = re.sub(r"\[PAD\d+\]", "", result.stdout)   # rows of the table that no token has are called so in GGUF
-        self.assertEqual(printed, self.said(folder, "apply_chat_template" in blocks[0]) + "\n")
+        self.assertEqual(printed, self.said(folder, "Hello" if "Hello" in blocks[0] else "def ") + "\n")
         return card
 
-    def said(self, folder, chat):
+    def said(self, folder, question):
         """What lathe answers to the card's question, from the same files."""
-        said = self.json("generate", folder, "--prompt", "Hello" if chat else "def ", "--max-tokens", "40", "--temperature", "0")
+        said = self.json("generate", folder, "--prompt", question, "--max-tokens", "40", "--temperature", "0")
         text = said["completions"][0]["text"]
         self.assertTrue(text)
         return text
@@ -92,16 +92,37 @@ class Cards(Case):
         for name, kind, added in (("llama", "dora", ["[t0]"]), ("qwen2", "lora", []), ("gpt2", "rslora", [])):
             run = self.folder / f"{name} {kind}"
             recipe = self.folder / "tune.yaml"
-            recipe.write_text(TUNE.format(kind=kind, added=json.dumps(added), **{key: json.dumps(str(value)) for key, value in {
+            recipe.write_text(TUNE.format(kind=kind, added=json.dumps(added), more="", **{key: json.dumps(str(value)) for key, value in {
                 "run": run, "base": made[name], "data": data, "cache": self.folder / "cache"}.items()}))
             self.lathe("train", recipe, "--quiet")
-            texts = {self.said(made[name], name == "qwen2")}
+            texts = {self.said(made[name], "Hello")}
             for format in ("peft", "huggingface", "gguf"):
                 with self.subTest(name, kind=kind, format=format):
                     folder = run / "export" / format
                     self.run_card(folder, (), runs=(name, format) != ("gpt2", "gguf"))
-                    texts.add(self.said(folder, name == "qwen2"))
+                    texts.add(self.said(folder, "Hello"))
             self.assertEqual(len(texts), 2, "the three say the same, and not what the base says")
+
+    def test_a_run_with_a_template_is_asked_by_it(self):
+        base = check_gguf.make_models(self.folder / "models", ["llama"])["llama"]
+        data, run, recipe = (self.folder / name for name in ("pairs.jsonl", "run", "tune.yaml"))
+        data.write_text("".join(json.dumps({"prompt": f"def {word}", "completion": f"{word} = {i}"}) + "\n"
+                                for i, word in enumerate("cat mat dog log".split())))
+        places = {"run": run, "base": base, "data": data, "cache": self.folder / "cache"}
+        recipe.write_text(TUNE.format(kind="lora", added="[]", more=', template: {prompt: "Q: {prompt}\\nA:", completion: "{completion}"}',
+                                      **{key: json.dumps(str(value)) for key, value in places.items()}))
+        self.lathe("train", recipe, "--quiet")
+        for format in ("peft", "huggingface", "gguf"):
+            with self.subTest(format=format):
+                folder = run / "export" / format
+                card = (folder / "README.md").read_text()
+                block = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0]
+                self.assertIn('tokenizer("Q: Hello\\nA:", return_tensors="pt")', block)
+                self.assertIn("lathe generate . --prompt Hello" if format != "gguf" else "--prompt Hello", card)
+                said = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, timeout=300)
+                self.assertEqual(said.returncode, 0, said.stderr[-3000:])
+                ours = self.json("generate", folder, "--prompt", "Hello", "--max-tokens", "40", "--temperature", "0")
+                self.assertEqual(re.sub(r"\[PAD\d+\]", "", said.stdout), ours["completions"][0]["text"] + "\n")
 
     def check_template(self, folder, wanted):
         config = json.loads((folder / "tokenizer_config.json").read_text())

@@ -66,7 +66,7 @@ ExitCode preview_examples(Context& context, const Recipe& recipe, const Prepared
     TokenExample tokens = render_example(tuning.train[i], *data.tokenizer, tuning.format, loss_on);
     cut_to_row(tokens, recipe.data.sequence_length);
     const auto learned = std::count(tokens.supervised.begin(), tokens.supervised.end(), std::uint8_t{1});
-    context.say(cat("--- ", tuning.train[i].origin, ": ", tokens.ids.size(), " tokens, ", learned,
+    context.say(cat("--- ", tuning.train[i].origin, ": ", tokens.ids.size() - 1, " tokens, ", learned,
                     " of them learned"));
     context.say(replace_invalid_utf8(marked_text(tokens, colour)));
     context.result["examples"].push_back({{"origin", tuning.train[i].origin},

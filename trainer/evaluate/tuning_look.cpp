@@ -84,7 +84,8 @@ TuningLook look_at_tuning(const std::string& model, const std::string& data, con
     look.data.examples = read_examples(data, options).examples;
   }
   for (const Example& example : look.data.examples) {
-    look.tokens.push_back(render_example(example, *base.tokenizer, format, LossOn::Completion).ids.size());
+    const TokenExample seen = render_example(example, *base.tokenizer, format, LossOn::Completion);
+    look.tokens.push_back(seen.ids.size() - 1);  // as data.sequence_length counts them: the inputs
     look.several_turns = look.several_turns || assistant_turns(example) > 1;
   }
   std::sort(look.tokens.begin(), look.tokens.end());

@@ -20,9 +20,13 @@ ExampleKind kind_of_name(const std::string& name, ExampleKind otherwise) {
   return otherwise;
 }
 
-// What an export's reference.json says of the run that it was made of.
-std::optional<AskedForm> form_of_export(const std::string& folder) {
-  const std::string file = folder + "/reference.json";
+// What an export's reference.json, in the folder or beside the GGUF file, says of the run that it was made
+// of.
+std::optional<AskedForm> form_of_export(const std::string& model) {
+  const std::filesystem::path folder = std::filesystem::is_regular_file(model)
+                                           ? std::filesystem::path(model).parent_path()
+                                           : std::filesystem::path(model);
+  const std::string file = (folder / "reference.json").string();
   if (!std::filesystem::exists(file)) return std::nullopt;
   const Json reference = read_json(file);
   const auto asked = reference.find("asked");

@@ -246,15 +246,21 @@ TEST_CASE("the card's commands fit the adapter") {
   PeftAdapter adapter;
   adapter.base = "org/base";
   adapter.rank = 20;
-  CHECK(peft_commands(adapter, false)
+  const CardPrompt text{false, "It's?", "Q: It's?\nA:"}, chat{true, "Hello", "Hello"};
+  const std::string asked = peft_commands(adapter, text);
+  CHECK(asked.find("tokenizer(\"Q: It's?\\nA:\", return_tensors") != std::string::npos);
+  CHECK(asked.find("llama-cli -m base.gguf --lora adapter.gguf -no-cnv -p 'Q: It'\\''s?\nA:'") !=
+        std::string::npos);
+  CHECK(asked.find("lathe generate . --prompt 'It'\\''s?'") != std::string::npos);
+  CHECK(peft_commands(adapter, text)
             .find("vllm serve org/base --enable-lora --max-lora-rank 32 --lora-modules tuned=.") !=
         std::string::npos);
-  CHECK(peft_commands(adapter, false, true).find("vllm serve") == std::string::npos);
+  CHECK(peft_commands(adapter, text, true).find("vllm serve") == std::string::npos);
   adapter.kind = "dora";
-  CHECK(peft_commands(adapter, false).find("--enable-lora") == std::string::npos);
-  CHECK(peft_commands(adapter, false).find("export the merged model") != std::string::npos);
-  CHECK(peft_commands(adapter, false).find("apply_chat_template") == std::string::npos);
-  CHECK(peft_commands(adapter, true).find("apply_chat_template") != std::string::npos);
+  CHECK(peft_commands(adapter, text).find("--enable-lora") == std::string::npos);
+  CHECK(peft_commands(adapter, text).find("export the merged model") != std::string::npos);
+  CHECK(peft_commands(adapter, text).find("apply_chat_template") == std::string::npos);
+  CHECK(peft_commands(adapter, chat).find("apply_chat_template") != std::string::npos);
 }
 
 TEST_CASE("trained rows of tokens have PEFT's names and come back") {
