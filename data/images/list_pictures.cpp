@@ -102,6 +102,8 @@ class FolderReader {
         enter(below);
       else if (entry.is_regular_file(ignored))
         files_.push_back(below);
+      else if (entry.is_symlink(ignored) && !entry.exists(ignored))
+        out_.notes.push_back(cat(shown(below), " is a link that leads nowhere"));
     }
   }
 

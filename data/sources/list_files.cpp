@@ -72,6 +72,7 @@ class FolderWalk {
   const std::string& first_foreign() const { return first_foreign_; }
   bool default_glob() const { return default_glob_; }
   const Kinds& left_out() const { return left_out_; }
+  const std::vector<std::string>& dangling() const { return dangling_; }
 
  private:
   void enter(const std::string& relative) {
@@ -97,7 +98,7 @@ class FolderWalk {
       excluded_ = true;
       return;
     }
-    std::error_code ignored;  // a dangling link is neither file nor folder
+    std::error_code ignored;
     if (entry.is_directory(ignored)) {
       if (entry.is_symlink(ignored))
         linked_.push_back(relative);
@@ -105,6 +106,8 @@ class FolderWalk {
         enter(relative);
       return;
     }
+    if (entry.is_symlink(ignored) && !entry.exists(ignored) && glob_.matches(relative))
+      dangling_.push_back(relative);
     if (!entry.is_regular_file(ignored)) return;
     ++seen_[text_extension(name)];
     if (!glob_.matches(relative)) return;
@@ -123,9 +126,24 @@ class FolderWalk {
   Glob glob_;
   std::vector<Glob> exclude_;
   std::set<FolderId> visited_;
-  std::vector<std::string> found_, linked_;
+  std::vector<std::string> found_, linked_, dangling_;
   Kinds seen_, left_out_;
   std::string first_foreign_;
+};
+
+struct LeftOut {
+  Kinds kinds;                        // no text by their names
+  std::vector<std::string> dangling;  // links to nothing
+
+  std::string text() const {
+    std::string text = kinds.empty() ? ""
+                                     : cat("left out, no text by their names: ", kinds_text(kinds),
+                                           " (glob: '**/*' reads all)");
+    if (dangling.empty()) return text;
+    return cat(text, text.empty() ? "" : "; ", dangling.size(),
+               dangling.size() == 1 ? " link leads nowhere: " : " links lead nowhere, the first: ",
+               dangling.front());
+  }
 };
 
 [[noreturn]] void fail_foreign(const std::string& path, const std::string& hint = "") {
@@ -143,7 +161,7 @@ SourceFile describe(const std::string& path, const std::string& origin, std::uin
 }
 
 void list_folder(const SourceSection& source, const std::string& root, std::uint32_t index,
-                 std::vector<SourceFile>& files, Kinds& left_out) {
+                 std::vector<SourceFile>& files, LeftOut& left_out) {
   FolderWalk walk(source, root);
   const auto found = walk.run();
   const std::string foreign = walk.first_foreign();
@@ -159,8 +177,9 @@ void list_folder(const SourceSection& source, const std::string& root, std::uint
                : walk.default_glob() ? "; name others with glob, e.g. glob: '**/*.xyz'"
                                      : "");
   }
-  for (const auto& [extension, count] : walk.left_out()) left_out[extension] += count;
+  for (const auto& [extension, count] : walk.left_out()) left_out.kinds[extension] += count;
   const std::string shown = stdfs::path(root).filename().string();
+  for (const auto& relative : walk.dangling()) left_out.dangling.push_back(shown + "/" + relative);
   for (const auto& relative : found) {
     files.push_back(
         describe(root + "/" + relative, shown.empty() ? relative : shown + "/" + relative, index));
@@ -183,7 +202,7 @@ SourceFile stamp_file(const std::string& path, const std::string& origin, std::u
 
 std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sources, std::string* left_out) {
   std::vector<SourceFile> files;
-  Kinds unread;
+  LeftOut unread;
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const SourceSection& source = sources[i];
     const auto index = static_cast<std::uint32_t>(i);
@@ -200,10 +219,7 @@ std::vector<SourceFile> list_source_files(const std::vector<SourceSection>& sour
       files.push_back(describe(path.string(), path.filename().string(), index));
     }
   }
-  if (left_out)
-    *left_out = unread.empty() ? ""
-                               : cat("left out, no text by their names: ", kinds_text(unread),
-                                     " (glob: '**/*' reads all)");
+  if (left_out) *left_out = unread.text();
   return files;
 }
 

@@ -1,4 +1,6 @@
 // Which pictures a folder means and what is said of them.
+#include <filesystem>
+
 #include "data/images/list_pictures.h"
 #include "data/images/shapes.h"
 #include "tests/unit/data/images/support.h"
@@ -74,6 +76,7 @@ TEST_CASE("masks and what is excluded are no pictures, other formats are named")
   for (const char* name : {"a.png", "a-mask.png", "old/b.png", "lone-mask.png"})
     write_plain(folder / "set/" + name, 2, 2, 1, 2, 3);
   write_text(folder / "set/c.heic", "x");
+  std::filesystem::create_symlink("/nowhere/d.png", folder / "set/d.png");
   SourceSection section = pictures_in(folder / "set");
   section.exclude = {"old"};
   const PictureList list = list_pictures({section}, 1);
@@ -82,6 +85,7 @@ TEST_CASE("masks and what is excluded are no pictures, other formats are named")
   CHECK(list.pictures[1].name == "set/lone-mask.png");
   CHECK(noted(list, "1 file(s) are of a format that is not read"));
   CHECK(noted(list, "set/c.heic"));
+  CHECK(noted(list, "set/d.png is a link that leads nowhere"));
   const PictureList some = list_pictures({pictures_in(folder / "set", "old/*")}, 1);
   CHECK(said(some) == std::vector<std::string>{"set/old/b.png: old b"});
 }

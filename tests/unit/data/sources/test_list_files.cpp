@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 #include <vector>
 
 #include "data/sources/documents.h"
@@ -58,6 +59,10 @@ TEST_CASE("files that are not read are told, by kind") {
   CHECK(left_out == "left out, no text by their names: 2 .log, 1 without extension (glob: '**/*' reads all)");
   CHECK(list_source_files({source(folder.path(), "*.txt")}, &left_out).size() == 1);
   CHECK(left_out.empty());  // who names a glob knows
+  std::filesystem::create_symlink("/nowhere/e.txt", folder / "e.txt");
+  CHECK(list_source_files({source(folder.path(), "*.txt")}, &left_out).size() == 1);
+  CHECK(left_out.find("1 link leads nowhere: ") == 0);
+  CHECK(left_out.ends_with("/e.txt"));
 }
 
 TEST_CASE("excluded folders and globs are left out") {
