@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "data/io/utf8.h"
 #include "models/generation/generate.h"
 #include "recipes/schema/error.h"
 
@@ -98,6 +99,17 @@ void compare_prompt(const Json& entry, const Continued& prompt, const at::Tensor
     }
 }
 
+// A text that was cut by tokens may end within a character, which JSON does not hold.
+std::string whole_characters(const std::string& text) {
+  for (std::size_t cut = 0; cut < 4 && cut <= text.size(); ++cut) {
+    const std::string_view kept(text.data(), text.size() - cut);
+    std::size_t replaced = 0;
+    replace_invalid_utf8(kept, &replaced);
+    if (replaced == 0) return std::string(kept);
+  }
+  return replace_invalid_utf8(text);
+}
+
 }  // namespace
 
 void each_logits(Decoder& decoder, const Sequences& sequences, const LogitsUse& use) {
@@ -118,7 +130,8 @@ void each_logits(Decoder& decoder, const Sequences& sequences, const LogitsUse& 
 Prompts prompts_of(const Bundle& bundle, const std::vector<std::string>& texts) {
   const auto most = static_cast<std::size_t>(std::min(kReferencePositions, bundle.spec.max_positions / 2));
   Prompts prompts;
-  for (const std::string& text : texts) {
+  for (const std::string& given : texts) {
+    const std::string text = whole_characters(given);
     std::vector<TokenId> ids = bundle.tokenizer->ids(text);
     if (ids.size() > most) ids.resize(most);
     if (ids.empty()) continue;
@@ -136,7 +149,7 @@ Json make_reference(const Bundle& bundle, Decoder& decoder, const std::string& d
   each_logits(decoder, prompts.ids, [&](std::size_t i, const at::Tensor& logits) {
     const std::vector<TokenId>& ids = prompts.ids[i];
     const auto [values, indices] = at::topk(logits, std::min(kTop, logits.size(1)), 1);
-    Json entry = Json{{"text", bundle.tokenizer->decode(ids, true)}, {"ids", ids}};
+    Json entry = Json{{"text", replace_invalid_utf8(bundle.tokenizer->decode(ids, true))}, {"ids", ids}};
     entry["whole_text"] = prompts.texts[i];
     entry["whole_ids"] = bundle.tokenizer->ids(prompts.texts[i]);
     entry["largest_logit"] = logits.abs().max().item<double>();

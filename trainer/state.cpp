@@ -1,5 +1,7 @@
 #include "trainer/state.h"
 
+#include <cmath>
+
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 
@@ -20,6 +22,10 @@ const std::string kMaster = "master.";
 }  // namespace
 
 bool TrainState::remember(double loss, double min_delta) {
+  if (!std::isfinite(loss)) {  // a run that diverged has no best
+    bad_evaluations += 1;
+    return false;
+  }
   const bool first = best_step < 0;
   if (first || loss < patience_loss - min_delta) {
     patience_loss = loss;

@@ -258,6 +258,11 @@ class TrainingLoop {
         " steps was skipped, for its loss or gradient was no finite number: nothing was learned; look for "
         "values that are not finite in the base (lathe inspect), or lower optimizer.learning_rate");
     if (!stopped_short && evaluated_at_ != s_.state.step) evaluate();
+    require(s_.state.best_step >= 0 || evaluated_at_ != s_.state.step ||
+                outcome_.last_evaluation.set.empty() || std::isfinite(outcome_.last_evaluation.loss),
+            "the run diverged: its held-out loss is no finite number at step ", s_.state.step,
+            " and was none before; lower optimizer.learning_rate (now ", s_.recipe().optimizer.learning_rate,
+            ") and start over with --fresh");
     save();
     if (const PhaseTimes::Scope saving(outcome_.phases, Phase::Checkpoint); s_.writer) s_.writer->wait();
     outcome_.seconds = s_.state.seconds - seconds_before_;

@@ -141,6 +141,15 @@ Json peft_config(const PeftAdapter& adapter, const Family& family, const Decoder
   for (const NameRule& rule : family.names(spec)) {
     if (rule.transposed && adapted(without_weight(rule.internal[0]))) config["fan_in_fan_out"] = true;
   }
+  if (!adapter.token_rows.empty()) {  // under the names of the base's modules
+    Json& tables = config["trainable_token_indices"] = Json::object();
+    for (const auto& [table, ids] : adapter.token_rows) {
+      std::string name = table;
+      for (const NameRule& rule : family.names(spec))
+        if (without_weight(rule.internal[0]) == internal_table(table)) name = without_weight(rule.on_disk);
+      tables[name.substr(name.rfind('.') + 1)] = ids;
+    }
+  }
   for (const FusedModule& module : fused_modules(family, spec)) {
     if (!std::any_of(module.parts.begin(), module.parts.end(), adapted)) continue;
     const std::string last = module.on_disk.substr(module.on_disk.rfind('.') + 1);

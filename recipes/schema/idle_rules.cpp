@@ -43,10 +43,9 @@ class IdleRules : public Rules {
     }
     for (const char* key : {"tokenizer.train", "tokenizer.path", "tokenizer.vocab_size"})
       no_effect(!r_.model.path.empty(), key, "beside 'model.path', which brings its own tokenizer");
-    for (const char* key :
-         {"train.z_loss", "data.fill_in_middle.rate", "data.sequence_length", "data.packing", "data.loss_on",
-          "data.format", "data.columns", "data.template", "data.overlength", "evaluate.metrics",
-          "evaluate.probe", "evaluate.sample_tokens"})
+    for (const char* key : {"data.fill_in_middle.rate", "data.sequence_length", "data.packing",
+                            "data.loss_on", "data.format", "data.columns", "data.template", "data.overlength",
+                            "evaluate.metrics", "evaluate.probe", "evaluate.sample_tokens"})
       no_effect(r_.task == "diffusion", key, "with 'task: diffusion'");
     if (r_.task == "diffusion") pictures();
     if (r_.task == "diffusion" && r_.train.max_tokens && given("train.max_tokens"))

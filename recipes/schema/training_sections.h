@@ -51,8 +51,7 @@ struct TrainSection {
   std::int64_t seeds = 1;    // tuning: runs with seed, seed + 1 ...
   std::int64_t threads = 0;  // 0: all cores
   bool activation_checkpointing = false;
-  double dropout = 0;  // residual and embedding dropout
-  double z_loss = 0;
+  double dropout = 0;             // residual and embedding dropout
   std::string on_spike = "skip";  // skip | rollback | ignore
   double spike_sigma = 6;
   static void fields(auto& f, auto& c) {
@@ -74,7 +73,6 @@ struct TrainSection {
     f("activation_checkpointing", c.activation_checkpointing,
       "recompute blocks in backward: less memory, a third more compute");
     f("dropout", c.dropout, "on embeddings and residual branches", range(0.0, 0.99));
-    f("z_loss", c.z_loss, "weight of the squared log-normaliser (PaLM); 0 for off", range(0.0, 1.0));
     f("on_spike", c.on_spike,
       "a step whose loss or gradient norm is not finite or far above those of the last steps: skip it, roll "
       "back to the last checkpoint, or ignore",

@@ -160,6 +160,27 @@ class Commands(Case):
             self.assertEqual(result.returncode, 1, arguments)
             self.assertIn("standard output could not be written", result.stderr)
 
+    def test_an_option_takes_one_value_and_leaves_the_recipe(self):
+        recipe = self.recipe("run")
+        self.lathe("check", "--set", "train.max_steps=30", recipe, "--json")
+        self.lathe("check", "--set", "train.max_steps=30", "--set", "train.seed=2", recipe)
+
+    def test_a_short_context_does_not_end_a_run_at_its_samples(self):
+        recipe = self.recipe("run")
+        long = self.folder / "prompts.txt"
+        long.write_text("the cat sat on the mat and " * 40 + "\n")
+        for more in ([], ["--set", f"evaluate.prompts={long}"]):
+            self.lathe("train", recipe, "--quiet", "--fresh", "--set", "data.sequence_length=32", "--set", "train.max_steps=6",
+                       "--set", "schedule.warmup_steps=1", *more)
+
+    def test_an_export_never_takes_what_it_exports(self):
+        self.lathe("train", self.recipe("run"), "--quiet", "--set", "train.max_steps=6", "--set", "schedule.warmup_steps=1")
+        self.lathe("export", self.folder / "run", "--output", self.folder / "out")
+        before = (self.folder / "out" / "model.safetensors").read_bytes()
+        _, log = self.lathe("export", self.folder / "out", "--dtype", "fp32", "--output", f"{self.folder}/./out", "--overwrite", code=2)
+        self.assertIn("which would be lost", log)
+        self.assertEqual((self.folder / "out" / "model.safetensors").read_bytes(), before)
+
     def test_starts_quickly(self):
         best = min(self.seconds("--help") for _ in range(10))
         self.assertLess(best, 0.3)

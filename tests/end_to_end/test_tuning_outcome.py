@@ -11,6 +11,20 @@ from tuning_case import WORDS, Tuning
 
 
 class Outcome(Tuning):
+    def test_texts_whose_characters_are_several_tokens_are_exported(self):
+        """The reference's prompts are cut by tokens, which may be within a character."""
+        texts = [{"text": "".join(chr(0x4E00 + (i * 97 + k * 31) % 900) for k in range(38))} for i in range(12)]
+        self.lathe("train", self.tuning("run", self.write("texts.jsonl", texts), "0.25", extra="export: [{format: huggingface}]\n"), "--quiet")
+        prompts = json.loads((self.folder / "run/export/huggingface/reference.json").read_text(encoding="utf-8"))["prompts"]
+        self.assertTrue(any(ord(letter) > 0x4E00 for prompt in prompts for letter in prompt["whole_text"]))
+        self.lathe("verify", self.folder / "run/export/huggingface")
+
+    def test_a_run_that_diverges_says_so_and_what_to_do(self):
+        recipe = self.tuning("run", self.pairs(22), extra="export: [{format: huggingface}]\n")
+        for _ in range(2):   # the same when it is called again
+            _, log = self.lathe("train", recipe, "--quiet", "--set", "optimizer.learning_rate=10", "--set", "train.epochs=40", "--set", "train.on_spike=ignore", code=1)
+            self.assertRegex(log, "the run diverged: its held-out loss is no finite number at step .* lower optimizer.learning_rate")
+
     def test_bedrocks_two_files_hold_the_figures_of_the_run(self):
         self.lathe("train", self.tuning("run", self.pairs(22)), "--quiet")
         log = [json.loads(line) for line in (self.folder / "run" / "metrics.jsonl").read_text().splitlines()]

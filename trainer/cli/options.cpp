@@ -59,12 +59,12 @@ Option& Option::byte_size() {
 }
 
 Option& Option::repeatable() {
-  option_->take_all()->expected(1);
+  option_->take_all()->expected(1)->allow_extra_args(false);  // what follows is an argument of its own
   return *this;
 }
 
 Option& Option::separated_by(char delimiter) {
-  option_->delimiter(delimiter);
+  option_->delimiter(delimiter)->allow_extra_args(false);
   return *this;
 }
 

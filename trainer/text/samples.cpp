@@ -35,6 +35,16 @@ std::vector<TokenId> ids_of(const std::string& line, const AskedForm& form, cons
   return render_prompt(example, *task.data.tokenizer, task.data.tuning->format).ids;
 }
 
+// What the model's context holds of a prompt beside an answer: the last of it, half of the context at least.
+std::vector<TokenId> cut_to_context(std::vector<TokenId> ids, const Session& session, const TextTask& task) {
+  const std::int64_t context = task.plan.spec.max_positions;
+  if (context <= 0) return ids;
+  const auto room = static_cast<std::size_t>(
+      std::max<std::int64_t>(1, context - std::min(session.recipe().evaluate.sample_tokens, context / 2)));
+  if (ids.size() > room) ids.erase(ids.begin(), ids.end() - static_cast<std::ptrdiff_t>(room));
+  return ids;
+}
+
 // Ids of the prompts; a line of evaluate.prompts each.
 std::vector<std::vector<TokenId>> prompts_of(const Session& session, const TextTask& task) {
   std::vector<std::vector<TokenId>> prompts;
@@ -71,7 +81,8 @@ std::vector<Sample> make_samples(Session& session, const TextTask& task) {
   else if (tokenizer.special().eos)
     options.stop_ids.push_back(*tokenizer.special().eos);
   std::vector<Sample> samples;
-  for (const auto& prompt : prompts_of(session, task)) {
+  for (const auto& asked : prompts_of(session, task)) {
+    const std::vector<TokenId> prompt = cut_to_context(asked, session, task);
     const Generated generated = generate_tokens(*task.model, prompt, options);
     samples.push_back({replace_invalid_utf8(tokenizer.decode(prompt)),
                        replace_invalid_utf8(tokenizer.decode(generated.tokens))});

@@ -263,6 +263,18 @@ TEST_CASE("the card's commands fit the adapter") {
   CHECK(peft_commands(adapter, chat).find("apply_chat_template") != std::string::npos);
 }
 
+TEST_CASE("trained rows of tokens are named as the base's modules are") {
+  const TemporaryFolder folder;
+  const Bundle base = base_of("gpt2");  // its table of tokens is wte
+  PeftAdapter adapter = adapter_on(base, on_every_layer(base, "mlp.up_proj"));
+  adapter.token_rows = {{"embed_tokens", {4, 5}}};
+  adapter.tensors.push_back(counting("model.embed_tokens.trainable_tokens", {2, base.spec.hidden_size}));
+  export_peft(base, adapter, options_for(folder / "out"));
+  const Json config = Json::parse(read_bytes(folder / "out/adapter_config.json"));
+  CHECK(config["trainable_token_indices"].dump() == R"({"wte":[4,5]})");
+  CHECK(read_peft(folder / "out", *base.family, base.spec).token_rows == adapter.token_rows);
+}
+
 TEST_CASE("trained rows of tokens have PEFT's names and come back") {
   const TemporaryFolder folder;
   const Bundle base = base_of("llama");

@@ -64,7 +64,7 @@ const std::string kFull =
     "micro_batch_size: 4,\n"
     "        precision: bf16, max_grad_norm: 0.5, seed: 4611686018427387903, threads: 2, "
     "activation_checkpointing: true,\n"
-    "        dropout: 0.1, z_loss: 1e-4, on_spike: rollback, spike_sigma: 5}\n"
+    "        dropout: 0.1, on_spike: rollback, spike_sigma: 5}\n"
     "early_stopping: {patience: 3, min_delta: 0.01}\n"
     "evaluate: {every: 5, max_rows: 100, prompts: p.txt, sample_tokens: 7}\n"
     "checkpoint: {every: 10, keep_last: 5, keep_best: false, resume: must}\n"

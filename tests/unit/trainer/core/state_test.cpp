@@ -1,5 +1,7 @@
 #include "trainer/state.h"
 
+#include <cmath>
+
 #include "tests/catch.h"
 
 using namespace lathe;
@@ -35,6 +37,14 @@ TEST_CASE("small improvements add up against patience, which waits from the last
   CHECK(after({3, 2.96, 2.99, 2.95}, 0.1).best_step == 8);
   CHECK(after({3, 2.5, 2.5}, 0).bad_evaluations == 1);  // the same is no improvement
   CHECK(after({3, 2.5, 2.5}, 0).best_step == 4);        // and the first of equals is kept
+}
+
+TEST_CASE("a loss that is no finite number is never the best") {
+  const double none = std::nan("");
+  CHECK(after({none, INFINITY}, 0).best_step == -1);
+  CHECK(after({none, INFINITY}, 0).bad_evaluations == 2);
+  CHECK(after({none, 3, none}, 0).best_step == 4);
+  CHECK(after({none, 3, none}, 0).bad_evaluations == 1);
 }
 
 TEST_CASE("what a checkpoint holds of the evaluations is read back, and older ones are understood") {
