@@ -11,6 +11,7 @@
 #include "checkpoints/diffusion/textual_inversion.h"
 #include "checkpoints/exporters/picture_lora.h"
 #include "checkpoints/store/store.h"
+#include "data/io/shell_word.h"
 #include "models/adapters/attach.h"
 
 namespace lathe {
@@ -186,8 +187,8 @@ AdaptedModel load_adapted(const ModelSource& source) {
     const bool moved = fs::path(settings.base).is_absolute() && !fs::exists(settings.base);
     if (moved)
       fail(source.folder, ": the adapter's base ", settings.base,
-           " is not there any more; put it back, or write its new place as base_model_name_or_path into ",
-           source.folder, "/", kPeftConfig);
+           " is not there any more; put it back, or link its new place there: ln -s NEW_PLACE ",
+           shell_word(settings.base));
     fail(source.folder, ": the adapter's base cannot be loaded: ", e.what());
   }
   model.adapter = read_peft(source.folder, *model.base.family, model.base.spec);

@@ -100,6 +100,10 @@ void resume(Session& session, const Say& say) {
   }
   session.state = load_checkpoint(newest->path, *session.task, session.trained());
   const std::string difference = exactness_difference(session.state.resolved, now);
+  session.ranks->leader_alone("putting damaged checkpoints aside", [&] {
+    for (const std::string& name : store.put_aside_after(newest->step))
+      say("kept aside as checkpoints/" + name);
+  });
   say(cat("resumed from step ", session.state.step, difference.empty() ? " (bit-exact)" : ""));
   if (!difference.empty()) say("not bit-exact: " + difference);
   session.state.resolved = now;

@@ -41,7 +41,8 @@ class TrainingLoop {
     if (s_.state.step == 0) evaluate();
     if (s_.state.step == 0 && any_rank_stops()) stop_before_first_step("evaluating step 0");
     outcome_.first_evaluation = outcome_.last_evaluation;
-    while (s_.state.step < s_.last_step) {
+    if (stops_here()) outcome_.reason = StopReason::StopAfter;
+    while (s_.state.step < s_.last_step && !stops_here()) {
       const Clock::time_point start = Clock::now();
       const StepSums sums = forward_backward();
       if (sums.abandoned) {
@@ -238,9 +239,11 @@ class TrainingLoop {
     saved_at_ = s_.state.step;
   }
 
+  bool stops_here() const { return s_.options.stop_after && s_.state.step >= *s_.options.stop_after; }
+
   std::optional<StopReason> stop_reason(const StepSums& sums) const {
     if (sums.stop > 0) return StopReason::Interrupted;
-    if (s_.options.stop_after && s_.state.step >= *s_.options.stop_after) return StopReason::StopAfter;
+    if (stops_here()) return StopReason::StopAfter;
     if (sums.time_up > 0) return StopReason::TimeUp;
     const std::int64_t patience = s_.recipe().early_stopping.patience;
     if (patience > 0 && s_.state.bad_evaluations >= patience) return StopReason::EarlyStopping;

@@ -175,4 +175,17 @@ std::optional<CheckpointEntry> CheckpointStore::newest(const std::function<void(
   return std::nullopt;
 }
 
+std::vector<std::string> CheckpointStore::put_aside_after(std::int64_t step) {
+  std::vector<std::string> names;
+  for (const CheckpointEntry& entry : list()) {
+    if (entry.step <= step) continue;
+    std::string aside = entry.path + ".damaged";
+    for (int again = 2; files::exists(aside); ++again) aside = cat(entry.path, ".damaged-", again);
+    fs_.rename(entry.path, aside);
+    names.push_back(files::path(aside).filename().string());
+  }
+  if (!names.empty()) fs_.sync_directory(directory_);
+  return names;
+}
+
 }  // namespace lathe

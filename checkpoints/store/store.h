@@ -39,6 +39,9 @@ class CheckpointStore {
   // The newest whole checkpoint; warn(text) is called for each damaged one skipped. Removes left-over
   // temporary folders.
   std::optional<CheckpointEntry> newest(const std::function<void(const std::string&)>& warn);
+  // Renames what is newer than `step`, which newest() found damaged, so that it neither counts among the last
+  // ones nor stands in a new one's way. Returns the new names.
+  std::vector<std::string> put_aside_after(std::int64_t step);
 
  private:
   std::string directory_;

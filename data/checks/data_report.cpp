@@ -132,6 +132,8 @@ constexpr PersonalKind kPersonal[] = {
      Severity::Error},
     {"api_key", "an access key of a service; a tuned model can repeat it: remove it and replace the key",
      Severity::Error},
+    {"password", "a password; a tuned model can repeat it: remove it and change the password",
+     Severity::Error},
     {"card", "a payment card's number; a tuned model can repeat it: remove it", Severity::Error},
     {"iban", "a bank account's number; a tuned model can repeat it: replace it by a placeholder",
      Severity::Warning},

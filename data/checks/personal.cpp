@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "data/checks/digits.h"
+#include "data/checks/named_secret.h"
 
 namespace lathe {
 namespace {
@@ -91,7 +92,9 @@ constexpr KeyForm kKeys[] = {
     {"github_pat_", 22, 250, false, true}, {"hf_", 30, 60, false, false},
     {"xoxb-", 20, 250, false, true},       {"xoxp-", 20, 250, false, true},
     {"xoxa-", 20, 250, false, true},       {"AIza", 35, 35, false, true},
-    {"glpat-", 20, 250, false, true},
+    {"glpat-", 20, 250, false, true},      {"npm_", 36, 36, false, false},
+    {"gsk_", 20, 250, false, false},       {"Bearer ", 20, 250, false, true},
+    {"Basic ", 16, 250, false, false},
 };
 
 // Words with dashes are no keys: both a digit and a letter, and a run of 12 that no dash interrupts.
@@ -169,9 +172,10 @@ std::optional<PersonalMatch> aws_secret_at(std::string_view text, std::size_t at
 }
 
 std::optional<PersonalMatch> private_key_at(std::string_view text, std::size_t at) {
-  constexpr std::string_view kBegin = "-----BEGIN ", kEnd = "PRIVATE KEY-----";
+  constexpr std::string_view kBegin = "-----BEGIN ", kName = "PRIVATE KEY", kEnd = "-----";
   if (!text.substr(at).starts_with(kBegin)) return std::nullopt;
-  const auto close = text.find(kEnd, at);
+  const auto named = text.find(kName, at),
+             close = text.find(kEnd, named == text.npos ? named : named + kName.size());
   if (close == text.npos || close > at + 48) return std::nullopt;
   const std::size_t end = close + kEnd.size();
   return PersonalMatch{"private_key", at, end, std::string(text.substr(at, end - at)) + "..."};
@@ -252,6 +256,8 @@ std::vector<PersonalMatch> find_personal(std::string_view text) {
       keep(email_at(text, at));
     } else if (c == '-') {
       keep(private_key_at(text, at));
+    } else if (c == ':' || c == '=') {
+      keep(named_secret_at(text, at));
     } else if (is_digit(c) || c == '+' || c == '(') {
       if (!keep(number_at(text, at))) keep(aws_secret_at(text, at));
     } else if (c == '/') {

@@ -11,7 +11,7 @@
 namespace lathe {
 
 struct PersonalMatch {
-  std::string_view kind;           // email, phone, card, iban, nir, siret, api_key, private_key
+  std::string_view kind;           // email, phone, card, iban, nir, siret, api_key, password, private_key
   std::size_t begin = 0, end = 0;  // bytes
   std::string masked;              // safe to print: "AKIA...", "j...@...", "FR76...89"
 };
@@ -23,8 +23,12 @@ struct PersonalMatch {
 //   iban         country, its length, remainder 1 modulo 97 (ISO 13616)
 //   nir          French social security number of 15 characters with its key, Corsica included
 //   siret        14 digits, Luhn (La Poste's rule too), grouped 3-3-3-5, or named, or with a usual
-//   establishment number api_key      AWS, OpenAI and Anthropic (sk-), GitHub, Hugging Face, Slack, Google,
-//   Stripe private_key  PEM blocks (RFC 7468)
+//   establishment number
+//   api_key      AWS, OpenAI and Anthropic (sk-), GitHub, Hugging Face, Slack, Google, Stripe, npm, Groq,
+//   bearer
+//                tokens, and what is named so (named_secret.h)
+//   password     named so, or in an address: scheme://user:password@host
+//   private_key  PEM and PGP blocks (RFC 7468, RFC 9580)
 std::vector<PersonalMatch> find_personal(std::string_view text);
 
 // Check digits, over ASCII digits only.

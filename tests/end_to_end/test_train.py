@@ -76,6 +76,23 @@ class MainJob(Case):
         self.assertEqual(result["best_step"], min(losses, key=losses.get))
         self.assertEqual((len(losses), result["best_step"], result["best_validation_loss"]), (3, 6, losses[6]))
 
+    def test_why_a_run_ended_early_is_told(self):
+        patience = ["--set", "evaluate.every=2", "--set", "early_stopping={patience: 2, min_delta: 5}"]
+        out, _ = self.lathe("train", self.recipe("patient"), "--quiet", *patience)
+        self.assertIn("stopped early at step 6 of 20: 2 evaluations without a held-out loss lower by more than 5", out)
+        for _ in range(2):   # the second time there is nothing left to do
+            out, _ = self.lathe("train", self.recipe("run"), "--quiet", "--stop-after", "6")
+            self.assertIn("stopped at step 6 of 20: --stop-after; the same command without it goes on", out)
+        self.assertEqual(len(self.metrics("run")), 6)
+
+    def test_a_damaged_checkpoint_takes_no_whole_ones_place(self):
+        every = ("checkpoint={every: 2, keep_last: 2, keep_best: false}",)
+        self.train("run", *every, extra=("--stop-after", "6"))
+        damage(self.checkpoint("run", 6) / "model.safetensors")
+        self.train("run", *every, extra=("--stop-after", "7"))
+        names = sorted(path.name for path in (self.folder / "run" / "checkpoints").iterdir())
+        self.assertEqual(names, ["step-00000006", "step-00000006.damaged", "step-00000007"])
+
     def test_a_changed_weight_fails_verification(self):
         self.train("run", "train.max_steps=5", "export=[{format: huggingface, dtype: fp32}]")
         path = self.folder / "run" / "export" / "huggingface" / "model.safetensors"

@@ -1,8 +1,11 @@
 """What a tuning tells when it ends: Bedrock's files, the verdict, what was asked, what is kept out."""
 import csv
 import json
-import shutil
 import math
+import re
+import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +21,18 @@ class Outcome(Tuning):
         prompts = json.loads((self.folder / "run/export/huggingface/reference.json").read_text(encoding="utf-8"))["prompts"]
         self.assertTrue(any(ord(letter) > 0x4E00 for prompt in prompts for letter in prompt["whole_text"]))
         self.lathe("verify", self.folder / "run/export/huggingface")
+
+    def test_a_moved_base_is_found_again_by_what_the_error_advises(self):
+        base, moved, run = self.folder / "a base", self.folder / "moved", self.folder / "run"
+        shutil.copytree(self.base, base)
+        self.lathe("train", self.tuning("run", self.pairs(12), base=base), "--quiet")
+        asked = ("generate", run, "--prompt", "the cat", "--max-tokens", "8")
+        said = self.json(*asked)["completions"]
+        base.rename(moved)
+        _, log = self.lathe(*asked, code=1)
+        command = re.search(r"ln -s NEW_PLACE .*", log)[0].replace("NEW_PLACE", shlex.quote(str(moved)))
+        subprocess.run(command, shell=True, check=True)
+        self.assertEqual(self.json(*asked)["completions"], said)
 
     def test_a_run_that_diverges_says_so_and_what_to_do(self):
         recipe = self.tuning("run", self.pairs(22), extra="export: [{format: huggingface}]\n")

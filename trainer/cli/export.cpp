@@ -120,6 +120,8 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
   const ExportOptions options = options_of(arguments);
   if (!arguments.quantize.empty() && arguments.format != "gguf")
     fail_usage("--quantize goes with --format gguf");
+  if (!arguments.quantize.empty() && arguments.dtype != "auto")
+    fail_usage("--quantize and --dtype both name the type of a GGUF file; give one");
   ExportRequest request;
   request.format = arguments.format.empty() ? "huggingface" : arguments.format;
   request.dtype = arguments.dtype;

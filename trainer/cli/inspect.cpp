@@ -242,6 +242,17 @@ void inspect_part(Context& context, const std::string& path, const Json& config)
     if (entry.path().extension() == ".safetensors") inspect_safetensors(context, entry.path().string());
 }
 
+// An export in GGUF: its one file, and whether all are whole.
+void inspect_gguf_folder(Context& context, const std::string& path) {
+  check_whole(path);
+  context.say(cat(path, ": an export, whole (every file's SHA-256 is right)"));
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    if (entry.path().extension() != ".gguf") continue;
+    context.say(entry.path().filename().string() + ":");
+    inspect_gguf(context, entry.path().string());
+  }
+}
+
 ExitCode inspect(Context& context, const std::string& path) {
   if (!fs::exists(path)) fail_usage("'", path, "' does not exist");
   context.result["path"] = path;
@@ -264,7 +275,7 @@ ExitCode inspect(Context& context, const std::string& path) {
       if (fs::exists(path + "/MANIFEST.json")) check_whole(path);
       inspect_model(context, path);
     } else if (fs::exists(path + "/MANIFEST.json"))
-      check_whole(path);
+      inspect_gguf_folder(context, path);
     else
       fail("'", path,
            "' is no run, checkpoint or model folder (run.json, MANIFEST.json, config.json and "

@@ -97,7 +97,9 @@ ExitCode preview(Context& context, const Arguments& arguments) {
   Loader loader(data.train, options);
   const bool colour = !context.json && isatty(1) && std::getenv("NO_COLOR") == nullptr;
   context.result["rows"] = Json::array();
-  for (std::int64_t row = 0; row < count; ++row) {
+  const auto all = static_cast<std::int64_t>(loader.rows_per_epoch());
+  if (count > all) context.log(cat("note: an epoch has ", all, " rows; these are all"));
+  for (std::int64_t row = 0; row < std::min(count, all); ++row) {
     const Batch batch = loader.read(static_cast<std::uint64_t>(row), 1);
     Json pieces = Json::array();
     context.say(cat("--- row ", row, ": ", batch.token_count, " tokens, ", batch.target_count,

@@ -161,9 +161,28 @@ std::string lower_before(const Session& session, const TrainOutcome& outcome) {
   return cat(", the lowest since training began; before it, it was ", first.loss);
 }
 
+// Why it ended before its last step; "" where it did not.
+std::string ended_because(const Session& session, const TrainOutcome& outcome) {
+  const std::string at = cat(" at step ", session.state.step, " of ", session.last_step, ": ");
+  const EarlyStoppingSection& patience = session.recipe().early_stopping;
+  switch (outcome.reason) {
+    case StopReason::EarlyStopping:
+      return cat("stopped early", at, patience.patience,
+                 " evaluations without a held-out loss lower by more than ", patience.min_delta,
+                 " (early_stopping)");
+    case StopReason::TimeUp:
+      return cat("stopped", at, "train.max_minutes is over");
+    case StopReason::StopAfter:
+      return cat("stopped", at, "--stop-after; the same command without it goes on");
+    default:
+      return "";
+  }
+}
+
 void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome,
                 const EvaluationMetrics& kept, const Json& result) {
   const std::string& path = session.run.path;
+  if (const std::string why = ended_because(session, outcome); !why.empty()) context.say(why);
   if (!outcome.last_evaluation.set.empty() && session.state.best_step < 0)
     context.say(cat(session.task->one_line(kept), " at step ", kept.step,
                     ", before training; the run stopped before it was evaluated again"));

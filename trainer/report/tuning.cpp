@@ -214,7 +214,9 @@ void look_at_answers(const Json& report, std::vector<std::string>& out) {
       out.push_back("the " + std::string(system.name) + " alone reaches " +
                     format_fixed(number_of(systems.at(system.key), "score"), 3) + ", the tuned model " +
                     format_fixed(score, 3) +
-                    ": nothing is shown to have been learned that depends on the question");
+                    (system.key == std::string("constant")
+                         ? ": nothing is shown to have been learned that depends on the question"
+                         : ": looking up the likeliest example would serve as well"));
       break;
     }
   const double length = number_of(tuned, "mean_bytes"),

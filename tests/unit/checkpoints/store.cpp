@@ -88,6 +88,18 @@ TEST_CASE("damaged steps take nobody's place") {
   CHECK(steps(store) == std::set<std::int64_t>{30, 40});
 }
 
+TEST_CASE("damaged steps that are newer than what is taken are put aside under a name of their own") {
+  TemporaryFolder folder;
+  CheckpointStore store(folder.path());
+  for (const std::int64_t step : {10, 20, 30}) store.save(step, content(static_cast<float>(step)), 3, {});
+  files::create_directories(folder / "checkpoints/step-00000030.damaged");
+  CHECK(store.put_aside_after(10) ==
+        std::vector<std::string>{"step-00000020.damaged", "step-00000030.damaged-2"});
+  CHECK(steps(store) == std::set<std::int64_t>{10});
+  CHECK(files::exists(folder / "checkpoints/step-00000020.damaged/state.json"));
+  CHECK(store.put_aside_after(10).empty());
+}
+
 TEST_CASE("a whole step is left as it is, a damaged one is replaced") {
   TemporaryFolder folder;
   CheckpointStore store(folder.path());

@@ -90,6 +90,9 @@ TEST_CASE("secrets by their prefixes") {
   CHECK(kinds("aws_secret_access_key = " + key("wJ7rXUtnFEMI", "K3MDENGbPxRfiCYzq8mPLEkeyA1b")) == "api_key");
   CHECK(kinds("sha1 " + key("wJ7rXUtnFEMI", "K3MDENGbPxRfiCYzq8mPLEkeyA1b")) == "");  // its name tells
   CHECK(kinds("-----BEGIN " + key("RSA ", "PRIVATE KEY-----") + "\nMIIE") == "private_key");
+  CHECK(kinds("-----BEGIN " + key("PGP ", "PRIVATE KEY BLOCK-----") + "\n\nlQ") == "private_key");
+  CHECK(kinds(key("npm_", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8")) == "api_key");
+  CHECK(kinds("Authorization: " + key("Bearer ", "a1B2c3D4e5F6g7H8i9J0k1")) == "api_key");
   CHECK(kinds(key("AKIA", "IOSFODNN7EXAMPLE")) == "");  // the vendor's own example
   CHECK(kinds("sk-learn-is-not-a-key-but-a-word-with-dashes") == "");
   CHECK(kinds("task-1234567890abcdefghij") == "");
@@ -148,4 +151,28 @@ TEST_CASE("nothing found is shown whole") {
   CHECK(found[4].masked == "1...46");
   CHECK(found[5].masked == "AKIA...");
   CHECK(text.substr(found[1].begin, found[1].end - found[1].begin) == "06 12 34 56 78");
+}
+
+TEST_CASE("secrets that their name or place tells") {
+  const std::string hex = key("0123456789abcdef", "0123456789abcdef"), word = key("S3cr3t", "!pass");
+  for (const std::string& text :
+       {"api_key=" + hex, "OPENAI_API_KEY = \"" + hex + "\"", "\"client_secret\": \"" + hex + "\",",
+        "DefaultEndpointsProtocol=https;AccountKey=" + hex + "==;", "secret: " + hex})
+    CHECK(kinds(text) == "api_key");
+  for (const std::string& text :
+       {"password: " + word, "Mot de passe : " + word + ".", "db_pwd=" + word,
+        "postgres://admin:" + word + "@db.site.org:5432/x", "see https://user:" + word + "@host.com/ for it"})
+    CHECK(kinds(text) == "password");
+  const auto found = find_personal("password: " + word);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].masked == "S...");
+  CHECK(find_personal("password: \xC3\xA9" + word)[0].masked == "...");  // never half a character
+}
+
+TEST_CASE("what only looks like a named secret") {
+  for (const char* text : {"password: required", "the password = yours1", "api_key=os.environ[\"KEY_1\"]",
+                           "secret: a", "pwd=", "the secret: it was raining on the 24th of December 1999",
+                           "api_key: <your key here 1234567890>", "https://site.org:8080/a@b",
+                           "http://host/path:1234", "a = b1", "keypassword1: no", "://", "x://@y"})
+    CHECK(kinds(text) == "");
 }
