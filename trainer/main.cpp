@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
@@ -56,6 +57,8 @@ int run_command(int argc, char** argv) {
     return report(context,
                   "out of memory; a smaller train.micro_batch_size or activation_checkpointing needs less",
                   lathe::ExitCode::Failed);
+  } catch (const std::filesystem::filesystem_error& e) {  // of a folder that is not ours, say
+    return report(context, lathe::cat(e.path1().string(), ": ", e.code().message()), lathe::ExitCode::Failed);
   } catch (const std::exception& e) {
     return report(context, lathe::cat("internal error: ", e.what()), lathe::ExitCode::Failed);
   }

@@ -23,8 +23,12 @@ constexpr std::size_t kMostBytes = std::size_t{1} << 30;  // of a document
   char byte[8];
   std::snprintf(byte, sizeof byte, "0x%02X", static_cast<unsigned char>(text[at]));
   const bool wide = text.size() >= 2 && (text.substr(0, 2) == "\xFF\xFE" || text.substr(0, 2) == "\xFE\xFF");
-  fail(path, ":", line, ": byte ", at - line_begin + 1, " of the line (", byte,
-       ") is not UTF-8; convert the file (iconv -f ", wide ? "UTF-16" : "LATIN1",
+  const std::string where =
+      cat(path, ":", line, ": byte ", at - line_begin + 1, " of the line (", byte, ") is not UTF-8");
+  if (!wide && text.find('\0') != text.npos)
+    fail(where, ", and the file has bytes of 0, as no text has: leave it out (data.train[].exclude or glob)");
+  fail(where, "; convert the file (iconv -f ",
+       wide ? "UTF-16" : "CP1252",  // which has all of Latin-1's letters
        " -t UTF-8), or set data.encoding to replace or skip");
 }
 

@@ -34,6 +34,11 @@ class IdleRules : public Rules {
                             "data.bucket_step", "data.masks", "data.trigger", "data.cache_encodings",
                             "adapter.text_encoder", "prior.weight", "textual_inversion.token"})
       no_effect(r_.task != "diffusion", key, "without 'task: diffusion'");
+    for (const char* key : {"data.columns.text", "data.columns.prompt", "data.columns.completion",
+                            "data.columns.messages", "data.template.text", "data.template.prompt",
+                            "data.template.completion", "data.format", "data.loss_on"})
+      no_effect(r_.task == "pretrain", key,
+                "in pretraining, which reads texts (data.train[].field names them)");
     if (r_.task == "sft") {
       no_effect(true, "data.deduplicate", "in tuning: every example counts (the data report names copies)");
       for (std::size_t i = 0; i < r_.data.train.size(); ++i)

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "data/io/shell_word.h"
 #include "trainer/allocator.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
@@ -179,6 +180,19 @@ std::string ended_because(const Session& session, const TrainOutcome& outcome) {
   }
 }
 
+// Of a finished run: the exports that its recipe names now and that are not there, each with its command.
+void say_missing_exports(const Context& context, const Session& session) {
+  const std::string& run = session.run.path;
+  for (const ExportSection& target : session.recipe().exports) {
+    const std::string folder = target.directory.empty() ? run + "/export/" + target.format : target.directory;
+    if (std::filesystem::exists(folder)) continue;
+    context.say(cat("export ", target.format, " is not there yet:  lathe export ", shell_word(run),
+                    " --format ", target.format,
+                    target.quantize.empty() ? "" : " --quantize " + target.quantize, " --output ",
+                    shell_word(folder)));
+  }
+}
+
 void say_at_end(const Context& context, const Session& session, const TrainOutcome& outcome,
                 const EvaluationMetrics& kept, const Json& result) {
   const std::string& path = session.run.path;
@@ -225,6 +239,7 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
                       stopped_early ? ", stopped early" : "", "); nothing to do. ",
                       stopped_early ? "Start" : "Raise train.max_steps to go on, or start",
                       " over with --fresh."));
+    if (speaks) say_missing_exports(context, session);
     context.result = read_json(session.run.path + "/result.json");
     return ExitCode::Done;
   }

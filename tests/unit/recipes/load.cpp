@@ -261,6 +261,15 @@ TEST_CASE("keys of pictures have no effect on texts") {
               "note: /somewhere/x.yaml:3: 'data.trigger' has no effect without 'task: diffusion'"});
 }
 
+TEST_CASE("keys of examples have no effect on texts") {
+  const std::string text =
+      "model: {family: llama, size: 1m}\ntokenizer: {train: byte_bpe}\n"
+      "data: {train: a.jsonl, columns: {text: body}, loss_on: all}\ntrain: {max_steps: 10}\n";
+  const std::string why = "' has no effect in pretraining, which reads texts (data.train[].field names them)";
+  REQUIRE(good(text).notes == std::vector<std::string>{"note: /somewhere/x.yaml:3: 'data.columns.text" + why,
+                                                       "note: /somewhere/x.yaml:3: 'data.loss_on" + why});
+}
+
 TEST_CASE("keys of texts have no effect on pictures") {
   const std::string text =
       "task: diffusion\nmodel: {path: base}\ndata: {train: pictures, sequence_length: 64, packing: false}\n"

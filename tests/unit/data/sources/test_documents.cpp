@@ -155,7 +155,8 @@ TEST_CASE("invalid UTF-8 is an error with file, line and byte, or counted") {
   const std::string path = folder.write("latin.txt", "good\nalso good\ncaf\xE9 noir\n");
   const std::string error = read_error(path);
   CHECK(contains(error, path + ":3: byte 4 of the line (0xE9) is not UTF-8"));
-  CHECK(contains(error, "iconv -f LATIN1"));
+  CHECK(contains(error, "iconv -f CP1252"));
+  CHECK(contains(read_error(folder.write("binary.txt", std::string("\x89PNG\0\0", 6))), "leave it out"));
   const auto replaced = read(path, "replace");
   REQUIRE(replaced.documents.size() == 1);
   CHECK(replaced.documents[0].text == "good\nalso good\ncaf\xEF\xBF\xBD noir\n");
