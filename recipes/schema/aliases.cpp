@@ -301,6 +301,18 @@ std::string why_not_ours(const std::string& section, const std::string& key) {
   return "";
 }
 
+namespace {
+
+// What recipes of runs that an older program began still say, and what never did anything.
+void drop_retired(Yaml& document, std::vector<std::string>& notes) {
+  const auto entry = take_entry(document, "train.z_loss");
+  if (entry && entry->value.text != "0")
+    notes.push_back(
+        cat("note: ", source_text(entry->key_place), ": 'z_loss' never had an effect and is gone"));
+}
+
+}  // namespace
+
 void rename_aliases(Yaml& document, std::vector<RecipeProblem>& problems, std::vector<std::string>& notes) {
   for (const Alias& alias : kSections) {
     const YamlEntry* entry = document.find(alias.theirs);
@@ -310,6 +322,7 @@ void rename_aliases(Yaml& document, std::vector<RecipeProblem>& problems, std::v
   }
   four_bits(document, notes);
   for (const Alias& alias : kKeys) rename(document, alias.theirs, alias.ours, problems, notes);
+  drop_retired(document, notes);
 }
 
 void apply_accumulation(Yaml& merged, std::vector<RecipeProblem>& problems, std::vector<std::string>& notes) {

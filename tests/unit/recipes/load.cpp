@@ -261,6 +261,14 @@ TEST_CASE("keys of pictures have no effect on texts") {
               "note: /somewhere/x.yaml:3: 'data.trigger' has no effect without 'task: diffusion'"});
 }
 
+TEST_CASE("what recipes of older runs say is read") {
+  const std::string text =
+      "model: {family: llama, size: 1m}\ntokenizer: {train: byte_bpe}\ndata: {train: a.txt}\n";
+  REQUIRE(good(text + "train: {max_steps: 10, z_loss: 0}\n").notes.empty());
+  REQUIRE(good(text + "train: {max_steps: 10, z_loss: 1e-4}\n").notes ==
+          std::vector<std::string>{"note: /somewhere/x.yaml:4: 'z_loss' never had an effect and is gone"});
+}
+
 TEST_CASE("keys of examples have no effect on texts") {
   const std::string text =
       "model: {family: llama, size: 1m}\ntokenizer: {train: byte_bpe}\n"
