@@ -71,5 +71,5 @@ class Again(Tuning):
         self.lathe("train", recipe, "--quiet")
         base.rename(self.folder / "elsewhere")
         log = self.lathe("export", self.folder / "run", "--output", "merged", code=1)[1]
-        self.assertIn("base_model_name_or_path", log)
+        self.assertIn("ln -s NEW_PLACE", log)
         self.assertNotIn("Hub", log)
