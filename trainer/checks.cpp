@@ -101,8 +101,10 @@ ModelPlan plan_model(const Recipe& recipe, const Tokenizer& tokenizer) {
   std::vector<RecipeProblem> problems;
   const auto ids = static_cast<std::int64_t>(tokenizer.vocab_size());
   ModelPlan plan = plan_model(recipe, ids, tokenizer.special(), problems);
-  for (const RecipeProblem& problem : problems)
-    fail_usage(place_text(problem.place), problem.place.file.empty() ? "" : ": ", problem.text);
+  for (const RecipeProblem& problem : problems) {
+    const std::string place = place_text(problem.place);
+    fail_usage(place, place.empty() ? "" : ": ", problem.text);
+  }
   plan.added = static_cast<std::int64_t>(recipe.tokenizer.add_tokens.size() +
                                          recipe.tokenizer.add_special_tokens.size());
   if (recipe.model.path.empty() || !recipe.tokenizer.train.empty())

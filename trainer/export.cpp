@@ -177,8 +177,7 @@ Json export_run(Session& session, TextTask& task, const Say& say) {
   const ModelSource source = resolve_model(session.run.path);
   for (const ExportSection& target : session.recipe().exports) {
     ExportOptions options;
-    options.directory =
-        target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
+    options.directory = export_folder(session.run, target);
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));

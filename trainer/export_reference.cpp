@@ -101,13 +101,8 @@ void compare_prompt(const Json& entry, const Continued& prompt, const at::Tensor
 
 // A text that was cut by tokens may end within a character, which JSON does not hold.
 std::string whole_characters(const std::string& text) {
-  for (std::size_t cut = 0; cut < 4 && cut <= text.size(); ++cut) {
-    const std::string_view kept(text.data(), text.size() - cut);
-    std::size_t replaced = 0;
-    replace_invalid_utf8(kept, &replaced);
-    if (replaced == 0) return std::string(kept);
-  }
-  return replace_invalid_utf8(text);
+  const std::size_t whole = first_invalid_utf8(text).value_or(text.size());
+  return text.size() - whole < 4 ? text.substr(0, whole) : replace_invalid_utf8(text);
 }
 
 }  // namespace

@@ -150,6 +150,10 @@ bool may_change_on_resume(const std::string& key) {
   return false;
 }
 
+std::string export_folder(const RunDirectory& run, const ExportSection& target) {
+  return target.directory.empty() ? run.path + "/export/" + target.format : target.directory;
+}
+
 RunDirectory open_run(const LoadedRecipe& loaded, bool fresh) {
   RunDirectory run;
   run.path = loaded.recipe.directory;

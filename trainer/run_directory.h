@@ -23,6 +23,9 @@ struct RunDirectory {
 // parallel.
 bool may_change_on_resume(const std::string& key);
 
+// Where an export of the run goes: its own directory, or <run>/export/<format>.
+std::string export_folder(const RunDirectory& run, const ExportSection& target);
+
 // Creates or opens the directory; writes recipe.yaml when new. `fresh` moves an old one to <path>.1, .2 ...
 RunDirectory open_run(const LoadedRecipe& loaded, bool fresh);
 

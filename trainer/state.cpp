@@ -1,9 +1,9 @@
 #include "trainer/state.h"
 
-#include <cmath>
-
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+
+#include <cmath>
 
 #include <atomic>
 #include <map>

@@ -73,11 +73,12 @@ std::string llama_cli_prompt(const CardPrompt& prompt) {
 std::string lathe_prompt(const CardPrompt& prompt) { return " --prompt " + shell_word(prompt.question); }
 
 std::string generate_lines(const CardPrompt& prompt) {
+  const std::string text = Json(prompt.text).dump();
   const std::string inputs =
-      prompt.chat ? "inputs = tokenizer.apply_chat_template([{\"role\": \"user\", \"content\": \"Hello\"}], "
-                    "add_generation_prompt=True,\n"
-                    "                                       return_dict=True, return_tensors=\"pt\")\n"
-                  : cat("inputs = tokenizer(", Json(prompt.text).dump(), ", return_tensors=\"pt\")\n");
+      prompt.chat ? cat("inputs = tokenizer.apply_chat_template([{\"role\": \"user\", \"content\": ", text,
+                        "}], add_generation_prompt=True,\n",
+                        "                                       return_dict=True, return_tensors=\"pt\")\n")
+                  : cat("inputs = tokenizer(", text, ", return_tensors=\"pt\")\n");
   return inputs +
          "made = model.generate(**inputs, max_new_tokens=40)\n"
          "print(tokenizer.decode(made[0][inputs[\"input_ids\"].shape[1]:], skip_special_tokens=True))\n";

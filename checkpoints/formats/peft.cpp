@@ -142,11 +142,11 @@ Json peft_config(const PeftAdapter& adapter, const Family& family, const Decoder
     if (rule.transposed && adapted(without_weight(rule.internal[0]))) config["fan_in_fan_out"] = true;
   }
   if (!adapter.token_rows.empty()) {  // under the names of the base's modules
+    const auto names = disk_modules(family, spec);
     Json& tables = config["trainable_token_indices"] = Json::object();
     for (const auto& [table, ids] : adapter.token_rows) {
-      std::string name = table;
-      for (const NameRule& rule : family.names(spec))
-        if (without_weight(rule.internal[0]) == internal_table(table)) name = without_weight(rule.on_disk);
+      const auto on_disk = names.find(internal_table(table));
+      const std::string& name = on_disk == names.end() ? table : on_disk->second;
       tables[name.substr(name.rfind('.') + 1)] = ids;
     }
   }

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "data/checks/letters.h"
+
 namespace lathe {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_word(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80);
-}
+bool is_word(char c) { return is_alnum(c) || c == '_' || (c & 0x80); }
 
 // Digits with single separators between them, as far as they go.
 struct Number {
@@ -93,9 +92,7 @@ bool is_siret_number(const std::string& digits) {
 
 bool is_named(std::string_view text, std::size_t begin, std::string_view name) {
   const std::size_t from = begin > 24 ? begin - 24 : 0;
-  std::string before(text.substr(from, begin - from));
-  for (char& c : before) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return before.find(name) != before.npos;
+  return in_lower(text.substr(from, begin - from)).find(name) != std::string::npos;
 }
 
 bool is_siret(const Number& number, std::string_view text, std::size_t at) {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <string>
 
 #include "data/checks/digits.h"
+#include "data/checks/letters.h"
 
 namespace lathe {
 namespace {
@@ -18,18 +18,13 @@ constexpr std::array<std::string_view, 12> kKeyNames = {
 constexpr std::array<std::string_view, 6> kPasswordNames = {"password", "passwd",       "passwort",
                                                             "pwd",      "mot de passe", "mdp"};
 
-bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0 && (c & 0x80) == 0; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_quote(char c) { return c == '"' || c == '\'' || c == '`'; }
 
 // The words before text[at] in small letters, without the quote or the spaces that close them.
 std::string name_before(std::string_view text, std::size_t at) {
   while (at > 0 && (text[at - 1] == ' ' || is_quote(text[at - 1]))) --at;
   const std::size_t from = at > kLongestName ? at - kLongestName : 0;
-  std::string name(text.substr(from, at - from));
-  std::ranges::transform(name, name.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name;
+  return in_lower(text.substr(from, at - from));
 }
 
 template <std::size_t N>
@@ -50,8 +45,7 @@ Value value_after(std::string_view text, std::size_t at) {
   while (begin < text.size() && (text[begin] == ' ' || is_quote(text[begin]))) ++begin;
   std::size_t end = begin;
   const auto closes = [](char c) {
-    return std::isspace(static_cast<unsigned char>(c)) != 0 || is_quote(c) ||
-           std::string_view(",;<>(){}[]").find(c) != std::string_view::npos;
+    return is_space(c) || is_quote(c) || std::string_view(",;<>(){}[]").find(c) != std::string_view::npos;
   };
   while (end < text.size() && end - begin < kLongestValue && !closes(text[end])) ++end;
   return {begin, end};
@@ -67,7 +61,7 @@ Letters letters_of(std::string_view value) {
     if (is_digit(c))
       has.digit = true;
     else if (is_letter(c))
-      (c >= 'a' ? has.small : has.capital) = true;
+      (is_lower(c) ? has.small : has.capital) = true;
     else
       has.sign = true;
   }
@@ -85,7 +79,7 @@ std::optional<PersonalMatch> in_address(std::string_view text, std::size_t at) {
   const std::size_t begin = at + 3;
   std::size_t end = begin, colon = 0;
   while (end < text.size() && end - begin < kLongestValue && text[end] != '@' && text[end] != '/' &&
-         std::isspace(static_cast<unsigned char>(text[end])) == 0 && !is_quote(text[end])) {
+         !is_space(text[end]) && !is_quote(text[end])) {
     if (text[end] == ':' && colon == 0) colon = end;
     ++end;
   }

@@ -4,15 +4,12 @@
 #include <optional>
 
 #include "data/checks/digits.h"
+#include "data/checks/letters.h"
 #include "data/checks/named_secret.h"
 
 namespace lathe {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_letter(char c) { return is_upper(c) || (c >= 'a' && c <= 'z'); }
-bool is_alnum(char c) { return is_digit(c) || is_letter(c); }
 bool is_key_char(char c) { return is_alnum(c) || c == '_' || c == '-'; }
 
 std::string masked(std::string_view text, std::size_t front, std::size_t back) {
@@ -164,8 +161,7 @@ std::optional<PersonalMatch> aws_secret_at(std::string_view text, std::size_t at
     lower |= is_letter(text[end]) && !is_upper(text[end]);
   }
   if (end - at != kLength || !digit || !upper || !lower) return std::nullopt;
-  std::string before(text.substr(at > kNear ? at - kNear : 0, at > kNear ? kNear : at));
-  for (char& c : before) c = is_upper(c) ? static_cast<char>(c + 32) : c;
+  const std::string before = in_lower(text.substr(at > kNear ? at - kNear : 0, at > kNear ? kNear : at));
   if (before.find("secret") == before.npos || text.substr(at, kLength).find("EXAMPLE") != text.npos)
     return std::nullopt;
   return PersonalMatch{"api_key", at, end, masked(text.substr(at, end - at), 3, 0)};

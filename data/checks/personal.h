@@ -24,8 +24,7 @@ struct PersonalMatch {
 //   nir          French social security number of 15 characters with its key, Corsica included
 //   siret        14 digits, Luhn (La Poste's rule too), grouped 3-3-3-5, or named, or with a usual
 //   establishment number
-//   api_key      AWS, OpenAI and Anthropic (sk-), GitHub, Hugging Face, Slack, Google, Stripe, npm, Groq,
-//   bearer
+//   api_key      AWS, OpenAI, Anthropic, GitHub, Hugging Face, Slack, Google, Stripe, npm, Groq, bearer
 //                tokens, and what is named so (named_secret.h)
 //   password     named so, or in an address: scheme://user:password@host
 //   private_key  PEM and PGP blocks (RFC 7468, RFC 9580)

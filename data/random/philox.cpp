@@ -90,8 +90,8 @@ LATHE_CLONES void normals_from_bits(const std::uint32_t* bits, float* out, std::
 constexpr std::size_t kLanes = 16;  // blocks drawn at once
 
 // Blocks [first, first + kLanes) of philox4x32, a lane each; the words are philox4x32's.
-LATHE_CLONES void draw_blocks(std::uint64_t first, const std::array<std::uint32_t, 2>& high,
-                              std::array<std::uint32_t, 2> key, std::uint32_t* out) {
+LATHE_CLONES void draw_blocks(std::uint64_t first, const std::array<std::uint32_t, 2>& high, PhiloxKey key,
+                              std::uint32_t* out) {
   std::array<std::array<std::uint32_t, kLanes>, 4> counter;
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     counter[0][lane] = static_cast<std::uint32_t>(first + lane);
@@ -99,18 +99,9 @@ LATHE_CLONES void draw_blocks(std::uint64_t first, const std::array<std::uint32_
     counter[2][lane] = high[0];
     counter[3][lane] = high[1];
   }
-  for (int round = 0; round < 10; ++round) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const std::uint64_t a = std::uint64_t{kPhiloxMultipliers[0]} * counter[0][lane];
-      const std::uint64_t b = std::uint64_t{kPhiloxMultipliers[1]} * counter[2][lane];
-      counter[0][lane] = static_cast<std::uint32_t>(b >> 32) ^ counter[1][lane] ^ key[0];
-      counter[1][lane] = static_cast<std::uint32_t>(b);
-      counter[2][lane] = static_cast<std::uint32_t>(a >> 32) ^ counter[3][lane] ^ key[1];
-      counter[3][lane] = static_cast<std::uint32_t>(a);
-    }
-    key[0] += kPhiloxWeyl[0];
-    key[1] += kPhiloxWeyl[1];
-  }
+  for (int round = 0; round < 10; ++round, key = next_key(key))
+    for (std::size_t lane = 0; lane < kLanes; ++lane)
+      philox_round(counter[0][lane], counter[1][lane], counter[2][lane], counter[3][lane], key);
   for (std::size_t lane = 0; lane < kLanes; ++lane)
     for (std::size_t word = 0; word < 4; ++word) out[lane * 4 + word] = counter[word][lane];
 }

@@ -25,20 +25,23 @@ enum class Purpose : std::uint32_t {
   Generate
 };
 
-inline constexpr std::array<std::uint32_t, 2> kPhiloxMultipliers = {0xD2511F53u, 0xCD9E8D57u};
-inline constexpr std::array<std::uint32_t, 2> kPhiloxWeyl = {0x9E3779B9u, 0xBB67AE85u};
+using PhiloxKey = std::array<std::uint32_t, 2>;
+
+// One round, of counter words a to d.
+[[gnu::always_inline]] constexpr void philox_round(std::uint32_t& a, std::uint32_t& b, std::uint32_t& c,
+                                                   std::uint32_t& d, const PhiloxKey& key) {
+  const std::uint64_t first = std::uint64_t{0xD2511F53u} * a, second = std::uint64_t{0xCD9E8D57u} * c;
+  a = static_cast<std::uint32_t>(second >> 32) ^ b ^ key[0];
+  b = static_cast<std::uint32_t>(second);
+  c = static_cast<std::uint32_t>(first >> 32) ^ d ^ key[1];
+  d = static_cast<std::uint32_t>(first);
+}
+constexpr PhiloxKey next_key(const PhiloxKey& key) { return {key[0] + 0x9E3779B9u, key[1] + 0xBB67AE85u}; }
 
 // 10 rounds of Philox 4x32. Bit-equal to Random123's known answers.
-constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
-                                                  std::array<std::uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t a = std::uint64_t{kPhiloxMultipliers[0]} * counter[0];
-    const std::uint64_t b = std::uint64_t{kPhiloxMultipliers[1]} * counter[2];
-    counter = {static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(b),
-               static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(a)};
-    key[0] += kPhiloxWeyl[0];
-    key[1] += kPhiloxWeyl[1];
-  }
+constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, PhiloxKey key) {
+  for (int round = 0; round < 10; ++round, key = next_key(key))
+    philox_round(counter[0], counter[1], counter[2], counter[3], key);
   return counter;
 }
 

@@ -27,6 +27,8 @@ evaluate: {{every: 10, sample_tokens: 8}}
 checkpoint: {{every: 5, keep_last: 10}}
 """
 
+MUON = "optimizer={name: muon, learning_rate: 3e-3, muon_learning_rate: 0.02, weight_decay: 0.01}"
+WSD = "schedule={name: wsd, warmup_steps: 4, decay_ratio: 0.4}"
 WORDS = "der Hund lief über die Straße and the cat sat on the mat while été came slowly to naïve towns".split()
 
 

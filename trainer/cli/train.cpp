@@ -182,12 +182,11 @@ std::string ended_because(const Session& session, const TrainOutcome& outcome) {
 
 // Of a finished run: the exports that its recipe names now and that are not there, each with its command.
 void say_missing_exports(const Context& context, const Session& session) {
-  const std::string& run = session.run.path;
   for (const ExportSection& target : session.recipe().exports) {
-    const std::string folder = target.directory.empty() ? run + "/export/" + target.format : target.directory;
+    const std::string folder = export_folder(session.run, target);
     if (std::filesystem::exists(folder)) continue;
-    context.say(cat("export ", target.format, " is not there yet:  lathe export ", shell_word(run),
-                    " --format ", target.format,
+    context.say(cat("export ", target.format, " is not there yet:  lathe export ",
+                    shell_word(session.run.path), " --format ", target.format,
                     target.quantize.empty() ? "" : " --quantize " + target.quantize, " --output ",
                     shell_word(folder)));
   }

@@ -44,8 +44,7 @@ Json PictureTask::export_run(Session& session, const Say& say) {
   const ModelSource source = resolve_model(session.run.path);
   for (const ExportSection& target : session.recipe().exports) {
     ExportOptions options;
-    options.directory =
-        target.directory.empty() ? session.run.path + "/export/" + target.format : target.directory;
+    options.directory = export_folder(session.run, target);
     options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
     options.overwrite = true;
     say(cat("export: ", target.format, " from ", source.description));
