@@ -60,18 +60,50 @@ class NewRecipe(Tuning):
         report = json.loads((self.folder / "runs" / "fields" / "report.json").read_text(encoding="utf-8"))
         self.assertEqual(report["decides"], "exact_match")
 
-    def test_plain_texts_and_examples_that_share_an_instruction_are_held_out_so_that_they_train(self):
-        texts = [{"text": f"{word} number {i} sat on the {WORDS[-i]} and then went to {WORDS[i // 2]}."} for i, word in enumerate(WORDS)]
-        text, _ = self.new(self.write("texts.jsonl", texts))
+    def test_plain_texts_become_continued_pretraining_that_runs(self):
+        texts = [{"content": f"{word} number {i} sat on the {WORDS[-i]} and then went to {WORDS[i // 2]}. " * 30} for i, word in enumerate(WORDS)]
+        text, found = self.new(self.write("texts.jsonl", texts))
+        self.assertIn("task: pretrain ", text)
+        self.assertIn("{path: texts.jsonl, field: content}", text)
         self.assertRegex(text, r"(?m)^  validation: 0\.2 ")
-        self.lathe("train", "mine.yaml", "--quiet", "--set", "train.max_steps=2", "--set", "train.precision=fp32")
-        folds = text.replace("validation: 0.2 ", "validation: {folds: 5} ").replace("name: texts", "name: folded")
-        (self.folder / "folded.yaml").write_text(folds, encoding="utf-8")
+        self.assertEqual(found["examples"], 24)
+        steps = int(re.search(r"max_steps: (\d+)", text).group(1))
+        planned = json.loads(self.lathe("plan", "mine.yaml", "--json")[0])
+        self.assertEqual(planned["steps"], steps)
+        self.lathe("train", "mine.yaml", "--quiet", "--set", "train.max_steps=2", "--set", "train.precision=fp32",
+                   "--set", "schedule.warmup_steps=0", "--set", "evaluate.every=1")
+        report = json.loads((self.folder / "runs" / "texts" / "report.json").read_text(encoding="utf-8"))
+        self.assertIn("verdict", report)
+
+    def test_files_of_text_longer_than_the_context_are_split_not_left_out(self):
+        folder = self.folder / "novels"
+        folder.mkdir()
+        for i in range(2):
+            (folder / f"{i}.txt").write_text(" ".join(f"{word} {i + n}" for n in range(100) for word in WORDS), encoding="utf-8")
+        (folder / "notes.py").write_text("x = 1\n", encoding="utf-8")
+        for data in (folder, folder / "1.txt"):
+            text, found = self.new(data)
+            self.assertGreater(found["tokens"]["longest"], 1024)
+            self.assertNotIn("drop", text)
+            self.lathe("train", "mine.yaml", "--quiet", "--fresh", "--set", "train.max_steps=1", "--set", "train.precision=fp32",
+                       "--set", "schedule.warmup_steps=0", "--set", "evaluate.every=1")
+            (self.folder / "mine.yaml").unlink()
+        rows = "".join(f'"{word} {i}"\n' for i, word in enumerate(WORDS))
+        (self.folder / "table.csv").write_text("text\n" + rows, encoding="utf-8")
+        self.assertIn("task: sft ", self.new(self.folder / "table.csv")[0])   # a corpus is not read from tables
+        (self.folder / "mine.yaml").unlink()
+        (self.folder / "table.csv").write_text("text\n" + f'"{"cat mat " * 1200}"\n' * 12, encoding="utf-8")
+        log = self.new(self.folder / "table.csv", code=2)
+        self.assertIn("longer than the base's context 1024", log)
+        self.assertIn("jsonl", log)
+
+    def test_folds_of_plain_texts_are_refused_and_examples_that_share_an_instruction_are_held_out(self):
+        data = self.write("texts.jsonl", [{"text": f"{word} number {i} sat on the {WORDS[-i]}."} for i, word in enumerate(WORDS)])
+        self.tuning("folded", data, validation="{folds: 5}")
         for command in ("check", "train"):
             log = self.lathe(command, "folded.yaml", code=2)[1]
             self.assertIn("plain texts have no question; use data.validation: 0.2", log)
-        self.assertFalse((self.folder / "runs" / "folded").exists())
-        (self.folder / "mine.yaml").unlink()
+        self.assertFalse((self.folder / "folded").exists())
         rules = "You sort letters for the company. " + " ".join(f"Rule {i}: keep {word}." for i, word in enumerate(WORDS))
         shared = [{"prompt": f"{rules}\nLetter: order {i} is late\nLabel:", "completion": "good" if i % 3 else "bad"} for i in range(12)]
         text, _ = self.new(self.write("shared.jsonl", shared))
@@ -133,6 +165,9 @@ class NewRecipe(Tuning):
         text, _ = self.new(data)
         self.assertIn("sequence_length: 1024", text)
         self.assertRegex(text, r"overlength: drop .*1 longer than the base's context 1024")
+        told = int(re.search(r"# about (\d+) updates", text).group(1))
+        planned = json.loads(self.lathe("plan", "mine.yaml", "--json")[0])
+        self.assertLessEqual(abs(planned["steps"] - told), 0.1 * told)
 
     def test_a_larger_base_gets_an_adapter_and_a_template_is_noticed(self):
         recipe = self.recipe("large", RECIPE.replace("hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2",

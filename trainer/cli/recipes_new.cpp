@@ -12,6 +12,7 @@
 #include "recipes/schema/load.h"
 #include "trainer/cli/recipe_text.h"
 #include "trainer/cli/recipes_new_pictures.h"
+#include "trainer/cli/recipes_new_texts.h"
 #include "trainer/evaluate/tuning_look.h"
 #include "trainer/pictures/picture_look.h"
 #include "trainer/pictures/picture_source.h"
@@ -23,7 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kFullTuningBelow = 20'000'000;  // parameters: all weights are cheap to train
 constexpr std::size_t kFoldsFrom = 10, kHoldOutFrom = 40, kFolds = 5, kLargeSet = 1000, kRowStep = 32,
                       kShortestRow = 64;
 constexpr double kUpdates = 100, kFullUpdates = 200, kHeldShare = 0.2;
@@ -55,7 +55,18 @@ class RecipeWriter {
     held_ = measures_ && !folds_ ? static_cast<std::size_t>(std::llround(kHeldShare * static_cast<double>(n)))
                                  : 0;
     batch_ = n >= kLargeSet ? 16 : 4;
-    const double per_epoch = static_cast<double>(n - held_) / static_cast<double>(batch_);
+    over_ =
+        static_cast<std::size_t>(std::count_if(look.tokens.begin(), look.tokens.end(), [&](std::size_t t) {
+          return t > static_cast<std::size_t>(look.context);
+        }));
+    if (over_ == n)
+      fail_usage(wanted.data, ": all ", n, " examples are longer than the base's context ", look.context,
+                 ": shorten them, or take a base that reads further",
+                 look.answers == AnswerKind::None
+                     ? "; plain texts of any length are read from .txt and .jsonl files in UTF-8"
+                     : "");
+    learned_ = static_cast<double>(n - held_) * static_cast<double>(n - over_) / static_cast<double>(n);
+    const double per_epoch = learned_ / static_cast<double>(batch_);
     const double updates = full_ ? kFullUpdates : kUpdates, most = full_ ? kFullEpochs : kEpochs;
     epochs_ = static_cast<std::size_t>(std::clamp(std::round(updates / per_epoch), 3.0, most));
   }
@@ -138,20 +149,18 @@ class RecipeWriter {
     const std::size_t fitting = std::max(kShortestRow, (longest + kRowStep - 1) / kRowStep * kRowStep);
     line(cat("  sequence_length: ", std::min(fitting, context)),
          cat("tokens of a row; the longest example has ", longest));
-    const auto over = std::count_if(look_.tokens.begin(), look_.tokens.end(),
-                                    [&](std::size_t t) { return t > context + 1; });
-    if (over > 0)
+    if (over_ > 0)
       line("  overlength: drop",
-           cat(over, " longer than the base's context ", context, ": left out and counted"));
+           cat(over_, " longer than the base's context ", context, ": left out and counted"));
     if (look_.several_turns)
       line("  loss_on: assistant", "every answer of a conversation (last_assistant: the last)");
   }
 
   void training() {
-    const double rows = static_cast<double>((look_.data.examples.size() - held_) * epochs_);
+    const double rows = learned_ * static_cast<double>(epochs_);
     line(cat("train: {epochs: ", epochs_, ", global_batch_size: ", batch_, "}"),
-         cat(std::ceil(rows / static_cast<double>(batch_)), " updates; each example is seen ", epochs_,
-             " times"));
+         cat(over_ > 0 ? "about " : "", std::ceil(rows / static_cast<double>(batch_)),
+             " updates; each example is seen ", epochs_, " times"));
     if (measures_)
       line("early_stopping: {patience: 3}",
            "ends after 3 epochs without a lower held-out loss; the best is kept");
@@ -181,7 +190,8 @@ class RecipeWriter {
   CommentedText text_;
   std::string name_, columns_;
   bool full_ = false, measures_ = false, folds_ = false;
-  std::size_t held_ = 0, batch_ = 4, epochs_ = 3;
+  std::size_t held_ = 0, over_ = 0, batch_ = 4, epochs_ = 3;
+  double learned_ = 0;  // examples an epoch, of those that fit
 };
 
 }  // namespace
@@ -197,7 +207,8 @@ ExitCode write_new_recipe(Context& context, const NewRecipe& wanted) {
     fail_usage("'", wanted.output, "' exists already and is not overwritten; choose another --output");
   const ColumnMap columns = columns_of(wanted);
   const TuningLook look = look_at_tuning(wanted.model, wanted.data, columns);
-  const std::string text = RecipeWriter(wanted, look, columns).text();
+  const std::string text =
+      reads_as_corpus(look) ? corpus_recipe(wanted, look) : RecipeWriter(wanted, look, columns).text();
   throw_problems(load_recipe_text(text, fs::absolute(wanted.output).string()));
   write_file_atomically(wanted.output, text);
   const std::vector<std::size_t>& tokens = look.tokens;

@@ -1,11 +1,14 @@
 #pragma once
 // lathe recipes new: a commented recipe written from a look at a base and at examples.
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "trainer/cli/command.h"
 
 namespace lathe {
+
+constexpr std::int64_t kFullTuningBelow = 20'000'000;  // parameters: all weights are cheap to train
 
 struct NewRecipe {
   std::string
