@@ -6,6 +6,7 @@
 
 #include "data/sources/choices.h"
 #include "data/sources/foreign.h"
+#include "data/sources/misplaced.h"
 #include "data/sources/problems.h"
 #include "data/sources/slots.h"
 
@@ -187,6 +188,8 @@ void read_file_into(const std::string& path, const ExampleOptions& options, cons
     file.shape = detect_shape(source, path, text_file ? "" : options.format,
                               text_file ? ColumnMap{} : options.columns);
     for (const auto& [role, column] : file.shape.columns) used.push_back(column);
+    if (const auto advice = options.columns.empty() ? std::nullopt : naming_advice(source, path))
+      set.notes.push_back(cat(path, ": ", *advice));
   }
   file.unused = unused_columns(source.records, used);
   const std::size_t first = set.examples.size();

@@ -8,6 +8,7 @@
 #include "data/sources/csv.h"
 #include "data/sources/encoding.h"
 #include "data/sources/foreign.h"
+#include "data/sources/misplaced.h"
 #include "data/sources/problems.h"
 
 namespace lathe {
@@ -117,9 +118,15 @@ void read_json_text(std::string_view text, const std::string& path, RecordFile& 
   if (first == text.npos) fail_usage(path, ": the file is empty; wanted one JSON object a line");
   if (text[first] == '[') return read_array(text, path, file);
   if (text[first] == '{' && is_one_object(text.substr(first))) {
-    fail_usage(path,
-               ": wanted a list of records ([{...}, {...}]) or one object a line, found a single object");
+    const auto advice = unwrap_advice(Json::parse(text.substr(first)), path);
+    fail_usage(
+        path, ": ",
+        advice.value_or(cat("wanted a list of records ([{...}, {...}]) or one object a line, found a single "
+                            "object; ",
+                            spread_advice(text.substr(first), path).value_or(""))));
   }
+  if (const auto advice = text[first] == '{' ? spread_advice(text.substr(first), path) : std::nullopt)
+    fail_usage(path, ": ", *advice);
   read_lines(text, path, file);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/sources/columns.h"
+#include "data/sources/misplaced.h"
 #include "data/sources/problems.h"
 
 namespace lathe {
@@ -137,13 +138,15 @@ Match best_match(const RecordFile& file, const std::string& format) {
     fail_usage(path, ": no record has the columns of data.format '", format, "', found ", column_names(first),
                "; leave format out to detect it, or name the columns with data.columns");
   }
+  if (const auto advice = file.records.size() == 1 ? unwrap_advice(first, path) : std::nullopt)
+    fail_usage(path, ": ", *advice);
+  if (const auto advice = naming_advice(file, path)) fail_usage(path, ": ", *advice);
   const std::string one = first.begin().key(),
                     other = first.size() > 1 ? std::next(first.begin()).key() : one;
-  const std::string table =
-      file.container == "csv"
-          ? "; the first row of a table must name its columns: put such a row there if these are "
-            "an example's texts"
-          : "";
+  const std::string table = file.container == "csv" ? "; the first row of a table must name its columns: if "
+                                                      "these are an example's texts, put such a row "
+                                                      "before them"
+                                                    : "";
   fail_usage(path,
              ": wanted columns of a known format (prompt and completion, instruction and output, messages, "
              "conversations, text ...), found ",

@@ -140,7 +140,7 @@ TEST_CASE("columns that contradict each other, and tables without names, are err
                  "'text' is the whole example and 'completion' a part of one"));
   CHECK(contains(read_error(path), "--columns prompt="));
   const auto table = folder.write("b.csv", "where is the cat,on the mat\nwhere is the dog,on the log\n");
-  CHECK(contains(read_error(table), "the first row of a table must name its columns"));
+  CHECK(contains(read_error(table), "the first row looks like an example"));
 }
 
 TEST_CASE("fields that are missing, empty, null or of another type each give one clear error") {
@@ -175,6 +175,42 @@ TEST_CASE("what does not parse says where, all of it at once") {
   CHECK(contains(read_error(folder.write("d.jsonl", " \n")), "the file is empty"));
   CHECK(contains(read_error(folder.write("e.json", "[]")), "no records"));
   CHECK(contains(read_error(folder / "none.jsonl"), "none.jsonl: cannot open"));
+}
+
+TEST_CASE("a table without names keeps its first record: the advice puts a row before it") {
+  const TemporaryFolder folder;
+  std::string rows;
+  for (int i = 0; i < 9; ++i) rows += cat("q", i, ";a", i, "\n");
+  const auto table = folder.write("plain.csv", rows);
+  const std::string advice = read_error(table);
+  CHECK(contains(advice,
+                 "(echo 'prompt;completion'; cat " + table + ") > " + folder.path() + "/plain.named.csv"));
+  CHECK(!contains(advice, "prompt: q0"));
+  const auto noted = read_examples(table, {.columns = {{"prompt", "q0"}, {"completion", "a0"}}});
+  REQUIRE(noted.notes.size() == 1);
+  CHECK(contains(noted.notes[0], "the first row looks like an example"));
+  CHECK(contains(read_error(folder.write("labels.csv", "fine thing,good\nbad thing,bad\nso so,good\n")),
+                 "looks like an example"));
+  CHECK(!contains(read_error(folder.write("named.csv", "mail,reply\nhello,hi\n")), "looks like"));
+}
+
+TEST_CASE("records under a key, or over several lines, are told with the command that lays them out") {
+  const TemporaryFolder folder;
+  const std::string record = "{\"prompt\": \"a\", \"completion\": \"b\"}";
+  for (const std::string& text : {"{\"data\": [" + record + ", " + record + "]}",
+                                  "{\n\"data\": [" + record + ",\n" + record + "]\n}\n"}) {
+    const std::string error = read_error(folder.write("wrapped.json", text));
+    CHECK(contains(error, "2 records under 'data'"));
+    CHECK(contains(error,
+                   "jq -c '.data[]' " + (folder / "wrapped.json") + " > " + (folder / "wrapped.data.jsonl")));
+  }
+  const std::string spread = "{\n \"prompt\": \"a\",\n \"completion\": \"b }\"\n}\n";
+  const std::string error = read_error(folder.write("pretty.jsonl", spread + spread));
+  CHECK(contains(error, "the records span several lines (the first one 4)"));
+  CHECK(contains(error, "jq -c . "));
+  CHECK(contains(error, "pretty.lines.jsonl"));
+  CHECK(!contains(error, "parse error"));
+  CHECK(contains(read_error(folder.write("one.json", spread)), "jq -c . "));
 }
 
 TEST_CASE("unknown columns ask which is which") {
