@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "data/metrics/metric.h"
 #include "data/sources/foreign.h"
+#include "models/adapters/attach.h"
 #include "recipes/schema/scalars.h"
 #include "recipes/schema/yaml.h"
 #include "trainer/model_source.h"
@@ -19,18 +21,53 @@ namespace {
 
 std::int64_t id_or_none(const std::optional<TokenId>& id) { return id ? static_cast<std::int64_t>(*id) : -1; }
 
-// A rate that nobody named follows the base's width, where the base can be looked at.
-void default_rate(LoadedRecipe& loaded) {
+// Of a text base that can be looked at; one that is not there is told by whoever loads it.
+std::optional<DecoderSpec> base_spec(const Recipe& recipe) {
+  if (recipe.task == "diffusion" || recipe.model.path.empty()) return std::nullopt;
+  try {
+    const Json config = read_json(resolve_model(recipe.model.path).folder + "/config.json");
+    return family_of_config(config, "the base").describe(config, "the base");
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+// A rate that nobody named follows the base's width.
+void default_rate(LoadedRecipe& loaded, const DecoderSpec& base) {
   Recipe& recipe = loaded.recipe;
   const auto source = loaded.source.find("optimizer.learning_rate");
   const bool named = source != loaded.source.end() && source->second != "default";
-  if (recipe.task != "sft" || named || recipe.model.path.empty()) return;
-  try {
-    const Json config = read_json(resolve_model(recipe.model.path).folder + "/config.json");
-    const std::int64_t width = family_of_config(config, "the base").describe(config, "the base").hidden_size;
-    recipe.optimizer.learning_rate = tuning_rate(width, !recipe.adapter.kind.empty());
-  } catch (const Error&) {  // a base that is not there is told by whoever loads it
+  if (recipe.task == "sft" && !named)
+    recipe.optimizer.learning_rate = tuning_rate(base.hidden_size, !recipe.adapter.kind.empty());
+}
+
+// What only the base tells of `adapter`: which layers there are, and the rank that their matrices can have.
+void look_at_adapter(LoadedRecipe& loaded, const DecoderSpec& base) {
+  const AdapterSection& adapter = loaded.recipe.adapter;
+  if (adapter.kind.empty()) return;
+  const auto problem = [&](const char* key, const std::string& text) {
+    loaded.problems.push_back({place_of(loaded.places, loaded.file, key), text});
+  };
+  std::vector<AdapterSite> sites;
+  const ParameterInfo* smallest = nullptr;
+  const auto most = [](const ParameterInfo& matrix) { return std::min(matrix.shape[0], matrix.shape[1]); };
+  const std::vector<ParameterInfo> parameters = decoder_parameters(base);
+  for (const ParameterInfo& each : parameters) {
+    if (each.shape.size() != 2 || each.name.find("layers.") == std::string::npos) continue;
+    sites.push_back({each.name.substr(0, each.name.rfind('.'))});
+    if (is_adapter_target(sites.back(), adapter.targets) && (!smallest || most(each) < most(*smallest)))
+      smallest = &each;
   }
+  try {
+    check_adapter_targets(sites, adapter.targets);
+  } catch (const Error& e) {
+    problem("adapter.targets", e.what());
+  }
+  if (smallest && adapter.rank > most(*smallest))
+    problem("adapter.rank",
+            cat("'adapter.rank' is ", adapter.rank, ", and the base's '", smallest->name, "' is ",
+                smallest->shape[0], " x ", smallest->shape[1], ", of rank ", most(*smallest),
+                " at most; lower it, or leave that layer out of adapter.targets"));
 }
 
 // Files and folders that a recipe names are looked for before any work, each told at its key. A base may be
@@ -143,9 +180,11 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
     }
   }
   check_picture_base(loaded);
+  const std::optional<DecoderSpec> base = base_spec(recipe);
+  if (base) look_at_adapter(loaded, *base);
   if (loaded.problems.empty()) look_at_questions(loaded);
   throw_problems(loaded);
-  default_rate(loaded);
+  if (base) default_rate(loaded, *base);
   return loaded;
 }
 

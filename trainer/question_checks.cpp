@@ -4,6 +4,7 @@
 
 #include "data/metrics/metric.h"
 #include "data/shards/prepare_examples.h"
+#include "data/sources/example_split.h"
 #include "trainer/evaluate/answers.h"
 
 namespace lathe {
@@ -16,10 +17,20 @@ void add_problem(LoadedRecipe& loaded, const std::string& key, const std::string
   loaded.problems.push_back({place_of(loaded.places, loaded.file, key), text});
 }
 
+// There must be as many examples as folds that can be told apart.
+void look_at_folds(LoadedRecipe& loaded, const std::vector<Example>& learned) {
+  const std::int64_t folds = loaded.recipe.data.validation.folds.folds;
+  try {
+    if (folds > 0) fold_examples(learned, static_cast<std::uint32_t>(folds), 0);
+  } catch (const Error& e) {
+    add_problem(loaded, "data.validation", e.what());
+  }
+}
+
 // Folds and seeds compare answers, and plain texts ask nothing.
 void look_at_parts(LoadedRecipe& loaded, const std::vector<Example>& learned) {
-  if (std::any_of(learned.begin(), learned.end(), asks)) return;
   const bool folded = loaded.recipe.data.validation.folds.folds > 0;
+  if (std::any_of(learned.begin(), learned.end(), asks)) return look_at_folds(loaded, learned);
   add_problem(loaded, folded ? "data.validation" : "train.seeds",
               cat(folded ? "data.validation.folds" : "train.seeds",
                   ": folds and seeds compare answers, and plain texts have no question; use data.validation: "

@@ -79,12 +79,16 @@ ExampleSplit hold_out(const std::vector<Example>& examples, double share, std::u
   if (!(share > 0 && share < 1)) fail_usage("data.validation: wanted a share between 0 and 1, found ", share);
   const std::size_t count = examples.size();
   const auto wanted = static_cast<std::size_t>(std::llround(share * static_cast<double>(count)));
+  const auto groups = shuffled_groups(examples, seed);
   if (wanted == 0 || wanted >= count) {
+    constexpr std::size_t kUsualFolds = 5;
     fail_usage("data.validation: ", share, " of ", count, count == 1 ? " example" : " examples",
                " holds out ", wanted == 0 ? "none" : "all",
-               "; choose another share, or {folds: 5}, which uses every example");
+               groups.size() < 2
+                   ? "; name a file of its own, or leave it out"
+                   : cat("; choose another share, or {folds: ", std::min(kUsualFolds, groups.size()),
+                         "}, which uses every example"));
   }
-  const auto groups = shuffled_groups(examples, seed);
   if (groups.size() == 1) {
     fail_usage("data.validation: all ", count,
                " examples are nearly the same or ask the same; there is nothing to hold "

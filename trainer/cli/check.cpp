@@ -2,6 +2,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "data/templates/template_folder.h"
+#include "data/tokenizers/load.h"
 #include "trainer/base_notes.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
@@ -28,6 +30,13 @@ std::optional<Bundle> base_of(const std::string& model) {
     return std::nullopt;
   }
   return is_adapter_folder(source->folder) ? load_adapted(*source).base : read_bundle(source->folder);
+}
+
+// Whoever prepares the data reads these of the base: a broken one is told now.
+void read_words_of(const Bundle& base, const Recipe& recipe) {
+  if (!recipe.tokenizer.train.empty() || !recipe.tokenizer.path.empty()) return;
+  if (!base.tokenizer) load_tokenizer(base.origin);  // says what is missing
+  if (recipe.task == "sft") read_chat_format(base.origin);
 }
 
 // What the engines that read an export would find.
@@ -66,6 +75,7 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     lack = gguf_lack(*plan.family, plan.spec);
   } else if (const std::optional<Bundle> base = base_of(loaded.recipe.model.path)) {
     lack = gguf_lack(*base->family, base->spec);
+    read_words_of(*base, loaded.recipe);
     if (const std::string note = base_dropout_note(*base->family, base->config); !note.empty())
       context.say("# base: " + note);
   } else {
