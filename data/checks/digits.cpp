@@ -1,6 +1,7 @@
 #include "data/checks/digits.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <vector>
 
 #include "data/checks/letters.h"
@@ -79,7 +80,8 @@ bool is_card(const Number& number) {
                      grouped(number, {4, 4, 4, 4, 3}) || grouped(number, {4, 6, 5}) ||
                      grouped(number, {4, 6, 4});
   const bool varied = d.find_first_not_of(d[d.size() - 2]) != d.npos;
-  return usual && varied && !number.dots && passes_luhn(d);
+  const bool decimal = number.dots && number.groups.size() < 3;  // 4111.1111111
+  return usual && varied && !decimal && passes_luhn(d);
 }
 
 // Luhn, or for La Poste's establishments a sum of digits that 5 divides.
@@ -95,6 +97,45 @@ bool is_named(std::string_view text, std::size_t begin, std::string_view name) {
   return in_lower(text.substr(from, begin - from)).find(name) != std::string::npos;
 }
 
+bool is_named(std::string_view text, std::size_t begin, std::initializer_list<std::string_view> names) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](std::string_view name) { return is_named(text, begin, name); });
+}
+
+// Ten digits in one piece are as often the number of an order: those of a mobile count unless something else
+// is named before them, others where a telephone is.
+bool means_phone(std::string_view text, std::size_t begin, const std::string& digits) {
+  if (is_named(text, begin,
+               {"tel", "t\xC3\xA9l", "t\xC3\x89l", "phon", "fon", "call", "appel", "mobil", "portable", "fax",
+                "joindre", "contact", "sms", "whatsapp"}))
+    return true;
+  const bool other = is_named(text, begin,
+                              {"order",
+                               "command",
+                               "invoice",
+                               "factur",
+                               "client",
+                               "customer",
+                               "ref",
+                               "r\xC3\xA9"
+                               "f",
+                               "ticket",
+                               "dossier",
+                               "contra",
+                               "article",
+                               "item",
+                               "serial",
+                               "isbn",
+                               "account",
+                               "compte",
+                               "code",
+                               "tracking",
+                               "colis",
+                               "parcel",
+                               "id:"});
+  return !other && (digits[1] == '6' || digits[1] == '7');
+}
+
 bool is_siret(const Number& number, std::string_view text, std::size_t at) {
   if (number.digits.size() != 14 || !is_siret_number(number.digits)) return false;
   if (grouped(number, {3, 3, 3, 5})) return true;
@@ -102,12 +143,12 @@ bool is_siret(const Number& number, std::string_view text, std::size_t at) {
   return compact(number) && number.digits.substr(9, 3) == "000";  // the usual establishment number
 }
 
-bool is_french_phone(const Number& number) {
+bool is_french_phone(const Number& number, std::string_view text, std::size_t at) {
   const std::string& d = number.digits;
   if (d.size() == 13 && d.starts_with("0033") && d[4] != '0')  // as it is dialled from abroad
-    return compact(number) || grouped(number, {4, 1, 2, 2, 2, 2});
+    return compact(number) || grouped(number, {4, 1, 2, 2, 2, 2}) || grouped(number, {2, 2, 1, 2, 2, 2, 2});
   return d.size() == 10 && d[0] == '0' && d[1] != '0' &&
-         (compact(number) || grouped(number, {2, 2, 2, 2, 2}));
+         (compact(number) ? means_phone(text, at, d) : grouped(number, {2, 2, 2, 2, 2}));
 }
 
 bool is_american_phone(const Number& number) {
@@ -216,7 +257,7 @@ std::optional<PersonalMatch> number_at(std::string_view text, std::size_t at) {
   if (is_siret(number, text, at))
     return PersonalMatch{"siret", at, number.end, masked_number(number.digits, 3, 2)};
   if (is_card(number)) return PersonalMatch{"card", at, number.end, masked_number(number.digits, 0, 4)};
-  if (is_french_phone(number) || is_american_phone(number)) {
+  if (is_french_phone(number, text, at) || is_american_phone(number)) {
     return PersonalMatch{"phone", at, number.end, masked_number(number.digits, 2, 2)};
   }
   return std::nullopt;

@@ -192,24 +192,33 @@ constexpr IbanLength kIbans[] = {{"AD", 24}, {"AE", 23}, {"AT", 20}, {"BE", 16},
                                  {"NO", 15}, {"PL", 28}, {"PT", 25}, {"RO", 24}, {"SA", 24}, {"SE", 24},
                                  {"SI", 19}, {"SK", 24}, {"SM", 27}, {"TN", 24}, {"TR", 26}, {"UA", 29}};
 
+char in_upper(char c) { return is_lower(c) ? static_cast<char>(c - 32) : c; }
+
+// In capitals; in small letters too where nearly all of it is digits, as a hash's pieces seldom are.
 std::optional<PersonalMatch> iban_at(std::string_view text, std::size_t at) {
-  if (at + 4 > text.size() || !is_upper(text[at]) || !is_upper(text[at + 1]) || !is_digit(text[at + 2]) ||
-      !is_digit(text[at + 3]) || (at > 0 && is_alnum(text[at - 1]))) {
+  if (at + 4 > text.size() || !is_letter(text[at]) || is_upper(text[at]) != is_upper(text[at + 1]) ||
+      !is_letter(text[at + 1]) || !is_digit(text[at + 2]) || !is_digit(text[at + 3]) ||
+      (at > 0 && is_alnum(text[at - 1]))) {
     return std::nullopt;
   }
+  const bool small = is_lower(text[at]);
+  const std::string country = {in_upper(text[at]), in_upper(text[at + 1])};
   const auto* form = std::find_if(std::begin(kIbans), std::end(kIbans),
-                                  [&](const IbanLength& f) { return f.country == text.substr(at, 2); });
+                                  [&](const IbanLength& f) { return f.country == country; });
   if (form == std::end(kIbans)) return std::nullopt;
   std::string iban;
   std::size_t end = at;
   while (end < text.size() && iban.size() < form->length) {
     const std::size_t gap = iban.empty() ? 0 : separator_length(text, end);
     if (gap && end + gap < text.size() && is_alnum(text[end + gap])) end += gap;
-    if (end >= text.size() || !(is_upper(text[end]) || is_digit(text[end]))) break;
-    iban += text[end++];
+    if (end >= text.size() || !(is_digit(text[end]) || (small ? is_lower(text[end]) : is_upper(text[end]))))
+      break;
+    iban += in_upper(text[end++]);
   }
   if (iban.size() != form->length || (end < text.size() && is_alnum(text[end])) || !passes_mod97(iban))
     return std::nullopt;
+  constexpr std::ptrdiff_t kBankLetters = 6;  // the country's two and a bank's four
+  if (small && std::count_if(iban.begin(), iban.end(), is_letter) > kBankLetters) return std::nullopt;
   return PersonalMatch{"iban", at, end, masked(iban, 4, 2)};
 }
 

@@ -18,9 +18,10 @@ struct PersonalMatch {
 
 // In order of position, without overlaps.
 //   email        RFC 5322's common form; example.org and the like (RFC 2606) do not count
-//   phone        French in pairs or with +33, North American 3-3-4, others with + and 9 to 15 digits (E.164)
+//   phone        French in pairs or with +33, in one piece a mobile's or what is named so; North American
+//   3-3-4, others with + and 9 to 15 digits (E.164)
 //   card         a known issuer's prefix and length, usual grouping, Luhn's check digit (ISO/IEC 7812)
-//   iban         country, its length, remainder 1 modulo 97 (ISO 13616)
+//   iban         country, its length, remainder 1 modulo 97 (ISO 13616); small letters too
 //   nir          French social security number of 15 characters with its key, Corsica included
 //   siret        14 digits, Luhn (La Poste's rule too), grouped 3-3-3-5, or named, or with a usual
 //   establishment number
