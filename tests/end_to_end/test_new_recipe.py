@@ -121,6 +121,11 @@ class NewRecipe(Tuning):
         out = self.lathe("recipes", "new", "--model", self.base, "--data", self.pairs(8), "--output", "ein neues.yaml")[0]
         self.assertIn("lathe train 'ein neues.yaml'", out)
 
+    def test_questions_with_choices_are_measured_by_the_choice(self):
+        records = [{"question": f"which comes before the {word}?", "choices": ["red", "green", "blue"], "answer": i % 3} for i, word in enumerate(WORDS)]
+        text, _ = self.new(self.write("choices.jsonl", records))
+        self.assertIn("metrics: [choice_accuracy, choice_accuracy_per_byte]", text)
+
     def test_labels_from_a_spreadsheet(self):
         rows = "".join(f"le {word} numéro {i};{'oui' if i % 2 else 'non'}\r\n" for i, word in enumerate(WORDS))
         (self.folder / "avis.csv").write_bytes(("prompt;completion\r\n" + rows).encode("cp1252"))

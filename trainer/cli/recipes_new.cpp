@@ -174,6 +174,8 @@ class RecipeWriter {
       metrics = "[accuracy, macro_f1]", answers = cat(look_.labels, " labels");
     if (look_.answers == AnswerKind::JsonObject) metrics = "[exact_match, json_valid]", answers = "JSON";
     if (look_.answers == AnswerKind::Long) metrics = "[rouge_l, chrf]", answers = "sentences";
+    if (std::ranges::all_of(look_.data.examples, [](const Example& e) { return !e.choices.empty(); }))
+      metrics = "[choice_accuracy, choice_accuracy_per_byte]", answers = "one of given choices";
     line(cat("evaluate: {metrics: ", metrics, "}"),
          cat("the answers are ", answers, "; the first metric decides"));
   }
