@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "data/templates/call_arguments.h"
 #include "data/templates/render_answers.h"
 #include "recipes/schema/error.h"
 
@@ -61,6 +62,21 @@ struct Conversation {
   ChatInput input;
 };
 
+// With the arguments of tool calls as objects, unless the template wants them as text (it joins them to
+// text).
+Conversation with_objects(Conversation given) {
+  Json parsed = with_parsed_arguments(given.input.messages);
+  if (parsed == given.input.messages) return given;
+  Conversation other = given;
+  other.input.messages = std::move(parsed);
+  try {
+    other.chat_template.render(other.input);
+  } catch (const Error&) {
+    return given;
+  }
+  return other;
+}
+
 Conversation conversation_of(const Example& example, const Tokenizer& tokenizer, const ChatFormat& format) {
   const ChatTemplate& chat = format.chat_template ? *format.chat_template : plain_chat_template();
   ChatInput input{.messages = messages_of(example), .tools = example.tools, .documents = nullptr};
@@ -72,7 +88,7 @@ Conversation conversation_of(const Example& example, const Tokenizer& tokenizer,
     for (const TokenId id : leading_tokens(tokenizer)) front += tokenizer.token_text(id);
     input.variables["bos_token"] = front;
   }
-  return {chat, std::move(input)};
+  return with_objects({chat, std::move(input)});
 }
 
 // The bytes where control tokens stay text: whatever a message, tool or document brought, but a plain role,

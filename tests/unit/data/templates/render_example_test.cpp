@@ -55,6 +55,23 @@ TEST_CASE("assistant turns are trained up to and including their stop token, hea
   CHECK(trained("indexed.jinja", kTwoTurns) == "a1<end_of_turn>~a2<end_of_turn>");
 }
 
+TEST_CASE("arguments that are a string of JSON, as OpenAI writes them, reach the template as an object") {
+  Json text = kCall;
+  text[1]["tool_calls"][0]["function"]["arguments"] = "{\"x\":1}";
+  CHECK(trained("turns_tools.jinja", text) == trained("turns_tools.jinja", kCall));
+  text[1]["tool_calls"][0]["function"]["arguments"] = "x = 1";  // no JSON: stays what it is
+  CHECK(contains(trained("turns_tools.jinja", text), R"("arguments": "x = 1")"));
+  // A template that joins them to its text wants the string.
+  ChatFormat joins = format_of("turns_tools.jinja");
+  joins.chat_template = ChatTemplate::parse(
+      "{% for m in messages %}{% if m.tool_calls %}{{ '<call>' + m.tool_calls[0].function.arguments + "
+      "'<|im_end|>' }}{% else %}{{ m.role + ': ' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}",
+      "joins");
+  text[1]["tool_calls"][0]["function"]["arguments"] = "{\"x\":1}";
+  CHECK(contains(trained_text(render_example(chat_of(text), *marked_tokenizer(), joins, LossOn::Assistant)),
+                 R"({"x":1})"));
+}
+
 TEST_CASE("a template that writes neither tools nor calls of them is no template for such examples") {
   ChatFormat plain = format_of("turns_tools.jinja");
   const ChatTemplate ignores = ChatTemplate::parse(
