@@ -12,9 +12,10 @@ namespace {
 
 std::string both(const Example& a, const Example& b) { return a.origin + " and " + b.origin; }
 
-// Equal texts within one set; `repeated` becomes true where an example repeats an earlier one.
-Finding find_exact(const Folded& all, std::vector<bool>& repeated) {
-  Finding finding{
+// Equal texts within one set, those of training first; `repeated` becomes true where an example repeats an
+// earlier one.
+std::vector<Finding> find_exact(const Folded& all, std::vector<bool>& repeated) {
+  Finding trained{
       .kind = "exact_duplicate",
       .severity = Severity::Warning,
       .count = 0,
@@ -22,15 +23,20 @@ Finding find_exact(const Folded& all, std::vector<bool>& repeated) {
           "the same as an earlier example (case, accents' spelling and spaces aside); it counts twice in "
           "training: delete it",
       .origins = {}};
+  Finding held = trained;
+  held.says =
+      "the same as an earlier validation example (case, accents' spelling and spaces aside); it counts twice "
+      "in "
+      "the held-out score: delete it";
   std::unordered_map<std::string_view, std::size_t> first;
   for (std::size_t i = 0; i < all.whole.size(); ++i) {
     if (i == all.train) first.clear();
     const auto [place, fresh] = first.try_emplace(all.whole[i], i);
     if (fresh) continue;
     repeated[i] = true;
-    note(finding, both(*all.examples[place->second], *all.examples[i]));
+    note(i < all.train ? trained : held, both(*all.examples[place->second], *all.examples[i]));
   }
-  return finding;
+  return {std::move(trained), std::move(held)};
 }
 
 std::vector<Finding> find_near(const Folded& all, const std::vector<bool>& repeated) {
@@ -42,6 +48,11 @@ std::vector<Finding> find_near(const Folded& all, const std::vector<bool>& repea
           "nearly the same as an earlier example (at least 80 % of its runs of five words, those that most "
           "examples share aside); it adds little",
       .origins = {}};
+  Finding held = near;
+  held.says =
+      "nearly the same as an earlier validation example (at least 80 % of its runs of five words, those that "
+      "most "
+      "examples share aside); the held-out score counts it nearly twice";
   Finding leak{
       .kind = "near_leak",
       .severity = Severity::Warning,
@@ -53,14 +64,15 @@ std::vector<Finding> find_near(const Folded& all, const std::vector<bool>& repea
   for (std::size_t i = 0; i < groups.size(); ++i) {
     auto& firsts = i < all.train ? first_train : first_validation;
     const auto [place, fresh] = firsts.try_emplace(groups[i], i);
-    if (!fresh && !repeated[i]) note(near, both(*all.examples[place->second], *all.examples[i]));
+    if (!fresh && !repeated[i])
+      note(i < all.train ? near : held, both(*all.examples[place->second], *all.examples[i]));
     const auto twin = first_train.find(groups[i]);
     if (i >= all.train && twin != first_train.end() && all.whole[twin->second] != all.whole[i] &&
         (all.asked[i].empty() || all.asked[twin->second] != all.asked[i])) {
       note(leak, both(*all.examples[twin->second], *all.examples[i]));
     }
   }
-  return {std::move(leak), std::move(near)};
+  return {std::move(leak), std::move(near), std::move(held)};
 }
 
 Finding find_conflicts(const Folded& all) {
@@ -124,7 +136,8 @@ std::vector<std::optional<std::size_t>> twins_in_training(const Folded& all) {
 
 std::vector<Finding> compare_examples(const Folded& all) {
   std::vector<bool> repeated(all.whole.size(), false);
-  std::vector<Finding> findings = {find_leaks(all), find_conflicts(all), find_exact(all, repeated)};
+  std::vector<Finding> findings = {find_leaks(all), find_conflicts(all)};
+  for (auto& finding : find_exact(all, repeated)) findings.push_back(std::move(finding));
   for (auto& finding : find_near(all, repeated)) findings.push_back(std::move(finding));
   return findings;
 }

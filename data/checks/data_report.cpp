@@ -82,6 +82,14 @@ bool asks_nothing(const Example& example) {
          });
 }
 
+// What spreadsheets and programs write where an answer is missing. "none" and "-" may be labels.
+bool is_placeholder(const std::string& folded_answer) {
+  constexpr std::string_view kPlaceholders[] = {"null",  "nan",     "n/a",  "#n/a", "<na>", "undefined",
+                                                "#ref!", "#value!", "todo", "tbd",  "fixme"};
+  return std::find(std::begin(kPlaceholders), std::end(kPlaceholders), folded_answer) !=
+         std::end(kPlaceholders);
+}
+
 void find_empty(const Folded& all, std::vector<Finding>& out) {
   Finding empty{.kind = "empty",
                 .severity = Severity::Error,
@@ -96,8 +104,18 @@ void find_empty(const Folded& all, std::vector<Finding>& out) {
           "the prompt ends in a space; most tokenizers join it to the next word, so that the answer begins "
           "with tokens it would not have in use: move the space",
       .origins = {}};
+  Finding placeholder{
+      .kind = "placeholder",
+      .severity = Severity::Warning,
+      .count = 0,
+      .says =
+          "the answer only says that one is missing; fill it in or delete the example, unless it "
+          "is what the model should say",
+      .origins = {}};
   for (std::size_t i = 0; i < all.examples.size(); ++i) {
     const Example& example = *all.examples[i];
+    if (is_placeholder(all.answer[i]))
+      note(placeholder, cat(example.origin, " (", answer_text(example), ")"));
     if (all.answer[i].empty() || asks_nothing(example) ||
         (example.kind != ExampleKind::Text && all.asked[i].empty())) {
       note(empty, example.origin);
@@ -106,6 +124,7 @@ void find_empty(const Folded& all, std::vector<Finding>& out) {
       note(space, example.origin);
   }
   out.push_back(std::move(empty));
+  out.push_back(std::move(placeholder));
   out.push_back(std::move(space));
 }
 

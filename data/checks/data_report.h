@@ -15,8 +15,9 @@ namespace lathe {
 enum class Severity { Error, Warning, Note };
 
 struct Finding {
-  std::string kind;  // over_length, empty, leak, near_leak, conflict, exact_duplicate, near_duplicate,
-                     // role_mark, encoding, control_character, trailing_space, joined_answer, email, card ...
+  std::string kind;  // over_length, empty, placeholder, leak, near_leak, conflict, exact_duplicate,
+                     // near_duplicate, role_mark, encoding, control_character, trailing_space, joined_answer,
+                     // email, card ...
   Severity severity = Severity::Warning;
   std::size_t count = 0;  // of examples
   std::string says;       // one sentence: what it is and what to do

@@ -28,6 +28,7 @@ struct TuningData {
   ChatFormat format;
   std::vector<ExampleFile> files;
   std::vector<std::string> notes;
+  std::vector<std::string> dropped;  // what data.overlength left out: "a.jsonl:7 (812 tokens)"
   std::size_t read = 0;
   std::vector<Example> train;                    // in the order of the shard's documents
   std::vector<std::vector<Example>> validation;  // parallel to PreparedData::validation

@@ -122,12 +122,12 @@ class ExamplePreparation {
   }
 
   void note_dropped() {
-    if (dropped_.empty()) return;
+    const std::vector<std::string>& dropped = tuning_->dropped;
+    if (dropped.empty()) return;
     constexpr std::size_t kNamed = 5;
     std::string named;
-    for (std::size_t i = 0; i < std::min(kNamed, dropped_.size()); ++i)
-      named += (i ? ", " : "") + dropped_[i];
-    if (dropped_.size() > kNamed) named += cat(" and ", dropped_.size() - kNamed, " more");
+    for (std::size_t i = 0; i < std::min(kNamed, dropped.size()); ++i) named += (i ? ", " : "") + dropped[i];
+    if (dropped.size() > kNamed) named += cat(" and ", dropped.size() - kNamed, " more");
     tuning_->notes.push_back(cat("left out, longer than data.sequence_length ", recipe_.data.sequence_length,
                                  " (data.overlength: drop): ", named));
   }
@@ -197,7 +197,7 @@ class ExamplePreparation {
     const std::string& rule = recipe_.data.overlength;
     const std::string told = cat(example.origin, " (", tokens.ids.size() - 1, " tokens)");
     if (rule == "drop") {
-      dropped_.push_back(told);
+      tuning_->dropped.push_back(told);
       ledger.documents_dropped += 1;
       ledger.tokens_dropped += tokens.ids.size();
       return false;
@@ -297,7 +297,6 @@ class ExamplePreparation {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<TuningData> tuning_;
   std::vector<RenderedSet> sets_;
-  std::vector<std::string> dropped_;  // "a.jsonl:7 (812 tokens)"
 };
 
 }  // namespace

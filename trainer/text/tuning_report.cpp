@@ -196,10 +196,7 @@ DataReport tuning_data_report(const Recipe& recipe, const PreparedData& data) {
                   "stop there; " +
                   advice,
               cut);
-  std::uint64_t dropped = data.train.ledger.documents_dropped;
-  for (const PreparedSet& set : data.validation) dropped += set.ledger.documents_dropped;
-  add_finding(report, "dropped", limit + "left out (data.overlength: drop; a note names them); " + advice,
-              std::vector<std::string>(dropped, "an example"));
+  add_finding(report, "dropped", limit + "left out (data.overlength: drop); " + advice, tuning.dropped);
   return report;
 }
 

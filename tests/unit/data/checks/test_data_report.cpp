@@ -70,6 +70,26 @@ TEST_CASE("report: duplicates after NFC, case and spaces; near ones apart") {
   CHECK(!find(report, "conflict"));
 }
 
+TEST_CASE("report: copies within the validation set are told of it, not of training") {
+  const auto train = pairs({{"a", "b"}, {"c", "d"}}), held = pairs({{"e", "f"}, {"e", "F"}}, "v");
+  const auto report = data_report({train, held});
+  const auto* exact = find(report, "exact_duplicate");
+  REQUIRE(exact);
+  CHECK(exact->origins == Origins{"v:1 and v:2"});
+  CHECK(contains(exact->says, "validation"));
+  CHECK(!contains(exact->says, "training"));
+}
+
+TEST_CASE("report: answers that say that there is none") {
+  const auto train = pairs(
+      {{"a", "NULL"}, {"b", "NaN"}, {"c", "N/A"}, {"d", "todo "}, {"e", "none"}, {"f", "null hypothesis"}});
+  const auto report = data_report({train, kNone});
+  const auto* placeholder = find(report, "placeholder");
+  REQUIRE(placeholder);
+  CHECK(placeholder->count == 4);
+  CHECK(placeholder->origins == Origins{"t:1 (NULL)", "t:2 (NaN)", "t:3 (N/A)"});
+}
+
 TEST_CASE("report: conflicting answers") {
   const auto train = pairs({{"Q", "yes"}, {"q ", "no"}, {"Q", "Yes"}, {"R", "no"}, {"Q", "perhaps"}});
   const auto report = data_report({train, kNone});
