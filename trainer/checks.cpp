@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "data/io/line_reader.h"
 #include "data/metrics/metric.h"
 #include "data/sources/foreign.h"
 #include "models/adapters/attach.h"
@@ -85,9 +86,18 @@ void look_for_inputs(LoadedRecipe& loaded) {
   const auto& sets = recipe.data.validation.sets;
   for (std::size_t i = 0; i < sets.size(); ++i) look(cat("data.validation[", i, "].path"), sets[i].path);
   look("tokenizer.path", recipe.tokenizer.path);
-  look("evaluate.prompts", recipe.evaluate.prompts);
+  const auto read = [&](const std::string& key, const std::string& path) {
+    look(key, path);
+    if (path.empty() || !std::filesystem::is_regular_file(path)) return;
+    try {
+      filled_lines(path);
+    } catch (const Error& e) {
+      loaded.problems.push_back({place_of(loaded.places, loaded.file, key), e.what()});
+    }
+  };
+  read("evaluate.prompts", recipe.evaluate.prompts);
   look("evaluate.probe", recipe.evaluate.probe);
-  look("prior.prompts", recipe.prior.prompts);
+  read("prior.prompts", recipe.prior.prompts);
 }
 
 // Metrics by their names: which there are stands in data/metrics.

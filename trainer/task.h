@@ -59,8 +59,9 @@ class Task {
 
   // --- telling
   virtual std::string unit() const = 0;  // "tokens" or "pictures"
-  virtual void say_data(const Session& session, bool strict,
-                        const Say& say) const = 0;  // an Error stops a strict run
+  // What the data is like; `warn` gets its errors alone, which a quiet run tells too. An Error stops a strict
+  // run.
+  virtual void say_data(const Session& session, bool strict, const Say& say, const Say& warn) const = 0;
   virtual std::vector<std::string> opening_lines(const Session& session) const = 0;
   virtual std::string one_line(const EvaluationMetrics& metrics) const = 0;
   virtual Json evaluated(const EvaluationMetrics& metrics) const = 0;  // beside the loss, for result.json

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <vector>
 
+#include "data/io/utf8.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -162,6 +163,9 @@ std::vector<std::string> filled_lines(const std::string& path) {
   while (auto line = lines.next()) {
     if (lines.line_number() == 1 && line->starts_with("\xef\xbb\xbf")) line->remove_prefix(3);
     if (line->ends_with('\r')) line->remove_suffix(1);
+    if (const auto bad = first_invalid_utf8(*line))
+      fail_usage(path, ":", lines.line_number(), ": byte ", *bad + 1,
+                 " of the line is not UTF-8; convert the file (iconv -f CP1252 -t UTF-8)");
     if (line->find_first_not_of(" \t") != line->npos) filled.emplace_back(*line);
   }
   return filled;

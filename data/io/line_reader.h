@@ -41,6 +41,7 @@ class LineReader {
 };
 
 // All lines of a file but the blank ones: prompts, one a line. Without a byte order mark and returns at ends.
+// A line that is not UTF-8 is a usage Error.
 std::vector<std::string> filled_lines(const std::string& path);
 
 }  // namespace lathe

@@ -90,8 +90,8 @@ std::uint64_t kept_length(std::uint64_t length, std::uint64_t sequence_length, O
     case Overlength::Error:
       break;
   }
-  fail(origin, ": the document has ", length - 1, " tokens, a row takes ", sequence_length,
-       "; raise data.sequence_length, shorten it, or set data.overlength to split, truncate or drop");
+  fail_usage(origin, ": the document has ", length - 1, " tokens, a row takes ", sequence_length,
+             "; raise data.sequence_length, shorten it, or set data.overlength to split, truncate or drop");
 }
 
 }  // namespace lathe

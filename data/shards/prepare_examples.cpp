@@ -86,6 +86,12 @@ class ExamplePreparation {
     const DataSection& data = recipe_.data;
     if (progress_) progress_("reading", 0);
     ExampleSet all = read_recipe_examples(data, data.train);
+    std::vector<ExampleSet> apart;
+    for (const SourceSection& section : data.validation.sets)
+      apart.push_back(read_recipe_examples(data, {section}));
+    std::vector<ExampleSet*> sets = {&all};
+    for (ExampleSet& set : apart) sets.push_back(&set);
+    tell_files_apart(sets);
     require(!all.examples.empty(), "data.train: no example is in it");
     tuning_->files = all.files;
     tuning_->notes = all.notes;
@@ -101,9 +107,10 @@ class ExamplePreparation {
       return;
     }
     sets_[0].examples = std::move(all.examples);
-    for (const SourceSection& section : data.validation.sets) {
-      const std::string name = data.validation.sets.size() == 1 ? "validation" : section.name;
-      sets_.push_back({name, read_recipe_examples(data, {section}).examples, {}, {}});
+    for (std::size_t i = 0; i < apart.size(); ++i) {
+      const SourceSection& section = data.validation.sets[i];
+      const std::string name = apart.size() == 1 ? "validation" : section.name;
+      sets_.push_back({name, std::move(apart[i].examples), {}, {}});
       require(!sets_.back().examples.empty(), "data.validation: no example is in ", section.path);
     }
   }
@@ -171,8 +178,9 @@ class ExamplePreparation {
         kept.push_back(std::move(example));
       }
     }
-    require(!kept.empty(), "data: nothing remains of the ", set.name,
-            " set: every example is longer than data.sequence_length ", recipe_.data.sequence_length);
+    if (kept.empty())
+      fail_usage("data: nothing remains of the ", set.name,
+                 " set: every example is longer than data.sequence_length ", recipe_.data.sequence_length);
     set.examples = std::move(kept);
   }
 
@@ -208,11 +216,11 @@ class ExamplePreparation {
       for (std::size_t i = 1; i < most; ++i) {
         if (tokens.supervised[i] != 0) return true;
       }
-      fail(example.origin, ": cut to data.sequence_length ", recipe_.data.sequence_length,
-           " tokens nothing of the answer remains; raise it or choose data.overlength: drop");
+      fail_usage(example.origin, ": cut to data.sequence_length ", recipe_.data.sequence_length,
+                 " tokens nothing of the answer remains; raise it or choose data.overlength: drop");
     }
-    fail(example.origin, ": ", tokens.ids.size() - 1, " tokens do not fit data.sequence_length ",
-         recipe_.data.sequence_length, "; raise it, or choose data.overlength: drop or truncate");
+    fail_usage(example.origin, ": ", tokens.ids.size() - 1, " tokens do not fit data.sequence_length ",
+               recipe_.data.sequence_length, "; raise it, or choose data.overlength: drop or truncate");
   }
 
   std::string content_key() const {

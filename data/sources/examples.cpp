@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <set>
 
 #include "data/sources/choices.h"
 #include "data/sources/foreign.h"
@@ -229,6 +230,40 @@ ExampleSet read_examples(const std::vector<std::string>& paths, const ExampleOpt
 
 ExampleSet read_examples(const std::string& path, const ExampleOptions& options) {
   return read_examples(std::vector<std::string>{path}, options);
+}
+
+void tell_files_apart(const std::vector<ExampleSet*>& sets) {
+  std::set<stdfs::path> all;
+  for (const ExampleSet* set : sets)
+    for (const ExampleFile& file : set->files) all.insert(stdfs::absolute(file.path).lexically_normal());
+  const auto end_of = [](const stdfs::path& path, std::ptrdiff_t parts) {
+    stdfs::path end;
+    const auto size = std::distance(path.begin(), path.end());
+    for (auto part = std::next(path.begin(), std::max<std::ptrdiff_t>(0, size - parts)); part != path.end();
+         ++part)
+      end /= *part;
+    return end.string();
+  };
+  const auto name_of = [&](const stdfs::path& path) {
+    for (std::ptrdiff_t parts = 1;; ++parts) {
+      const std::string name = end_of(path, parts);
+      if (name == path.string() || std::ranges::none_of(all, [&](const auto& other) {
+            return other != path && end_of(other, parts) == name;
+          }))
+        return name;
+    }
+  };
+  for (ExampleSet* set : sets) {
+    std::size_t next = 0;
+    for (const ExampleFile& file : set->files) {
+      const stdfs::path path = stdfs::absolute(file.path).lexically_normal();
+      const std::string plain = path.filename().string(), name = name_of(path);
+      for (const std::size_t end = next + file.examples; next < end; ++next) {
+        std::string& origin = set->examples[next].origin;
+        if (name != plain && origin.starts_with(plain)) origin.replace(0, plain.size(), name);
+      }
+    }
+  }
 }
 
 std::size_t prompts_without_end(const std::vector<Example>& examples) {

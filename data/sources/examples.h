@@ -40,6 +40,10 @@ struct ExampleSet {
 ExampleSet read_examples(const std::vector<std::string>& paths, const ExampleOptions& options = {});
 ExampleSet read_examples(const std::string& path, const ExampleOptions& options = {});
 
+// Where files of several sets have the same name, a/train.jsonl and b/train.jsonl, the origins of their
+// examples get the folders that tell them apart.
+void tell_files_apart(const std::vector<ExampleSet*>& sets);
+
 // Templates for data.template: {prompt: "{question}\n", completion: "{answer}"}.
 struct PairTemplate {
   std::string prompt, completion;

@@ -97,6 +97,9 @@ class DataRules : public Rules {
     std::set<std::string> names;
     for (std::size_t i = 0; i < d.validation.sets.size(); ++i) {
       const std::string& name = d.validation.sets[i].name;
+      if (name == "train" && (d.validation.sets.size() > 1 || r_.task != "sft"))
+        wrong(place(cat("data.validation[", i, "].name")),
+              "a validation set has the name 'train', which is what is trained on; give it another");
       if (name.empty() || names.insert(name).second) continue;
       wrong(place(cat("data.validation[", i, "].name")),
             cat("two validation sets have the name '", name, "'"));

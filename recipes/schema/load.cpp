@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <set>
 
 #include "recipes/schema/aliases.h"
 #include "recipes/schema/builtin.h"
@@ -110,8 +111,13 @@ void resolve_defaults(Recipe& recipe, const std::string& file, LoadedRecipe& loa
   derived("data.overlength", recipe.data.overlength, recipe.task == "pretrain" ? "split" : "error");
   if (recipe.task == "sft") tuning_defaults(recipe, loaded);
   auto& sets = recipe.data.validation.sets;
+  std::set<std::string> names = {"train"};
   for (std::size_t i = 0; i < sets.size(); ++i) {
-    derived(cat("data.validation[", i, "].name"), sets[i].name, fs::path(sets[i].path).stem().string());
+    const fs::path path = sets[i].path;
+    const std::string stem = path.stem().string();
+    derived(cat("data.validation[", i, "].name"), sets[i].name,
+            names.contains(stem) ? cat(path.parent_path().filename().string(), "_", stem) : stem);
+    names.insert(sets[i].name);
   }
   recipe.directory = absolute_path(recipe.directory, here);
   recipe.data.cache = absolute_path(recipe.data.cache, here);

@@ -108,6 +108,9 @@ class Adapters(Case):
         data[-3] ^= 0x60
         (folder / "adapter_model.safetensors").write_bytes(data)
         self.assertIn("adapter_model.safetensors: its content does not have the SHA-256", self.lathe("verify", folder, code=1)[0])
+        self.assertTrue(self.json("verify", merged)["manifest"])
+        (merged / "MANIFEST.json").unlink()
+        self.assertIn("no MANIFEST.json is here", self.lathe("verify", merged)[0])
 
     def test_a_base_in_four_bits(self):
         losses = {}

@@ -14,7 +14,7 @@ class Again(Tuning):
 
     def test_a_run_that_never_kept_anything_gives_way_to_its_mended_recipe(self):
         recipe = self.tuning("run", self.pairs(12))
-        log = self.lathe("train", recipe, "--quiet", "--set", "data.sequence_length=8", code=1)[1]
+        log = self.lathe("train", recipe, "--quiet", "--set", "data.sequence_length=8", code=2)[1]
         self.assertIn("do not fit data.sequence_length", log)
         log = self.lathe("train", recipe, "--quiet", "--set", "adapter.targets=[nowhere]", code=2)[1]
         self.assertNotIn("another recipe", log)

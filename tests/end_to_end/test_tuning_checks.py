@@ -1,4 +1,5 @@
 """What of a recipe of tuning only the base and the examples can tell: `check`, `plan` and `train` tell it before any work."""
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -40,3 +41,42 @@ class TuningChecks(Tuning):
         for path in base.glob("tokenizer*"):
             path.unlink()
         self.assertIn("no tokenizer here", self.refused(recipe, code=1))
+
+    def test_examples_that_do_not_fit_are_a_wrong_recipe(self):
+        recipe = self.tuning("long", self.write("long.jsonl", [{"prompt": "cat " * 400, "completion": "mat"}] * 4))
+        recipe.write_text(recipe.read_text().replace("validation: 0.2, ", ""))
+        for command in ("plan", "prepare", "preview", "train"):
+            self.assertIn("do not fit data.sequence_length 128", self.lathe(command, recipe, code=2)[1])
+            self.assertIn("nothing remains of the train set", self.lathe(command, recipe, "--set", "data.overlength=drop", code=2)[1])
+
+    def test_errors_of_the_data_report_are_told_by_a_quiet_run(self):
+        data = self.pairs(8)
+        held = self.write("held.jsonl", [{"prompt": "the cat is 0\n", "completion": "0 cat"}, {"prompt": "where?\n", "completion": "there"}])
+        recipe = self.tuning("quiet", data, validation=f'"{held}"')
+        log = self.lathe("train", recipe, "--quiet", "--set", "train.max_steps=1")[1]
+        self.assertIn("error: leak (1 example)", log)
+        self.assertIn("pairs.jsonl:1 and held.jsonl:1", log)
+        self.assertEqual(self.lathe("train", self.tuning("clean", data), "--quiet", "--set", "train.max_steps=1")[1].strip(), "")
+
+    def test_sets_whose_files_have_the_same_name_are_told_apart(self):
+        for place, first in (("old", 0), ("new", 4), ("other", 8)):
+            (self.folder / place).mkdir()
+            self.pairs(12).rename(self.folder / "all.jsonl")
+            lines = (self.folder / "all.jsonl").read_text().splitlines(True)[first:first + 4]
+            (self.folder / place / "train.jsonl").write_text("".join(lines + lines[:1]))
+        sets = "".join(f"{{path: {self.folder / place / 'train.jsonl'}}}, " for place in ("new", "other"))
+        recipe = self.tuning("sets", self.folder / "old" / "train.jsonl")
+        recipe.write_text(recipe.read_text().replace("validation: 0.2", f"validation: [{sets[:-2]}]"))
+        shown = self.json("preview", recipe)
+        self.assertEqual((shown["report"]["train"], shown["report"]["validation"]), (5, 10))   # the held-out ones are not trained on
+        origins = [finding["origins"] for finding in shown["report"]["findings"] if finding["kind"] == "exact_duplicate"]
+        self.assertEqual(origins, [["old/train.jsonl:1 and old/train.jsonl:5"],
+                                   ["new/train.jsonl:1 and new/train.jsonl:5", "other/train.jsonl:1 and other/train.jsonl:5"]])
+        self.lathe("train", recipe, "--quiet", "--set", "train.max_steps=1")
+        lines = [json.loads(line) for line in (self.folder / "sets" / "metrics.jsonl").read_text().splitlines()]
+        self.assertEqual({line["set"] for line in lines if "set" in line}, {"new_train", "other_train"})
+
+    def test_prompts_that_are_not_utf_8(self):
+        (self.folder / "asked.txt").write_bytes("the cat\nle caf\xe9\n".encode("latin-1"))
+        log = self.refused(self.tuning("asked", self.pairs(8)), f"evaluate.prompts={self.folder / 'asked.txt'}")
+        self.assertIn("asked.txt:2: byte 7 of the line is not UTF-8", log)

@@ -11,7 +11,7 @@ from tuning_case import TEMPLATE, WORDS, Tuning
 class Data(Tuning):
     def test_an_example_that_is_too_long_is_named(self):
         records = [{"prompt": "a\n", "completion": "b"}, {"prompt": "cat " * 400, "completion": "mat"}] * 2
-        _, log = self.lathe("train", self.tuning("run", self.write("long.jsonl", records), "0.25"), "--quiet", code=1)
+        _, log = self.lathe("train", self.tuning("run", self.write("long.jsonl", records), "0.25"), "--quiet", code=2)
         self.assertRegex(log, r"long\.jsonl:[24]: \d+ tokens do not fit data\.sequence_length 128")
 
     def test_too_long_examples_are_dropped_or_cut_as_asked_and_counted(self):

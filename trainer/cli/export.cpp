@@ -139,6 +139,12 @@ template <typename Verified>
 ExitCode tell_verified(Context& context, Verified verification, const std::string& directory) {
   verification.damaged = damaged_file(directory);
   tell(context, verification);
+  const bool listed = std::filesystem::exists(directory + "/" + kManifestName);
+  context.result["manifest"] = listed;
+  if (!listed)
+    context.say(cat("no ", kManifestName,
+                    " is here, so whether every file is still as it was written is not known; "
+                    "exports of lathe carry one"));
   return verification.passed() ? ExitCode::Done : ExitCode::Failed;
 }
 

@@ -1,6 +1,7 @@
 // lathe train RECIPE: prepares what is missing, resumes what is there, trains, exports, reports.
 #include <algorithm>
 #include <filesystem>
+#include <iostream>
 #include <utility>
 
 #include "data/io/shell_word.h"
@@ -244,7 +245,11 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
   }
   if (session.leader()) {
     if (!role.examples_told)
-      session.task->say_data(session, arguments.strict, [&](const std::string& line) { context.log(line); });
+      session.task->say_data(
+          session, arguments.strict, [&](const std::string& line) { context.log(line); },
+          [&](const std::string& line) {
+            if (context.quiet) std::cerr << line << std::endl;  // --quiet keeps faults
+          });
     say_before_start(context, session);
   }
   if (session.state.step == 0) {

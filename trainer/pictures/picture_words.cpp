@@ -35,8 +35,10 @@ std::string layers_text(PictureModel plan, const std::vector<std::string>& modul
 
 }  // namespace
 
-void PictureTask::say_data(const Session&, bool strict, const Say& say) const {
+void PictureTask::say_data(const Session&, bool strict, const Say& say, const Say& warn) const {
   for (const std::string& note : data.notes) say("note: " + printable(note));
+  for (const std::string& note : data.notes)
+    if (strict) warn("note: " + printable(note));
   if (!unplanned_.empty()) say("note: memory is not told beforehand: " + unplanned_);
   if (strict && !data.notes.empty())
     fail("the pictures were not all in order (--strict); nothing was trained");

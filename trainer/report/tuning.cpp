@@ -229,9 +229,10 @@ void look_at_answers(const Json& report, std::vector<std::string>& out) {
 void look_at_losses(const Json& report, std::vector<std::string>& out) {
   if (report.contains("general_text"))
     if (const double change = number_of(report.at("general_text"), "change"); change > 0.05)
-      out.push_back("the loss on general text rose by " + percent(change) +
-                    ": much was forgotten; lower optimizer.learning_rate or train.epochs, or train fewer "
-                    "weights (adapter.rank)");
+      out.push_back(
+          "the loss on general text rose by " + percent(change) +
+          ": much was forgotten; lower optimizer.learning_rate or train.epochs, or train fewer weights (" +
+          (report.value("adapter", "").empty() ? "adapter: {kind: lora, rank: 16}" : "adapter.rank") + ")");
   const Json course = report.value("course", Json::object());
   if (const double best = course.value("best_loss", 0.0), last = course.value("last_loss", 0.0);
       last > 1.1 * best && best > 0)

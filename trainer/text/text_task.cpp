@@ -182,12 +182,17 @@ Json TextTask::evaluated(const EvaluationMetrics& metrics) const {
   return Json{{"bits_per_byte", metrics.bits_per_byte}, {"perplexity", metrics.perplexity}};
 }
 
-void TextTask::say_data(const Session& session, bool strict, const Say& say) const {
+void TextTask::say_data(const Session& session, bool strict, const Say& say, const Say& warn) const {
   if (!tuning()) return;
   for (const ExampleFile& file : data.tuning->files) say(describe(file));
   for (const std::string& note : data.tuning->notes) say("note: " + note);
   const DataReport report = tuning_data_report(session.recipe(), data);
   say(to_text(report));
+  DataReport faults = report;
+  std::erase_if(faults.findings, [&](const Finding& finding) {
+    return finding.severity != Severity::Error && !(strict && finding.severity == Severity::Warning);
+  });
+  if (!faults.findings.empty()) warn(to_text(faults));
   if (strict && (report.has(Severity::Error) || report.has(Severity::Warning)))
     fail("the data report has errors or warnings (--strict); nothing was trained");
 }

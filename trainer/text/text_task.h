@@ -37,7 +37,7 @@ class TextTask final : public Task {
   std::map<std::string, BundleTensor> read_weights(const std::string& checkpoint) const override;
 
   std::string unit() const override { return "tokens"; }
-  void say_data(const Session& session, bool strict, const Say& say) const override;
+  void say_data(const Session& session, bool strict, const Say& say, const Say& warn) const override;
   std::vector<std::string> opening_lines(const Session& session) const override;
   std::string one_line(const EvaluationMetrics& metrics) const override;
   Json evaluated(const EvaluationMetrics& metrics) const override;

@@ -311,7 +311,10 @@ Json make_tuning_report(Session& session, const TextTask& task, const std::vecto
   load_checkpoint(best.folder, *session.task, session.trained());
   const AveragesInUse averages(session.averages.get(), session.parameters);
   const RunLog log = read_run_log(run + "/metrics.jsonl");
-  Json report = Json{{"format", "lathe-tuning-report"}, {"version", 1}, {"step", best.step}};
+  Json report = Json{{"format", "lathe-tuning-report"},
+                     {"version", 1},
+                     {"step", best.step},
+                     {"adapter", recipe.adapter.kind}};
 
   const std::vector<std::string> learned =
       task.tuning() ? references_of(task.data, task.data.tuning->train) : std::vector<std::string>();

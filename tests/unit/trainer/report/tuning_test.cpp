@@ -55,6 +55,11 @@ TEST_CASE("each fault of a tuned model has its sentence") {
   CHECK_THAT(look_at("/behaviour/tuned/mean_bytes", 26), contains_text("their length drifted"));
   CHECK_THAT(look_at("/general_text/change", 0.2),
              contains_text("general text rose by 20 %: much was forgotten"));
+  CHECK_THAT(look_at("/general_text/change", 0.2), contains_text("(adapter: {kind: lora, rank: 16})"));
+  Json adapted = quiet_report();
+  adapted["adapter"] = "lora";
+  adapted["general_text"]["change"] = 0.2;
+  CHECK_THAT(tuning_looks(adapted).front(), contains_text("train fewer weights (adapter.rank)"));
   CHECK_THAT(look_at("/course/last_loss", 2.5),
              contains_text("lowest (2.000) at step 8 of 40 and rose to 2.500: trained too long or too hot"));
   CHECK_THAT(look_at("/course/base_loss", 2.0),
