@@ -6,6 +6,26 @@
 
 namespace lathe {
 
+namespace {
+
+// What Jinja's Macro objects tell of themselves.
+std::vector<std::pair<std::string, std::function<TemplateValue()>>> macro_attributes(
+    const Statement& statement) {
+  return {{"name", [&statement] { return TemplateValue::text(statement.text); }},
+          {"arguments",
+           [&statement] {
+             ValueList names;
+             for (const auto& parameter : statement.parameters)
+               names.push_back(TemplateValue::text(parameter.name));
+             return TemplateValue::list(std::move(names), Sequence::Tuple);
+           }},
+          {"catch_kwargs", [&statement] { return TemplateValue::boolean(statement.takes_kwargs); }},
+          {"catch_varargs", [&statement] { return TemplateValue::boolean(statement.takes_varargs); }},
+          {"caller", [&statement] { return TemplateValue::boolean(statement.takes_caller); }}};
+}
+
+}  // namespace
+
 TemplateValue Interpreter::make_macro(const Statement& statement) {
   kept_.push_back(frame_);
   // kept_ owns the frame: a macro that did would be owned by its own frame and never die.
@@ -14,7 +34,7 @@ TemplateValue Interpreter::make_macro(const Statement& statement) {
                                   [&statement, frame](Interpreter& in, const CallArguments& arguments) {
                                     return in.call_macro(statement, frame.lock(), arguments);
                                   },
-                                  {}});
+                                  macro_attributes(statement)});
 }
 
 TemplateValue Interpreter::call_macro(const Statement& statement, const FramePtr& frame,
