@@ -92,6 +92,12 @@ class NewRecipe(Tuning):
         (self.folder / "table.csv").write_text("text\n" + rows, encoding="utf-8")
         self.assertIn("task: sft ", self.new(self.folder / "table.csv")[0])   # a corpus is not read from tables
         (self.folder / "mine.yaml").unlink()
+        array = json.dumps([{"text": f"{word} {i}"} for i, word in enumerate(WORDS)])
+        for name, task in (("array.json", "pretrain"), ("array.jsonl", "sft")):   # a corpus goes by the file's name
+            (self.folder / name).write_text(array, encoding="utf-8")
+            self.assertIn(f"task: {task} ", self.new(self.folder / name)[0])
+            self.lathe("prepare", "mine.yaml")
+            (self.folder / "mine.yaml").unlink()
         (self.folder / "table.csv").write_text("text\n" + f'"{"cat mat " * 1200}"\n' * 12, encoding="utf-8")
         log = self.new(self.folder / "table.csv", code=2)
         self.assertIn("longer than the base's context 1024", log)

@@ -156,8 +156,12 @@ class CorpusWriter {
 
 bool reads_as_corpus(const TuningLook& look) {
   const auto plain = [](const Example& example) { return example.kind == ExampleKind::Text; };
+  // A corpus goes by names: lines in .jsonl, an array in .json.
   const auto read = [](const ExampleFile& file) {
-    return file.container != "csv" && file.encoding.starts_with("UTF-8");
+    const bool named = file.container == "jsonl"  ? is_record_file(file.path)
+                       : file.container == "json" ? text_extension(file.path) == ".json"
+                                                  : file.container == "text";
+    return named && file.encoding.starts_with("UTF-8");
   };
   return std::all_of(look.data.examples.begin(), look.data.examples.end(), plain) &&
          std::all_of(look.data.files.begin(), look.data.files.end(), read);
