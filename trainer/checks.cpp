@@ -10,10 +10,12 @@
 #include "models/adapters/attach.h"
 #include "recipes/schema/scalars.h"
 #include "recipes/schema/yaml.h"
+#include "trainer/export_targets.h"
 #include "trainer/model_source.h"
 #include "trainer/pictures/picture_base.h"
 #include "trainer/pictures/picture_plan.h"
 #include "trainer/question_checks.h"
+#include "trainer/run_directory.h"
 #include "trainer/tuning_rate.h"
 
 namespace lathe {
@@ -21,17 +23,6 @@ namespace lathe {
 namespace {
 
 std::int64_t id_or_none(const std::optional<TokenId>& id) { return id ? static_cast<std::int64_t>(*id) : -1; }
-
-// Of a text base that can be looked at; one that is not there is told by whoever loads it.
-std::optional<DecoderSpec> base_spec(const Recipe& recipe) {
-  if (recipe.task == "diffusion" || recipe.model.path.empty()) return std::nullopt;
-  try {
-    const Json config = read_json(resolve_model(recipe.model.path).folder + "/config.json");
-    return family_of_config(config, "the base").describe(config, "the base");
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
 
 // A rate that nobody named follows the base's width.
 void default_rate(LoadedRecipe& loaded, const DecoderSpec& base) {
@@ -123,6 +114,16 @@ ModelPlan plan_from_base(const std::string& base) {
   return plan;
 }
 
+// Of a decoder whose folder is on this machine; whoever loads it tells what is wrong with it.
+std::optional<ModelPlan> plan_of_base(const Recipe& recipe) {
+  if (recipe.model.path.empty() || recipe.task == "diffusion") return std::nullopt;
+  try {
+    return plan_from_base(recipe.model.path);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 ModelPlan plan_model(const Recipe& recipe, std::int64_t vocab_size, const SpecialTokens& special,
@@ -169,10 +170,12 @@ ModelPlan plan_model(const Recipe& recipe, const Tokenizer& tokenizer) {
 
 LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::string>& overrides) {
   LoadedRecipe loaded = load_recipe(path, overrides);
+  follow_moved_run(loaded);
   const Recipe& recipe = loaded.recipe;
   look_for_inputs(loaded);
   look_for_metrics(loaded);
   const bool known_family = recipe.model.path.empty() && !recipe.model.family.empty();
+  std::optional<ModelPlan> plan = plan_of_base(recipe);
   if (known_family) {
     const Place section = place_of(loaded.places, loaded.file, "model");
     std::vector<RecipeProblem> problems;
@@ -180,21 +183,23 @@ LoadedRecipe checked_recipe(const std::string& path, const std::vector<std::stri
       if (recipe.task == "diffusion")
         plan_picture_model(recipe, problems);
       else
-        plan_model(recipe, recipe.tokenizer.vocab_size, {}, problems);
+        plan = plan_model(recipe, recipe.tokenizer.vocab_size, {}, problems);
     } catch (const Error& e) {
       problems.push_back({section, e.what()});
     }
+    if (!problems.empty()) plan.reset();
     for (RecipeProblem& problem : problems) {  // of what is missing
       if (problem.place.file.empty() && problem.place.line == 0) problem.place = section;
       loaded.problems.push_back(std::move(problem));
     }
   }
   check_picture_base(loaded);
-  const std::optional<DecoderSpec> base = base_spec(recipe);
-  if (base) look_at_adapter(loaded, *base);
+  const bool based = plan && !recipe.model.path.empty();
+  if (based) look_at_adapter(loaded, plan->spec);
+  look_at_exports(loaded, plan ? &*plan : nullptr);
   if (loaded.problems.empty()) look_at_questions(loaded);
   throw_problems(loaded);
-  if (base) default_rate(loaded, *base);
+  if (based) default_rate(loaded, plan->spec);
   return loaded;
 }
 

@@ -14,6 +14,7 @@
 #include "trainer/read_model.h"
 #include "trainer/text/samples.h"
 #include "trainer/export_card.h"
+#include "trainer/export_targets.h"
 #include "trainer/text/asked_form.h"
 
 namespace lathe {
@@ -173,25 +174,17 @@ Json export_run(Session& session, TextTask& task, const Say& say) {
   session.averages.reset();
   task.model.reset();
   release_free_blocks();
-  Json results = Json::array();
   const ModelSource source = resolve_model(session.run.path);
-  for (const ExportSection& target : session.recipe().exports) {
-    ExportOptions options;
-    options.directory = export_folder(session.run, target);
-    options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
-    options.overwrite = true;
+  const auto write = [&](const ExportSection& target, const ExportOptions& options) {
     say(cat("export: ", target.format, " from ", source.description));
     const ExportRequest request{target.format, target.dtype, reference_prompts(session.recipe(), task),
                                 card_heading(source, target.format), target.quantize};
     release_free_blocks();
-    const Verification verification = export_model(source, request, options);
-    Json entry = Json{{"format", target.format},
-                      {"directory", options.directory},
-                      {"dtype", dtype_name(export_dtype(request))}};
-    entry.update(verification.to_json());
-    results.push_back(entry);
-  }
-  return results;
+    Json entry = export_model(source, request, options).to_json();
+    entry["dtype"] = dtype_name(export_dtype(request));
+    return entry;
+  };
+  return write_exports(session.run, session.recipe(), write);
 }
 
 }  // namespace lathe

@@ -110,29 +110,11 @@ bool goes_without_saying(const RecipeDifference& difference,
   return fs::path(file).stem().string() == name;  // a set is called after its file
 }
 
-// The keys in which the recipe of the run differs, a line each; "" when it may go on.
-std::string changed_keys(const LoadedRecipe& loaded, const std::string& path) {
-  const LoadedRecipe old = load_recipe_text(read_file(path + "/recipe.yaml"), path + "/recipe.yaml");
-  std::string told;
-  const std::vector<RecipeDifference> differences = compare_recipes(old.recipe, loaded.recipe);
-  for (const RecipeDifference& difference : differences)
-    if (!may_change_on_resume(difference.key) && !goes_without_saying(difference, differences))
-      told += cat("\n  ", difference.key, ": ", difference.before, " -> ", difference.after);
-  return told;
-}
-
-void refuse_changed(const std::string& differences, const std::string& path) {
-  fail_usage("'", path, "' holds a run of another recipe; these keys differ:", differences,
-             "\ngive this one another name (name: or directory:), or start over with --fresh, which keeps "
-             "the old run as ",
-             path, ".1");
-}
-
-}  // namespace
-
+// max_steps and the other ends, evaluate, checkpoint, export, threads, parallel.
 bool may_change_on_resume(const std::string& key) {
   static const char* const allowed[] = {"name",
                                         "base",
+                                        "directory",
                                         "train.max_steps",
                                         "train.epochs",
                                         "train.max_tokens",
@@ -148,6 +130,49 @@ bool may_change_on_resume(const std::string& key) {
   for (const std::string prefix : allowed)
     if (key == prefix || key.starts_with(prefix + ".") || key.starts_with(prefix + "[")) return true;
   return false;
+}
+
+// Whether `difference` is the place of something that both recipes have; Task::identity compares what is
+// there.
+bool other_place(const RecipeDifference& difference) {
+  for (const std::string& value : {difference.before, difference.after})
+    if (value == kNotSet || value == "\"\"") return false;
+  const std::string& key = difference.key;
+  const bool data = key.starts_with("data.train[") || key.starts_with("data.validation[");
+  return key == "model.path" || key == "tokenizer.path" || (data && key.ends_with("].path"));
+}
+
+// The keys in which the recipe of the run differs, a line each; "" when it may go on.
+std::string changed_keys(const LoadedRecipe& loaded, const std::string& path) {
+  const LoadedRecipe old = load_recipe_text(read_file(path + "/recipe.yaml"), path + "/recipe.yaml");
+  std::string told;
+  const std::vector<RecipeDifference> differences = compare_recipes(old.recipe, loaded.recipe);
+  for (const RecipeDifference& difference : differences)
+    if (!may_change_on_resume(difference.key) && !other_place(difference) &&
+        !goes_without_saying(difference, differences))
+      told += cat("\n  ", difference.key, ": ", difference.before, " -> ", difference.after);
+  return told;
+}
+
+void refuse_changed(const std::string& differences, const std::string& path) {
+  fail_usage("'", path, "' holds a run of another recipe; these keys differ:", differences,
+             "\ngive this one another name (name: or directory:), or start over with --fresh, which keeps "
+             "the old run as ",
+             path, ".1");
+}
+
+}  // namespace
+
+void follow_moved_run(LoadedRecipe& loaded) {
+  const fs::path file = loaded.file;
+  if (file.filename() != "recipe.yaml" || loaded.source["directory"].starts_with("--set")) return;
+  const std::string here = fs::absolute(file).parent_path().lexically_normal().string();
+  std::error_code ignored;
+  if (!fs::exists(here + "/run.json") || fs::equivalent(here, loaded.recipe.directory, ignored)) return;
+  loaded.notes.push_back(cat("note: ", loaded.file,
+                             ": is the recipe of the run that stands beside it; it was in ",
+                             loaded.recipe.directory, " before"));
+  loaded.recipe.directory = here;
 }
 
 std::string export_folder(const RunDirectory& run, const ExportSection& target) {

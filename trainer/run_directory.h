@@ -19,9 +19,9 @@ struct RunDirectory {
   std::shared_ptr<const int> lock;  // a descriptor
 };
 
-// Keys that may change on resume: max_steps and the other ends, evaluate, checkpoint, export, threads,
-// parallel.
-bool may_change_on_resume(const std::string& key);
+// A recipe that stands in a run's folder is that run's, wherever the folder was moved or copied to: its
+// directory becomes that folder, with a note. --set directory= is obeyed.
+void follow_moved_run(LoadedRecipe& loaded);
 
 // Where an export of the run goes: its own directory, or <run>/export/<format>.
 std::string export_folder(const RunDirectory& run, const ExportSection& target);

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <filesystem>
 
-#include "checkpoints/exporters/export_folder.h"
 #include "trainer/allocator.h"
+#include "trainer/export_targets.h"
 #include "trainer/machine.h"
 
 namespace lathe {
@@ -216,9 +216,7 @@ Session open_session(const LoadedRecipe& loaded, const TrainOptions& options, co
   session.ranks = std::make_unique<Ranks>(rank_from_environment());
   session.ranks->leader_alone("opening the run", [&] {
     session.run = open_run(loaded, options.fresh);
-    if (session.run.finished) return;
-    for (const ExportSection& target : loaded.recipe.exports)  // else it is told when all is trained
-      if (!target.directory.empty()) require_replaceable(target.directory, /*overwrite=*/true);
+    require_export_folders(session.run, loaded.recipe);  // else it is told when all is trained
   });
   session.run.finished = session.ranks->max(session.run.finished ? 1 : 0) > 0;
   if (!session.leader()) {

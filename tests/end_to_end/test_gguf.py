@@ -8,13 +8,43 @@ from program import Case
 
 
 class Gguf(Case):
-    def test_check_tells_what_llama_cpp_would_lack(self):
-        def told(*sets):
+    def test_what_llama_cpp_would_not_run_is_told_before_training(self):
+        def check(*sets, code=0, command="check"):
             arguments = [item for value in ("export=[{format: gguf}]", *sets) for item in ("--set", value)]
-            return self.lathe("check", self.recipe("run"), *arguments)[0].split("# export gguf: ")[1]
+            return self.lathe(command, self.recipe("run"), *arguments, code=code)[1 if code else 0]
 
-        self.assertIn("llama.cpp and Ollama read it", told())
-        self.assertIn("cannot be written: llama.cpp has no dynamic rope_scaling", told("model.rope_scaling={rope_type: dynamic, factor: 2.0}"))
+        self.assertIn("# export gguf: every tensor and the tokenizer in one file", check())
+        for command in ("check", "plan", "train"):
+            dynamic = check("model.rope_scaling={rope_type: dynamic, factor: 2.0}", code=2, command=command)
+            self.assertIn("export gguf: ", dynamic)
+            self.assertIn("llama.cpp has no dynamic rope_scaling", dynamic)
+            self.assertIn("llama.cpp runs no unigram tokenizer", check("tokenizer={train: unigram}", code=2, command=command))
+        self.assertFalse((self.folder / "run").exists())
+
+    def test_an_export_that_fails_holds_up_no_other(self):
+        (self.folder / "file").write_text("a file where a folder would have to be")
+        blocked = self.folder / "file" / "gguf"
+        exports = f"export=[{{format: gguf, directory: {json.dumps(str(blocked))}}}, {{format: huggingface}}]"
+        said, log = self.lathe("train", self.recipe("run"), "--set", "train.max_steps=6", "--set", "schedule.warmup_steps=1", "--set",
+                               exports, code=1)
+        self.assertIn("lathe: export gguf: ", log)
+        self.assertIn("export gguf is not there yet:  lathe export ", said)
+        result = json.loads((self.folder / "run" / "result.json").read_text())
+        self.assertTrue(result["finished"])
+        self.assertIn("error", result["exports"][0])
+        self.assertLess(result["exports"][1]["max_error"], 1e-4)
+        self.assertTrue((self.folder / "run" / "export" / "huggingface" / "model.safetensors").exists())
+        self.assertTrue((self.folder / "run" / "report.html").exists())
+        self.lathe("train", self.recipe("run"), "--set", "train.max_steps=6", "--set", "schedule.warmup_steps=1", "--set", exports)
+
+    def test_an_export_never_goes_over_base_or_run(self):
+        self.train("run", "train.max_steps=6", "schedule.warmup_steps=1", "export=[{format: huggingface}]")
+        base = self.folder / "run" / "export" / "huggingface"
+        for place in (base, self.folder / "next"):
+            log = self.lathe("check", self.recipe("next"), "--set", f"model={{path: {json.dumps(str(base))}}}", "--set",
+                             "tokenizer={}", "--set", f"export=[{{format: huggingface, directory: {json.dumps(str(place))}}}]",
+                             code=2)[1]
+            self.assertIn("which would be lost", log)
 
     def test_a_run_exports_what_generates_the_same(self):
         self.train("run", "train.max_steps=30",

@@ -14,12 +14,6 @@ namespace lathe {
 
 namespace {
 
-// Why llama.cpp would not run such a model; "" when it would.
-std::string gguf_lack(const Family& family, const DecoderSpec& spec) {
-  if (family.gguf.architecture.empty()) return "llama.cpp does not know the family " + family.name;
-  return family.gguf.lacks ? family.gguf.lacks(spec) : "";
-}
-
 // A recipe's base, from its configuration alone; nothing when it is not on this machine (train says so).
 std::optional<Bundle> base_of(const std::string& model) {
   std::optional<ModelSource> source;
@@ -40,7 +34,7 @@ void read_words_of(const Bundle& base, const Recipe& recipe) {
 }
 
 // What the engines that read an export would find.
-std::string told(const ExportSection& target, const std::string& gguf_lack) {
+std::string told(const ExportSection& target) {
   if (target.format == "peft")
     return "the adapter alone and the tokenizer are written; peft, vLLM and llama.cpp's converter read this "
            "folder "
@@ -48,7 +42,6 @@ std::string told(const ExportSection& target, const std::string& gguf_lack) {
   if (target.format != "gguf")
     return "every tensor and the tokenizer are written; transformers, vLLM and llama.cpp's converter read "
            "this folder";
-  if (!gguf_lack.empty()) return "cannot be written: " + gguf_lack + "; export huggingface instead";
   return "every tensor and the tokenizer in one file, and a Modelfile; llama.cpp and Ollama read it";
 }
 
@@ -63,7 +56,6 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     check_pictures(context, loaded.recipe);
     return ExitCode::Done;
   }
-  std::string lack;
   std::vector<RecipeProblem> none;
   if (loaded.recipe.model.path.empty()) {
     const ModelPlan plan = plan_model(loaded.recipe, loaded.recipe.tokenizer.vocab_size, {}, none);
@@ -72,9 +64,7 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     context.say(
         cat("# model: ", plan.family->name, ", ", parameter_count(plan.spec), " parameters; config.json:"));
     context.say("# " + plan.config.dump());
-    lack = gguf_lack(*plan.family, plan.spec);
   } else if (const std::optional<Bundle> base = base_of(loaded.recipe.model.path)) {
-    lack = gguf_lack(*base->family, base->spec);
     read_words_of(*base, loaded.recipe);
     if (const std::string note = base_dropout_note(*base->family, base->config); !note.empty())
       context.say("# base: " + note);
@@ -83,7 +73,7 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
         cat("# base: '", loaded.recipe.model.path, "' is not on this machine, so it was not looked at"));
   }
   for (const ExportSection& target : loaded.recipe.exports)
-    context.say(cat("# export ", target.format, ": ", told(target, lack)));
+    context.say(cat("# export ", target.format, ": ", told(target)));
   return ExitCode::Done;
 }
 

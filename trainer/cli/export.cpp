@@ -7,6 +7,7 @@
 #include "trainer/cli/command.h"
 #include "trainer/export.h"
 #include "trainer/export_card.h"
+#include "trainer/export_targets.h"
 #include "trainer/export_pictures.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/picture_source.h"
@@ -96,23 +97,12 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
   return ExitCode::Done;
 }
 
-// --overwrite never takes what is exported.
-void refuse_own_source(const std::string& output, const ModelSource& source) {
-  namespace fs = std::filesystem;
-  std::error_code ignored;
-  const fs::path target = fs::weakly_canonical(output, ignored),
-                 from = fs::weakly_canonical(source.folder, ignored);
-  const auto [end, rest] = std::mismatch(target.begin(), target.end(), from.begin(), from.end());
-  if (end == target.end())
-    fail_usage("--output ", output, " holds the model that is exported (", source.folder,
-               "), which would be lost; choose another folder");
-}
-
 ExitCode export_command(Context& context, const Arguments& arguments) {
   check_merge(arguments);
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
-  refuse_own_source(arguments.output, source);
+  if (const std::string lost = source_would_be_lost(arguments.output, source.folder); !lost.empty())
+    fail_usage("--output ", lost);
   if (draws_pictures(source)) return export_picture_model(context, arguments, source);
   if (arguments.format == "diffusers" || arguments.format == "single_file" || arguments.format == "kohya" ||
       arguments.format == "comfyui" || arguments.format == kTextualInversion)

@@ -8,6 +8,7 @@
 #include "trainer/allocator.h"
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
+#include "trainer/export_targets.h"
 #include "trainer/machine.h"
 #include "trainer/parts.h"
 #include "trainer/report/format.h"
@@ -214,8 +215,10 @@ void say_at_end(const Context& context, const Session& session, const TrainOutco
             " of training were spent waiting for data: put data.cache (the shards) on a faster disk"));
   context.say(cat("run: ", path, "   report: ", path, "/report.html"));
   for (const Json& folder : result.value("exports", Json::array()))
-    context.say(cat("export: ", folder.at("directory").get<std::string>(), " (largest error ",
-                    folder.at("max_error").get<double>(), ")"));
+    if (!folder.contains("error"))
+      context.say(cat("export: ", folder.at("directory").get<std::string>(), " (largest error ",
+                      folder.at("max_error").get<double>(), ")"));
+  if (!failed_exports(result.value("exports", Json::array())).empty()) say_missing_exports(context, session);
   context.say("next: " + session.task->next_commands(session));
 }
 
@@ -284,6 +287,8 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
           cat("interrupted at step ", session.state.step, " and saved; the same command goes on from there"));
     return ExitCode::Interrupted;
   }
+  const std::string failed = failed_exports(context.result.value("exports", Json::array()));
+  if (speaks && !failed.empty()) fail(failed);
   return ExitCode::Done;
 }
 
@@ -293,6 +298,7 @@ ExitCode train_parts(Context& context, Arguments arguments, const LoadedRecipe& 
     fail_usage("folds and several seeds run one after another on one rank; leave --processes out");
   const RunDirectory whole =
       open_run(loaded, arguments.fresh);  // a changed recipe is refused before any part runs
+  require_export_folders(whole, loaded.recipe);
   arguments.fresh = false;
   if (whole.finished && answers_forgotten(whole.path)) {
     context.say(cat("'", whole.path,

@@ -1,6 +1,7 @@
 // Exports of a finished diffusion run, with the card that tells what it was trained on.
 #include "checkpoints/exporters/picture_lora.h"
 #include "trainer/export_pictures.h"
+#include "trainer/export_targets.h"
 #include "trainer/model_source.h"
 #include "trainer/pictures/exported_grid.h"
 #include "trainer/pictures/picture_task.h"
@@ -40,15 +41,10 @@ std::string card_heading(const Session& session, const PictureTask& task, const 
 }  // namespace
 
 Json PictureTask::export_run(Session& session, const Say& say) {
-  Json results = Json::array();
+  const Recipe& recipe = session.recipe();
   const ModelSource source = resolve_model(session.run.path);
-  for (const ExportSection& target : session.recipe().exports) {
-    ExportOptions options;
-    options.directory = export_folder(session.run, target);
-    options.max_shard_bytes = static_cast<std::uint64_t>(target.max_shard_bytes);
-    options.overwrite = true;
+  const auto write = [&](const ExportSection& target, const ExportOptions& options) {
     say(cat("export: ", target.format, " from ", source.description));
-    const Recipe& recipe = session.recipe();
     const bool told = recipe.report.shows() || !recipe.evaluate.prompts.empty() || !plan.by_text();
     std::vector<std::string> prompts = told ? sample_prompts(recipe, data, plan.classes)
                                             : reference_prompts(plan);  // captions are the data's
@@ -59,15 +55,16 @@ Json PictureTask::export_run(Session& session, const Say& say) {
                                        .guidance = recipe.diffusion.sampling.guidance,
                                        .steps = recipe.diffusion.sampling.steps,
                                        .single_file = target.format == kSingleFileFormat};
-    Json entry = Json{{"format", target.format}, {"directory", options.directory}, {"dtype", target.dtype}};
-    entry.update(is_adapter_format(target.format)
-                     ? export_adapter_of_pictures(source, target.format, request, options)
-                 : target.format == kTextualInversion ? export_word_of_pictures(source, request, options)
-                                                      : export_pictures(source, request, options).to_json());
-    results.push_back(entry);
-  }
+    Json entry = (is_adapter_format(target.format)
+                      ? export_adapter_of_pictures(source, target.format, request, options)
+                  : target.format == kTextualInversion ? export_word_of_pictures(source, request, options)
+                                                       : export_pictures(source, request, options).to_json());
+    entry["dtype"] = target.dtype;
+    return entry;
+  };
+  Json results = write_exports(session.run, recipe, write);
   for (Json& entry : results) {  // one of them is enough: each was compared with the same checkpoint
-    if (!draws_from_export(entry["format"])) continue;
+    if (entry.contains("error") || !draws_from_export(entry["format"])) continue;
     say(cat("export: drawing the samples from ", entry["format"].get<std::string>(), " as written"));
     entry["samples"] = draw_exported_grid(session, *this, entry, source.step, say);
     break;
