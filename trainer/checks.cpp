@@ -68,9 +68,12 @@ void look_for_inputs(LoadedRecipe& loaded) {
   const Recipe& recipe = loaded.recipe;
   const auto look = [&](const std::string& key, const std::string& path) {
     std::error_code error;
-    if (path.empty() || fetch_command(path) || std::filesystem::exists(path, error)) return;
+    if (path.empty() || std::filesystem::exists(path, error)) return;
+    const auto fetch = fetch_command(path);
     loaded.problems.push_back({place_of(loaded.places, loaded.file, key),
-                               cat("'", key, "' names '", path, "', which does not exist")});
+                               cat("'", key, "' names '", path, "', ",
+                                   fetch ? "and only local files are read; fetch it first with: " + *fetch
+                                         : "which does not exist")});
   };
   for (std::size_t i = 0; i < recipe.data.train.size(); ++i)
     look(cat("data.train[", i, "].path"), recipe.data.train[i].path);

@@ -84,6 +84,7 @@ class Preparation {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::string folder_;                   // full path of the data
   std::vector<std::string> made_again_;  // shards that were damaged
+  std::vector<std::string> shared_;      // of held-out sets that stand in the training data, for people
 };
 
 Fraction Preparation::phase(const std::string& name, double begin, double share) const {
@@ -166,6 +167,16 @@ void Preparation::survey() {
   surveys_[0].signatures.clear();
   cuts_ = place_cuts(corpora_[0], surveys_[0], split, recipe_.data.encoding);
   fates_ = std::move(split.fates);
+  for (std::size_t c = 1; c < corpora_.size(); ++c) {
+    const bool drop = recipe_.data.deduplicate;
+    const std::size_t shared = keep_apart(surveys_[0], surveys_[c], drop, fates_);
+    if (shared == 0) continue;
+    shared_.push_back(cat(corpora_[c].name, ": ", shared, " of the training documents stand",
+                          shared == 1 ? "s" : "", " in this held-out set too; ",
+                          drop ? "left out of training"
+                               : "trained on all the same (data.deduplicate is off), so its loss is of texts "
+                                 "that were seen"));
+  }
 }
 
 // A trained tokenizer is named by what it is trained on, a given one by its content, so both are known before
@@ -385,6 +396,7 @@ PreparedData Preparation::describe(const Manifest& manifest) const {
   for (const Corpus& corpus : corpora_)
     if (!corpus.left_out.empty()) data.notes.push_back(cat(corpus.name, ": ", corpus.left_out));
   if (const std::string cuts = describe_cuts(data); !cuts.empty()) data.notes.push_back(cuts);
+  data.notes.insert(data.notes.end(), shared_.begin(), shared_.end());
   for (const std::string& path : made_again_) data.notes.push_back(cat(path, ": was damaged, made again"));
   return data;
 }

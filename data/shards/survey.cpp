@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <set>
 
 #include "data/io/hash.h"
 #include "data/io/threads.h"
@@ -114,6 +115,18 @@ DocumentSplit select_documents(const Survey& survey, const SelectionOptions& opt
     if (held[i]) fates[candidates[i]] = Fate::HeldOut;
   }
   return split;
+}
+
+std::size_t keep_apart(const Survey& training, const Survey& held, bool drop, std::vector<Fate>& fates) {
+  std::set<Sha256Digest> out;
+  for (const DocumentFacts& document : held.documents) out.insert(document.sha256);
+  std::size_t shared = 0;
+  for (std::size_t d = 0; d < fates.size(); ++d) {
+    if (fates[d] != Fate::Keep || !out.contains(training.documents[d].sha256)) continue;
+    ++shared;
+    if (drop) fates[d] = Fate::Duplicate;
+  }
+  return shared;
 }
 
 }  // namespace lathe

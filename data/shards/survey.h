@@ -67,4 +67,8 @@ struct SelectionOptions {
 // documents where whole ones cannot give about the share (data/sources/split.h).
 DocumentSplit select_documents(const Survey& survey, const SelectionOptions& options);
 
+// The training documents that are kept and equal one of the `held` set: they become duplicates when `drop` is
+// set, so that what is held out is never trained on. Returns how many there are.
+std::size_t keep_apart(const Survey& training, const Survey& held, bool drop, std::vector<Fate>& fates);
+
 }  // namespace lathe

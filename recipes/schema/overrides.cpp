@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "recipes/schema/aliases.h"
@@ -147,10 +148,36 @@ void choose(Yaml& below, const Yaml& above, const char* section, const char* oth
                 [&](const YamlEntry& entry) { return (entry.key == "path") == otherwise; });
 }
 
+// The shapes that model.size stands for, in the names of the families.
+bool is_shape(const std::string& key) {
+  static const std::set<std::string> shapes{"hidden_size",
+                                            "intermediate_size",
+                                            "num_hidden_layers",
+                                            "num_attention_heads",
+                                            "num_key_value_heads",
+                                            "head_dim",
+                                            "n_embd",
+                                            "n_layer",
+                                            "n_head",
+                                            "n_inner"};
+  return shapes.contains(key);
+}
+
+// A size is for the shapes that stand below it; several --set are one layer.
+void choose_size(Yaml& below, const Yaml& above) {
+  YamlEntry* old = below.find("model");
+  const YamlEntry* now = above.find("model");
+  if (!old || !now || !now->value.find("size")) return;
+  std::erase_if(old->value.entries, [](const YamlEntry& entry) {
+    return is_shape(entry.key) && !entry.key_place.file.starts_with("--set");
+  });
+}
+
 }  // namespace
 
 void merge_documents(Yaml& below, Yaml above) {
   choose(below, above, "model", "family");
+  choose_size(below, above);
   choose(below, above, "tokenizer", "train");
   merge_yaml(below, std::move(above));
 }

@@ -12,7 +12,7 @@ void merge_yaml(Yaml& below, Yaml above);
 
 // The same for whole documents, where `above` may choose the other of two ways that exclude each other:
 // model.path replaces a model from scratch and the reverse, tokenizer.path replaces tokenizer.train and the
-// reverse.
+// reverse, and model.size the shapes (hidden_size ...) that stand below it.
 void merge_documents(Yaml& below, Yaml above);
 
 // `a.b=value`; the value is YAML, flow lists and sections included (`data.train=[{path: x}]`). A list is

@@ -118,6 +118,38 @@ class Commands(Case):
         back, _ = self.lathe("tokenize", "--tokenizer", prepared["tokenizer"], "--decode",
                              input=" ".join(map(str, ids)).encode())
         self.assertEqual(back, text)
+        lines = self.lathe("tokenize", "--tokenizer", prepared["tokenizer"], "--lines", input=json.dumps({"text": text}).encode())[0]
+        self.assertEqual(json.loads(lines)["ids"], ids)
+        back = self.lathe("tokenize", "--tokenizer", prepared["tokenizer"], "--lines", "--decode", input=lines.encode())[0]
+        self.assertEqual(json.loads(back)["text"], text)
+        _, log = self.lathe("tokenize", "--tokenizer", prepared["tokenizer"], "--lines", "--decode", input=b'{"ids": [3]}\n{"ids": [512]}', code=1)
+        self.assertIn("standard input:2: token id 512", log)
+
+    def test_any_model_is_a_tokenizer(self):
+        self.train("run", "train.max_steps=2", "schedule.warmup_steps=1", "export=[{format: gguf, quantize: f32}]")
+        run = self.folder / "run"
+        ids = {self.lathe("tokenize", "--tokenizer", model, input="the été".encode())[0]
+               for model in (run, run / "export" / "gguf", run / "export" / "gguf" / "model-F32.gguf")}
+        self.assertEqual(len(ids), 1)
+
+    def test_options_without_effect_are_refused(self):
+        self.train("run", "train.max_steps=2", "schedule.warmup_steps=1")
+        ask = ["generate", self.folder / "run", "--prompt", "the"]
+        for options, why in ((("--count", "3"), "gives one text 3 times"), (("--top-p", "0.9"), "--top-p has no effect"),
+                             (("--top-k", "5"), "--top-k has no effect")):
+            self.assertIn(why, self.lathe(*ask, *options, code=2)[1])
+            self.lathe(*ask, *options, "--temperature", "0.8", "--max-tokens", "2")
+        score = ["evaluate", self.folder / "run", "--data", self.corpus / "text 00.txt"]
+        self.assertIn("has positions for 64 tokens", self.lathe(*score, "--context", "65", code=2)[1])
+        self.assertIn("--metrics", self.lathe(*score, "--output", "answers.jsonl", code=2)[1])
+        self.lathe(*score, "--context", "1", code=2)
+        self.lathe(*score, "--context", "64")
+
+    def test_check_looks_at_the_data(self):
+        self.assertIn("# data.train: 40 files, ", self.lathe("check", self.recipe("run"))[0])
+        glob = f"data.train=[{{path: {json.dumps(str(self.corpus))}, glob: '*.zzz'}}]"
+        self.assertIn("wanted files like '*.zzz'", self.lathe("check", self.recipe("run"), "--set", glob, code=2)[1])
+        self.assertIn("aws s3 cp", self.lathe("check", self.recipe("run"), "--set", "data.train=s3://bucket/texts", code=2)[1])
 
     def test_wrong_arguments_and_missing_models_exit_2(self):
         self.lathe("train", code=2)

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "data/sources/documents.h"
 #include "data/templates/template_folder.h"
 #include "data/tokenizers/load.h"
 #include "trainer/base_notes.h"
@@ -9,6 +10,7 @@
 #include "trainer/cli/command.h"
 #include "trainer/cli/pictures.h"
 #include "trainer/model_source.h"
+#include "trainer/report/metrics.h"
 
 namespace lathe {
 
@@ -45,6 +47,19 @@ std::string told(const ExportSection& target) {
   return "every tensor and the tokenizer in one file, and a Modelfile; llama.cpp and Ollama read it";
 }
 
+// How much there is to read; an Error for what is not read here and for a glob that matches nothing.
+void check_files(Context& context, const DataSection& data) {
+  const auto tell = [&](const std::string& set, const std::vector<SourceSection>& sources) {
+    std::uint64_t bytes = 0;
+    const std::vector<SourceFile> files = list_source_files(sources);
+    for (const SourceFile& file : files) bytes += file.bytes;
+    context.say(cat("# ", set, ": ", files.size(), files.size() == 1 ? " file, " : " files, ",
+                    format_bytes(static_cast<double>(bytes))));
+  };
+  tell("data.train", data.train);
+  for (const SourceSection& set : data.validation.sets) tell("data.validation " + set.name, {set});
+}
+
 ExitCode check(Context& context, const std::string& path, const std::vector<std::string>& overrides) {
   const LoadedRecipe loaded = checked_recipe(path, overrides);
   for (const std::string& note : loaded.notes) context.log(note);
@@ -56,6 +71,7 @@ ExitCode check(Context& context, const std::string& path, const std::vector<std:
     check_pictures(context, loaded.recipe);
     return ExitCode::Done;
   }
+  check_files(context, loaded.recipe.data);
   std::vector<RecipeProblem> none;
   if (loaded.recipe.model.path.empty()) {
     const ModelPlan plan = plan_model(loaded.recipe, loaded.recipe.tokenizer.vocab_size, {}, none);

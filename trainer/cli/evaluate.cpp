@@ -98,6 +98,8 @@ ExitCode evaluate_examples(Context& context, const Arguments& arguments, const M
 }
 
 ExitCode evaluate(Context& context, const Arguments& arguments) {
+  if (arguments.metrics.empty() && !arguments.output.empty())
+    fail_usage("--output holds answers, which --metrics asks for; add e.g. --metrics exact_match");
   set_compute_threads(resolve_threads(0));
   const ModelSource source = resolve_model(arguments.model);
   const auto [bundle, decoder] = read_model(
@@ -110,9 +112,11 @@ ExitCode evaluate(Context& context, const Arguments& arguments) {
   if (const auto bad = first_invalid_utf8(text))
     fail(arguments.data, ": byte ", *bad,
          " is not valid UTF-8; convert the file, e.g. iconv -f CP1252 -t UTF-8");
-  const std::int64_t window = arguments.context > 0 ? arguments.context : bundle.spec.max_positions;
-  const TextEvaluation result =
-      evaluate_text(*decoder, *bundle.tokenizer, text, std::min(window, bundle.spec.max_positions));
+  const std::int64_t positions = bundle.spec.max_positions,
+                     window = arguments.context > 0 ? arguments.context : positions;
+  if (window > positions)
+    fail_usage("--context ", window, ": ", source.description, " has positions for ", positions, " tokens");
+  const TextEvaluation result = evaluate_text(*decoder, *bundle.tokenizer, text, window);
   context.result = Json{{"model", source.description},
                         {"loss", result.loss},
                         {"perplexity", result.perplexity},
@@ -142,7 +146,8 @@ void add_evaluate(const Command& program) {
   command.option("--data", arguments->data, "a UTF-8 text file, or with --metrics a file of examples")
       .required()
       .existing_file();
-  command.option("--context", arguments->context, "window in tokens; default the model's");
+  command.option("--context", arguments->context, "window in tokens; default the model's")
+      .between(2, std::int64_t{1} << 40);
   command.option("--precision", arguments->precision, "fp32 or bf16").one_of({"fp32", "bf16"});
   command.runs([=](Context& context) { return evaluate(context, *arguments); });
 }

@@ -62,6 +62,9 @@ ExitCode generate(Context& context, const Arguments& arguments) {
   if (arguments.prompt.has_value() == !arguments.prompts_file.empty())
     fail_usage("give one of --prompt TEXT and --prompts FILE");
   check_response_options(arguments.response);
+  if (arguments.count > 1 && arguments.response.temperature == 0)
+    fail_usage("--count ", arguments.count, ": --temperature 0, the default, gives one text ",
+               arguments.count, " times; add e.g. --temperature 0.8");
   const std::vector<std::string> prompts = prompts_of(arguments);
   whole_text("--system", arguments.system);
   whole_text("--suffix", arguments.suffix);

@@ -82,6 +82,10 @@ void check_response_options(const ResponseOptions& options) {
     if (stop.empty()) fail_usage("--stop is empty; give it the text to stop before, or leave it out");
     whole_text("--stop", stop);
   }
+  if (options.temperature == 0 && (options.top_p < 1 || options.top_k > 0))
+    fail_usage(options.top_p < 1 ? "--top-p" : "--top-k",
+               " has no effect: --temperature 0, the default, always takes the likeliest token; add e.g. "
+               "--temperature 0.8");
 }
 
 std::vector<TokenId> question_ids(const Responder& responder, const Json& messages) {

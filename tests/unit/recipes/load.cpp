@@ -313,6 +313,13 @@ TEST_CASE("what is above chooses between ways that exclude each other") {
   REQUIRE(scratch.model.family == "gpt2");
   REQUIRE(scratch.tokenizer.path.empty());
   REQUIRE(good(kGood, {"model.size=5m"}).recipe.model.family == "llama");
+  const std::string wide =
+      "model: {family: llama, size: 1m, hidden_size: 128, num_hidden_layers: 2, rope_theta: 500}\n"
+      "tokenizer: {train: byte_bpe}\ndata: {train: corpus.txt}\ntrain: {max_steps: 10}\n";
+  REQUIRE(good(wide).recipe.model.config.entries.size() == 3);  // in one file the keys win
+  const auto sized = good(wide, {"model.num_hidden_layers=4", "model.size=5m"}).recipe.model.config.entries;
+  REQUIRE(sized.size() == 2);  // what stands below the size is replaced by it, what stands beside it is not
+  for (const auto& entry : sized) REQUIRE((entry.key == "rope_theta" || entry.key == "num_hidden_layers"));
 }
 
 TEST_CASE("a locale with decimal commas and grouped digits changes nothing") {

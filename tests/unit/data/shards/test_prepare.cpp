@@ -85,6 +85,24 @@ TEST_CASE("validation sets of their own keep their names") {
   CHECK_THROWS_WITH(prepare_data_with(place.recipe, {}, counting.tools()), contains_text("own words"));
 }
 
+TEST_CASE("what a validation set holds is not trained on") {
+  Workplace place;
+  const PreparedData alone = prepare_data_with(place.recipe, {}, CountingTools().tools());
+  place.recipe.data.validation.sets.resize(1);
+  place.recipe.data.validation.sets[0].path = place.folder / "more.jsonl";
+  place.recipe.data.validation.sets[0].name = "held";
+  const PreparedData apart = prepare_data_with(place.recipe, {}, CountingTools().tools());
+  const auto held = texts_of(apart.validation[0]), kept = texts_of(apart.train);
+  for (const std::string& text : held) CHECK(kept.count(text) == 0);
+  CHECK(alone.train.ledger.documents_kept > apart.train.ledger.documents_kept);
+  CHECK(apart.train.ledger.documents_duplicate > alone.train.ledger.documents_duplicate);
+  REQUIRE_FALSE(apart.notes.empty());
+  CHECK_THAT(apart.notes.front(), contains_text("held: ") && contains_text("left out of training"));
+  place.recipe.data.deduplicate = false;
+  const PreparedData both = prepare_data_with(place.recipe, {}, CountingTools().tools());
+  CHECK_THAT(both.notes.front(), contains_text("so its loss is of texts that were seen"));
+}
+
 TEST_CASE("the files do not depend on the number of threads, the time or the folder") {
   Workplace one, two;
   one.recipe.data.validation.share = two.recipe.data.validation.share = 0.2;
