@@ -1,5 +1,6 @@
 #include "trainer/model_source.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <regex>
@@ -37,6 +38,16 @@ bool in_hub_cache(const std::string& id) {
   return fs::exists(fs::path(hub_cache()) / name);
 }
 
+// "a, b, c ...": for somebody who looked for another.
+std::string entries_of(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  std::string told;
+  for (std::size_t i = 0; i < names.size() && i < 8; ++i) told += (i == 0 ? "" : ", ") + names[i];
+  return names.empty() ? "nothing in it" : told + (names.size() > 8 ? " ..." : "");
+}
+
 // A snapshot of org/name in the Hub's local cache: models--org--name/snapshots/<revision in refs/main>.
 ModelSource from_hub_cache(const std::string& id) {
   std::string name = "models--" + id;
@@ -44,6 +55,8 @@ ModelSource from_hub_cache(const std::string& id) {
   const fs::path root = fs::path(hub_cache()) / name;
   const fs::path reference = root / "refs" / "main";
   const std::string advice = cat("download it with:  hf download ", id);
+  if (const fs::path folder = fs::path(id).parent_path(); !fs::exists(reference) && fs::is_directory(folder))
+    fail_usage("model '", id, "' does not exist; ", folder.string(), "/ has ", entries_of(folder));
   if (!fs::exists(reference))
     fail_usage("model '", id, "' is neither a folder nor in the local Hub cache ", hub_cache(), "; ", advice);
   std::string revision = read_file(reference.string(), 4096);

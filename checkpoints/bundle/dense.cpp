@@ -85,7 +85,8 @@ Json dense_config(const Family& family, const FamilyInput& input, DenseRecipe& r
   config["num_attention_heads"] = r.num_attention_heads;
   config["num_key_value_heads"] = r.num_key_value_heads.value_or(r.num_attention_heads);
   config["head_dim"] = *r.head_dim;
-  config["max_position_embeddings"] = std::max(input.sequence_length, r.max_position_embeddings.value_or(0));
+  config["max_position_embeddings"] =
+      positions_for(input, r.max_position_embeddings, "max_position_embeddings", checker);
   config["rms_norm_eps"] = r.rms_norm_eps;
   config["rope_theta"] = r.rope_theta;
   config["rope_scaling"] = rope_scaling_json(r.rope_scaling, checker);

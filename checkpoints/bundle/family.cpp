@@ -2,15 +2,19 @@
 
 #include <algorithm>
 
+#include "recipes/schema/scalars.h"
+
 namespace lathe {
 
 const Family& family_by_name(const std::string& name) {
-  std::string known;
+  std::vector<std::string> names;
   for (const Family* family : families()) {
     if (family->name == name) return *family;
-    known += (known.empty() ? "" : ", ") + family->name;
+    names.push_back(family->name);
   }
-  fail_usage("model family '", name, "' is not known; known are ", known);
+  std::string known;
+  for (const std::string& one : names) known += (known.empty() ? "" : ", ") + one;
+  fail_usage("model family '", name, "' is not known; known are ", known, did_you_mean(name, names));
 }
 
 const Family& family_of_config(const Json& config, const std::string& where) {

@@ -35,6 +35,14 @@ Json common_config(const Family& family, const FamilyInput& input) {
           {"use_cache", true}};
 }
 
+std::int64_t positions_for(const FamilyInput& input, const std::optional<std::int64_t>& said, const char* key,
+                           RecipeChecker& checker) {
+  checker.check(said.value_or(input.sequence_length) >= input.sequence_length, {key},
+                cat("model.", key, ": ", said.value_or(0), " positions are fewer than data.sequence_length ",
+                    input.sequence_length, "; raise it, or leave it out"));
+  return std::max(input.sequence_length, said.value_or(0));
+}
+
 void check_described(const Family& family, const Json& config, RecipeChecker& checker) {
   if (!checker.clean()) return;
   try {

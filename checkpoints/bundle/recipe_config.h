@@ -2,6 +2,7 @@
 // What families share when a recipe's `model:` section becomes config.json: problems with the place of a key,
 // the token ids, and the final check that describe() accepts what was made.
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,11 @@ class RecipeChecker {
 
 // architectures, model_type, vocab_size, ids, dtype and use_cache in the order of transformers' files.
 Json common_config(const Family& family, const FamilyInput& input);
+
+// The positions of the model: what the recipe's `key` says, else its rows' length; a problem when it says
+// less.
+std::int64_t positions_for(const FamilyInput& input, const std::optional<std::int64_t>& said, const char* key,
+                           RecipeChecker& checker);
 
 // describe(config) when nothing was wrong so far; its Error becomes a problem.
 void check_described(const Family& family, const Json& config, RecipeChecker& checker);

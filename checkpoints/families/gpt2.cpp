@@ -75,7 +75,7 @@ Json from_recipe(const FamilyInput& input, std::vector<RecipeProblem>& problems)
   config["n_layer"] = r.n_layer;
   config["n_head"] = r.n_head;
   config["n_inner"] = r.n_inner.value_or(4 * r.n_embd);
-  config["n_positions"] = std::max(input.sequence_length, r.n_positions.value_or(0));
+  config["n_positions"] = positions_for(input, r.n_positions, "n_positions", checker);
   config["activation_function"] = r.activation_function;
   config["layer_norm_epsilon"] = r.layer_norm_epsilon;
   config["initializer_range"] = r.initializer_range;

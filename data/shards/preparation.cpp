@@ -82,9 +82,9 @@ class Preparation {
   std::string tokenizer_id_;      // content key of the tokenizer
   std::string tokenizer_folder_;  // name in the cache
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::string folder_;                   // full path of the data
-  std::vector<std::string> made_again_;  // shards that were damaged
-  std::vector<std::string> shared_;      // of held-out sets that stand in the training data, for people
+  std::string folder_;                     // full path of the data
+  std::vector<std::string> made_again_;    // shards that were damaged
+  std::vector<std::string> survey_notes_;  // for people: what the first pass saw
 };
 
 Fraction Preparation::phase(const std::string& name, double begin, double share) const {
@@ -159,6 +159,11 @@ void Preparation::survey() {
     require(!surveys_.back().documents.empty(), "data: the ", corpora_[c].name,
             " set has no document: ", corpora_[c].files.size(),
             " file(s) were read, all empty or left out as invalid UTF-8");
+    for (const SourceCounts& counts : surveys_.back().counts)
+      if (counts.invalid_replaced > 0)
+        survey_notes_.push_back(cat(corpora_[c].name, ": ", counts.invalid_replaced, " of ", counts.documents,
+                                    " documents are not valid UTF-8; their wrong bytes became U+FFFD "
+                                    "(data.encoding: replace)"));
   }
   data_sha256_ = hash_corpora(corpora_, surveys_);
   DocumentSplit split = select_documents(surveys_[0], {.deduplicate = recipe_.data.deduplicate,
@@ -171,11 +176,12 @@ void Preparation::survey() {
     const bool drop = recipe_.data.deduplicate;
     const std::size_t shared = keep_apart(surveys_[0], surveys_[c], drop, fates_);
     if (shared == 0) continue;
-    shared_.push_back(cat(corpora_[c].name, ": ", shared, " of the training documents stand",
-                          shared == 1 ? "s" : "", " in this held-out set too; ",
-                          drop ? "left out of training"
-                               : "trained on all the same (data.deduplicate is off), so its loss is of texts "
-                                 "that were seen"));
+    survey_notes_.push_back(
+        cat(corpora_[c].name, ": ", shared, " of the training documents stand", shared == 1 ? "s" : "",
+            " in this held-out set too; ",
+            drop ? "left out of training"
+                 : "trained on all the same (data.deduplicate is off), so its loss is of texts "
+                   "that were seen"));
   }
 }
 
@@ -396,7 +402,7 @@ PreparedData Preparation::describe(const Manifest& manifest) const {
   for (const Corpus& corpus : corpora_)
     if (!corpus.left_out.empty()) data.notes.push_back(cat(corpus.name, ": ", corpus.left_out));
   if (const std::string cuts = describe_cuts(data); !cuts.empty()) data.notes.push_back(cuts);
-  data.notes.insert(data.notes.end(), shared_.begin(), shared_.end());
+  data.notes.insert(data.notes.end(), survey_notes_.begin(), survey_notes_.end());
   for (const std::string& path : made_again_) data.notes.push_back(cat(path, ": was damaged, made again"));
   return data;
 }

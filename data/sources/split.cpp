@@ -65,6 +65,8 @@ double total_bytes(const std::vector<DocumentKey>& documents) {
   return total;
 }
 
+constexpr double kLeastTail = 64;  // bytes held out of a document that is cut, where it can be
+
 struct Taken {
   std::vector<const Group*> groups;
   double bytes = 0;
@@ -128,6 +130,13 @@ std::vector<std::uint64_t> held_out_tails(const std::vector<DocumentKey>& docume
   double available = 0;
   for (const std::size_t d : alone) available += static_cast<double>(documents[d].bytes);
   if (available <= wanted) return {};
+  // Fewer documents, by their hashes, where the ends of all would be too short to say anything.
+  while (alone.size() > 1 && wanted / static_cast<double>(alone.size()) < kLeastTail) {
+    const auto bytes = static_cast<double>(documents[alone.back()].bytes);
+    if (available - bytes <= 2 * wanted) break;
+    available -= bytes;
+    alone.pop_back();
+  }
   std::vector<std::uint64_t> tails(documents.size(), 0);
   for (const std::size_t d : alone) {
     const double tail = static_cast<double>(documents[d].bytes) * wanted / available;

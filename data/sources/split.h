@@ -23,7 +23,8 @@ std::vector<bool> validation_split(const std::vector<DocumentKey>& documents, do
 // Where whole documents cannot give about the share (none would be left on one side, or more than twice the
 // share would be held out: one large file, two of the same size): how many bytes of each document's end are
 // held out instead. Those longer than the share are cut, all by the same fraction, so that the sum is the
-// share; the others stay with training. Empty when whole documents serve, or when no document stands alone:
+// share; the others stay with training, as do some of them where the ends of all would be a few bytes each.
+// Empty when whole documents serve, or when no document stands alone:
 // the ends of near-duplicates are in the others.
 std::vector<std::uint64_t> held_out_tails(const std::vector<DocumentKey>& documents, double share);
 

@@ -193,7 +193,7 @@ void add_export(const Command& program) {
   command.option("--quantize", arguments->quantize, "gguf: the type of the file; default --dtype's")
       .one_of({"f32", "f16", "bf16", "q8_0", "q4_k_m"});
   command.option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")
-      .at_least_one();
+      .between(1 << 10, std::int64_t{1} << 50);
   command.runs([=](Context& context) { return export_command(context, *arguments); });
 }
 

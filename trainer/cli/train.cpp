@@ -246,6 +246,7 @@ ExitCode train_rank(Context& context, const Arguments& arguments, const LoadedRe
     context.result = read_json(session.run.path + "/result.json");
     return ExitCode::Done;
   }
+  if (session.run.finished) session.state.bad_evaluations = 0;  // who goes on from an end is patient anew
   if (session.leader()) {
     if (!role.examples_told)
       session.task->say_data(

@@ -41,6 +41,13 @@ RunOptions run_options(const Session& session) {
   return options;
 }
 
+// What kept documents lost of themselves; "" when nothing.
+std::string lost_tokens(const TokenLedger& ledger) {
+  if (ledger.tokens_truncated == 0) return "";
+  return cat("; ", format_count(static_cast<double>(ledger.tokens_truncated)),
+             " tokens of long ones are cut off (data.overlength)");
+}
+
 }  // namespace
 
 void choose_tuning_length(TrainSection& train, std::uint64_t rows, bool adapter) {
@@ -204,7 +211,7 @@ std::vector<std::string> TextTask::opening_lines(const Session& session) const {
   lines.push_back(cat("data: ", ledger.documents_kept, " documents kept, ",
                       ledger.documents_duplicate + ledger.documents_dropped, " dropped, ",
                       format_count(static_cast<double>(ledger.tokens_kept)), " tokens, ", rows_per_epoch(),
-                      " rows of ", session.recipe().data.sequence_length));
+                      " rows of ", session.recipe().data.sequence_length, lost_tokens(ledger)));
   for (const std::string& line : source_lines(session.recipe(), *loader_, session.total_rows))
     lines.push_back(line);
   lines.push_back(cat("model: ", plan.family->name, ", ", format_count(static_cast<double>(parameters())),

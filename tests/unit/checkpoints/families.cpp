@@ -227,7 +227,8 @@ TEST_CASE("families are found by name") {
   CHECK(family_by_name("llama").architectures[0] == "LlamaForCausalLM");
   CHECK(family_by_name("gpt2").model_types[0] == "gpt2");
   CHECK(error_of([] { family_by_name("lama"); }) ==
-        "model family 'lama' is not known; known are gemma2, gemma3, gpt2, llama, mistral, qwen2, qwen3");
+        "model family 'lama' is not known; known are gemma2, gemma3, gpt2, llama, mistral, qwen2, qwen3 (did "
+        "you mean 'llama'?)");
 }
 
 }  // namespace

@@ -107,6 +107,10 @@ TEST_CASE("documents longer than the share are cut where whole ones cannot give 
   copies[2].group = copies[0].group;
   CHECK(held_out_tails(copies, 0.1).empty());
   CHECK(held_out_tails({}, 0.1).empty());
+  // A share of few bytes is the end of one document, not a byte or two of each.
+  const std::vector<std::uint64_t> few = held_out_tails(distinct(40, 700), 0.001);
+  CHECK(std::count(few.begin(), few.end(), 0) == 39);
+  CHECK(std::count(few.begin(), few.end(), 28) == 1);
 }
 
 TEST_CASE("a held-out end begins after the nearest blank line, line or space") {
