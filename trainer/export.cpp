@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "checkpoints/bundle/stop_tokens.h"
+#include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/exporters/gguf_model.h"
 #include "checkpoints/exporters/gguf_tokenizer.h"
 #include "checkpoints/store/manifest.h"
@@ -95,7 +96,7 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
                " has none; use --format huggingface");
   if (alone) round_adapter(*adapted, options.dtype);
   const Bundle model = adapted ? merge_adapter(adapted->base, adapted->adapter) : load_model(source);
-  require(model.tokenizer != nullptr, model.origin, " has no tokenizer, so its export could not be verified");
+  require_tokenizer(model);
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
   const std::optional<AskedForm> form = asked_form(source);
   if (form && gguf) options.ollama_template = form->ollama_template();
@@ -145,6 +146,7 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   verification.rounding_error = rounding;
   verification.quantization_error = quantisation;
   write_file_atomically(options.directory + "/verification.json", verification.to_json().dump(2) + "\n");
+  follow_umask(options.directory);
   require(verification.passed(), "export '", options.directory,
           "' was written but does not give what was trained: ", verification.to_json().dump());
   return verification;
@@ -165,7 +167,11 @@ Verification verify_export(const std::string& directory) {
 
 std::string damaged_file(const std::string& directory) {
   if (!std::filesystem::exists(directory + "/" + kManifestName)) return "";
-  return check_manifest(directory, read_checkpoint_manifest(directory), ManifestCheck::Hashes);
+  const CheckpointManifest manifest = read_checkpoint_manifest(directory);
+  const std::string damaged = check_manifest(directory, manifest, ManifestCheck::Hashes);
+  if (!damaged.empty()) return damaged;
+  const std::string added = added_file(directory, manifest);
+  return added.empty() ? "" : added + ": is not part of the export, and engines may read it; move it away";
 }
 
 Json export_run(Session& session, TextTask& task, const Say& say) {

@@ -9,6 +9,7 @@
 
 #include "checkpoints/diffusion/single_file.h"
 #include "checkpoints/exporters/diffusers.h"
+#include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/exporters/picture_lora.h"
 #include "checkpoints/exporters/textual_inversion.h"
 #include "models/diffusion/fill_in.h"
@@ -231,6 +232,7 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
   PictureVerification verification = verify_pictures(options.directory);
   verification.rounding_error = rounding;
   write_file_atomically(options.directory + "/verification.json", verification.to_json().dump(2) + "\n");
+  follow_umask(options.directory);
   require(verification.passed(), "export '", options.directory,
           "' was written but does not draw what the model draws: ", verification.to_json().dump());
   return verification;

@@ -1,5 +1,7 @@
 #include "trainer/read_model.h"
 
+#include <filesystem>
+
 #include "models/adapters/adapted.h"
 #include "models/adapters/attach.h"
 #include "models/decoder/weights.h"
@@ -19,6 +21,17 @@ ReadModel read_model(const ModelSource& source, const LinearStorage& storage) {
   Bundle bundle = load_model(source);
   auto decoder = build_decoder(bundle, storage);
   return {std::move(bundle), std::move(decoder)};
+}
+
+void require_tokenizer(const Bundle& model) {
+  if (model.tokenizer) return;
+  const bool old = std::filesystem::exists(model.origin + "/vocab.json");
+  fail(model.origin, " has no tokenizer",
+       old ? "; vocab.json and merges.txt do not name its pre-tokenizer, tokenizer.json does: python -c "
+             "\"from "
+             "transformers import AutoTokenizer as A; A.from_pretrained('" +
+                 model.origin + "').save_pretrained('" + model.origin + "')\""
+           : "; wanted tokenizer.json or tokenizer.model in its folder");
 }
 
 }  // namespace lathe

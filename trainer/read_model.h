@@ -17,4 +17,7 @@ ReadModel read_model(const ModelSource& source, const LinearStorage& storage);
 // The same of a base and its adapter that are there already.
 std::shared_ptr<Decoder> read_adapted(const AdaptedModel& model, const LinearStorage& storage);
 
+// Error when the model came without a tokenizer that is read here.
+void require_tokenizer(const Bundle& model);
+
 }  // namespace lathe

@@ -36,6 +36,10 @@ void install_signal_handlers(bool says) {
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup {};  // a lost terminal; nohup has it ignored already
+  if (sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler == SIG_DFL)
+    sigaction(SIGHUP, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // who reads the progress may go; training goes on
   action.sa_handler = on_lost_rank;
   sigaction(kLostRank, &action, nullptr);
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Ctrl-C and SIGTERM: the first asks the loop to save and stop (before step 1: to stop), which it says; a
+// Ctrl-C, SIGTERM and SIGHUP: the first asks the loop to save and stop (before step 1: to stop), which it says; a
 // second one exits at once (the last checkpoint is whole). The launcher's kLostRank stops without a word: it
 // tells itself which rank has ended.
 namespace lathe {

@@ -1,5 +1,7 @@
 #include "checkpoints/exporters/export_folder.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <set>
 #include <span>
@@ -43,14 +45,29 @@ void require_replaceable(const std::string& target, bool overwrite) {
   require(manifest.format == kFormat, target,
           ": exists and is not an export of this program; choose another name");
   require(overwrite, target, ": exists; choose another name, or replace that export (--overwrite)");
+  const std::string added = added_file(target, manifest);
+  require(added.empty(), added, ": is not part of the export and would be lost; move it away");
+}
+
+std::string added_file(const std::string& folder, const CheckpointManifest& manifest) {
   std::set<std::string> known{kManifestName, "verification.json"};  // written once the rest can be read
   for (const ManifestFile& file : manifest.files) {
     known.insert(file.name);
     known.insert(files::path(file.name).parent_path().string());
   }
-  for (const auto& entry : files::recursive_directory_iterator(target))
-    require(known.contains(files::path(entry.path()).lexically_relative(target).string()),
-            entry.path().string(), ": is not part of the export and would be lost; move it away");
+  for (const auto& entry : files::recursive_directory_iterator(folder))
+    if (!known.contains(files::path(entry.path()).lexically_relative(folder).string()))
+      return entry.path().string();
+  return "";
+}
+
+void follow_umask(const std::string& folder) {
+  const mode_t mask = ::umask(077);
+  ::umask(mask);
+  const auto open_to = [&](const files::path& path, mode_t mode) { ::chmod(path.c_str(), mode & ~mask); };
+  open_to(folder, 0777);
+  for (const auto& entry : files::recursive_directory_iterator(folder))
+    open_to(entry.path(), entry.is_directory() ? 0777 : 0666);
 }
 
 ExportFolder::ExportFolder(std::string target, bool overwrite, FileSystem& fs)
@@ -95,6 +112,7 @@ void ExportFolder::publish() {
   if (!files::exists(target_)) {
     publish_directory(path(), target_, fs_);
     published_ = true;
+    follow_umask(target_);
     return;
   }
   // The old export steps aside and comes back when the new one cannot take its place.
@@ -107,6 +125,7 @@ void ExportFolder::publish() {
     throw;
   }
   published_ = true;
+  follow_umask(target_);
   fs_.remove_all(aside.path());
 }
 

@@ -13,6 +13,13 @@ namespace lathe {
 // Error when `target` exists and is not an export of ours, unchanged, or overwrite is not set.
 void require_replaceable(const std::string& target, bool overwrite);
 
+// A file of the folder that its manifest does not list, or "".
+std::string added_file(const std::string& folder, const CheckpointManifest& manifest);
+
+// Gives an export the permissions that other programs' files have, the umask's: engines often run as another
+// user. What stands in a run stays private by the run's folder.
+void follow_umask(const std::string& folder);
+
 class ExportFolder {
  public:
   // Error when `target` exists and may not be replaced: it is an export of ours, unchanged, and overwrite is

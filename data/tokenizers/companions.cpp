@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <initializer_list>
+#include <map>
+#include <set>
 
 #include "data/io/file_system.h"
 
@@ -68,6 +70,38 @@ std::optional<TokenId> by_name(const TokenizerParts& parts, std::initializer_lis
   return std::nullopt;
 }
 
+// chat_template.json, where processors of pictures and texts keep theirs: {"chat_template": "..."}.
+std::string template_of_processor(const Json& file) {
+  if (!file.is_object()) return {};
+  const Json chat = file.value("chat_template", Json());
+  return chat.is_string() ? chat.get<std::string>() : std::string();
+}
+
+std::uint64_t id_of(const std::string& text, const std::string& where) {
+  const bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == text.npos;
+  require(digits, where, ": tokenizer_config.json: added_tokens_decoder names the id '", text.substr(0, 40),
+          "'");
+  return std::stoull(text);
+}
+
+// The texts of all control tokens that the files name.
+std::set<std::string> special_names(const Companions& companions) {
+  std::set<std::string> names;
+  const auto add = [&](const Json& value) {
+    const std::string name = token_name(Json{{"token", value}}, "token");
+    if (!name.empty()) names.insert(name);
+  };
+  for (const Json* file : {&companions.config, &companions.map}) {
+    if (!file->is_object()) continue;
+    for (const auto& [key, value] : file->items()) {
+      if (key.ends_with("_token")) add(value);
+      if (key == "additional_special_tokens" && value.is_array())
+        for (const Json& each : value) add(each);
+    }
+  }
+  return names;
+}
+
 }  // namespace
 
 Companions read_companions(const std::string& folder) {
@@ -82,10 +116,42 @@ Companions read_companions(const std::string& folder) {
   found.config = read("tokenizer_config.json", true);
   found.map = read("special_tokens_map.json", true);
   found.generation = read("generation_config.json", false);
+  found.added = read("added_tokens.json", false);
   const std::string jinja = (std::filesystem::path(folder) / "chat_template.jinja").string();
   if (std::filesystem::exists(jinja))
     found.files.push_back({"chat_template.jinja", read_file(jinja, kMaxBytes)});
+  else if (const std::string chat = template_of_processor(read("chat_template.json", false));
+           !chat.empty() && !(found.config.is_object() && found.config.contains("chat_template")))
+    found.files.push_back({"chat_template.jinja", chat});
   return found;
+}
+
+bool add_named_tokens(const Companions& companions, Json& added, const std::string& where) {
+  std::set<std::string> known;
+  for (const Json& entry : added) known.insert(json_get<std::string>(entry, "content", where));
+  std::map<std::uint64_t, Json> named;  // by id
+  const Json decoder =
+      companions.config.is_object() ? companions.config.value("added_tokens_decoder", Json()) : Json();
+  if (decoder.is_object()) {
+    for (const auto& [id, entry] : decoder.items()) named[id_of(id, where)] = entry;
+  } else if (companions.added.is_object()) {
+    const std::set<std::string> special = special_names(companions);
+    for (const auto& [content, id] : companions.added.items()) {
+      const bool control = special.contains(content);
+      require(id.is_number_unsigned(), where, ": added_tokens.json: '", content, "' has no id");
+      named[id.get<std::uint64_t>()] = {{"content", content}, {"special", control}, {"normalized", !control}};
+    }
+  }
+  bool any = false;
+  for (auto& [id, entry] : named) {
+    if (!known.insert(json_get<std::string>(entry, "content", where)).second) continue;
+    Json whole = {{"id", id}};
+    for (const char* key : {"content", "single_word", "lstrip", "rstrip", "normalized", "special"})
+      whole[key] = entry.value(key, Json(false));
+    added.push_back(std::move(whole));
+    any = true;
+  }
+  return any;
 }
 
 void find_special_tokens(const Companions& companions, TokenizerParts& parts, const std::string& where) {

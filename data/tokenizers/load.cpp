@@ -63,7 +63,15 @@ std::unique_ptr<Tokenizer> finish_tokenizer(TokenizerParts parts, const Companio
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string content, const Companions& companions,
                                                const std::string& where) {
-  const Json json = parse_json(content, where);
+  Json json = parse_json(content, where);
+  if (json.is_object()) {
+    Json added = json.value("added_tokens", Json::array());
+    if (added.is_null()) added = Json::array();
+    if (add_named_tokens(companions, added, where)) {
+      json["added_tokens"] = std::move(added);
+      content = json.dump(2) + "\n";
+    }
+  }
   TokenizerParts parts = read_tokenizer_json(json, where);
   parts.files.push_back({"tokenizer.json", std::move(content)});
   if (!is_clip(json)) return finish_tokenizer(std::move(parts), companions, where);
@@ -107,10 +115,24 @@ std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(std::string content, con
                                                         const std::string& where) {
   const SentencePieceModel model = parse_sentencepiece(content, where);
   TokenizerParts parts = sentencepiece_parts(model, where);
+  Json added = Json::array();
+  for (const AddedToken& token : parts.added) added.push_back({{"content", token.content}});
+  const std::size_t own = added.size();
+  add_named_tokens(companions, added, where);
+  added.erase(added.begin(), added.begin() + static_cast<std::ptrdiff_t>(own));
+  for (AddedToken& token : read_added_tokens(added, parts.model->vocabulary(), where))
+    parts.added.push_back(std::move(token));
   find_special_tokens(companions, parts, where);
   add_around(companions.config, parts);
-  if (model.kind != SentencePieceModel::Kind::Word)
-    parts.files.push_back({"tokenizer.json", sentencepiece_json(model, parts.before, parts.after, false)});
+  if (model.kind != SentencePieceModel::Kind::Word) {
+    std::string whole = sentencepiece_json(model, parts.before, parts.after, false);
+    if (!added.empty()) {
+      Json json = parse_json(whole, where);
+      for (const Json& token : added) json["added_tokens"].push_back(token);
+      whole = json.dump(1) + "\n";
+    }
+    parts.files.push_back({"tokenizer.json", std::move(whole)});
+  }
   parts.files.push_back({"tokenizer.model", std::move(content)});
   Companions fast = companions;
   use_fast_class(fast, parts);

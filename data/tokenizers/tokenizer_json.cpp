@@ -150,27 +150,6 @@ std::string model_type(const Json& model) {
   return "WordPiece";
 }
 
-std::vector<AddedToken> read_added(const Json& json, const Vocabulary& vocabulary, const std::string& where) {
-  std::vector<AddedToken> tokens;
-  for (const Json& entry : section(json, "added_tokens")) {
-    AddedToken token;
-    token.content = json_get<std::string>(entry, "content", where);
-    token.id = as_id(json_get<Json>(entry, "id", where), token.content, where);
-    token.special = json_get_or<bool>(entry, "special", false, where);
-    token.normalized = json_get_or<bool>(entry, "normalized", !token.special, where);
-    token.lstrip = json_get_or<bool>(entry, "lstrip", false, where);
-    token.rstrip = json_get_or<bool>(entry, "rstrip", false, where);
-    token.single_word = json_get_or<bool>(entry, "single_word", false, where);
-    require(token.content.size() <= kMaxAddedBytes, where, ": added token ", token.id, " has ",
-            token.content.size(), " bytes, more than ", kMaxAddedBytes);
-    const auto known = vocabulary.find(token.content);
-    require(!known || *known == token.id, where, ": added token '", token.content, "' has id ", token.id,
-            ", but the vocabulary gives it ", known.value_or(0));
-    tokens.push_back(std::move(token));
-  }
-  return tokens;
-}
-
 class PostProcessor {
  public:
   PostProcessor(TokenizerParts& parts, const std::string& where) : parts_(parts), where_(where) {}
@@ -241,6 +220,28 @@ void append_key(Json& object, std::string key, Json value) {
       .emplace_back(std::move(key), std::move(value));
 }
 
+std::vector<AddedToken> read_added_tokens(const Json& list, const Vocabulary& vocabulary,
+                                          const std::string& where) {
+  std::vector<AddedToken> tokens;
+  for (const Json& entry : list) {
+    AddedToken token;
+    token.content = json_get<std::string>(entry, "content", where);
+    token.id = as_id(json_get<Json>(entry, "id", where), token.content, where);
+    token.special = json_get_or<bool>(entry, "special", false, where);
+    token.normalized = json_get_or<bool>(entry, "normalized", !token.special, where);
+    token.lstrip = json_get_or<bool>(entry, "lstrip", false, where);
+    token.rstrip = json_get_or<bool>(entry, "rstrip", false, where);
+    token.single_word = json_get_or<bool>(entry, "single_word", false, where);
+    require(token.content.size() <= kMaxAddedBytes, where, ": added token ", token.id, " has ",
+            token.content.size(), " bytes, more than ", kMaxAddedBytes);
+    const auto known = vocabulary.find(token.content);
+    require(!known || *known == token.id, where, ": added token '", token.content, "' has id ", token.id,
+            ", but the vocabulary gives it ", known.value_or(0));
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
 TokenizerParts read_tokenizer_json(const Json& json, const std::string& where) {
   require(json.is_object() && json.contains("model") && json["model"].is_object(), where,
           ": not a tokenizer.json: wanted an object with the key 'model'");
@@ -257,7 +258,7 @@ TokenizerParts read_tokenizer_json(const Json& json, const std::string& where) {
   } else {
     fail(where, ": model '", type, "' is not supported; supported are BPE and Unigram");
   }
-  parts.added = read_added(json, parts.model->vocabulary(), where);
+  parts.added = read_added_tokens(section(json, "added_tokens"), parts.model->vocabulary(), where);
   PostProcessor(parts, where).add(section(json, "post_processor"));
   check_post_processor(parts, where);
   const auto suffix = json_get_or<std::string>(model, "end_of_word_suffix", "", where);

@@ -132,6 +132,17 @@ class Commands(Case):
                for model in (run, run / "export" / "gguf", run / "export" / "gguf" / "model-F32.gguf")}
         self.assertEqual(len(ids), 1)
 
+    def test_a_vocabulary_without_a_pre_tokenizer_is_told_how_to_become_one(self):
+        self.train("run", "train.max_steps=2", "schedule.warmup_steps=1", "export=[{format: huggingface}]")
+        base = self.folder / "run" / "export" / "huggingface"
+        tokenizer = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))
+        (base / "vocab.json").write_text(json.dumps(tokenizer["model"]["vocab"]))
+        (base / "merges.txt").write_text("")
+        (base / "tokenizer.json").unlink()
+        log = self.lathe("export", base, "--output", self.folder / "out", code=1)[1]
+        self.assertIn("do not name its pre-tokenizer", log)
+        self.assertIn("save_pretrained(", log)
+
     def test_options_without_effect_are_refused(self):
         self.train("run", "train.max_steps=2", "schedule.warmup_steps=1")
         ask = ["generate", self.folder / "run", "--prompt", "the"]

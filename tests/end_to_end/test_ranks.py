@@ -64,6 +64,21 @@ class Accounting(Case):
         self.assertLess(relative_difference(self.checkpoint("one", 20) / "model.safetensors",
                                             self.checkpoint("two", 20) / "model.safetensors"), 1e-5)
 
+    def test_processes_beside_a_launchers_variables(self):
+        alone = {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0"}
+        for name, variables in (("slurm", alone), ("torchrun", {"RANK": "0", "WORLD_SIZE": "1"})):
+            log = self.lathe("train", self.recipe(name), "--processes", "2", "--set", "train.max_steps=2", "--set",
+                             "schedule.warmup_steps=1", env=variables)[1]
+            self.assertIn("= 2 ranks x", log)
+        log = self.lathe("train", self.recipe("both"), "--processes", "2", env={"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29519"}, code=2)[1]
+        self.assertIn("leave --processes out", log)
+
+    def test_a_rank_that_never_came(self):
+        variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517", "LATHE_RANK_TIMEOUT": "2"}
+        log = self.lathe("train", self.recipe("run"), env=variables, code=1)[1]
+        self.assertIn("not all ranks have joined", log)
+        self.assertIn("check that each of the 2 was started", log)
+
     def test_a_dead_rank_stops_the_others_within_a_second(self):
         seconds = self.seconds_after_a_death()
         while seconds >= 1 and self.deaths < 3:   # a busy machine does not hold all of them up

@@ -51,3 +51,16 @@ class Stops(Tuning):
         self.lathe("export", base, "--format", "huggingface", "--dtype", "fp32", "--output", "foreign", "--quiet")
         generation = json.loads((self.folder / "foreign" / "generation_config.json").read_text())
         self.assertEqual(generation["eos_token_id"], [self.eos, self.other, self.closing])
+
+    def test_a_template_in_the_processors_file_goes_along(self):
+        base = self.closing_base()
+        chat = (base / "chat_template.jinja").read_text(encoding="utf-8")
+        (base / "chat_template.jinja").unlink()
+        (base / "chat_template.json").write_text(json.dumps({"chat_template": chat}), encoding="utf-8")
+        recipe = self.tuning("run", self.pairs(8), base=base, extra="export: [{format: huggingface}, {format: peft}]\n")
+        self.lathe("train", recipe, "--quiet", "--set", "train.max_steps=2")
+        for form in ("huggingface", "peft"):
+            written = self.folder / "run" / "export" / form / "chat_template.jinja"
+            self.assertEqual(written.read_text(encoding="utf-8"), chat)
+        for model in (self.folder / "run", self.folder / "run" / "export" / "huggingface"):
+            self.assertIn("its own chat template", self.lathe("generate", model, "--prompt", "Hi", "--max-tokens", "2")[1])

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import signal
 import statistics
 import subprocess
@@ -101,6 +102,18 @@ class MainJob(Case):
         self.assertIn(names[0], ("step-00000004", "step-00000006"))
         self.assertEqual(names[1:], ["step-00000006.damaged", "step-00000007"])
 
+    def test_an_export_is_readable_as_the_umask_says_and_nothing_is_added_to_it(self):
+        self.train("run", "train.max_steps=2", "schedule.warmup_steps=1")
+        out = self.folder / "served"
+        for mask, folder, file in ((0o022, 0o755, 0o644), (0o077, 0o700, 0o600)):
+            self.lathe("export", self.folder / "run", "--output", out, "--overwrite", preexec_fn=lambda mask=mask: os.umask(mask))
+            self.assertEqual(stat.S_IMODE(out.stat().st_mode), folder)
+            self.assertEqual({stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()}, {file})
+        self.assertEqual(stat.S_IMODE((self.folder / "run").stat().st_mode), 0o700)
+        self.lathe("verify", out)
+        (out / "chat_template.jinja").write_text("{{ messages[0].content }}")
+        self.assertIn("is not part of the export", self.lathe("verify", out, code=1)[0])
+
     def test_a_changed_weight_fails_verification(self):
         self.train("run", "train.max_steps=5", "export=[{format: huggingface, dtype: fp32}]")
         path = self.folder / "run" / "export" / "huggingface" / "model.safetensors"
@@ -164,7 +177,7 @@ class MainJob(Case):
                          (self.checkpoint("stopped", 20) / "model.safetensors").read_bytes())
 
     def test_interrupt_and_termination_save_and_exit_130(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process = self.endless("checkpoint.every=5")
             process.send_signal(number)
             self.assertEqual(process.wait(timeout=30), 130, process.stderr.read())
@@ -172,6 +185,11 @@ class MainJob(Case):
             done = self.metrics("run")[-1]["step"]
             self.assertTrue(self.json("inspect", self.checkpoint("run", done))["whole"])
             shutil.rmtree(self.folder / "run")
+
+    def test_who_reads_the_progress_may_go(self):
+        command = f"'{LATHE}' train '{self.recipe('run')}' 2>&1 | head -1"
+        subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, timeout=300)
+        self.assertTrue(json.loads((self.folder / "run" / "result.json").read_text())["finished"])
 
     def test_a_signal_does_not_wait_for_a_long_step(self):
         """Hundreds of thousands of micro-batches a step: what was accumulated is given up."""

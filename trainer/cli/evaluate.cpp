@@ -105,7 +105,7 @@ ExitCode evaluate(Context& context, const Arguments& arguments) {
   const auto [bundle, decoder] = read_model(
       source,
       frozen_storage(arguments.precision == "bf16" ? c10::ScalarType::BFloat16 : c10::ScalarType::Float));
-  require(bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
+  require_tokenizer(bundle);
   if (!arguments.metrics.empty()) return evaluate_examples(context, arguments, source, bundle, *decoder);
   const std::string text = read_file(arguments.data);
   if (text.starts_with("\x1f\x8b")) fail_usage(arguments.data, ": a gzip file; gunzip it first");

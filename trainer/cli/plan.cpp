@@ -1,4 +1,6 @@
 // lathe plan RECIPE: parameters, peak memory by part, tokens, FLOPs, time, cost; trains nothing.
+#include <cmath>
+
 #include "trainer/checks.h"
 #include "trainer/cli/command.h"
 #include "trainer/cli/pictures.h"
@@ -29,7 +31,7 @@ Work work_of(const Recipe& recipe, const Loader& loader) {
   Work work;
   work.length = run_length(train, loader.rows_per_epoch(), loader.tokens_per_epoch());
   work.epochs = static_cast<double>(work.length.rows) / static_cast<double>(loader.rows_per_epoch());
-  work.tokens = work.epochs * static_cast<double>(loader.tokens_per_epoch());
+  work.tokens = std::round(work.epochs * static_cast<double>(loader.tokens_per_epoch()));
   return work;
 }
 
@@ -71,7 +73,7 @@ ExitCode plan_command(Context& context, const PlanArguments& arguments) {
                   format_count(work.tokens), " tokens, ", work.epochs, " epochs)"));
   for (const std::string& line : source_lines(recipe, loader, work.length.rows)) context.say(line);
   context.result = Json{{"parameters", plan.parameters}, {"trained", plan.trained},
-                        {"steps", work.length.steps},    {"tokens", work.tokens},
+                        {"steps", work.length.steps},    {"tokens", static_cast<std::int64_t>(work.tokens)},
                         {"micro_batch_size", micro},     {"flops", plan.flops_per_token * work.tokens}};
   const std::int64_t limit = planned_limit(arguments);
   say_memory(context, plan, limit, advice_to_fit(model.spec, settings, limit));

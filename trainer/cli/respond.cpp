@@ -46,7 +46,7 @@ Responder load_responder(const std::string& model) {
   ReadModel loaded = read_model(source, frozen_storage(c10::ScalarType::Float));
   responder.bundle = std::move(loaded.bundle);
   responder.decoder = std::move(loaded.decoder);
-  require(responder.bundle.tokenizer != nullptr, source.folder, " has no tokenizer");
+  require_tokenizer(responder.bundle);
   responder.format = read_chat_format(source.folder);
   if (!responder.format.chat_template)  // of a GGUF file, of an adapter's base
     responder.format = chat_format_of(*responder.bundle.tokenizer);

@@ -213,6 +213,9 @@ void say_at_end(const Context& context, const Session& session, const TrainOutco
     context.say(
         cat(format_duration(outcome.data_seconds), " of ", format_duration(outcome.seconds),
             " of training were spent waiting for data: put data.cache (the shards) on a faster disk"));
+  if (session.state.skipped_steps > 0)
+    context.say(cat(session.state.skipped_steps, " of ", session.state.step,
+                    " steps were left out as spikes (train.on_spike); metrics.jsonl names them"));
   context.say(cat("run: ", path, "   report: ", path, "/report.html"));
   for (const Json& folder : result.value("exports", Json::array()))
     if (!folder.contains("error"))
@@ -341,7 +344,12 @@ ExitCode train_parts(Context& context, Arguments arguments, const LoadedRecipe& 
 
 ExitCode train_command(Context& context, const Arguments& arguments) {
   const LoadedRecipe loaded = checked_recipe(arguments.recipe, arguments.overrides);
-  if (arguments.processes > 1 && rank_from_environment().launcher == "single") {
+  const RankInfo rank = rank_from_environment();
+  if (arguments.processes > 1 && rank.world_size > 1 && rank.launcher != "lathe")
+    fail_usage("--processes ", arguments.processes, ": this is rank ", rank.rank, " of ", rank.world_size,
+               " (", rank.launcher,
+               "'s variables); leave --processes out, or start one process without them");
+  if (arguments.processes > 1 && rank.world_size == 1) {
     if (has_parts(loaded.recipe))
       fail_usage("folds and several seeds run one after another on one rank; leave --processes out");
     choose_micro_batch(loaded.recipe,

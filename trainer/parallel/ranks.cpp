@@ -100,9 +100,13 @@ Ranks::Ranks(const RankInfo& info) : state_(new State) {
   ignore_broken_pipes();
   state_->store = join_store(info);
   const std::string address = address_towards(info.master_address, info.master_port);
-  state_->guarded("joining the group", [&] {
+  try {
     state_->backend = make_gloo(state_->store, info.rank, info.world_size, address, info.timeout_seconds);
-  });
+  } catch (const std::exception& e) {
+    fail("rank ", info.rank, " of ", info.world_size, ": not all ranks have joined at ", info.master_address,
+         ":", info.master_port, " (", plain_reason(e.what()), "); check that each of the ", info.world_size,
+         " was started, with this address and port, and that the machines reach each other");
+  }
   barrier();  // the store's server lives in rank 0 and must not end before all have met
 }
 

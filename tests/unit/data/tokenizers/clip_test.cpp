@@ -23,13 +23,6 @@ TokenizerTraining clip(std::size_t vocab_size) {
   return options;
 }
 
-std::string file_of(const Tokenizer& tokenizer, const std::string& name) {
-  for (const TokenizerFile& file : tokenizer.files()) {
-    if (file.name == name) return file.content;
-  }
-  return {};
-}
-
 void write_files(const std::filesystem::path& folder, const std::vector<TokenizerFile>& files,
                  const std::string& left_out = "") {
   std::filesystem::create_directories(folder);
@@ -107,15 +100,16 @@ TEST_CASE("the older folder, tokenizer.json alone and what is written back agree
   CHECK(again->fingerprint() == old->fingerprint());
   write_files(folder / "old", old->files(), "tokenizer.json");
   CHECK(load_tokenizer(folder / "old")->fingerprint() == old->fingerprint());
-  write_files(folder / "alone", {{"tokenizer.json", file_of(*old, "tokenizer.json")}});
+  write_files(folder / "alone", {{"tokenizer.json", test::file_of(*old, "tokenizer.json")}});
   const auto alone = load_tokenizer(folder / "alone");
   CHECK(alone->special().bos == old->special().bos);
   CHECK(alone->special().pad == old->special().pad);
   CHECK(read_json(test::fixture("clip_folder/vocab.json")) ==
-        parse_json(file_of(*alone, "vocab.json"), "vocab.json"));
+        parse_json(test::file_of(*alone, "vocab.json"), "vocab.json"));
   std::ifstream merges(test::fixture("clip_folder/merges.txt"), std::ios::binary);
-  CHECK(std::string(std::istreambuf_iterator<char>(merges), {}) == file_of(*alone, "merges.txt"));
-  CHECK(parse_json(file_of(*alone, "tokenizer_config.json"), "config")["tokenizer_class"] == "CLIPTokenizer");
+  CHECK(std::string(std::istreambuf_iterator<char>(merges), {}) == test::file_of(*alone, "merges.txt"));
+  CHECK(parse_json(test::file_of(*alone, "tokenizer_config.json"), "config")["tokenizer_class"] ==
+        "CLIPTokenizer");
 }
 
 TEST_CASE("padding is what the folder says, as in Stable Diffusion 2") {
@@ -137,14 +131,14 @@ TEST_CASE("files for engines: class, length and names") {
   TokenizerTraining options = clip(514);
   options.model_max_length = 32;
   const auto tokenizer = train_tokenizer(std::vector<std::string>{"a b"}, options);
-  const Json config = parse_json(file_of(*tokenizer, "tokenizer_config.json"), "config");
+  const Json config = parse_json(test::file_of(*tokenizer, "tokenizer_config.json"), "config");
   CHECK(config["tokenizer_class"] == "CLIPTokenizer");
   CHECK(config["model_max_length"] == 32);
-  const Json map = parse_json(file_of(*tokenizer, "special_tokens_map.json"), "map");
+  const Json map = parse_json(test::file_of(*tokenizer, "special_tokens_map.json"), "map");
   CHECK(map["bos_token"] == "<|startoftext|>");
   CHECK(map["pad_token"] == "<|endoftext|>");
-  CHECK(parse_json(file_of(*tokenizer, "vocab.json"), "vocab").size() == 514);
-  CHECK(file_of(*tokenizer, "merges.txt") == "#version: 0.2\n");
+  CHECK(parse_json(test::file_of(*tokenizer, "vocab.json"), "vocab").size() == 514);
+  CHECK(test::file_of(*tokenizer, "merges.txt") == "#version: 0.2\n");
 }
 
 TEST_CASE("what is no vocabulary of CLIP's is named") {

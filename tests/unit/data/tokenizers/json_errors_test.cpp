@@ -87,6 +87,32 @@ TEST_CASE("special ids come from the companions in order") {
       test::contains(test::error_of([&] { tokenizer_from_json(base().dump(), companions, "f"); }), "<gone>"));
 }
 
+TEST_CASE("tokens that only the files beside tokenizer.json name are added") {
+  const auto plain = tokenizer_from_json(base().dump(), {}, "f");
+  const auto next = static_cast<std::int64_t>(plain->vocab_size());
+  Companions decoder, legacy;
+  decoder.config = {
+      {"eos_token", "<|im_end|>"},
+      {"added_tokens_decoder",
+       {{std::to_string(next), {{"content", "<|im_end|>"}, {"special", true}, {"normalized", false}}},
+        {"0", {{"content", "<|endoftext|>"}, {"special", true}}}}}};
+  legacy.added = {{"<|im_end|>", static_cast<std::uint64_t>(next)}};
+  legacy.map = {{"additional_special_tokens", {"<|im_end|>"}}};
+  for (const Companions& companions : {decoder, legacy}) {
+    const auto tokenizer = tokenizer_from_json(base().dump(), companions, "f");
+    CHECK(tokenizer->token_id("<|im_end|>") == static_cast<TokenId>(next));
+    CHECK(tokenizer->is_special(static_cast<TokenId>(next)));
+    CHECK(tokenizer->encode("a<|im_end|>", {false, true}).ids.back() == static_cast<TokenId>(next));
+    CHECK(tokenizer->ids("a<|im_end|>").back() != static_cast<TokenId>(next));  // a user's text
+    const auto again = tokenizer_from_json(test::file_of(*tokenizer, "tokenizer.json"), {}, "written");
+    CHECK(again->vocab_size() == plain->vocab_size() + 1);  // engines that read tokenizer.json alone have it
+  }
+  CHECK(tokenizer_from_json(base().dump(), decoder, "f")->special().eos == static_cast<TokenId>(next));
+  decoder.config["added_tokens_decoder"] = {{"x", {{"content", "<y>"}}}};
+  CHECK(test::contains(test::error_of([&] { tokenizer_from_json(base().dump(), decoder, "f"); }),
+                       "added_tokens_decoder names the id 'x'"));
+}
+
 TEST_CASE("a path that holds no tokenizer says what was wanted") {
   CHECK(test::contains(test::error_of([] { load_tokenizer("/nonexistent/x"); }), "/nonexistent/x"));
   CHECK(test::contains(test::error_of([] { load_tokenizer(test::source_folder() + "/cmake"); }),

@@ -28,13 +28,6 @@ std::unique_ptr<Tokenizer> trained(const std::string& kind) {
   return train_tokenizer(documents, options);
 }
 
-std::string file_of(const Tokenizer& tokenizer, const std::string& name) {
-  for (const TokenizerFile& file : tokenizer.files()) {
-    if (file.name == name) return file.content;
-  }
-  return {};
-}
-
 std::vector<TokenId> reference_ids(const sentencepiece::SentencePieceProcessor& processor,
                                    const std::string& text) {
   std::vector<int> ids;
@@ -70,7 +63,7 @@ TEST_CASE("trained SentencePiece tokenizers lose nothing") {
 TEST_CASE("tokenizer.model and tokenizer.json of one training agree, and with the library") {
   for (const char* kind : {"bpe", "unigram"}) {
     const auto tokenizer = trained(kind);
-    const std::string model = file_of(*tokenizer, "tokenizer.model");
+    const std::string model = test::file_of(*tokenizer, "tokenizer.model");
     REQUIRE_FALSE(model.empty());
     sentencepiece::SentencePieceProcessor library;
     REQUIRE(library.LoadFromSerializedProto(model).ok());
@@ -107,11 +100,12 @@ TEST_CASE("words that end in their space: ids, bytes and text as the library's, 
   const std::string suffix = "\xC0\x01\x01", dummy = "\x18\x01", strip = "\x20\x01", keep = "\x20\x00"s;
   for (const char* kind : {"bpe", "unigram"}) {
     for (const std::string& normalizer : {dummy + keep, dummy + strip, "\x18\x00"s + strip}) {
-      const std::string model = with_fields(file_of(*trained(kind), "tokenizer.model"), suffix, normalizer);
+      const std::string model =
+          with_fields(test::file_of(*trained(kind), "tokenizer.model"), suffix, normalizer);
       sentencepiece::SentencePieceProcessor library;
       REQUIRE(library.LoadFromSerializedProto(model).ok());
       const auto native = tokenizer_from_sentencepiece(model, {}, "test.model");
-      const auto converted = tokenizer_from_json(file_of(*native, "tokenizer.json"), {}, "test");
+      const auto converted = tokenizer_from_json(test::file_of(*native, "tokenizer.json"), {}, "test");
       auto texts = test::hard_texts();
       for (unsigned seed = 0; seed < 300; ++seed) texts.push_back(test::random_text(seed, 20));
       for (const char* text : {"", " ", "  two  words ", "\n", "\xE2\x96\x81"}) texts.emplace_back(text);
@@ -163,18 +157,32 @@ TEST_CASE("the space behind a text belongs to its end, and to the last word's to
 }
 
 TEST_CASE("a model whose config names no special tokens is handed on with those that it has") {
-  const std::string model = file_of(*trained("bpe"), "tokenizer.model");
+  const std::string model = test::file_of(*trained("bpe"), "tokenizer.model");
   for (const char* given :
        {R"({"tokenizer_class": "LlamaTokenizer"})", R"({"eos_token": "<|endoftext|>", "unk_token": null})"}) {
     Companions companions;
     companions.config = parse_json(given, "config");
     companions.files.push_back({"tokenizer_config.json", given});
     const auto tokenizer = tokenizer_from_sentencepiece(model, companions, "test.model");
-    const Json config = parse_json(file_of(*tokenizer, "tokenizer_config.json"), "config");
+    const Json config = parse_json(test::file_of(*tokenizer, "tokenizer_config.json"), "config");
     CHECK(config["tokenizer_class"] == "PreTrainedTokenizerFast");  // which has no names of its own
     CHECK(config["eos_token"] == "<|endoftext|>");
     CHECK(config["unk_token"].is_null() == companions.config.contains("unk_token"));
   }
+}
+
+TEST_CASE("tokens that only the files beside a .model name are added") {
+  const std::string model = test::file_of(*trained("bpe"), "tokenizer.model");
+  const auto next = static_cast<TokenId>(trained("bpe")->vocab_size());
+  Companions companions;
+  companions.added = {{"<|im_start|>", next + 1}, {"<|im_end|>", next}};
+  companions.map = {{"additional_special_tokens", {"<|im_start|>", "<|im_end|>"}}};
+  const auto tokenizer = tokenizer_from_sentencepiece(model, companions, "test.model");
+  const auto ids = tokenizer->encode("<|im_start|>abc<|im_end|>", {false, true}).ids;
+  CHECK(ids.front() == next + 1);
+  CHECK(ids.back() == next);
+  const auto written = tokenizer_from_json(test::file_of(*tokenizer, "tokenizer.json"), {}, "written");
+  CHECK(written->encode("<|im_start|>abc<|im_end|>", {false, true}).ids == ids);
 }
 
 TEST_CASE("training twice gives the same files") {
@@ -209,7 +217,7 @@ TEST_CASE("merges of a piece are its splits, the best pieces first") {
 }
 
 TEST_CASE("damaged models are errors, never crashes") {
-  const std::string model = file_of(*trained("bpe"), "tokenizer.model");
+  const std::string model = test::file_of(*trained("bpe"), "tokenizer.model");
   for (std::size_t size = 0; size < model.size(); size += 37) {
     try {
       tokenizer_from_sentencepiece(model.substr(0, size), {}, "cut.model");

@@ -103,4 +103,12 @@ inline std::string random_text(unsigned seed, std::size_t fragments) {
   return text;
 }
 
+// The content of a tokenizer's file; "" when it has none of that name.
+inline std::string file_of(const Tokenizer& tokenizer, const std::string& name) {
+  for (const TokenizerFile& file : tokenizer.files()) {
+    if (file.name == name) return file.content;
+  }
+  return {};
+}
+
 }  // namespace lathe::test
