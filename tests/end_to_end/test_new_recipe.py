@@ -194,6 +194,30 @@ class NewRecipe(Tuning):
         self.assertTrue(found["model"]["chat_template"])
         self.assertIn("with a chat template", text)
 
+    def test_texts_without_a_base_become_a_model_from_nothing(self):
+        texts = self.folder / "my texts"
+        shutil.copytree(self.corpus, texts)
+        (texts / "photo.png").write_bytes(b"\x89PNG")
+        self.lathe("recipes", "new", "--data", texts)
+        recipe = self.folder / "recipe.yaml"
+        said = recipe.read_text(encoding="utf-8")
+        for part in ("name: my_texts", "size: 1m", "vocab_size: 1024", "40 files", "# Note: "):
+            self.assertIn(part, said)
+        self.lathe("plan", recipe)
+        self.lathe("train", recipe, "--quiet", "--set", "train.max_steps=2", "--set", "schedule.warmup_steps=1")
+        self.assertTrue((self.folder / "runs" / "my_texts" / "export" / "huggingface" / "model.safetensors").exists())
+        self.assertIn("recipe.yaml", self.lathe("recipes", "new", "--data", texts, code=2)[1])
+
+    def test_records_without_a_base_name_their_text(self):
+        (self.folder / "own.jsonl").write_text(json.dumps({"id": 3, "body": "a text"}) + "\n")
+        self.lathe("recipes", "new", "--data", "own.jsonl")
+        self.assertIn("field: body", (self.folder / "recipe.yaml").read_text())
+        (self.folder / "pairs.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
+        (self.folder / "pairs.csv").write_text("prompt,completion\na,b\n")
+        for name in ("pairs.jsonl", "pairs.csv"):
+            self.assertIn("--model", self.lathe("recipes", "new", "--data", name, "--output", "other.yaml", code=2)[1])
+        self.assertIn("does not exist", self.lathe("recipes", "new", "--data", "nowhere", code=2)[1])
+
     def test_nothing_is_overwritten_and_errors_name_what_is_missing(self):
         data = self.pairs(4)
         self.new(data)

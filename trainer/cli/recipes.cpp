@@ -132,15 +132,15 @@ void add_recipes(const Command& program) {
       command.command("reference", "every key with its type, default and meaning");
   reference_command.flag("--json-schema", *schema, "for editors");
   reference_command.runs([=](Context& context) { return reference(context, *schema); });
-  const Command new_command =
-      command.command("new", "write one for a base and examples or pictures, after a look at both");
+  const Command new_command = command.command(
+      "new", "write one for your examples, texts or pictures, and a base, after a look at both");
   new_command.option(
       "--model", wanted->model,
-      "the base: a run, a Hugging Face or diffusers folder, a cached Hub id; pictures without one: "
-      "from scratch");
+      "the base: a run, a Hugging Face or diffusers folder, a cached Hub id; without one: from scratch");
   new_command
-      .option("--data", wanted->data,
-              "examples: jsonl, json, csv, tsv, or a folder of them; or a folder of pictures")
+      .option(
+          "--data", wanted->data,
+          "examples: jsonl, json, csv, tsv, or a folder of them; a file or folder of texts, or of pictures")
       .required();
   new_command.option("--output", wanted->output, "the file to write; default recipe.yaml");
   new_command

@@ -12,6 +12,7 @@
 #include "recipes/schema/load.h"
 #include "trainer/cli/recipe_text.h"
 #include "trainer/cli/recipes_new_pictures.h"
+#include "trainer/cli/recipes_new_scratch.h"
 #include "trainer/cli/recipes_new_texts.h"
 #include "trainer/evaluate/tuning_look.h"
 #include "trainer/pictures/picture_look.h"
@@ -200,9 +201,8 @@ class RecipeWriter {
 
 ExitCode write_new_recipe(Context& context, const NewRecipe& wanted) {
   const bool pictures = holds_pictures(wanted.data);
-  if (wanted.model.empty() && !pictures)
-    fail_usage("--model is wanted: the base that examples of texts tune. '", wanted.data,
-               "' is no folder of pictures, which a model from scratch could learn");
+  if (!fs::exists(wanted.data)) fail_usage("--data names '", wanted.data, "', which does not exist");
+  if (wanted.model.empty() && !pictures) return write_scratch_recipe(context, wanted);
   if (wanted.model.empty() || draws_pictures(resolve_model(wanted.model)))
     return write_picture_recipe(context, wanted);
   if (fs::exists(wanted.output))

@@ -12,7 +12,7 @@ constexpr std::int64_t kFullTuningBelow = 20'000'000;  // parameters: all weight
 
 struct NewRecipe {
   std::string
-      model;  // a run, a Hugging Face or diffusers folder, a cached Hub id; empty: pictures from scratch
+      model;  // a run, a Hugging Face or diffusers folder, a cached Hub id; empty: from scratch
   std::string data;  // a file or a folder of examples, or a folder of pictures
   std::string output = "recipe.yaml";
   std::vector<std::string> columns;  // "prompt=frage": which column is what, where their names do not tell

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "data/images/buckets.h"
+#include "data/sources/foreign.h"
 
 namespace lathe {
 
@@ -99,17 +100,23 @@ bool FolderLook::classes() const {
   return captions >= 2 && captions <= kMostClasses && readable >= kPicturesOfClass * captions;
 }
 
+// Pictures among many texts illustrate them; a text of a picture's name is its caption.
 bool holds_pictures(const std::string& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) return false;
+  std::set<std::string> pictures;
+  std::vector<std::string> texts;  // their paths without an ending
   for (auto entry = fs::recursive_directory_iterator(path, error); !error && entry != fs::end(entry);
        entry.increment(error)) {
-    std::string end = entry->path().extension().string();
-    std::ranges::transform(end, end.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    if (end == ".png" || end == ".jpg" || end == ".jpeg" || end == ".webp") return true;
+    const std::string end = text_extension(entry->path().string());
+    const std::string stem = (entry->path().parent_path() / entry->path().stem()).string();
+    if (end == ".png" || end == ".jpg" || end == ".jpeg" || end == ".webp")
+      pictures.insert(stem);
+    else if (is_known_text(entry->path().string()) && entry->path().stem() != "metadata")
+      texts.push_back(stem);
   }
-  return false;
+  const auto alone = std::ranges::count_if(texts, [&](const auto& stem) { return !pictures.contains(stem); });
+  return !pictures.empty() && pictures.size() >= static_cast<std::size_t>(alone);
 }
 
 FolderLook look_at_pictures(const std::string& folder) {

@@ -24,7 +24,7 @@ struct FolderLook {
   bool classes() const;
 };
 
-// Whether a folder has pictures that lathe reads.
+// Whether a folder is one of pictures that lathe reads, not of texts with a few between them.
 bool holds_pictures(const std::string& path);
 // Errors: a folder without a readable picture, captions that do not parse.
 FolderLook look_at_pictures(const std::string& folder);
