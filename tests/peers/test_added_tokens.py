@@ -1,5 +1,6 @@
 """Adapters with rows for added tokens, loaded by PEFT as their card says, beside the merged folder in transformers."""
 import json
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -75,3 +76,27 @@ class AddedTokens(Case):
         for name, count, kind in (("llama", 2, "lora"), ("llama3", 60, "lora"), ("llama", 60, "dora"), ("llama3", 2, "rslora")):
             with self.subTest(name=name, count=count, kind=kind):
                 self.compare(folders[name], self.tune(f"{name}-{count}-{kind}", folders[name], count, kind), count)
+
+    def test_tokens_that_stand_beside_the_tokenizer(self):
+        """transformers adds what added_tokens_decoder, or the older added_tokens.json, names beyond tokenizer.json."""
+        folder = check_gguf.make_models(self.folder / "models", ["llama3"])["llama3"]
+        size = len(AutoTokenizer.from_pretrained(folder))
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        token = {"content": "<|im_end|>", "lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
+        text = "the mat<|im_end|> [note] <|im_end|>the"
+        for name in ("decoder", "added_tokens.json"):
+            with self.subTest(name):
+                copy = self.folder / name
+                shutil.copytree(folder, copy)
+                config.pop("added_tokens_decoder", None)
+                if name == "decoder":
+                    config["added_tokens_decoder"] = {str(size): token, str(size + 1): {**token, "content": "[note]", "special": False}}
+                else:
+                    (copy / name).write_text(json.dumps({"<|im_end|>": size, "[note]": size + 1}))
+                    config["additional_special_tokens"] = ["<|im_end|>"]
+                (copy / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+                wanted = AutoTokenizer.from_pretrained(copy)(text, add_special_tokens=False)["input_ids"]
+                ours = json.loads(self.lathe("tokenize", "--tokenizer", copy, "--special", "--json", input=text.encode())[0])["ids"]
+                self.assertIn(size, ours)
+                self.assertIn(size + 1, ours)
+                self.assertEqual(ours, wanted)
