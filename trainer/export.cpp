@@ -16,6 +16,7 @@
 #include "trainer/text/samples.h"
 #include "trainer/export_card.h"
 #include "trainer/export_targets.h"
+#include "trainer/notices.h"
 #include "trainer/text/asked_form.h"
 
 namespace lathe {
@@ -100,6 +101,7 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
   if (adapted && !alone) require_visible_change(adapted->base, model, quantised ? DType::F32 : options.dtype);
   const std::optional<AskedForm> form = asked_form(source);
   if (form && gguf) options.ollama_template = form->ollama_template();
+  options.notices = notices_of(source);
   options.card =
       request.heading + use_of(model, adapted, request.format, options.quantize, card_prompt(model, form));
   const std::optional<bool> nf4 = adapted ? trained_in_nf4(source) : std::nullopt;

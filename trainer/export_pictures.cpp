@@ -16,6 +16,7 @@
 #include "models/diffusion/names.h"
 #include "models/diffusion/text_to_picture.h"
 #include "recipes/schema/load.h"
+#include "trainer/notices.h"
 #include "trainer/pictures/picture_source.h"
 
 namespace lathe {
@@ -213,6 +214,7 @@ PictureVerification export_pictures(const ModelSource& source, const PictureExpo
           "an export of pictures wants 1 to ", kMostPrompts, " prompts for its reference");
   options.dtype = dtype_of_name(request.dtype);
   const PictureModel model = load_picture_model(source);
+  options.notices = notices_of(source);
   options.card = request.heading + (request.single_file ? single_file_commands(request.example())
                                                         : picture_commands(model, request.example()));
   std::optional<double> rounding;
@@ -249,6 +251,7 @@ Json export_adapter_of_pictures(const ModelSource& source, const std::string& fo
                "(format: diffusers) and train on the result");
   model.adapter.base = std::filesystem::absolute(base.folder).lexically_normal().string();
   options.dtype = dtype_of_name(request.dtype);
+  options.notices = notices_of(source);
   options.card =
       request.heading + picture_lora_commands(model.adapter, model.base, spelling, request.example());
   const double error = export_picture_lora(model.adapter, model.base, spelling, label_of(source), options);
@@ -267,6 +270,7 @@ Json export_word_of_pictures(const ModelSource& source, const PictureExportReque
   const ModelSource base = resolve_model(learned.base);
   learned.base = std::filesystem::absolute(base.folder).lexically_normal().string();
   options.dtype = dtype_of_name(request.dtype);
+  options.notices = notices_of(source);
   options.card = request.heading + textual_inversion_commands(
                                        learned, load_picture_model(base).vae.has_value(), request.example());
   const double error = export_textual_inversion(learned, options),

@@ -40,7 +40,7 @@ void convert(PictureModel& model, DType dtype) {
 
 // Card and reference, read back, then published.
 void finish(ExportFolder& folder, const ExportOptions& options) {
-  folder.add_text("README.md", options.card);
+  folder.add_card(options);
   if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump() + "\n");
   read_pipeline(folder.path());
   folder.publish();

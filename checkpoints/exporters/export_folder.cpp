@@ -103,6 +103,11 @@ void ExportFolder::add_written(const std::string& name) {
   manifest_.files.push_back({name, files::file_size(file), sha256_file(file)});
 }
 
+void ExportFolder::add_card(const ExportOptions& options) {
+  if (!options.card.empty()) add_text("README.md", options.card);
+  for (const TokenizerFile& notice : options.notices) add_text(notice.name, notice.content);
+}
+
 void ExportFolder::publish() {
   std::set<std::string> inner;
   for (const ManifestFile& file : manifest_.files)

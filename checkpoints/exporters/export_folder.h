@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "checkpoints/exporters/exporter.h"
 #include "checkpoints/store/manifest.h"
 #include "checkpoints/store/temporary.h"
 
@@ -33,7 +34,8 @@ class ExportFolder {
   FileSystem& file_system() { return fs_; }
   // Names are plain, or plain ones in one folder: "transformer/config.json".
   void add_text(const std::string& name, std::string_view text);
-  void add_written(const std::string& name);  // a file that is there and synced
+  void add_written(const std::string& name);    // a file that is there and synced
+  void add_card(const ExportOptions& options);  // README.md and the notices, as far as there are any
   void publish();
 
  private:

@@ -15,7 +15,8 @@ struct ExportOptions {
   DType dtype = DType::BF16;      // not of gguf
   std::string quantize = "bf16";  // gguf: f32, f16, bf16, q8_0, q4_k_m
   std::uint64_t max_shard_bytes = 5'000'000'000;
-  std::string card;  // README.md, the model card
+  std::string card;                         // README.md, the model card
+  std::vector<TokenizerFile> notices = {};  // LICENSE ... of the base: they hold for what is made of it
   // gguf: what Ollama puts around a question to a model without a chat template, {{ .Prompt }} in its place.
   std::string ollama_template = "{{ .Prompt }}";
   Json reference;  // reference.json: prompts, ids, top logits, greedy tokens; null: none yet

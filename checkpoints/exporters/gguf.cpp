@@ -59,7 +59,7 @@ void export_gguf(const Bundle& bundle, const ExportOptions& options) {
   write_gguf(folder.path() + "/" + name, metadata, tensors, fs);
   folder.add_written(name);
   folder.add_text("Modelfile", modelfile(bundle, name, metadata, options.ollama_template));
-  if (!options.card.empty()) folder.add_text("README.md", options.card);
+  folder.add_card(options);
   if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump(1) + "\n");
   read_back(folder.path() + "/" + name, tensors);
   folder.publish();

@@ -98,7 +98,7 @@ void export_huggingface(const Bundle& bundle, const ExportOptions& options) {
   if (bundle.tokenizer)
     for (const TokenizerFile& file : tokenizer_files_of(*bundle.tokenizer))
       folder.add_text(file.name, file.content);
-  if (!options.card.empty()) folder.add_text("README.md", options.card);
+  folder.add_card(options);
   if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump(1) + "\n");
   read_back(folder.path(), options.dtype);
   folder.publish();

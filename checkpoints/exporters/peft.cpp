@@ -47,7 +47,7 @@ void export_peft(const Bundle& base, const PeftAdapter& adapter, const ExportOpt
   if (base.tokenizer)
     for (const TokenizerFile& file : tokenizer_files_of(*base.tokenizer))
       folder.add_text(file.name, file.content);
-  if (!options.card.empty()) folder.add_text("README.md", options.card);
+  folder.add_card(options);
   if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump(1) + "\n");
   read_back(folder.path(), base, written, options.dtype);
   folder.publish();

@@ -21,7 +21,7 @@ double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base,
   write_safetensors(folder.path() + "/" + name, file.tensors, file.metadata, fs);
   folder.add_written(name);
   if (peft) folder.add_text(kPeftConfig, picture_adapter_files(folded(adapter), base).front().text);
-  folder.add_text("README.md", options.card);
+  folder.add_card(options);
   const double error = spelling_error(folder.path() + "/" + name, adapter, base, spelling);
   folder.publish();
   return error;

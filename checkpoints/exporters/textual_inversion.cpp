@@ -58,7 +58,7 @@ double export_textual_inversion(const TextualInversion& learned, const ExportOpt
   const std::string name = embedding_file(learned.token);
   write_safetensors(folder.path() + "/" + name, {embedding}, {{"format", "pt"}}, fs);
   folder.add_written(name);
-  folder.add_text("README.md", options.card);
+  folder.add_card(options);
   const double error =
       std::max(largest_error(read_textual_inversion(folder.path()).vectors, learned.vectors),
                largest_error(read_safetensors(folder.path() + "/" + name).tensors.at(0), learned.vectors));

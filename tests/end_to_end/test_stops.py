@@ -52,8 +52,9 @@ class Stops(Tuning):
         generation = json.loads((self.folder / "foreign" / "generation_config.json").read_text())
         self.assertEqual(generation["eos_token_id"], [self.eos, self.other, self.closing])
 
-    def test_a_template_in_the_processors_file_goes_along(self):
+    def test_a_template_in_the_processors_file_and_the_licence_go_along(self):
         base = self.closing_base()
+        (base / "LICENSE").write_text("what one may do with it")
         chat = (base / "chat_template.jinja").read_text(encoding="utf-8")
         (base / "chat_template.jinja").unlink()
         (base / "chat_template.json").write_text(json.dumps({"chat_template": chat}), encoding="utf-8")
@@ -62,5 +63,8 @@ class Stops(Tuning):
         for form in ("huggingface", "peft"):
             written = self.folder / "run" / "export" / form / "chat_template.jinja"
             self.assertEqual(written.read_text(encoding="utf-8"), chat)
+            self.assertEqual((written.parent / "LICENSE").read_text(), "what one may do with it")
         for model in (self.folder / "run", self.folder / "run" / "export" / "huggingface"):
             self.assertIn("its own chat template", self.lathe("generate", model, "--prompt", "Hi", "--max-tokens", "2")[1])
+        self.lathe("export", self.folder / "run" / "export" / "peft", "--format", "gguf", "--output", self.folder / "again", "--quiet")
+        self.assertEqual((self.folder / "again" / "LICENSE").read_text(), "what one may do with it")
