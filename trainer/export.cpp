@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "checkpoints/bundle/fingerprint.h"
 #include "checkpoints/bundle/stop_tokens.h"
 #include "checkpoints/exporters/export_folder.h"
 #include "checkpoints/exporters/gguf_model.h"
@@ -116,6 +117,8 @@ Verification export_model(const ModelSource& source, const ExportRequest& reques
         gguf ? gguf_mix_name(gguf_mix(options.quantize)) : std::string(dtype_name(options.dtype));
     options.reference = make_reference(model, *decoder, type, prompts);
     if (form) options.reference["asked"] = form->to_json();
+    if (alone)
+      options.reference["base_sha256"] = model_fingerprint(resolve_model(adapted->adapter.base).folder);
     if (quantised || nf4)
       each_logits(*decoder, prompts.ids,
                   [&](std::size_t, const at::Tensor& logits) { exported.push_back(logits); });

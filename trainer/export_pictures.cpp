@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "checkpoints/bundle/fingerprint.h"
 #include "checkpoints/diffusion/single_file.h"
 #include "checkpoints/exporters/diffusers.h"
 #include "checkpoints/exporters/export_folder.h"
@@ -69,15 +70,40 @@ std::vector<double> guidances(const TextToPicture& model, double guidance) {
   return {1.0, guidance};
 }
 
+// How the model is meant to be drawn with, for usual_sampling.
+Json to_json(const SamplingSection& sampling) {
+  return Json{{"steps", sampling.steps},
+              {"sampler", sampling.sampler},
+              {"guidance", sampling.guidance},
+              {"guidance_from", sampling.guidance_from},
+              {"guidance_until", sampling.guidance_until}};
+}
+
+// Of an adapter or a new word alone, which is not drawn with: its files were compared with what was trained.
+Json part_reference(const PictureExportRequest& request, const ModelSource& base) {
+  return Json{{"format", "lathe-reference"},
+              {"version", 1},
+              {"kind", "part of a picture model"},
+              {"sampling", to_json(request.sampling)},
+              {"base_sha256", model_fingerprint(base.folder)}};
+}
+
 Json make_reference(const TextToPicture& model, const PictureExportRequest& request, DType dtype) {
   DrawOptions options = reference_draw(model);
   const auto shape = model.latent_shape(options.height, options.width);  // what is noised
-  Json reference{{"format", "lathe-reference"}, {"version", 1},
-                 {"kind", "pictures"},          {"dtype", dtype_name(dtype)},
-                 {"computed_in", "F32"},        {"channels", model.channels()},
-                 {"height", shape[1]},          {"width", shape[2]},
-                 {"steps", options.steps},      {"sampler", to_name(options.sampler)},
-                 {"seed", options.seed},        {"guidance", request.guidance},
+  Json reference{{"format", "lathe-reference"},
+                 {"version", 1},
+                 {"kind", "pictures"},
+                 {"dtype", dtype_name(dtype)},
+                 {"computed_in", "F32"},
+                 {"channels", model.channels()},
+                 {"height", shape[1]},
+                 {"width", shape[2]},
+                 {"steps", options.steps},
+                 {"sampler", to_name(options.sampler)},
+                 {"seed", options.seed},
+                 {"guidance", request.sampling.guidance},
+                 {"sampling", to_json(request.sampling)},
                  {"prompts", Json::array()}};
   if (model.fills_in()) reference["filled"] = kFilled;
   for (std::size_t i = 0; i < request.prompts.size(); ++i) {
@@ -85,7 +111,7 @@ Json make_reference(const TextToPicture& model, const PictureExportRequest& requ
                {"ids", condition_ids(model, request.prompts[i])},
                {"noise", rounded(starting_noise(options.seed, i, shape))},
                {"draws", Json::array()}};
-    for (const double guidance : guidances(model, request.guidance)) {
+    for (const double guidance : guidances(model, request.sampling.guidance)) {
       options.guidance = guidance;
       const at::Tensor latents = draw_pictures(model, {request.prompts[i]}, {i}, options);
       entry["draws"].push_back({{"guidance", guidance}, {"latents", rounded(latents)}});
@@ -250,6 +276,7 @@ Json export_adapter_of_pictures(const ModelSource& source, const std::string& fo
                "' is an adapter on a base of its own; export that one merged first "
                "(format: diffusers) and train on the result");
   model.adapter.base = std::filesystem::absolute(base.folder).lexically_normal().string();
+  options.reference = part_reference(request, base);
   options.dtype = dtype_of_name(request.dtype);
   options.notices = notices_of(source);
   options.card =
@@ -267,7 +294,9 @@ Json export_word_of_pictures(const ModelSource& source, const PictureExportReque
     fail_usage("format ", kTextualInversion, " exports a new word, and ", source.description,
                " has none (textual_inversion.token)");
   TextualInversion learned = read_textual_inversion(source.folder);
-  const ModelSource base = resolve_model(learned.base);
+  const ModelSource base = find_base(learned.base, source).source;
+  refuse_changed_base(source, base);
+  options.reference = part_reference(request, base);
   learned.base = std::filesystem::absolute(base.folder).lexically_normal().string();
   options.dtype = dtype_of_name(request.dtype);
   options.notices = notices_of(source);

@@ -28,10 +28,9 @@ struct PictureExportRequest {
   std::string dtype = "auto";        // bf16, fp16, fp32; auto: fp32
   std::vector<std::string> prompts;  // texts or classes of the reference; the first is the card's example
   std::string heading;               // the card up to its part on use
-  double guidance = 3;               // of the card's example, and of half of the reference
-  std::int64_t steps = 20;           // of the card's example
+  SamplingSection sampling;          // kept for `sample`; the card's example is drawn so
   bool single_file = false;          // Stable Diffusion under its original names, not diffusers' folder
-  PictureExample example() const { return {prompts.front(), guidance, steps}; }
+  PictureExample example() const { return {prompts.front(), sampling}; }
 };
 
 // Texts that a reference asks for when nobody names any: captions, some of the classes, or nothing.

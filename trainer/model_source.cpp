@@ -14,6 +14,8 @@
 #include "checkpoints/store/store.h"
 #include "data/io/shell_word.h"
 #include "models/adapters/attach.h"
+#include "recipes/schema/builtin.h"
+#include "recipes/schema/load.h"
 
 namespace lathe {
 
@@ -152,10 +154,14 @@ ModelSource resolve_model(const std::string& model) {
                                : model;
     const bool may_be_id = std::regex_match(id, std::regex("[\\w.-]+/[\\w.-]+"));
     if (may_be_id && (!whole.is_absolute() || in_hub_cache(id))) return from_hub_cache(id);
+    const std::string name = whole.filename().string();
+    const bool made_here = whole.parent_path().filename() == "runs" && find_builtin(name);
     fail_usage(
         "model '", model, "' does not exist; wanted a run, an export, or a Hugging Face folder",
         whole.is_absolute() ? " (a relative path in a recipe counts from the recipe's own folder)" : "",
-        may_be_id ? cat(". If the Hub's '", id, "' is meant, download it with:  hf download ", id) : "");
+        made_here   ? cat("; make it first:  lathe train ", name)
+        : may_be_id ? cat(". If the Hub's '", id, "' is meant, download it with:  hf download ", id)
+                    : "");
   }
   fail("'", path,
        "' is no model: neither run.json (a run), config.json (a Hugging Face folder), model_index.json (a "
@@ -175,15 +181,31 @@ PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress, 
   return prepare_data(found, progress, check);
 }
 
+FoundBase find_base(const std::string& base, const ModelSource& source) {
+  try {
+    return {base, resolve_model(base)};
+  } catch (const Error& e) {
+    if (!fs::path(base).is_absolute() || fs::exists(base))
+      fail(source.folder, ": its base cannot be found: ", e.what());
+  }
+  const std::string recipe = source.run + "/recipe.yaml";
+  const bool run = !source.run.empty() && fs::exists(recipe);
+  const std::string moved = run ? load_recipe(recipe).recipe.model.path : "";
+  if (fs::exists(moved)) return {moved, resolve_model(moved)};
+  fail(source.folder, ": its base ", base,
+       " is not there any more; put it back, or link its new place there: ln -s NEW_PLACE ", shell_word(base),
+       run ? "; or tell the run where it is now: lathe train RECIPE --set model.path=NEW_PLACE" : "");
+}
+
 void refuse_changed_base(const ModelSource& source, const ModelSource& base) {
-  const std::string path = source.run + "/run.json";
-  if (source.run.empty() || !fs::exists(path)) return;
+  const bool run = !source.run.empty();
+  const std::string path = run ? source.run + "/run.json" : source.folder + "/reference.json";
+  if (!fs::exists(path)) return;
   const std::string learned = json_get_or<std::string>(read_json(path), "base_sha256", "", path);
-  require(learned.empty() || learned == model_fingerprint(base.folder), base.folder,
-          " has changed since the run '", source.run,
+  require(learned.empty() || learned == model_fingerprint(base.folder), base.folder, " has changed since ",
+          run ? "the run '" : "'", run ? source.run : source.folder,
           "' was trained on it: its weights or its config.json are others, and an adapter fits its own base "
-          "alone; "
-          "bring the old one back, or train on the new one");
+          "alone; bring the old one back, or train on the new one");
 }
 
 AdaptedModel load_adapted(const ModelSource& source) {
@@ -192,19 +214,15 @@ AdaptedModel load_adapted(const ModelSource& source) {
   require(!settings.base.empty(), source.folder, "/", kPeftConfig,
           ": base_model_name_or_path is empty; name the base there");
   AdaptedModel model;
+  const FoundBase base = find_base(settings.base, source);
   try {
-    const ModelSource base = resolve_model(settings.base);
-    refuse_changed_base(source, base);
-    model.base = load_model(base);
+    refuse_changed_base(source, base.source);
+    model.base = load_model(base.source);
   } catch (const Error& e) {
-    const bool moved = fs::path(settings.base).is_absolute() && !fs::exists(settings.base);
-    if (moved)
-      fail(source.folder, ": the adapter's base ", settings.base,
-           " is not there any more; put it back, or link its new place there: ln -s NEW_PLACE ",
-           shell_word(settings.base));
     fail(source.folder, ": the adapter's base cannot be loaded: ", e.what());
   }
   model.adapter = read_peft(source.folder, *model.base.family, model.base.spec);
+  model.adapter.base = base.model;
   const fs::path tokenizer = fs::path(source.folder) / "tokenizer.json";
   if (fs::exists(tokenizer)) model.base.tokenizer = load_tokenizer(source.folder);
   // Rows for tokens that the adapter brings: their values are its own.

@@ -25,8 +25,15 @@ PreparedData prepare_for(const Recipe& recipe, const PrepareProgress& progress =
 // in fp32.
 Bundle load_model(const ModelSource& source);
 
-// Error for an adapter of a run on a base that is not what it was trained on any more: whatever it were
-// merged into, it was not what was measured.
+// The base that an adapter or a new word names, or, of a run that went on with its base at another place, the
+// one that its recipe names. Error that says what to do when it is gone.
+struct FoundBase {
+  std::string model;  // as it is named
+  ModelSource source;
+};
+FoundBase find_base(const std::string& base, const ModelSource& source);
+// Error for an adapter or a new word, of a run or exported, on a base that is not what it was trained on any
+// more: whatever it were merged into, it was not what was measured.
 void refuse_changed_base(const ModelSource& source, const ModelSource& base);
 
 // The base and the adapter of such a folder, apart.

@@ -43,8 +43,8 @@ std::string class_commands(const PictureModel& model, const PictureExample& exam
           ", so its steps are written out):\n\n", "```python\nimport torch\nfrom diffusers import ", network,
           ", ", scheduler, "\nfrom PIL import Image\n\nnetwork = ", network,
           ".from_pretrained(\".\", subfolder=\"", part, "\")\n", "scheduler = ", scheduler,
-          ".from_pretrained(\".\", subfolder=\"scheduler\")\n", "scheduler.set_timesteps(", example.steps,
-          ")\n", "x = torch.randn(1, ", model.channels(), ", ", side, ", ", side,
+          ".from_pretrained(\".\", subfolder=\"scheduler\")\n", "scheduler.set_timesteps(",
+          example.sampling.steps, ")\n", "x = torch.randn(1, ", model.channels(), ", ", side, ", ", side,
           ")\nwith torch.no_grad():\n    for t in scheduler.timesteps:\n");
   if (classes)
     text += cat("        said", of_class(static_cast<std::size_t>(found - model.classes.begin())),
@@ -53,11 +53,12 @@ std::string class_commands(const PictureModel& model, const PictureExample& exam
     text += cat("        said", call(""), "\n");
   if (guided)
     text += cat("        free", of_class(model.classes.size()), "  # no class\n        said = free + ",
-                example.guidance, " * (said - free)\n");
-  text += cat("        x = scheduler.step(said, t, x).prev_sample  # -1 .. 1 in the end\n", save_picture("x"),
-              "lathe itself:\n\n```\nlathe sample .", classes ? cat(" --class ", shell_word(prompt)) : "",
-              " --steps ", example.steps, guided ? cat(" --guidance ", example.guidance) : "",
-              " --output pictures\n", kVerify, "```\n");
+                example.sampling.guidance, " * (said - free)\n");
+  text +=
+      cat("        x = scheduler.step(said, t, x).prev_sample  # -1 .. 1 in the end\n", save_picture("x"),
+          "lathe itself:\n\n```\nlathe sample .", classes ? cat(" --class ", shell_word(prompt)) : "",
+          " --steps ", example.sampling.steps, guided ? cat(" --guidance ", example.sampling.guidance) : "",
+          own_sampler(example), " --output pictures\n", kVerify, "```\n");
   return text;
 }
 

@@ -19,7 +19,9 @@ struct ExportOptions {
   std::vector<TokenizerFile> notices = {};  // LICENSE ... of the base: they hold for what is made of it
   // gguf: what Ollama puts around a question to a model without a chat template, {{ .Prompt }} in its place.
   std::string ollama_template = "{{ .Prompt }}";
-  Json reference;  // reference.json: prompts, ids, top logits, greedy tokens; null: none yet
+  // reference.json: prompts, ids, top logits, greedy tokens; of an adapter or a new word alone base_sha256,
+  // its base's model_fingerprint; null: none yet
+  Json reference;
   bool overwrite = false;
   FileSystem* file_system = nullptr;  // null: the real one
 };

@@ -6,21 +6,21 @@
 
 #include "data/io/json.h"
 #include "data/io/shell_word.h"
+#include "recipes/schema/diffusion_sections.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
 
 struct PictureExample {
   std::string prompt;
-  double guidance = 3;
-  std::int64_t steps = 20;
+  SamplingSection sampling;
 };
 
 inline std::string python_text(const std::string& text) { return Json(text).dump(); }
 
 // "num_inference_steps=20, guidance_scale=3"
 inline std::string pipeline_arguments(const PictureExample& example) {
-  return cat("num_inference_steps=", example.steps, ", guidance_scale=", example.guidance);
+  return cat("num_inference_steps=", example.sampling.steps, ", guidance_scale=", example.sampling.guidance);
 }
 
 // A pipeline of diffusers on the base, a folder or a single file.
@@ -30,10 +30,20 @@ inline std::string base_pipeline(const std::string& base) {
              ", torch_dtype=torch.float32)");
 }
 
+// What else than lathe's own way the samples were drawn with: " --sampler heun".
+inline std::string own_sampler(const PictureExample& example) {
+  const SamplingSection& s = example.sampling;
+  std::string text = s.sampler.empty() ? "" : " --sampler " + shell_word(s.sampler);
+  if (s.guidance_from > 0) text += cat(" --guidance-from ", s.guidance_from);
+  if (s.guidance_until < 1) text += cat(" --guidance-until ", s.guidance_until);
+  return text;
+}
+
 // "lathe sample . --prompt 'a dog' --steps 20 --guidance 3 --output pictures"; `more` stands before --output.
 inline std::string sample_command(const PictureExample& example, const std::string& more = "") {
-  return cat("lathe sample . --prompt ", shell_word(example.prompt), more, " --steps ", example.steps,
-             " --guidance ", example.guidance, " --output pictures\n");
+  return cat("lathe sample . --prompt ", shell_word(example.prompt), more, " --steps ",
+             example.sampling.steps, " --guidance ", example.sampling.guidance, own_sampler(example),
+             " --output pictures\n");
 }
 
 // The same under its heading; `after` stands in lines of its own behind it.

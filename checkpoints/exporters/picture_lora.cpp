@@ -22,6 +22,8 @@ double export_picture_lora(const PeftAdapter& adapter, const PictureModel& base,
   folder.add_written(name);
   if (peft) folder.add_text(kPeftConfig, picture_adapter_files(folded(adapter), base).front().text);
   folder.add_card(options);
+  if (peft && !options.reference.is_null())
+    folder.add_text("reference.json", options.reference.dump(1) + "\n");
   const double error = spelling_error(folder.path() + "/" + name, adapter, base, spelling);
   folder.publish();
   return error;

@@ -59,6 +59,7 @@ double export_textual_inversion(const TextualInversion& learned, const ExportOpt
   write_safetensors(folder.path() + "/" + name, {embedding}, {{"format", "pt"}}, fs);
   folder.add_written(name);
   folder.add_card(options);
+  if (!options.reference.is_null()) folder.add_text("reference.json", options.reference.dump(1) + "\n");
   const double error =
       std::max(largest_error(read_textual_inversion(folder.path()).vectors, learned.vectors),
                largest_error(read_safetensors(folder.path() + "/" + name).tensors.at(0), learned.vectors));

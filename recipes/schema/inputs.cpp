@@ -3,9 +3,12 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "recipes/schema/builtin.h"
 #include "recipes/schema/scalars.h"
 
 namespace lathe {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -15,8 +18,19 @@ bool is_address(const std::string& text) {
          text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == end;
 }
 
+// Runs are written to runs/ of the current folder, so a recipe that comes with the program finds there what
+// it takes of another.
+std::string root_of(const std::string& text, const std::string& folder) {
+  if (!text.starts_with("runs/")) return folder;
+  std::error_code error;
+  const fs::path ours = fs::weakly_canonical(builtin_folder(), error);
+  const fs::path below = fs::weakly_canonical(folder, error).lexically_relative(ours);
+  const bool inside = !error && !ours.empty() && !below.empty() && *below.begin() != "..";
+  return inside ? fs::current_path().string() : folder;
+}
+
 void resolve(Yaml& value, const std::string& folder) {
-  if (value.kind == Yaml::Kind::Scalar) value.text = absolute_path(value.text, folder);
+  if (value.kind == Yaml::Kind::Scalar) value.text = absolute_path(value.text, root_of(value.text, folder));
 }
 
 void resolve_item(Yaml& item, const std::string& folder) {

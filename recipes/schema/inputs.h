@@ -1,7 +1,7 @@
 #pragma once
 // Paths in recipes: inputs are relative to the file that names them (to the current folder for `--set`), so
-// they are made absolute before documents are merged; outputs are relative to the current folder. `~` is the
-// home folder.
+// they are made absolute before documents are merged; outputs are relative to the current folder, and so is
+// runs/ of a built-in recipe. `~` is the home folder.
 #include <string>
 #include <vector>
 

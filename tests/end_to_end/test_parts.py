@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from program import ROOT
 from tuning_case import Tuning
 
 
@@ -112,6 +113,13 @@ class CopiedRecipes(Tuning):
         self.assertIn("data/wug/metadata.jsonl", copied)
         for name in copied:
             self.assertTrue((self.folder / name).is_file(), name)
+
+    def test_a_built_in_recipe_finds_the_runs_of_the_current_folder(self):
+        _, log = self.lathe("train", "subject", code=2)
+        self.assertIn(f"model '{self.folder}/runs/shapes' does not exist", log)
+        self.assertIn("make it first:  lathe train shapes", log)
+        for recipe in ("subject", ROOT / "recipes" / "diffusion" / "subject.yaml"):
+            self.assertIn(f"path: \"{self.folder}/runs/shapes\"", self.lathe("check", recipe, code=2)[0])
 
     def test_a_copy_overwrites_nothing_and_finds_the_run_beside_it(self):
         (self.folder / "data").mkdir()

@@ -1,5 +1,6 @@
 // lathe export MODEL --format NAME --output DIR, and lathe verify DIR.
 #include <filesystem>
+#include <optional>
 
 #include "checkpoints/diffusion/pipeline.h"
 #include "checkpoints/exporters/picture_lora.h"
@@ -18,7 +19,7 @@ namespace {
 
 struct Arguments {
   std::string model, format, output, dtype = "auto", quantize;
-  std::int64_t max_shard_bytes = 5'000'000'000;
+  std::optional<std::int64_t> max_shard_bytes;
   bool overwrite = false, merge = false;
 };
 
@@ -30,6 +31,11 @@ void check_merge(const Arguments& arguments) {
   fail_usage("--merge: --format ", arguments.format, " is what was trained alone, not merged with its base; ",
              "leave --merge out, or use a format of whole models (huggingface, gguf; pictures: diffusers, "
              "single_file), which merges always");
+}
+
+void check_shards(const Arguments& arguments, const std::string& format) {
+  if (arguments.max_shard_bytes && format != "huggingface")
+    fail_usage("--max-shard-bytes goes with --format huggingface; of '", format, "' tensors are in one file");
 }
 
 void tell(Context& context, const Verification& verification) {
@@ -61,7 +67,8 @@ ExportOptions options_of(const Arguments& arguments) {
   ExportOptions options;
   options.directory = arguments.output;
   options.overwrite = arguments.overwrite;
-  options.max_shard_bytes = static_cast<std::uint64_t>(arguments.max_shard_bytes);
+  if (arguments.max_shard_bytes)
+    options.max_shard_bytes = static_cast<std::uint64_t>(*arguments.max_shard_bytes);
   return options;
 }
 
@@ -74,10 +81,12 @@ ExitCode export_picture_model(Context& context, const Arguments& arguments, cons
         " draws pictures; use --format diffusers, single_file (Stable Diffusion), peft, kohya or comfyui for "
         "its adapter alone, or textual_inversion for its new word alone");
   if (!arguments.quantize.empty()) fail_usage("--quantize goes with --format gguf");
+  check_shards(arguments, "diffusers");
   const ExportOptions options = options_of(arguments);
   PictureExportRequest request;
   request.dtype = arguments.dtype;
   request.single_file = format == "single_file";
+  request.sampling = usual_sampling(source.folder);
   request.prompts = reference_prompts(load_picture_model(source));
   request.heading = cat("# Export of ", shipped_description(source), "\n\n## Use\n\n");
   if (alone) {
@@ -114,6 +123,7 @@ ExitCode export_command(Context& context, const Arguments& arguments) {
     fail_usage("--quantize and --dtype both name the type of a GGUF file; give one");
   ExportRequest request;
   request.format = arguments.format.empty() ? "huggingface" : arguments.format;
+  check_shards(arguments, request.format);
   request.dtype = arguments.dtype;
   request.quantize = arguments.quantize;
   request.prompts = {"The", "def main():\n", "1 + 1 =", "Il \xc3\xa9tait une fois"};
@@ -138,12 +148,27 @@ ExitCode tell_verified(Context& context, Verified verification, const std::strin
   return verification.passed() ? ExitCode::Done : ExitCode::Failed;
 }
 
+// Of an adapter or a new word alone that names its base: an Error when that one has changed.
+void look_at_base(Context& context, const std::string& directory) {
+  const bool word = is_textual_inversion(directory);
+  if (!word && !is_picture_adapter(directory)) return;  // kohya's and ComfyUI's files name none
+  const std::string base = word ? read_textual_inversion(directory).base : read_peft_config(directory).base;
+  std::optional<ModelSource> found;
+  try {
+    found = resolve_model(base);
+  } catch (const Error&) {
+    context.say(cat("its base '", base, "' is not on this machine, so it was not looked at"));
+  }
+  if (found) refuse_changed_base({directory, "", -1, directory}, *found);
+}
+
 // An adapter or a new word alone was compared with what was trained when it was written; later its files are.
 ExitCode verify_files(Context& context, const std::string& directory, const char* what) {
   if (!std::filesystem::exists(directory + "/" + kManifestName))
     fail("'", directory, "' holds ", what, " alone and has no ", kManifestName,
          ", so there is nothing to compare with; only exports of lathe carry one");
   const std::string damaged = damaged_file(directory);
+  if (damaged.empty()) look_at_base(context, directory);
   context.result.update(Json{{"passed", damaged.empty()}, {"compared", "sha256"}});
   if (!damaged.empty()) context.result["damaged"] = damaged;
   context.say(damaged.empty() ? cat("verified: ", what,
@@ -192,7 +217,9 @@ void add_export(const Command& program) {
       .one_of({"auto", "bf16", "fp16", "fp32"});
   command.option("--quantize", arguments->quantize, "gguf: the type of the file; default --dtype's")
       .one_of({"f32", "f16", "bf16", "q8_0", "q4_k_m"});
-  command.option("--max-shard-bytes", arguments->max_shard_bytes, "split into files above this size")
+  command
+      .option("--max-shard-bytes", arguments->max_shard_bytes,
+              "huggingface: split into files above this size; default 5 GB")
       .between(1 << 10, std::int64_t{1} << 50);
   command.runs([=](Context& context) { return export_command(context, *arguments); });
 }

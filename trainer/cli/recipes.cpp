@@ -75,11 +75,8 @@ void refuse_existing(const std::string& target, const std::string& text) {
 ExitCode copy(Context& context, const std::string& name) {
   const BuiltinRecipe recipe = find(name);
   const std::string target = fs::path(recipe.file).filename().string();
-  std::string text = read_file(recipe.file);
+  const std::string text = read_file(recipe.file);
   const std::vector<std::string> inputs = data_of(recipe.file, text);
-  const std::string far =
-      "../../runs/";  // runs stand two folders above the recipes that come along, here beside the copy
-  for (std::size_t at; (at = text.find(far)) != std::string::npos;) text.replace(at, far.size(), "runs/");
   require(!fs::exists(target), "'", target, "' exists already and is not overwritten");
   const fs::path folder = fs::path(recipe.file).parent_path();
   for (const std::string& input : inputs) refuse_existing(input, read_file((folder / input).string()));

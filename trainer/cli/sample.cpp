@@ -20,7 +20,6 @@
 #include "models/diffusion/fill_in.h"
 #include "models/diffusion/names.h"
 #include "models/diffusion/text_to_picture.h"
-#include "recipes/schema/load.h"
 #include "trainer/cli/command.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/picture_source.h"
@@ -31,6 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kMostPictures = 100'000, kMostSteps = 1000, kMostPoints = 8192;
 constexpr std::int64_t kSheetPictures = 256, kSheetPoints = std::int64_t{1} << 25;
 
 struct Arguments {
@@ -78,16 +78,6 @@ std::vector<std::string> prompts_of(const Arguments& arguments, const TextToPict
   return all;
 }
 
-// How the model is meant to be drawn with: as the run's recipe or the export's reference says.
-SamplingSection usual_sampling(const std::string& folder) {
-  const std::string recipe = folder + "/recipe.yaml", reference = folder + "/reference.json";
-  if (fs::exists(recipe)) return load_recipe(recipe).recipe.diffusion.sampling;
-  SamplingSection usual;
-  if (fs::exists(reference))
-    usual.guidance = json_get_or<double>(read_json(reference), "guidance", usual.guidance, reference);
-  return usual;
-}
-
 DrawOptions draw_options(const Arguments& arguments, const std::string& folder, const TextToPicture& model) {
   const SamplingSection usual = usual_sampling(folder);
   DrawOptions options = arguments.draw;
@@ -106,6 +96,18 @@ DrawOptions draw_options(const Arguments& arguments, const std::string& folder, 
   return options;
 }
 
+// "20 steps of ddim, guidance 3, seed 0, 512 x 512"
+std::string settings_text(const TextToPicture& model, const DrawOptions& options) {
+  const bool stretch = options.guidance != 1 && (options.guidance_from > 0 || options.guidance_until < 1);
+  const auto shape = model.latent_shape(options.height, options.width);
+  return cat(
+      options.steps, options.steps == 1 ? " step of " : " steps of ", to_name(options.sampler), ", guidance ",
+      options.guidance,
+      stretch ? cat(" from ", options.guidance_from, " until ", options.guidance_until) : std::string(),
+      ", seed ", options.seed, ", ", shape[2] * model.points_a_place(), " x ",
+      shape[1] * model.points_a_place());
+}
+
 // (1, c, H, W), 0 .. 1, scaled to cover what is drawn and cut in the middle.
 at::Tensor fitted(const std::string& path, std::int64_t channels, const std::vector<std::int64_t>& sides) {
   const Picture whole = with_channels(over_background(read_picture(path), 1), channels);
@@ -113,6 +115,14 @@ at::Tensor fitted(const std::string& path, std::int64_t channels, const std::vec
   std::vector<float> values(picture.values.begin(), picture.values.end());
   const at::Tensor rows = at::tensor(values).view({1, sides[0], sides[1], channels});
   return (rows / 65535).permute({0, 3, 1, 2}).contiguous();
+}
+
+// A mask is laid on its picture point by point, before both are cut.
+void require_same_size(const std::string& image, const std::string& mask) {
+  const Picture a = read_picture(image), b = read_picture(mask);
+  if (a.width != b.width || a.height != b.height)
+    fail_usage("--mask: ", mask, " is ", b.width, " x ", b.height, ", and ", image, " ", a.width, " x ",
+               a.height, "; make them the same size");
 }
 
 void note_cropped(const Context& context, const std::string& file, std::int64_t width, std::int64_t height) {
@@ -136,8 +146,8 @@ at::Tensor picture_to_fill(const Context& context, const Arguments& arguments, c
         "channels, can");
   std::vector<std::int64_t> sides = model.latent_shape(arguments.draw.height, arguments.draw.width);
   sides = {sides[1] * model.points_a_place(), sides[2] * model.points_a_place()};
-  for (const std::string& file : {arguments.image, arguments.mask})
-    note_cropped(context, file, sides[1], sides[0]);
+  require_same_size(arguments.image, arguments.mask);
+  note_cropped(context, arguments.image, sides[1], sides[0]);
   const at::Tensor picture = 2 * fitted(arguments.image, model.vae->spec().in_channels, sides) - 1;
   return fill_in_condition(*model.vae, picture, fitted(arguments.mask, 1, sides));
 }
@@ -225,6 +235,7 @@ ExitCode sample(Context& context, const Arguments& arguments) {
   DrawOptions options = draw_options(arguments, source.folder, model);
   options.beside = picture_to_fill(context, arguments, model);
   context.log(source.description);
+  context.log("drawn by " + settings_text(model, options));
   Gallery gallery(arguments.output);
   const double seconds = draw_all(context, model, prompts, options, gallery);
   gallery.finish();
@@ -252,11 +263,11 @@ void add_sample(const Command& program) {
   command.option("--image", arguments->image, "a picture to fill in, for a model that does; with --mask")
       .existing_file();
   command.option("--mask", arguments->mask, "its mask: what is bright is drawn anew").existing_file();
-  command.option("--count", arguments->count, "pictures a prompt").at_least_one();
+  command.option("--count", arguments->count, "pictures a prompt").between(1, kMostPictures);
   command
       .option("--steps", arguments->steps,
               "steps from noise to picture; default: as the model was trained to be drawn, else 20")
-      .at_least_one();
+      .between(1, kMostSteps);
   command
       .option("--guidance", arguments->guidance,
               "how much more than without the text, 1: not at all; default: the run's, else 3")
@@ -271,8 +282,8 @@ void add_sample(const Command& program) {
   command.option("--seed", draw.seed, "of the noise");
   command.option("--sampler", arguments->sampler,
                  "flow_euler, ddim, ddpm, euler, heun or dpm++_2m; default: what goes with the model");
-  command.option("--height", draw.height, "default: what the model was trained on").at_least_one();
-  command.option("--width", draw.width).at_least_one();
+  command.option("--height", draw.height, "default: what the model was trained on").between(1, kMostPoints);
+  command.option("--width", draw.width).between(1, kMostPoints);
   command.option("--output", arguments->output, "a folder that does not exist yet").required();
   command.runs([=](Context& context) { return sample(context, *arguments); });
 }

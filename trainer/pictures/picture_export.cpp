@@ -52,8 +52,7 @@ Json PictureTask::export_run(Session& session, const Say& say) {
     const PictureExportRequest request{.dtype = target.dtype,
                                        .prompts = prompts,
                                        .heading = card_heading(session, *this, source),
-                                       .guidance = recipe.diffusion.sampling.guidance,
-                                       .steps = recipe.diffusion.sampling.steps,
+                                       .sampling = recipe.diffusion.sampling,
                                        .single_file = target.format == kSingleFileFormat};
     Json entry = (is_adapter_format(target.format)
                       ? export_adapter_of_pictures(source, target.format, request, options)

@@ -5,6 +5,7 @@
 
 #include "checkpoints/diffusion/adapter_folder.h"
 #include "checkpoints/diffusion/textual_inversion.h"
+#include "recipes/schema/diffusion_sections.h"
 #include "trainer/model_source.h"
 
 namespace lathe {
@@ -22,7 +23,14 @@ std::string scheduler_left(const std::string& folder, const NoiseProcess& proces
 std::string cut_captions(const std::shared_ptr<const Tokenizer>& tokenizer, const ClipTextSpec& encoder,
                          const std::vector<std::string>& captions);
 
+// How many of the captions have a textual inversion's word; usage Error when none has.
+std::size_t captions_with_word(const std::string& word, const std::vector<std::string>& captions);
+
 bool draws_pictures(const ModelSource& source);
+
+// How the model in a folder is meant to be drawn with: as the run's recipe or the export's reference.json
+// says.
+SamplingSection usual_sampling(const std::string& folder);
 
 // An adapter folder (a tuned run's checkpoint, or an export) gives its base with the adapter merged in fp32,
 // that of a textual inversion its base with the new word.

@@ -349,7 +349,7 @@ TEST_CASE("the card says which kohya files diffusers does not read") {
   const std::string layer = "text_encoder.text_model.encoder.layers.0.self_attn.";
   const auto card = [&](const std::string& module) {
     adapter.tensors = {floats(layer + module + ".lora_A.weight", {1, 1}, {1})};
-    return picture_lora_commands(adapter, base, LoraSpelling::Kohya, {"a dog", 3});
+    return picture_lora_commands(adapter, base, LoraSpelling::Kohya, {"a dog"});
   };
   CHECK_THAT(card("q_proj"), testing::contains_text("diffusers does not read it"));
   CHECK_THAT(card("out_proj"), !testing::contains_text("diffusers does not read it"));
