@@ -192,9 +192,9 @@ FoundBase find_base(const std::string& base, const ModelSource& source) {
   const bool run = !source.run.empty() && fs::exists(recipe);
   const std::string moved = run ? load_recipe(recipe).recipe.model.path : "";
   if (fs::exists(moved)) return {moved, resolve_model(moved)};
-  fail(source.folder, ": its base ", base,
-       " is not there any more; put it back, or link its new place there: ln -s NEW_PLACE ", shell_word(base),
-       run ? "; or tell the run where it is now: lathe train RECIPE --set model.path=NEW_PLACE" : "");
+  fail(source.folder, ": its base ", base, " is not there any more; put it back, ",
+       run ? "tell the run where it is now (lathe train RECIPE --set model.path=NEW_PLACE), " : "",
+       "or link its new place there: ln -s NEW_PLACE ", shell_word(base));
 }
 
 void refuse_changed_base(const ModelSource& source, const ModelSource& base) {

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "data/images/decoders.h"
+#include "data/io/shell_word.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -86,7 +87,7 @@ Picture decode_jpeg(std::span<const std::byte> bytes, const std::string& where, 
     fail(where,
          ": a JPEG in CMYK, which has no one meaning without its colour profile; convert it to RGB first: "
          "magick ",
-         where, " -colorspace sRGB out.png");
+         shell_word(where), " -colorspace sRGB out.png");
   const int orientation = orientation_of(info);  // the markers go with the last row
   Picture picture;
   picture.width = info.output_width;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "data/images/decoders.h"
+#include "data/io/shell_word.h"
 #include "recipes/schema/error.h"
 
 namespace lathe {
@@ -19,7 +20,8 @@ Picture decode_webp(std::span<const std::byte> bytes, const std::string& where, 
   require(WebPGetFeatures(data, bytes.size(), &features) == VP8_STATUS_OK, where,
           ": damaged WebP: its header cannot be read");
   if (features.has_animation)
-    fail(where, ": an animated WebP; keep one frame: webpmux -get frame 1 ", where, " -o out.webp");
+    fail(where, ": an animated WebP; keep one frame: webpmux -get frame 1 ", shell_word(where),
+         " -o out.webp");
   check_size(features.width, features.height, where, limits);
   Picture picture;
   picture.width = features.width;

@@ -102,8 +102,10 @@ class FolderReader {
         enter(below);
       else if (entry.is_regular_file(ignored))
         files_.push_back(below);
-      else if (entry.is_symlink(ignored) && !entry.exists(ignored))
+      else if (entry.is_symlink(ignored) && !entry.exists(ignored)) {
         out_.notes.push_back(cat(shown(below), " is a link that leads nowhere"));
+        out_.left_out.push_back({shown(below), "a link that leads nowhere"});
+      }
     }
   }
 
@@ -120,7 +122,10 @@ class FolderReader {
       if (extension == ".txt" || extension == ".caption") sidecars_[stem_of(file) + extension] = file;
       if (name == "metadata.jsonl" || name == "metadata.csv") tables_.push_back(file);
       if (!glob_.matches(file)) continue;
-      if (kind == Kind::Unread) unread.push_back(shown(file));
+      if (kind == Kind::Unread) {
+        unread.push_back(shown(file));
+        out_.left_out.push_back({shown(file), cat(extension_of(file), " is a format that is not read")});
+      }
       if (kind != Kind::Picture) continue;
       const std::string stem = stem_of(file);
       if (stem.ends_with("-mask") && stems.count(stem.substr(0, stem.size() - 5)) > 0)
@@ -156,7 +161,25 @@ class FolderReader {
     return found->get<std::string>();
   }
 
-  // A table whose names are others than ours would lose all its captions.
+  // A table whose names are others than ours would lose all its captions, one that names some of them
+  // otherwise those. A key that stands beside captions elsewhere is none.
+  void check_mixed(const RecordFile& records) const {
+    std::set<std::string> beside{"file_name"};
+    for (const Record& record : records.records)
+      if (record.value.contains(section_.field))
+        for (const auto& [key, value] : record.value.items()) beside.insert(key);
+    for (const Record& record : records.records) {
+      if (record.value.contains(section_.field)) continue;
+      std::vector<std::string> others;
+      for (const auto& [key, value] : record.value.items())
+        if (!beside.contains(key) && value.is_string()) others.push_back(key);
+      if (!others.empty())
+        fail_usage(record.origin, ": '", section_.field,
+                   "', the caption, is missing, which other records have; found ", some(others),
+                   "; give every record the same key");
+    }
+  }
+
   void check_columns(const RecordFile& records) const {
     bool has_field = records.records.empty();
     for (const Record& record : records.records) {
@@ -180,11 +203,15 @@ class FolderReader {
       const std::string folder = stdfs::path(table).parent_path().string();
       std::vector<std::string> absent;
       check_columns(records);
+      check_mixed(records);
       for (const Record& record : records.records) {
         const std::string file = text_of(record, "file_name");
         const std::string relative =
             stdfs::path(folder.empty() ? file : folder + "/" + file).lexically_normal().string();
         if (!std::binary_search(files_.begin(), files_.end(), relative)) {
+          std::string with = file;
+          std::ranges::replace(with, '\\', '/');
+          if (with != file) fail_usage(record.origin, ": '", file, "' has backslashes; write '", with, "'");
           absent.push_back(file);
           continue;
         }

@@ -25,8 +25,14 @@ struct PictureFile {
   std::uint32_t source = 0;
 };
 
+// A file that is not learned from, and why.
+struct LeftOut {
+  std::string name, reason;
+};
+
 struct PictureList {
   std::vector<PictureFile> pictures;
+  std::vector<LeftOut> left_out;   // of formats that are not read, links that lead nowhere
   std::vector<SourceFile> files;   // all that was looked at, captions too: for the fingerprint
   std::vector<std::string> notes;  // for the user
   std::uint64_t without_caption = 0;

@@ -156,7 +156,18 @@ Json picture_ledger(const SurveyedSet& set) {
   json["buckets"] = Json::array();
   for (const auto& [size, count] : count_buckets(set))
     json["buckets"].push_back({{"width", size.first}, {"height", size.second}, {"pictures", count}});
+  std::vector<LeftOut> damaged;
+  for (std::size_t i = 0; i < set.fates.size(); ++i)
+    if (set.fates[i] == PictureFate::Damaged)
+      damaged.push_back({set.list.pictures[i].name, set.facts[i].damage});
+  json["left_out"] = left_out_json(damaged);
   return json;
+}
+
+Json left_out_json(const std::vector<LeftOut>& files) {
+  Json list = Json::array();
+  for (const LeftOut& file : files) list.push_back({{"name", file.name}, {"reason", file.reason}});
+  return list;
 }
 
 std::vector<std::string> picture_notes(const SurveyedSet& set, const PictureReportOptions& options) {

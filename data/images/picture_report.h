@@ -23,8 +23,10 @@ struct SurveyedSet {
 };
 
 // files = kept + held_out + duplicates + damaged, for the set and for each of its sources; buckets with their
-// pictures.
+// pictures; left_out, the damaged by name, each with the reason.
 Json picture_ledger(const SurveyedSet& set);
+
+Json left_out_json(const std::vector<LeftOut>& files);
 
 struct PictureReportOptions {
   double background = 1;

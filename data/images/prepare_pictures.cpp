@@ -322,6 +322,8 @@ PreparedPictures PicturePreparation::describe(const PictureManifest& manifest) c
   data.ledger = manifest.ledger;
   // What the sources' listing says is told of today's files; the shards' own notes are those of their
   // pictures.
+  for (std::size_t s = 0; s < sets_.size() && s < data.ledger.size(); ++s)
+    for (Json& file : left_out_json(sets_[s].list.left_out)) data.ledger[s]["left_out"].push_back(file);
   for (const SurveyedSet& set : sets_)
     data.notes.insert(data.notes.end(), set.list.notes.begin(), set.list.notes.end());
   if (recipe_.data.flip)

@@ -145,7 +145,7 @@ std::vector<PictureFate> select_pictures(const std::vector<PictureFile>& picture
     }
   }
   if (options.validation_share <= 0) return fates;
-  require(kept >= 2, "data.validation: a share wants at least two pictures, ", kept, " can be used");
+  if (kept < 2) fail_usage("data.validation: a share wants at least two pictures, ", kept, " can be used");
   const auto wanted =
       static_cast<std::size_t>(std::llround(options.validation_share * static_cast<double>(kept)));
   hold_out(facts, alike, std::clamp<std::size_t>(wanted, 1, kept - 1), fates);

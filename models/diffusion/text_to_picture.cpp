@@ -87,7 +87,7 @@ std::vector<std::int64_t> TextToPicture::latent_shape(std::int64_t height, std::
   std::vector<std::int64_t> shape{channels(), height > 0 ? height : sample_size(),
                                   width > 0 ? width : sample_size()};
   for (std::size_t i = 1; i < 3; ++i) {
-    if (vae && shape[i] % side_step() != 0)
+    if (shape[i] % side_step() != 0)
       fail_usage("a picture with a side of ", shape[i], " points: sides are multiples of ", side_step());
     shape[i] /= points_a_place();
   }

@@ -53,6 +53,13 @@ class IdleRules : public Rules {
                             "evaluate.metrics", "evaluate.probe", "evaluate.sample_tokens"})
       no_effect(r_.task == "diffusion", key, "with 'task: diffusion'");
     if (r_.task == "diffusion") pictures();
+    for (std::size_t i = 0; i < r_.exports.size(); ++i) {
+      const ExportSection& target = r_.exports[i];
+      const std::string key = cat("export[", i, "].max_shard_bytes");
+      if (target.format != "huggingface" && given(key) &&
+          target.max_shard_bytes != ExportSection{}.max_shard_bytes)
+        note(key, cat("has no effect with '", target.format, "', whose tensors are in one file"));
+    }
     if (r_.task == "diffusion" && r_.train.max_tokens && given("train.max_tokens"))
       note("train.max_tokens", "counts pictures with 'task: diffusion'");
     const TokenizerSection plain;

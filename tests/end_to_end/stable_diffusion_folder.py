@@ -41,9 +41,9 @@ def cross_attention(name, channels):
             **linear(block + ".ff.net.2", 4 * channels, channels)}
 
 
-def network_shapes():
+def network_shapes(inputs=4):
     first, last = LEVELS
-    shapes = {**convolution("conv_in", 4, first), **linear("time_embedding.linear_1", first, TIME),
+    shapes = {**convolution("conv_in", inputs, first), **linear("time_embedding.linear_1", first, TIME),
               **linear("time_embedding.linear_2", TIME, TIME), **norm("conv_norm_out", first), **convolution("conv_out", first, 4)}
     shapes |= {**resnet("down_blocks.0.resnets.0", first, first, TIME), **cross_attention("down_blocks.0.attentions.0", first),
                **convolution("down_blocks.0.downsamplers.0.conv", first, first), **resnet("down_blocks.1.resnets.0", first, last, TIME)}
@@ -97,7 +97,8 @@ def tensors(shapes, seed):
     return result
 
 
-def write_stable_diffusion(folder, seed=1):
+def write_stable_diffusion(folder, seed=1, filling_in=False):
+    inputs = 9 if filling_in else 4
     shutil.copytree(CLIP_FOLDER, folder / "tokenizer")
     (folder / "tokenizer" / "expected.json").unlink()
     vocabulary = len(json.loads((CLIP_FOLDER / "vocab.json").read_text(encoding="utf-8")))
@@ -105,11 +106,12 @@ def write_stable_diffusion(folder, seed=1):
     write_json(folder / "tokenizer" / "tokenizer_config.json", settings | {"model_max_length": LENGTH})
     parts = {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"], "scheduler": ["diffusers", "DDIMScheduler"],
              "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"]}
-    write_json(folder / "model_index.json", {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1", **parts})
+    write_json(folder / "model_index.json", {"_class_name": f"StableDiffusion{'Inpaint' if filling_in else ''}Pipeline",
+                                             "_diffusers_version": "0.42.1", **parts})
     write_json(folder / "scheduler" / "scheduler_config.json", {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "steps_offset": 1,
                                                                 "set_alpha_to_one": False, "clip_sample": False, **SCALED})
     write_json(folder / "unet" / "config.json",
-               {"_class_name": "UNet2DConditionModel", "sample_size": 8, "block_out_channels": LEVELS, "layers_per_block": 1,
+               {"_class_name": "UNet2DConditionModel", "sample_size": 8, "in_channels": inputs, "block_out_channels": LEVELS, "layers_per_block": 1,
                 "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
                 "cross_attention_dim": TEXT, "attention_head_dim": 8})
     write_json(folder / "vae" / "config.json",
@@ -119,7 +121,7 @@ def write_stable_diffusion(folder, seed=1):
                {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": vocabulary, "hidden_size": TEXT,
                 "intermediate_size": WIDE, "num_hidden_layers": 2, "num_attention_heads": 1, "max_position_embeddings": LENGTH,
                 "eos_token_id": vocabulary - 1, "hidden_act": "quick_gelu"})
-    for part, shapes, name in (("unet", network_shapes(), "diffusion_pytorch_model"), ("vae", latent_shapes(), "diffusion_pytorch_model"),
+    for part, shapes, name in (("unet", network_shapes(inputs), "diffusion_pytorch_model"), ("vae", latent_shapes(), "diffusion_pytorch_model"),
                                ("text_encoder", text_shapes(vocabulary), "model")):
         write_safetensors(folder / part / f"{name}.safetensors", tensors(shapes, seed))
         seed += 1

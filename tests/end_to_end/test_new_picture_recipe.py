@@ -83,9 +83,21 @@ class NewPictureRecipe(Case):
         text = self.new(self.pictures(9, "plain", name="IMG_{:04d}"))
         self.assertIn("class_conditional: false", text)
 
+    def test_masks_that_do_not_fit_and_pictures_that_cannot_be_read(self):
+        data = self.pictures(3, name="a {}", sides=(40, 40))
+        write_png(data / "a 0-mask.png", 40, 40, lambda x, y: (255,) * 3)
+        base = write_stable_diffusion(self.folder / "sd")
+        self.assertRegex(self.new(data, base), r"(?m)^  masks: file ")
+        write_png(data / "a 1-mask.png", 20, 20, lambda x, y: (255,) * 3)
+        (data / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        text = self.new(data, base)
+        self.assertRegex(text, r"(?m)^  # masks: file +# .*a 1-mask\.png: the mask is 20 x 20, its picture 40 x 40")
+        self.assertRegex(text, r"(?m)^# Note: left out: .*broken\.png: ")
+        self.lathe("preview", "mine.yaml", "--quiet")
+
     def test_what_cannot_be_is_told(self):
         (self.folder / "empty").mkdir()
-        self.assertIn("empty", self.new(self.folder / "empty", code=2))
+        self.assertIn("no pictures and no texts in it", self.new(self.folder / "empty", code=2))
         (self.folder / "bad").mkdir()
         (self.folder / "bad" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         self.assertRegex(self.new(self.folder / "bad", code=2), r"none of its 1 pictures can be read: .*a\.png")

@@ -79,7 +79,7 @@ class Sample(Case):
         refused(2, "flow_euler", self.model, "--prompt", "x", "--sampler", "ddim", "--output", "out")
         refused(2, "'euler_a' is not one of", self.model, "--prompt", "x", "--sampler", "euler_a", "--output", "out")
         refused(2, "not an empty folder", self.model, "--prompt", "x", "--output", "model")
-        refused(1, "no whole number of patches", self.model, "--prompt", "x", "--height", "5", "--output", "out1")
+        refused(2, "sides are multiples of 2", self.model, "--prompt", "x", "--height", "5", "--output", "out1")
         refused(2, "does not exist", "nowhere", "--prompt", "x", "--output", "out")
         self.assertIn("lathe sample", self.lathe("generate", self.model, "--prompt", "x", code=1)[1])
         self.assertFalse((self.folder / "out").exists())

@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace lathe {
@@ -24,6 +26,17 @@ std::string is_a_number(const std::string& text) {
   double value = 0;
   return CLI::detail::lexical_cast(text, value) && std::isnan(value) ? "Value " + text + " is not a number"
                                                                      : "";
+}
+
+// CLI11 lets -1 and what is too large wrap, and reads 010 as 8.
+std::string is_64_bits(const std::string& text) {
+  std::uint64_t value = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, value);
+  const bool octal = text.size() > 1 && text.front() == '0';
+  return error == std::errc() && end == last && !octal
+             ? ""
+             : "Value " + text + " is no whole number of 0 to 18446744073709551615";
 }
 
 }  // namespace
@@ -93,7 +106,9 @@ Command Command::command(const std::string& name, const std::string& text) const
 
 template <typename Value>
 Option Command::option(const std::string& name, Value& value, const std::string& text) const {
-  return Option(app_->add_option(name, value, text));
+  CLI::Option* const added = app_->add_option(name, value, text);
+  if constexpr (std::is_same_v<Value, std::uint64_t>) added->check(is_64_bits, "");
+  return Option(added);
 }
 
 // Another type is a line more.

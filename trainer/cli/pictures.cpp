@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "checkpoints/exporters/picture_coverage.h"
+#include "data/images/list_pictures.h"
 #include "data/images/picture_loader.h"
 #include "trainer/machine.h"
 #include "trainer/pictures/class_plan.h"
@@ -98,9 +99,30 @@ std::string commented(const std::string& lines) {
   return text;
 }
 
+// How many pictures there are, without reading one; the Errors that `train` would begin with.
+void check_picture_files(const Context& context, const Recipe& recipe) {
+  const DataSection& data = recipe.data;
+  const auto seed = static_cast<std::uint64_t>(recipe.train.seed);
+  const auto tell = [&](const std::string& set, const std::vector<SourceSection>& sources) {
+    PictureList list = list_pictures(sources, seed);
+    apply_trigger(data.trigger, sources, list);
+    context.say(
+        cat("# ", set, ": ", list.pictures.size(), list.pictures.size() == 1 ? " picture" : " pictures"));
+    return list.pictures;
+  };
+  std::vector<std::string> captions;
+  for (const PictureFile& picture : tell("data.train", data.train)) captions.push_back(picture.caption);
+  for (const SourceSection& set : data.validation.sets) tell("data.validation " + set.name, {set});
+  if (data.validation.share > 0 && captions.size() < 2)
+    fail_usage("data.validation: a share wants at least two pictures, ", captions.size(), " can be used");
+  if (const std::string& word = recipe.textual_inversion.token; !word.empty())
+    captions_with_word(word, captions);
+}
+
 }  // namespace
 
 void check_pictures(Context& context, const Recipe& recipe) {
+  check_picture_files(context, recipe);
   const PictureModel model = model_of(recipe);
   if (model.vae)
     say_stable_diffusion(context, model);

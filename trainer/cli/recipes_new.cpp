@@ -202,6 +202,8 @@ class RecipeWriter {
 ExitCode write_new_recipe(Context& context, const NewRecipe& wanted) {
   const bool pictures = holds_pictures(wanted.data);
   if (!fs::exists(wanted.data)) fail_usage("--data names '", wanted.data, "', which does not exist");
+  if (fs::is_directory(wanted.data) && fs::is_empty(wanted.data))
+    fail_usage("--data ", wanted.data, ": an empty folder: no pictures and no texts in it");
   if (wanted.model.empty() && !pictures) return write_scratch_recipe(context, wanted);
   if (wanted.model.empty() || draws_pictures(resolve_model(wanted.model)))
     return write_picture_recipe(context, wanted);

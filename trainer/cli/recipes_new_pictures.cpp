@@ -96,6 +96,8 @@ class PictureRecipe {
                                        : cat("; every one has '", look_.shared_words.front(), "'"),
             "."));
     for (const std::string& note : look_.list.notes) text_.remark("Note: " + note);
+    for (const PictureFacts& facts : look_.facts)
+      if (!facts.damage.empty()) text_.remark("Note: left out: " + facts.damage);
     if (!base_ && look_.readable < kManyForScratch)
       text_.remark(cat("Note: ", look_.readable,
                        " pictures teach a model from scratch to repeat them; name a base "
@@ -144,7 +146,10 @@ class PictureRecipe {
     else if (look_.varied)
       text_.line("  # crops: 3",
                  "squares cut much of some pictures: three crops of each instead of the middle");
-    if (look_.masks)
+    if (!look_.bad_mask.empty())
+      text_.line("  # masks: file",
+                 "masks beside pictures, not used before this is mended: " + look_.bad_mask);
+    else if (look_.masks)
       text_.line("  masks: file", "<name>-mask.png beside a picture: what is bright is learned");
     if (look_.alpha) text_.line("  background: 1", "what shows through alpha: 0 is black, 1 is white");
     text_.line("  # flip: true", side_notes("train", look_.list).empty()

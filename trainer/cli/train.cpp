@@ -144,6 +144,10 @@ void write_reports(const Session& session, const Json& result, const Json& tunin
   report.summary = result;
   report.recipe_values = print_recipe(session.loaded);
   report.ledger = session.task->ledger();
+  if (!session.recipe().report.shows())
+    for (Json& set : report.ledger) {
+      if (set.is_object()) set.erase("left_out");  // names of files may be captions
+    }
   report.tuning = tuning;
   write_report(report);
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <numeric>
 #include <optional>
+#include <set>
 
 #include "checkpoints/diffusion/adapter_folder.h"
 #include "checkpoints/diffusion/single_file.h"
@@ -178,6 +179,8 @@ class BaseCheck {
       for (const NamedShape& parameter : sites_of(base_, r_.adapter.text_encoder))
         sites.push_back(parameter.site());
       told("adapter.targets", [&] { check_adapter_targets(sites, r_.adapter.targets); });
+      if (r_.adapter.text_encoder) text_encoder_adapted(sites);
+      if (r_.adapter.kind == "dora") only_linear(sites);
     }
     if (!r_.model.freeze.empty())
       told("model.freeze", [&] {
@@ -186,6 +189,28 @@ class BaseCheck {
           fail_usage("'model.freeze' leaves nothing to train",
                      base_.vae ? " (the text encoder and the VAE stay as they are)" : "");
       });
+  }
+
+  void text_encoder_adapted(const std::vector<AdapterSite>& sites) {
+    std::set<std::string> names;
+    for (const AdapterSite& site : sites) {
+      if (!site.name.starts_with(kTextEncoderPart)) continue;
+      if (is_adapter_target(site, r_.adapter.targets)) return;
+      names.insert(site.name.substr(site.name.rfind('.') + 1));
+    }
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    wrong("adapter.text_encoder",
+          cat("'adapter.text_encoder' is true, and 'adapter.targets' names none of its layers (", list,
+              ", or all-linear), so it would not be adapted; name some, or leave text_encoder out"));
+  }
+
+  void only_linear(const std::vector<AdapterSite>& sites) {
+    for (const AdapterSite& site : sites)
+      if (!site.linear && is_adapter_target(site, r_.adapter.targets))
+        return wrong("adapter.kind",
+                     cat("'adapter.kind' dora is for linear layers, and 'adapter.targets' names '", site.name,
+                         "', a convolution; take lora, or other targets"));
   }
 
   // What is tuned has the base's networks, and the end of the schedule that the recipe asks for.

@@ -94,6 +94,17 @@ void add_facts(FolderLook& look) {
   look.varied = static_cast<double>(cropped) > kSomeCropped * static_cast<double>(sides.size());
 }
 
+// Empty for a picture without a mask, or with one that can be used.
+std::string objection_to_mask(const PictureFile& file) {
+  if (file.mask.empty()) return "";
+  try {
+    load_mask(file, load_picture(file, 0, 0), MaskKind::File);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
 }  // namespace
 
 bool FolderLook::classes() const {
@@ -134,6 +145,8 @@ FolderLook look_at_pictures(const std::string& folder) {
     captions.insert(picture.caption);
     look.masks = look.masks || !picture.mask.empty();
   }
+  for (std::size_t i = 0; look.masks && look.bad_mask.empty() && i < look.facts.size(); ++i)
+    if (look.facts[i].damage.empty()) look.bad_mask = objection_to_mask(look.list.pictures[i]);
   look.captions = captions.size();
   look.source = source_of(look.list);
   look.shared_words = shared_words(look.list.pictures);

@@ -18,6 +18,7 @@ struct FolderLook {
   std::size_t readable = 0, captions = 0, alike = 0;   // captions: different ones; alike: groups of pictures
   std::int64_t smallest = 0, middle = 0, largest = 0;  // of the shorter sides, in points
   bool grey = false, alpha = false, masks = false, varied = false;  // varied: squares would lose much of some
+  std::string bad_mask;  // why one cannot be used: then `data.masks: file` would be refused
   CaptionSource source = CaptionSource::Names;
   std::vector<std::string> shared_words;  // in every caption
   // Captions that are names of classes: a few, each of several pictures.

@@ -89,13 +89,8 @@ void PictureTask::add_new_word(const Recipe& recipe) {
         "' is a token of the base already, so it would not be a new word; choose another, such as <wug>");
   if (plan.tokenizer) new_word->first = static_cast<std::int64_t>(plan.tokenizer->vocab_size());
   plan = with_new_word(std::move(plan), section.token, section.vectors, section.initialise_from);
-  const auto has = std::count_if(data.captions.begin(), data.captions.end(), [&](const std::string& caption) {
-    return caption.find(section.token) != std::string::npos;
-  });
-  if (has == 0)
-    fail_usage("textual_inversion.token: none of the ", data.captions.size(), " captions has the word '",
-               section.token, "'; write it into them, or set data.trigger to it");
-  if (static_cast<std::size_t>(has) < data.captions.size())
+  const std::size_t has = captions_with_word(section.token, data.captions);
+  if (has < data.captions.size())
     data.notes.push_back(
         cat("the new word '", section.token, "' is in ", has, " of ", data.captions.size(), " captions"));
 }

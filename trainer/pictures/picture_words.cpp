@@ -33,12 +33,33 @@ std::string layers_text(PictureModel plan, const std::vector<std::string>& modul
              text > 0 ? cat(", ", text, " of them in the text encoder") : std::string());
 }
 
+// A line for each set of which files are not learned from: who asked for 500 pictures may have 50.
+std::vector<std::string> left_out_lines(const Json& ledger, const std::string& run) {
+  constexpr std::size_t kNamed = 5;
+  std::vector<std::string> lines;
+  for (const Json& set : ledger) {
+    if (!set.contains("left_out") || set["left_out"].empty()) continue;
+    const Json& files = set["left_out"];
+    std::string names;
+    for (std::size_t i = 0; i < files.size() && i < kNamed; ++i)
+      names += cat(i ? "; " : "", files[i]["name"].get<std::string>(), " (",
+                   files[i]["reason"].get<std::string>(), ")");
+    const std::size_t more = files.size() - std::min(files.size(), kNamed);
+    lines.push_back(
+        cat("warning: ", files.size(), " file(s) of '", set.value("set", ""), "' are left out: ", names,
+            more > 0 ? cat(" and ", more, " more, all in ", run, "/report.html at the end") : ""));
+  }
+  return lines;
+}
+
 }  // namespace
 
-void PictureTask::say_data(const Session&, bool strict, const Say& say, const Say& warn) const {
+void PictureTask::say_data(const Session& session, bool strict, const Say& say, const Say& warn) const {
   for (const std::string& note : data.notes) say("note: " + printable(note));
   for (const std::string& note : data.notes)
     if (strict) warn("note: " + printable(note));
+  if (!strict)
+    for (const std::string& line : left_out_lines(data.ledger, session.run.path)) warn(printable(line));
   if (!unplanned_.empty()) say("note: memory is not told beforehand: " + unplanned_);
   if (strict && !data.notes.empty())
     fail("the pictures were not all in order (--strict); nothing was trained");
