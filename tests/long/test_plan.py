@@ -25,9 +25,9 @@ class Plans(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder, ignore_errors=True)
 
-    def compare(self, name, recipe, *arguments, steps=STEPS):
+    def compare(self, name, recipe, *arguments, stop=("--stop-after", STEPS)):
         plan = run("plan", recipe, *arguments, cwd=self.folder)
-        result = run("train", recipe, *arguments, "--stop-after", steps, cwd=self.folder)
+        result = run("train", recipe, *arguments, *stop, cwd=self.folder)
         ratio = plan["peak_memory"] / result["peak_memory"]
         print(f"  {ratio:.2f} = {plan['peak_memory'] / 1e6:.0f} / {result['peak_memory'] / 1e6:.0f} MB, "
               f"{plan['parameters'] / 1e6:.1f} M: {name}", flush=True)
@@ -57,7 +57,7 @@ class Plans(unittest.TestCase):
                 recipe = self.folder / f"base{index}.yaml"
                 recipe.write_text(recipe_text(config, base.name, self.folder, "email/**/*.py"), encoding="utf-8")
                 run("train", recipe, "--stop-after", 1, cwd=self.folder)
-                self.compare(name, tuning_recipe(tuning, f"tuned{index}", self.folder, base), steps=24)
+                self.compare(name, tuning_recipe(tuning, f"tuned{index}", self.folder, base), stop=())   # answers are asked at the end
                 shutil.rmtree(base, ignore_errors=True)
                 shutil.rmtree(self.folder / f"tuned{index}", ignore_errors=True)
 
