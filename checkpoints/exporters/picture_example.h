@@ -13,7 +13,7 @@ namespace lathe {
 
 struct PictureExample {
   std::string prompt;
-  SamplingSection sampling;
+  SamplingSection sampling = {};
 };
 
 inline std::string python_text(const std::string& text) { return Json(text).dump(); }
