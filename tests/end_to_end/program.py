@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -79,11 +80,12 @@ class Case(unittest.TestCase):
         path = self.folder / name / "result.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def endless(self, *sets, extra=()):
-        """A run that only a signal ends, once its first checkpoint (of step 5) is on disk."""
+    def endless(self, *sets, extra=(), hangup=signal.SIG_DFL):
+        """A run that only a signal ends, once its first checkpoint (of step 5) is on disk. The tests may run under nohup."""
         arguments = [item for value in ("train.max_steps=100000", *sets) for item in ("--set", value)]
         process = subprocess.Popen([str(LATHE), "train", str(self.recipe("run")), "--quiet", *arguments, *extra],
-                                   cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                                   cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup))
         deadline = time.time() + 60
         while not self.checkpoint("run", 5).exists():
             self.assertIsNone(process.poll())

@@ -186,6 +186,15 @@ class MainJob(Case):
             self.assertTrue(self.json("inspect", self.checkpoint("run", done))["whole"])
             shutil.rmtree(self.folder / "run")
 
+    def test_nohup_keeps_a_run_through_a_hangup(self):
+        process = self.endless("checkpoint.every=5", hangup=signal.SIG_IGN)
+        process.send_signal(signal.SIGHUP)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=30), 130, process.stderr.read())
+        process.stderr.close()
+
     def test_who_reads_the_progress_may_go(self):
         command = f"'{LATHE}' train '{self.recipe('run')}' 2>&1 | head -1"
         subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, timeout=300)
