@@ -39,10 +39,10 @@ std::vector<TokenId> read_ids(const std::string& text, const Tokenizer& tokenize
 // A tokenizer's own files, or any MODEL that holds one: a run, an export, a .gguf.
 std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& path) {
   namespace fs = std::filesystem;
-  const bool model =
-      path.ends_with(".gguf") || (fs::is_directory(path) && !fs::exists(path + "/tokenizer.json") &&
-                                  !fs::exists(path + "/tokenizer.model"));
-  if (!model) return load_tokenizer(path);
+  const auto holds = [&](const char* name) { return fs::exists(fs::path(path) / name); };
+  const bool own = holds("tokenizer.json") || holds("tokenizer.model") || holds("spiece.model") ||
+                   holds("sentencepiece.bpe.model") || holds("vocab.json");
+  if (!path.ends_with(".gguf") && (own || !fs::is_directory(path))) return load_tokenizer(path);
   auto tokenizer = load_model(resolve_model(path)).tokenizer;
   require(tokenizer != nullptr, path, " holds no tokenizer");
   return tokenizer;
